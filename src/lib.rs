@@ -1,0 +1,5 @@
+//! netwright: write a Linux network as a small Rhai script.
+
+pub mod error;
+
+pub use error::{Error, Kind, Result};

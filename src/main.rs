@@ -1,0 +1,2 @@
+//! Parse, call, exit code; nothing else.
+fn main() {}
