@@ -1,0 +1,374 @@
+//! What `iptables -S` and `iptables-save -c` print. Rules are read from here only: `iptables -L` differs between versions and backends.
+
+use super::json::garbage;
+use super::words;
+use crate::{Error, Result};
+
+/// All tables that were printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Ruleset {
+    /// In the order of the output.
+    pub tables: Vec<Table>,
+}
+
+/// One table: `*nat` … `COMMIT`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Table {
+    /// `filter`, `nat`, `mangle`, `raw`, `security`.
+    pub name: String,
+    /// In the order of the output.
+    pub chains: Vec<Chain>,
+}
+
+/// One chain: `:FORWARD DROP [0:0]`, or `-P FORWARD DROP`, or `-N DOCKER`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    /// The name.
+    pub name: String,
+    /// What happens at its end; `None` for chains that users made.
+    pub policy: Option<String>,
+    /// Packets that the policy decided on; 0 without counters.
+    pub packets: u64,
+    /// Bytes that the policy decided on; 0 without counters.
+    pub bytes: u64,
+    /// In order.
+    pub rules: Vec<Rule>,
+}
+
+/// One rule: `[6:288] -A INPUT -i lo -j ACCEPT`, or `-A INPUT -i lo -c 6 288 -j ACCEPT`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rule {
+    /// Its place in the chain, from 1.
+    pub number: u32,
+    /// The words after `-A CHAIN`, unquoted, without the counters.
+    pub words: Vec<String>,
+    /// Packets that matched; 0 without counters.
+    pub packets: u64,
+    /// Bytes that matched; 0 without counters.
+    pub bytes: u64,
+    text: String,
+}
+
+/// What an option of a rule says: `! -i docker0` is not `docker0`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Operand<'a> {
+    /// The value.
+    pub value: &'a str,
+    /// Whether a `!` stands before the option.
+    pub not: bool,
+}
+
+impl Ruleset {
+    /// A table by name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.tables.iter().find(|table| table.name == name)
+    }
+
+    /// A chain by table and name.
+    #[must_use]
+    pub fn chain(&self, table: &str, chain: &str) -> Option<&Chain> {
+        self.table(table)?.chain(chain)
+    }
+}
+
+impl Table {
+    /// A chain by name.
+    #[must_use]
+    pub fn chain(&self, name: &str) -> Option<&Chain> {
+        self.chains.iter().find(|chain| chain.name == name)
+    }
+
+    fn chain_mut(&mut self, name: &str) -> &mut Chain {
+        let index = self.chains.iter().position(|chain| chain.name == name).unwrap_or_else(|| {
+            self.chains.push(Chain { name: name.to_owned(), ..Chain::default() });
+            self.chains.len() - 1
+        });
+        &mut self.chains[index]
+    }
+}
+
+impl Rule {
+    /// The rule's words as they were printed, after `-A CHAIN` and without counters.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The first of the given options and what it says. Values of free text (`--comment "-j DROP"`) are never taken for options.
+    #[must_use]
+    pub fn option(&self, names: &[&str]) -> Option<Operand<'_>> {
+        let mut index = 0;
+        while let Some(word) = self.words.get(index) {
+            let value = self.words.get(index + 1);
+            if names.contains(&word.as_str()) {
+                let not = index > 0 && self.words[index - 1] == "!";
+                return value.map(|value| Operand { value, not });
+            }
+            index += if words::takes_text(word) { 2 } else { 1 };
+        }
+        None
+    }
+
+    /// The target of `-j`, or the chain of `-g`: `ACCEPT`, `MASQUERADE`, `DOCKER-USER`, …
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.option(&["-j", "--jump", "-g", "--goto"]).map(|operand| operand.value)
+    }
+
+    /// Whether the target is a chain that does not come back (`-g`).
+    #[must_use]
+    pub fn is_goto(&self) -> bool {
+        self.option(&["-g", "--goto"]).is_some()
+    }
+
+    /// `-p`.
+    #[must_use]
+    pub fn protocol(&self) -> Option<Operand<'_>> {
+        self.option(&["-p", "--protocol", "--proto"])
+    }
+
+    /// `-s`.
+    #[must_use]
+    pub fn source(&self) -> Option<Operand<'_>> {
+        self.option(&["-s", "--source", "--src"])
+    }
+
+    /// `-d`.
+    #[must_use]
+    pub fn destination(&self) -> Option<Operand<'_>> {
+        self.option(&["-d", "--destination", "--dst"])
+    }
+
+    /// `-i`.
+    #[must_use]
+    pub fn in_interface(&self) -> Option<Operand<'_>> {
+        self.option(&["-i", "--in-interface"])
+    }
+
+    /// `-o`.
+    #[must_use]
+    pub fn out_interface(&self) -> Option<Operand<'_>> {
+        self.option(&["-o", "--out-interface"])
+    }
+
+    /// All comments, in order; where netwright's mark is.
+    pub fn comments(&self) -> impl Iterator<Item = &str> {
+        let mut index = 0;
+        std::iter::from_fn(move || {
+            while let Some(word) = self.words.get(index) {
+                let value = self.words.get(index + 1);
+                index += if words::takes_text(word) { 2 } else { 1 };
+                if word == "--comment" {
+                    return value.map(String::as_str);
+                }
+            }
+            None
+        })
+    }
+
+    /// The first comment.
+    #[must_use]
+    pub fn comment(&self) -> Option<&str> {
+        self.comments().next()
+    }
+}
+
+/// What `iptables -t TABLE -S` printed, also with `-v`:
+///
+/// ```text
+/// -P FORWARD DROP -c 0 0
+/// -N DOCKER
+/// -A FORWARD -o docker0 -c 12 3456 -j DOCKER
+/// ```
+///
+/// # Errors
+///
+/// [`Kind::ToolOutput`](crate::Kind::ToolOutput) that names the line which is none of these, empty, or a `#` remark.
+pub fn parse_list(table: &str, stdout: &str) -> Result<Table> {
+    let what = format!("`iptables -t {table} -S`");
+    let mut parsed = Table { name: table.to_owned(), chains: Vec::new() };
+    for line in Lines::new(stdout, &what) {
+        let line = line?;
+        match line.word(0) {
+            "-A" => line.rule(&mut parsed, 0, None)?,
+            "-P" | "-N" => line.chain(&mut parsed)?,
+            _ => return Err(line.garbage()),
+        }
+    }
+    Ok(parsed)
+}
+
+/// What `iptables-save` printed, with or without `-c`:
+///
+/// ```text
+/// # Generated by iptables-save v1.8.9 (nf_tables) on Fri Nov 20 18:52:16 2026
+/// *filter
+/// :FORWARD DROP [0:0]
+/// :DOCKER - [0:0]
+/// [6:288] -A INPUT -i lo -j ACCEPT
+/// COMMIT
+/// # Warning: iptables-legacy tables present, use iptables-legacy-save to see them
+/// ```
+///
+/// A comment may hold a newline; such a rule goes over several lines.
+///
+/// # Errors
+///
+/// [`Kind::ToolOutput`](crate::Kind::ToolOutput) that names the line which is none of these, or empty.
+pub fn parse_save(stdout: &str) -> Result<Ruleset> {
+    let mut ruleset = Ruleset::default();
+    let mut open: Option<Table> = None;
+    for line in Lines::new(stdout, "`iptables-save`") {
+        let line = line?;
+        let first = line.word(0);
+        match (first.as_bytes().first(), &mut open) {
+            (Some(b'*'), None) if first.len() > 1 => {
+                open = Some(Table { name: first[1..].to_owned(), chains: Vec::new() });
+            }
+            (Some(b':'), Some(table)) if first.len() > 1 => line.header(table)?,
+            (Some(b'['), Some(table)) if line.word(1) == "-A" => {
+                let counters = counters(first).ok_or_else(|| line.garbage())?;
+                line.rule(table, 1, Some(counters))?;
+            }
+            (_, Some(table)) if first == "-A" => line.rule(table, 0, None)?,
+            (_, Some(_)) if first == "COMMIT" => ruleset.tables.extend(open.take()),
+            _ => return Err(line.garbage()),
+        }
+    }
+    match open {
+        None => Ok(ruleset),
+        Some(table) => Err(garbage("`iptables-save`", &format!("ends within the table `{}`", table.name), stdout)),
+    }
+}
+
+/// `[6:288]`.
+fn counters(word: &str) -> Option<(u64, u64)> {
+    let (packets, bytes) = word.strip_prefix('[')?.strip_suffix(']')?.split_once(':')?;
+    Some((packets.parse().ok()?, bytes.parse().ok()?))
+}
+
+/// One line that means something, split into words.
+struct Line<'a> {
+    number: usize,
+    text: String,
+    words: Vec<(String, std::ops::Range<usize>)>,
+    what: &'a str,
+}
+
+/// The lines that mean something; one with an open quote goes on to the next.
+struct Lines<'a> {
+    lines: std::iter::Enumerate<std::str::Split<'a, char>>,
+    what: &'a str,
+}
+
+impl<'a> Lines<'a> {
+    fn new(stdout: &'a str, what: &'a str) -> Self {
+        Self { lines: stdout.split('\n').enumerate(), what }
+    }
+}
+
+impl<'a> Iterator for Lines<'a> {
+    type Item = Result<Line<'a>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (index, first) = self.lines.find(|(_, line)| !line.trim().is_empty() && !line.starts_with('#'))?;
+        let mut text = first.to_owned();
+        let number = index + 1;
+        loop {
+            if let Some(words) = words::split(&text) {
+                return Some(Ok(Line { number, text, words, what: self.what }));
+            }
+            // Only a rule holds quotes; and the text of a broken one is looked at again for each line, so it may not grow without end.
+            let more = self.lines.next().filter(|_| text.len() < 4096);
+            let Some((_, more)) = more else {
+                return Some(Err(garbage(self.what, &format!("has an open quote in line {number}"), first)));
+            };
+            text.push('\n');
+            text.push_str(more);
+        }
+    }
+}
+
+impl Line<'_> {
+    fn word(&self, index: usize) -> &str {
+        self.words.get(index).map_or("", |(word, _)| word.as_str())
+    }
+
+    fn garbage(&self) -> Error {
+        garbage(self.what, &format!("has an unexpected line {}", self.number), &self.text)
+    }
+
+    /// `:FORWARD DROP [0:0]`
+    fn header(&self, table: &mut Table) -> Result<()> {
+        let counters = counters(self.word(2)).or_else(|| self.word(2).is_empty().then_some((0, 0)));
+        let (Some((packets, bytes)), false) = (counters, self.word(1).is_empty()) else { return Err(self.garbage()) };
+        let policy = Some(self.word(1)).filter(|policy| *policy != "-").map(str::to_owned);
+        let chain = table.chain_mut(&self.word(0)[1..]);
+        (chain.policy, chain.packets, chain.bytes) = (policy, packets, bytes);
+        Ok(())
+    }
+
+    /// `-P FORWARD DROP -c 0 0`, `-N DOCKER`
+    fn chain(&self, table: &mut Table) -> Result<()> {
+        let policy = match (self.word(0), self.words.len()) {
+            ("-N", 2) => None,
+            ("-P", 3 | 6) => Some(self.word(2).to_owned()),
+            _ => return Err(self.garbage()),
+        };
+        let (packets, bytes) = if self.words.len() == 6 {
+            if self.word(3) != "-c" {
+                return Err(self.garbage());
+            }
+            match (self.word(4).parse(), self.word(5).parse()) {
+                (Ok(packets), Ok(bytes)) => (packets, bytes),
+                _ => return Err(self.garbage()),
+            }
+        } else {
+            (0, 0)
+        };
+        let chain = table.chain_mut(self.word(1));
+        (chain.policy, chain.packets, chain.bytes) = (policy, packets, bytes);
+        Ok(())
+    }
+
+    /// `-A CHAIN …`, its `-A` being the word `at`.
+    fn rule(&self, table: &mut Table, at: usize, counted: Option<(u64, u64)>) -> Result<()> {
+        let Some((name, place)) = self.words.get(at + 1) else { return Err(self.garbage()) };
+        let mut spec = self.words[at + 2..].to_vec();
+        let mut text = self.text[place.end..].to_owned();
+        let mut counters = counted.unwrap_or_default();
+        if counted.is_none()
+            && let Some(found) = embedded_counters(&spec)
+        {
+            let number = |index: usize| spec.get(index).and_then(|(word, _)| word.parse().ok()).unwrap_or_default();
+            counters = (number(found + 1), number(found + 2));
+            // The option and the blank before it.
+            let (from, to) = (spec[found].1.start, spec[found + 2].1.end);
+            text = format!("{}{}", self.text[place.end..from].trim_end(), &self.text[to..]);
+            spec.drain(found..found + 3);
+        }
+        let chain = table.chain_mut(name);
+        chain.rules.push(Rule {
+            number: u32::try_from(chain.rules.len() + 1).unwrap_or(u32::MAX),
+            words: spec.into_iter().map(|(word, _)| word).collect(),
+            packets: counters.0,
+            bytes: counters.1,
+            text: text.trim_matches([' ', '\r']).to_owned(),
+        });
+        Ok(())
+    }
+}
+
+/// Where `-c PACKETS BYTES` is, which `-S -v` puts before the target.
+fn embedded_counters(spec: &[(String, std::ops::Range<usize>)]) -> Option<usize> {
+    let is_number = |index: usize| spec.get(index).is_some_and(|(word, _)| word.parse::<u64>().is_ok());
+    let mut index = 0;
+    while let Some((word, _)) = spec.get(index) {
+        if word == "-c" && is_number(index + 1) && is_number(index + 2) {
+            return Some(index);
+        }
+        index += if words::takes_text(word) { 2 } else { 1 };
+    }
+    None
+}

@@ -1,0 +1,168 @@
+//! The one tolerant reader of the JSON that iproute2 prints, and the frame of its typed views.
+
+use std::fmt::Write as _;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny};
+use serde_json::{Map, Value};
+
+use crate::{Error, Kind, Result};
+
+/// The records that a tool printed as JSON; `what` names them in errors, for example ``links of `red` ``.
+///
+/// iproute2 has its own ideas of JSON, all of them seen in 6.1.0:
+///
+/// - nothing at all instead of `[]` (`ip -j netns list` where `/run/netns` never existed): no records;
+/// - a lone `[` with exit status 2 (`ip -j route show table 4242` of a missing table): no records;
+/// - `[{}]` for what a filter left out (`ip -j link show type vxlan dev br0`): dropped;
+/// - one object where a list is usual: one record;
+/// - several documents one after the other (a batch of several commands): the records of all of them.
+///
+/// # Errors
+///
+/// [`Kind::ToolOutput`] for anything else.
+pub fn records(stdout: &str, what: &str) -> Result<Vec<Value>> {
+    let text = stdout.trim();
+    if text.is_empty() || text == "[" {
+        return Ok(Vec::new());
+    }
+    let mut records = Vec::new();
+    for document in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+        let document = document.map_err(|error| {
+            let place = if error.line() == 0 {
+                String::new()
+            } else {
+                format!(" at line {} column {}", error.line(), error.column())
+            };
+            garbage(what, &format!("is not JSON{place}: {}", reason(&error)), text)
+        })?;
+        let items = match document {
+            Value::Array(items) => items,
+            object @ Value::Object(_) => vec![object],
+            other => return Err(garbage(what, "is JSON but not a list of records", &other.to_string())),
+        };
+        for item in items {
+            match item {
+                Value::Object(map) if map.is_empty() => {}
+                Value::Object(_) => records.push(item),
+                other => {
+                    let number = records.len() + 1;
+                    return Err(garbage(
+                        what,
+                        &format!("has a record {number} that is not an object"),
+                        &other.to_string(),
+                    ));
+                }
+            }
+        }
+    }
+    Ok(records)
+}
+
+/// A typed view of one record, which keeps the record beside it: scripts see iproute2's own keys, also those that netwright does not know.
+pub trait View: DeserializeOwned {
+    /// Takes the record that the view was made from.
+    fn keep(&mut self, raw: Map<String, Value>);
+    /// The record with iproute2's own keys.
+    fn raw(&self) -> &Map<String, Value>;
+}
+
+/// [`records`], each as a `T`.
+///
+/// # Errors
+///
+/// [`Kind::ToolOutput`] as [`records`], and when a known key holds another type than it has in any known version.
+pub fn views<T: View>(stdout: &str, what: &str) -> Result<Vec<T>> {
+    records(stdout, what)?.into_iter().enumerate().map(|(index, record)| view_at(record, what, index + 1)).collect()
+}
+
+/// One record as a `T`.
+///
+/// # Errors
+///
+/// [`Kind::ToolOutput`] when it is not an object, or a known key holds another type.
+pub fn view<T: View>(record: Value, what: &str) -> Result<T> {
+    view_at(record, what, 1)
+}
+
+fn view_at<T: View>(record: Value, what: &str, number: usize) -> Result<T> {
+    let mut view = T::deserialize(&record)
+        .map_err(|error| garbage(what, &format!("has an unexpected record {number}: {error}"), &record.to_string()))?;
+    match record {
+        Value::Object(map) => view.keep(map),
+        other => {
+            return Err(garbage(what, &format!("has a record {number} that is not an object"), &other.to_string()));
+        }
+    }
+    Ok(view)
+}
+
+/// An error about what a tool printed: what was read, how it broke, and its first 80 characters.
+pub(crate) fn garbage(what: &str, broken: &str, text: &str) -> Error {
+    Error::new(Kind::ToolOutput, format!("the output for {what} {broken}")).note("said", snippet(text))
+}
+
+/// The first 80 characters of `text`, with control characters escaped.
+pub(crate) fn snippet(text: &str) -> String {
+    let mut shown = String::new();
+    let mut rest = text.chars();
+    for character in rest.by_ref().take(80) {
+        if character.is_control() {
+            let _ = write!(shown, "{}", character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    if rest.next().is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+/// serde's reason without its own position.
+fn reason(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or(&text).to_owned()
+}
+
+/// A key whose presence means yes: iproute2 prints `"router":null`, `"not":null`, and elsewhere `"tentative":true`.
+pub(crate) fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Presence {
+        Said(bool),
+        There(IgnoredAny),
+    }
+    Ok(match Option::<Presence>::deserialize(deserializer)? {
+        Some(Presence::Said(value)) => value,
+        Some(Presence::There(_)) | None => true,
+    })
+}
+
+/// A word that some version may print as a number (`"table":"100"`, `"fwmark":"0x1"`).
+pub(crate) fn word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged)]
+    enum Word {
+        Text(String),
+        Number(serde_json::Number),
+    }
+    Ok(Option::<Word>::deserialize(deserializer)?.map(|word| match word {
+        Word::Text(text) => text,
+        Word::Number(number) => number.to_string(),
+    }))
+}
+
+/// Implements [`View`] for a struct with a `raw` field.
+macro_rules! keeps_raw {
+    ($type:ty) => {
+        impl $crate::model::json::View for $type {
+            fn keep(&mut self, raw: serde_json::Map<String, serde_json::Value>) {
+                self.raw = raw;
+            }
+            fn raw(&self) -> &serde_json::Map<String, serde_json::Value> {
+                &self.raw
+            }
+        }
+    };
+}
+pub(crate) use keeps_raw;

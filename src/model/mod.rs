@@ -1,0 +1,40 @@
+//! What the tools print, and what users write, as types. Text in, types out: no I/O, no processes, no printing, no Rhai.
+//!
+//! Two rules hold in every file of this room:
+//!
+//! - what a tool printed may be anything: a reader answers [`Kind::ToolOutput`](crate::Kind::ToolOutput), naming what was read,
+//!   where it broke and how it begins, and never panics;
+//! - what a user wrote may be anything: a validator answers [`Kind::InvalidArgument`](crate::Kind::InvalidArgument), naming the rule
+//!   that is broken, with a hint that would work.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`json`] | the one tolerant reader of iproute2's JSON |
+//! | [`link`], [`net_addr`], [`route`], [`rule`], [`neigh`], [`netns`] | its typed views |
+//! | [`iptables`] | `iptables -S` and `iptables-save` |
+//! | [`iptables_args`] | the words that a user gives to iptables |
+//! | [`link_kinds`] | kinds of links and their options |
+//! | [`addr`], [`names`], [`sysctl`] | validators |
+
+pub mod addr;
+pub mod iptables;
+pub mod iptables_args;
+pub mod json;
+pub mod link;
+pub mod link_kinds;
+pub mod names;
+pub mod neigh;
+pub mod net_addr;
+pub mod netns;
+pub mod route;
+pub mod rule;
+pub mod sysctl;
+mod words;
+
+pub use addr::Cidr;
+pub use link::{Link, LinkInfo, Peer};
+pub use neigh::Neigh;
+pub use net_addr::{Addr, AddrInfo};
+pub use netns::NetnsEntry;
+pub use route::{NextHop, Route, Via};
+pub use rule::Rule;
