@@ -1,6 +1,6 @@
 //! Waiting until the IPv6 addresses of the calling thread's namespace can be used.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ pub struct Inet6Addr {
     pub link: String,
 }
 
-/// How duplicate address detection stands, on the links that have more than a link-local address.
+/// How duplicate address detection stands, for all but link-local addresses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dad {
     /// Still tentative when the wait ended: the deadline passed, or the link has no carrier and so detection cannot even begin.
@@ -35,18 +35,16 @@ impl Dad {
     }
 }
 
-/// Waits until no address of this namespace is tentative any more. Detection takes one to two seconds on a new address.
+/// Waits until no address of this namespace is tentative any more, except link-local ones. Detection takes one to two seconds on a new address.
 ///
-/// Links that have only their link-local address are left out: nobody asked for IPv6 there. On the others the link-local address counts too: measured on
-/// Linux 6.18, neighbour discovery over a link whose link-local address is still tentative loses its first question, and the next one comes a second
-/// later, even between addresses that were set with `nodad`.
-///
-/// An address on a link without carrier is waited for only 100 ms: its detection starts when the carrier comes, perhaps never.
+/// A link that is up and not running is waited for 1.1 s, even with `nodad` addresses. The kernel notices a carrier up to a second late
+/// (`linkwatch`), and until then IPv6 has no multicast route on the link, so that neighbour discovery to it is lost. It is prompt for a link
+/// whose index differs from its peer's; the two ends of a veth between fresh namespaces often have the same.
 ///
 /// # Errors
 /// `/proc` cannot be read.
 pub fn wait_dad(timeout: Duration, cancel: &dyn Fn() -> bool) -> Result<Dad> {
-    const GRACE: Duration = Duration::from_millis(100);
+    const GRACE: Duration = Duration::from_millis(1100);
     const STEP: Duration = Duration::from_millis(5);
     let began = Instant::now();
     loop {
@@ -54,24 +52,21 @@ pub fn wait_dad(timeout: Duration, cancel: &dyn Fn() -> bool) -> Result<Dad> {
         let mut running = BTreeMap::new();
         let mut dad = Dad::default();
         let mut hopeful = false;
-        let table: Vec<Inet6> = inet6_table(&text).collect();
-        let wanted: BTreeSet<String> = (table.iter())
-            .filter(|known| !known.addr.is_unicast_link_local())
-            .map(|known| known.link.clone())
-            .collect();
-        for Inet6 { addr, link, tentative, duplicate } in table {
-            if !wanted.contains(&link) {
+        let passed = began.elapsed();
+        for Inet6 { addr, link, tentative, duplicate } in inet6_table(&text) {
+            if addr.is_unicast_link_local() {
                 continue;
             }
+            // What cannot be asked about (a link renamed this moment) is not waited for.
+            let state = *running.entry(link.clone()).or_insert_with(|| sys::link_state(&link).unwrap_or_default());
+            hopeful |= state.up && (state.running && tentative || !state.running && passed < GRACE);
             if tentative {
-                hopeful |= *running.entry(link.clone()).or_insert_with(|| sys::is_running(&link).unwrap_or(false));
                 dad.tentative.push(Inet6Addr { addr, link });
             } else if duplicate {
                 dad.duplicate.push(Inet6Addr { addr, link });
             }
         }
-        let passed = began.elapsed();
-        if dad.tentative.is_empty() || passed >= timeout || (!hopeful && passed >= GRACE) || cancel() {
+        if !hopeful || passed >= timeout || cancel() {
             return Ok(dad);
         }
         thread::sleep(STEP.min(timeout.saturating_sub(passed)));

@@ -106,8 +106,17 @@ pub(super) fn random(buffer: &mut [u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Whether a link of the calling thread's namespace is up with a carrier (`IFF_UP | IFF_RUNNING`).
-pub(super) fn is_running(link: &str) -> io::Result<bool> {
+/// What `SIOCGIFFLAGS` says of a link.
+#[derive(Clone, Copy, Default)]
+pub(super) struct LinkState {
+    /// It is set up (`IFF_UP`).
+    pub(super) up: bool,
+    /// It is operational, as far as the kernel has noticed (`IFF_RUNNING`).
+    pub(super) running: bool,
+}
+
+/// The state of a link of the calling thread's namespace.
+pub(super) fn link_state(link: &str) -> io::Result<LinkState> {
     let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
     // SAFETY: all zeros is a valid `ifreq`.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
@@ -122,7 +131,7 @@ pub(super) fn is_running(link: &str) -> io::Result<bool> {
     }
     // SAFETY: a successful SIOCGIFFLAGS has filled in the flags.
     let flags = i32::from(unsafe { request.ifr_ifru.ifru_flags });
-    Ok(flags & libc::IFF_UP != 0 && flags & libc::IFF_RUNNING != 0)
+    Ok(LinkState { up: flags & libc::IFF_UP != 0, running: flags & libc::IFF_RUNNING != 0 })
 }
 
 /// Lets only the ICMP types in `types` through to a raw socket.
