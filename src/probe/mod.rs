@@ -1,0 +1,40 @@
+//! Packet probes and listeners of netwright's own.
+//!
+//! Everything here works *in the network namespace of the calling thread* and on plain or raw sockets: no process is started, nothing is printed,
+//! nothing knows Rhai or iproute2. A socket keeps the namespace it was opened in, so a [`Witness`], an [`Established`] or a [`Listener`]
+//! may be used and dropped on any thread.
+//!
+//! A [`Verdict`] has three values. [`Reached`] needs an answer that carries our own random [`Token`] (or a finished TCP handshake),
+//! [`NotReached`] needs a reason that the kernel gave — an errno or an ICMP error out of the socket's error queue, with who sent it — and
+//! silence is [`Inconclusive`](Verdict::Inconclusive), never dressed up as either.
+//!
+//! | file | what |
+//! |---|---|
+//! | `target` | what is probed and listened on, as text |
+//! | `verdict` | the outcome, and what errnos and ICMP codes mean |
+//! | `ping` | one address, or hundreds at once |
+//! | `connect` | TCP and UDP |
+//! | `witness` | who received it: the other end's view |
+//! | `listener` | a TCP and UDP echo service |
+//! | `dad` | waiting for IPv6 addresses to become usable |
+//! | `packet` | bytes to values and back; pure |
+//! | `sys` | system calls that socket2 and rustix do not have; all `unsafe` is there |
+
+mod connect;
+mod dad;
+mod listener;
+mod packet;
+mod ping;
+mod sys;
+mod target;
+mod verdict;
+mod witness;
+
+pub use connect::{ConnectOptions, Established, connect};
+pub use dad::{Dad, Inet6Addr, wait_dad};
+pub use listener::{Counts, Listener};
+pub use packet::Connection;
+pub use ping::{PingOptions, PingReport, ping, ping_many};
+pub use target::{Endpoint, Proto, Target};
+pub use verdict::{NotReached, Reached, Reason, Silence, Verdict};
+pub use witness::{Token, Witness, connections, has_connection};
