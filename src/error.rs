@@ -120,6 +120,17 @@ pub struct Place {
     pub column: usize,
 }
 
+/// One step of the way from the script's top level to the place of an error.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// The function that the call stands in; `None` at the top level of a file, empty for a closure.
+    pub within: Option<String>,
+    /// It is an `import` and not a call.
+    pub import: bool,
+    /// Where the call stands.
+    pub place: Place,
+}
+
 /// Any failure of netwright, as data.
 ///
 /// The message is one lowercase sentence without a final period, names in backticks. It never contains hints: those are separate.
@@ -145,6 +156,8 @@ pub struct Parts {
     pub netns: Option<String>,
     /// Where in the script.
     pub place: Option<Place>,
+    /// The calls that led there, innermost first.
+    pub calls: Vec<Call>,
 }
 
 impl Error {
@@ -159,6 +172,7 @@ impl Error {
             ran: None,
             netns: None,
             place: None,
+            calls: Vec::new(),
         }))
     }
 

@@ -1,0 +1,6 @@
+//! What a person, or a program of theirs, gets to see: events → human, JSON, `JUnit`, TAP, GitHub.
+//!
+//! Beside `cli` this is the only room that prints. A renderer here returns a string; it decides nothing about what happened.
+
+pub mod diagnostic;
+pub mod span;
