@@ -1,0 +1,59 @@
+//! netwright starting itself again: how the sandbox gets its first processes.
+//!
+//! No `pre_exec` hook and an absolute path, so that std uses `posix_spawn`; no output is captured by [`start`], so that duct starts
+//! no thread: after `unshare(CLONE_NEWPID)` the kernel refuses threads to the caller.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::ExitStatus;
+
+/// `/proc/self/exe` also when the file was replaced or lies under the hidden `/run`.
+const MYSELF: &str = "/proc/self/exe";
+
+/// A running copy of this program.
+pub struct Again(duct::Handle);
+
+impl Again {
+    /// Its process id, as the caller's pid namespace counts.
+    #[must_use]
+    pub fn pid(&self) -> Option<i32> {
+        self.0.pids().first().and_then(|pid| i32::try_from(*pid).ok())
+    }
+
+    /// Its status when it has ended.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel cannot say.
+    pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        Ok(self.0.try_wait()?.map(|output| output.status))
+    }
+}
+
+fn expression(args: impl IntoIterator<Item = OsString>, variable: &str, value: &str) -> duct::Expression {
+    let name = std::env::args_os().next().unwrap_or_else(|| "netwright".into());
+    duct::cmd(MYSELF, args).env(variable, value).unchecked().before_spawn(move |command| {
+        command.arg0(&name);
+        Ok(())
+    })
+}
+
+/// Starts this program again with the same arguments, streams, directory and environment, and `variable=value` in it.
+///
+/// # Errors
+///
+/// When the kernel refuses the new process.
+pub fn start(variable: &str, value: &str) -> io::Result<Again> {
+    expression(std::env::args_os().skip(1), variable, value).start().map(Again)
+}
+
+/// Runs this program again without arguments and with `variable=value`, and returns what it printed.
+///
+/// # Errors
+///
+/// When the kernel refuses the new process.
+pub fn output(variable: &str, value: &str) -> io::Result<(ExitStatus, Vec<u8>)> {
+    let output = expression([], variable, value).stdin_null().stderr_null().stdout_capture().run()?;
+    Ok((output.status, output.stdout))
+}

@@ -1,0 +1,275 @@
+//! Which of the three processes this is, and its first steps.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use rustix::process::{Signal, getegid, geteuid, getpid, getppid, set_parent_process_death_signal};
+use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, set_name, unshare_unsafe};
+
+use signal_hook::low_level::siginfo::{Cause, Origin};
+
+use super::explain::{Failure, Step};
+use super::lifeline::{Heard, Lifeline};
+use super::supervisor::{self, Caught};
+use super::{ENV, init, loopback, mounts};
+use crate::exec::reexec;
+use crate::{Error, Kind, Result};
+
+/// How the sandbox was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// In a user namespace of its own, without any privilege.
+    Rootless,
+    /// By root, in the user namespace of the caller.
+    Root,
+}
+
+impl Mode {
+    /// What this process can make: [`Mode::Root`] needs root with the capabilities that a container may have taken away.
+    #[must_use]
+    pub fn here() -> Self {
+        let needed = CapabilitySet::SYS_ADMIN | CapabilitySet::NET_ADMIN;
+        let able = capabilities(None).is_ok_and(|sets| sets.effective.contains(needed));
+        if able && geteuid().is_root() { Self::Root } else { Self::Rootless }
+    }
+
+    /// One phrase for messages.
+    #[must_use]
+    pub fn describe(self) -> &'static str {
+        match self {
+            Self::Rootless => "a rootless sandbox: own user, network, mount and pid namespace",
+            Self::Root => "a sandbox made by root: own network, mount and pid namespace",
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Rootless => "rootless",
+            Self::Root => "root",
+        }
+    }
+
+    fn parse(word: &str) -> Option<Self> {
+        [Self::Rootless, Self::Root].into_iter().find(|mode| mode.word() == word)
+    }
+}
+
+/// The proof that this process is P2: it is inside, and may build.
+#[derive(Debug)]
+pub struct Sandbox {
+    mode: Mode,
+}
+
+impl Sandbox {
+    /// How it was made.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Whether a signal that reached this process counts.
+    ///
+    /// What came from outside the pid namespace directly (the kernel then shows sender 0) was sent to a whole process group, and the
+    /// supervisor hands the same signal on through pid 1: counting both would turn one `timeout -s INT` into two Ctrl-C.
+    #[must_use]
+    pub fn counts(&self, origin: &Origin) -> bool {
+        origin.cause == Cause::Kernel || origin.process.is_none_or(|sender| sender.pid != 0)
+    }
+}
+
+/// How the run inside ended. P0 and P1 have nothing left to do but to exit with `code`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// The exit code: the run's own, or 128+n when signal n ended it.
+    pub code: u8,
+    /// The signal that ended it.
+    pub signal: Option<i32>,
+}
+
+impl Ended {
+    /// What to tell the user, when a signal that nobody asked for ended the run.
+    #[must_use]
+    pub fn message(&self) -> Option<String> {
+        let signal = self.signal?;
+        let name = signal_hook::low_level::signal_name(signal).unwrap_or("a signal");
+        Some(format!("the run was ended by {name} ({signal}); its sandbox is gone, nothing is left"))
+    }
+}
+
+/// What [`enter_or_supervise`] found out.
+#[derive(Debug)]
+pub enum Entered {
+    /// This process is inside: go on with the run.
+    Inside(Sandbox),
+    /// This process was P0 or P1 and the run is over: exit with the code.
+    Ended(Ended),
+}
+
+/// What the variable says: the part to play, and how.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Marker {
+    Init { mode: Mode, lifeline: i32, probe: bool },
+    Inside { mode: Mode },
+}
+
+impl Marker {
+    pub(super) fn encode(&self) -> String {
+        match self {
+            Self::Init { mode, lifeline, probe: false } => format!("init:{}:{lifeline}", mode.word()),
+            Self::Init { mode, lifeline, probe: true } => format!("probe-init:{}:{lifeline}", mode.word()),
+            Self::Inside { mode } => format!("inside:{}", mode.word()),
+        }
+    }
+
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let words: Vec<&str> = text.split(':').collect();
+        match words[..] {
+            [role @ ("init" | "probe-init"), mode, fd] => {
+                Some(Self::Init { mode: Mode::parse(mode)?, lifeline: fd.parse().ok()?, probe: role == "probe-init" })
+            }
+            ["inside", mode] => Some(Self::Inside { mode: Mode::parse(mode)? }),
+            _ => None,
+        }
+    }
+}
+
+/// Makes the sandbox around this program, or finds itself in it.
+///
+/// Call it once, before any thread exists and before anything is printed; `keep` are the paths the run reads (the scripts, module
+/// directories): what of them lies under `/run` stays reachable. The current directory, the program and `PATH` are kept anyway.
+///
+/// # Errors
+///
+/// When the kernel forbids the sandbox, with the reason and the ways out; when the variable [`ENV`] was set by hand.
+pub fn enter_or_supervise(keep: &[PathBuf]) -> Result<Entered> {
+    let Some(text) = std::env::var_os(ENV) else { return supervise(Mode::here(), false).map(Entered::Ended) };
+    // SAFETY: this process has one thread (the caller's duty, and P0, P1 and P2 come here first), so nobody reads the environment.
+    unsafe { std::env::remove_var(ENV) };
+    match text.to_str().and_then(Marker::parse) {
+        Some(Marker::Init { mode, lifeline, probe }) => become_init(mode, lifeline, probe, keep).map(Entered::Ended),
+        Some(Marker::Inside { mode }) if is_inside() => {
+            let _ = set_name(c"netwright");
+            Ok(Entered::Inside(Sandbox { mode }))
+        }
+        _ => Err(not_a_sandbox()),
+    }
+}
+
+fn not_a_sandbox() -> Error {
+    Error::new(Kind::InvalidArgument, format!("`{ENV}` is set, but this is not netwright's sandbox"))
+        .hint(format!("unset it: `unset {ENV}`; netwright sets it for its own processes only"))
+}
+
+/// P0.
+pub(super) fn supervise(mode: Mode, probe: bool) -> Result<Ended> {
+    let io =
+        |what: &str, e: &std::io::Error| Error::new(Kind::Internal, format!("cannot start the sandbox: {what}: {e}"));
+    let caught = Caught::new().map_err(|e| io("catching signals", &e))?;
+    let (mine, theirs) = Lifeline::pair().map_err(|e| io("making a socket pair", &e))?;
+
+    let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
+    if mode == Mode::Rootless {
+        unshare(UnshareFlags::NEWUSER, Step::UserNamespace, mode)?;
+        for (file, line) in [
+            ("setgroups", "deny".to_owned()), // or the kernel refuses gid_map to the unprivileged (user_namespaces(7))
+            ("uid_map", format!("0 {uid} 1")),
+            ("gid_map", format!("0 {gid} 1")),
+        ] {
+            std::fs::write(format!("/proc/self/{file}"), line)
+                .map_err(|e| Failure::io(Step::MapIds, &e, mode).explain())?;
+        }
+    }
+    unshare(UnshareFlags::NEWPID, Step::PidNamespace, mode)?;
+
+    let marker = Marker::Init { mode, lifeline: theirs.number(), probe };
+    let child = reexec::start(ENV, &marker.encode()).map_err(|e| Failure::io(Step::Start, &e, mode).explain())?;
+    drop(theirs);
+    let status = supervisor::wait(&child, &mine, caught).map_err(|e| io("waiting for it", &e))?;
+    let (code, signal) = supervisor::code_of(status);
+    Ok(Ended { code, signal })
+}
+
+/// A new network namespace inherits the machine's current IPv4 settings (`devinet_init_net` copies `init_net`), for example forwarding
+/// that Docker switched on. The sandbox is the same on every machine: as the kernel boots.
+const AS_BOOTED: [(&str, &str); 3] = [
+    ("/proc/sys/net/ipv4/ip_forward", "0"),
+    ("/proc/sys/net/ipv4/conf/all/rp_filter", "0"),
+    ("/proc/sys/net/ipv4/conf/default/rp_filter", "0"),
+];
+
+/// P1.
+fn become_init(mode: Mode, lifeline: i32, probe: bool, keep: &[PathBuf]) -> Result<Ended> {
+    let death = set_parent_process_death_signal(Some(Signal::KILL));
+    let lifeline = Lifeline::inherited(lifeline).ok_or_else(not_a_sandbox)?;
+    if death.is_err() || getpid().as_raw_nonzero().get() != 1 {
+        return Err(not_a_sandbox());
+    }
+    // The supervisor may have died between its fork and the prctl above.
+    if lifeline.listen() == Heard::Eof {
+        return Ok(Ended { code: 137, signal: None });
+    }
+    let _ = set_name(c"netwright-init");
+    unshare(UnshareFlags::NEWNET, Step::NetNamespace, mode)?;
+    unshare(UnshareFlags::NEWNS | UnshareFlags::NEWUTS, Step::MountNamespace, mode)?;
+    mounts::arrange(mode, keep).map_err(Failure::explain)?;
+    for (file, value) in AS_BOOTED {
+        // What cannot be written is as the kernel wants it; nothing later depends on it.
+        let _ = std::fs::write(file, value);
+    }
+    loopback::up().map_err(|e| Failure::new(Step::Loopback, e, mode).explain())?;
+    if probe {
+        return Ok(Ended { code: 0, signal: None });
+    }
+    let (code, signal) = init::run(&lifeline, &Marker::Inside { mode }.encode())
+        .map_err(|e| Failure::io(Step::Start, &e, mode).explain())?;
+    Ok(Ended { code, signal })
+}
+
+fn unshare(flags: UnshareFlags, step: Step, mode: Mode) -> Result<()> {
+    // SAFETY: only `FILES` is dangerous, and it is never among the flags.
+    unsafe { unshare_unsafe(flags) }.map_err(|e| Failure::new(step, e, mode).explain())
+}
+
+/// Whether this is P2: the first child of a pid 1 that is this program, in a network that leads nowhere yet.
+///
+/// The last part alone keeps a forged variable harmless: the machine's real network has a route or an address.
+fn is_inside() -> bool {
+    let same_program = match (std::fs::metadata("/proc/1/exe"), std::fs::metadata("/proc/self/exe")) {
+        (Ok(init), Ok(me)) => (init.dev(), init.ino()) == (me.dev(), me.ino()),
+        _ => false,
+    };
+    let only_loopback = |file: &str, column: usize, skip: usize| {
+        std::fs::read_to_string(file).map_or(true, |text| {
+            text.lines().skip(skip).all(|line| line.split_whitespace().nth(column).is_none_or(|device| device == "lo"))
+        })
+    };
+    getpid().as_raw_nonzero().get() == 2
+        && getppid().is_some_and(|parent| parent.as_raw_nonzero().get() == 1)
+        && same_program
+        && only_loopback("/proc/self/net/if_inet6", 5, 0)
+        && only_loopback("/proc/self/net/route", 0, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn markers_survive_the_environment_and_nothing_else_is_one() {
+        for marker in [
+            Marker::Init { mode: Mode::Root, lifeline: 7, probe: false },
+            Marker::Init { mode: Mode::Rootless, lifeline: 9, probe: true },
+            Marker::Inside { mode: Mode::Root },
+        ] {
+            assert_eq!(Marker::parse(&marker.encode()), Some(marker));
+        }
+        for text in ["", "1", "inside", "inside:x", "init:root", "init:root:x", "inside:root:1"] {
+            assert_eq!(Marker::parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_test_runner_is_not_inside() {
+        assert!(!is_inside());
+    }
+}

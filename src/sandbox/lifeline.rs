@@ -1,0 +1,81 @@
+//! The socket between supervisor (P0) and init (P1): signals go down it as bytes, one byte comes back when the runtime has been
+//! started, and its end of file says that the supervisor is dead.
+//!
+//! Signals go through it rather than by `kill` because pid 1 would need a handler for each and could not tell them from those that a
+//! terminal sent to the whole process group.
+
+use std::io::{Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::time::Duration;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::{FdFlags, fcntl_setfd};
+
+/// One end.
+pub(super) struct Lifeline(UnixStream);
+
+/// What came through.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Nothing,
+    Bytes(Vec<u8>),
+    /// The other end is gone.
+    Eof,
+}
+
+impl Lifeline {
+    /// The supervisor's end (closed on exec) and init's end (inherited).
+    pub(super) fn pair() -> std::io::Result<(Self, Self)> {
+        let (mine, theirs) = UnixStream::pair()?;
+        mine.set_nonblocking(true)?;
+        theirs.set_nonblocking(true)?;
+        fcntl_setfd(&theirs, FdFlags::empty())?;
+        Ok((Self(mine), Self(theirs)))
+    }
+
+    pub(super) fn number(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+
+    /// Takes init's end over by its number; `None` when that is no socket.
+    pub(super) fn inherited(number: RawFd) -> Option<Self> {
+        let link = std::fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
+        if number <= 2 || !link.as_os_str().as_encoded_bytes().starts_with(b"socket:") {
+            return None;
+        }
+        // SAFETY: the descriptor is open (its /proc entry was just read), this is the first code of a single-threaded process, which
+        // opened no socket of its own, so that nothing else owns it.
+        let fd = unsafe { OwnedFd::from_raw_fd(number) };
+        fcntl_setfd(&fd, FdFlags::CLOEXEC).ok()?;
+        let stream = UnixStream::from(fd);
+        stream.set_nonblocking(true).ok()?;
+        Some(Self(stream))
+    }
+
+    /// Sends a byte; a full or broken line loses it, which only a dead peer can cause.
+    pub(super) fn say(&self, byte: u8) {
+        let _ = (&self.0).write(&[byte]);
+    }
+
+    pub(super) fn listen(&self) -> Heard {
+        let mut buffer = [0; 64];
+        loop {
+            match (&self.0).read(&mut buffer) {
+                Ok(0) => return Heard::Eof,
+                Ok(n) => return Heard::Bytes(buffer[..n].to_vec()),
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == std::io::ErrorKind::WouldBlock => return Heard::Nothing,
+                Err(_) => return Heard::Eof,
+            }
+        }
+    }
+
+    /// Waits until this line or `other` has something to say, at most `timeout`.
+    pub(super) fn wait_with(&self, other: &UnixStream, timeout: Option<Duration>) {
+        let mut fds = [PollFd::new(&self.0, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
+        let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
+        // A signal (EINTR) is as good as an answer: the caller looks at everything again.
+        let _ = poll(&mut fds, timeout.as_ref());
+    }
+}
