@@ -28,6 +28,8 @@ pub mod net_addr;
 pub mod netns;
 pub mod route;
 pub mod rule;
+pub mod said;
+pub mod suggest;
 pub mod sysctl;
 mod words;
 

@@ -1,6 +1,22 @@
 //! The Rhai side of netwright, and the only room that knows Rhai.
+//!
+//! | file | what |
+//! |---|---|
+//! | [`engine`] | the only `Engine::new`: limits, hooks, the API; running scripts in order |
+//! | `resolver` | `import` |
+//! | `source` | texts of scripts |
+//! | `arguments` | `--var` and the words after the script |
+//! | `api` | all that scripts can call |
+//! | [`error`], [`explain`], [`parse`], [`signature`] | what went wrong, in the words of a script author |
 
+mod api;
+mod arguments;
+pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod parse;
+mod resolver;
 pub mod signature;
+mod source;
+
+pub use resolver::STD;

@@ -1,0 +1,336 @@
+//! One process from start to end: its own process group, a deadline, capped output, nothing lost.
+//!
+//! duct starts it; the waiting is ours, because `kill()` of duct reaches only the direct child and its capture is unbounded (KNOWLEDGE.md).
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
+
+use super::interrupt::Interrupt;
+use super::netns::NetnsFile;
+use crate::error::{Error, Kind, Result};
+
+/// How long a command may take unless its verb says otherwise.
+pub const DEADLINE: Duration = Duration::from_secs(10);
+/// How much of each output stream is kept, in bytes.
+pub const OUTPUT_MAX_BYTES: usize = 16 << 20;
+/// How long after its end a process's output is still read, when a grandchild keeps the pipe open.
+const LINGER: Duration = Duration::from_millis(200);
+/// How long a process has between TERM and KILL.
+const TERM_GRACE: Duration = Duration::from_secs(1);
+/// How often a wait looks at the interrupt flag.
+const TICK: Duration = Duration::from_millis(50);
+
+/// What to start.
+#[derive(Debug)]
+pub struct Program<'a> {
+    /// Absolute path of the executable.
+    pub path: &'a Path,
+    /// Its words.
+    pub argv: Vec<OsString>,
+    /// Text for its standard input; empty input otherwise.
+    pub stdin: Option<&'a str>,
+    /// Its whole environment.
+    pub env: Vec<(OsString, OsString)>,
+    /// The namespace to start it in; `None` for that of the calling thread.
+    pub netns: Option<&'a NetnsFile>,
+}
+
+/// How long it may take, and who may stop it.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// When it is ended, counted from its start.
+    pub deadline: Duration,
+    /// Whether a signal to the run ends it at once. A command that changes the kernel is let finish (it has its deadline).
+    pub stop_on_interrupt: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { deadline: DEADLINE, stop_on_interrupt: false }
+    }
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// By itself, with this status.
+    Exited(i32),
+    /// By this signal, not ours.
+    Killed(i32),
+    /// By us, at its deadline.
+    TimedOut,
+    /// By us, because the run was interrupted.
+    Interrupted,
+}
+
+/// What a process left.
+#[derive(Debug)]
+pub struct Finished {
+    /// How it ended.
+    pub end: End,
+    /// Standard output, lossily decoded, at most [`OUTPUT_MAX_BYTES`].
+    pub stdout: String,
+    /// Standard error likewise.
+    pub stderr: String,
+    /// Whether output was thrown away beyond the cap.
+    pub truncated: bool,
+    /// From start to end.
+    pub took: Duration,
+}
+
+/// The environment of the tools: their messages in English, nothing of the user's that could change what they do.
+#[must_use]
+pub fn clean_env() -> Vec<(OsString, OsString)> {
+    vec![("PATH".into(), super::tools::search_path().into()), ("LC_ALL".into(), "C".into())]
+}
+
+/// The environment of the user's own programs: the user's, without what netwright tells itself.
+#[must_use]
+pub fn user_env() -> Vec<(OsString, OsString)> {
+    std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("NETWRIGHT_")).collect()
+}
+
+/// A started process with our ends of its pipes.
+pub(super) struct Started {
+    pub(super) handle: duct::Handle,
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+}
+
+/// Starts a process in its own process group, in `netns`, with these three files.
+pub(super) fn start(
+    path: &Path,
+    argv: &[OsString],
+    env: &[(OsString, OsString)],
+    netns: Option<&NetnsFile>,
+    [stdin, stdout, stderr]: [OwnedFd; 3],
+) -> io::Result<Started> {
+    let spawn = || -> io::Result<Started> {
+        let expression = duct::cmd(path, argv)
+            .full_env(env.iter().cloned())
+            .stdin_file(File::from(stdin))
+            .stdout_file(File::from(stdout))
+            .stderr_file(File::from(stderr))
+            .unchecked()
+            // No `pre_exec` here: it would make std fork instead of posix_spawn.
+            .before_spawn(|command| {
+                std::os::unix::process::CommandExt::process_group(command, 0);
+                Ok(())
+            });
+        let handle = expression.start()?;
+        let pid = handle.pids().first().and_then(|pid| Pid::from_raw(i32::try_from(*pid).ok()?));
+        let pid = pid.ok_or_else(|| io::Error::other("the process has no pid"))?;
+        // The child is not reaped before `handle.wait`, so the pid is still its own.
+        let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
+        Ok(Started { handle, pid, pidfd })
+    };
+    match netns {
+        None => spawn(),
+        Some(netns) => netns.within(spawn).map_err(|error| io::Error::other(error.to_string()))?,
+    }
+}
+
+/// Runs a process to its end.
+///
+/// # Errors
+///
+/// `ToolMissing` or `PermissionDenied` when it cannot be started. How it ended is in [`Finished`], never an error here.
+pub fn run(program: &Program<'_>, limits: Limits, interrupt: &Interrupt) -> Result<Finished> {
+    let begun = Instant::now();
+    let start_error = |error: &io::Error| start_error(program.path, error);
+    let (stdin, stdin_writer) = match program.stdin {
+        Some(_) => io::pipe().map(|(r, w)| (OwnedFd::from(r), Some(w))),
+        None => File::open("/dev/null").map(|file| (file.into(), None)),
+    }
+    .map_err(|error| start_error(&error))?;
+    let (out_reader, out_writer) = io::pipe().map_err(|error| start_error(&error))?;
+    let (err_reader, err_writer) = io::pipe().map_err(|error| start_error(&error))?;
+    let files = [stdin, out_writer.into(), err_writer.into()];
+    let started =
+        start(program.path, &program.argv, &program.env, program.netns, files).map_err(|error| start_error(&error))?;
+    // A thread of its own writes the input: the process may print before it reads.
+    if let (Some(text), Some(mut writer)) = (program.stdin, stdin_writer) {
+        let text = text.to_owned();
+        std::thread::spawn(move || drop(writer.write_all(text.as_bytes())));
+    }
+    Ok(Waiter { started, out: Stream::new(out_reader.into()), err: Stream::new(err_reader.into()), begun }
+        .wait(limits, interrupt))
+}
+
+/// The error of a program that cannot be started.
+#[must_use]
+pub fn start_error(path: &Path, error: &io::Error) -> Error {
+    let name = path.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::new(Kind::ToolMissing, format!("`{name}` does not exist")),
+        io::ErrorKind::PermissionDenied => Error::new(Kind::PermissionDenied, format!("`{name}` may not be executed")),
+        _ => Error::new(Kind::CommandFailed, format!("cannot start `{name}`: {error}")),
+    }
+}
+
+/// One end of a pipe and what was read from it.
+struct Stream {
+    file: Option<File>,
+    bytes: Vec<u8>,
+    truncated: bool,
+}
+
+impl Stream {
+    fn new(fd: OwnedFd) -> Self {
+        Self { file: Some(File::from(fd)), bytes: Vec::new(), truncated: false }
+    }
+
+    /// Reads once; called when poll said that there is something.
+    fn read(&mut self) {
+        let Some(file) = &mut self.file else { return };
+        let mut buffer = [0; 64 << 10];
+        match file.read(&mut buffer) {
+            Ok(0) => self.file = None,
+            Ok(count) => {
+                let room = OUTPUT_MAX_BYTES.saturating_sub(self.bytes.len());
+                self.truncated |= count > room;
+                self.bytes.extend_from_slice(&buffer[..count.min(room)]);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => self.file = None,
+        }
+    }
+}
+
+struct Waiter {
+    started: Started,
+    out: Stream,
+    err: Stream,
+    begun: Instant,
+}
+
+impl Waiter {
+    fn wait(mut self, limits: Limits, interrupt: &Interrupt) -> Finished {
+        let mut stop: Option<(End, Instant)> = None;
+        let mut killed = false;
+        let mut exited: Option<Instant> = None;
+        loop {
+            let now = Instant::now();
+            if exited.is_none() && stop.is_none() {
+                if now >= self.begun + limits.deadline {
+                    stop = Some((End::TimedOut, now));
+                } else if limits.stop_on_interrupt && interrupt.is_set() {
+                    stop = Some((End::Interrupted, now));
+                }
+                if stop.is_some() {
+                    self.signal(Signal::TERM);
+                }
+            }
+            if let Some((_, since)) = stop {
+                if !killed && exited.is_none() && now >= since + TERM_GRACE {
+                    self.signal(Signal::KILL);
+                    killed = true;
+                }
+            }
+            if let Some(at) = exited {
+                let closed = self.out.file.is_none() && self.err.file.is_none();
+                if closed || now >= at + LINGER {
+                    break;
+                }
+            }
+            self.poll(&mut exited);
+        }
+        if stop.is_some() {
+            // Whatever the group left behind goes with it.
+            self.signal(Signal::KILL);
+        }
+        let end = match stop {
+            Some((end, _)) => end,
+            None => self.status(),
+        };
+        Finished {
+            end,
+            truncated: self.out.truncated || self.err.truncated,
+            stdout: lossy(std::mem::take(&mut self.out.bytes)),
+            stderr: lossy(std::mem::take(&mut self.err.bytes)),
+            took: self.begun.elapsed(),
+        }
+    }
+
+    fn poll(&mut self, exited: &mut Option<Instant>) {
+        let mut fds = Vec::with_capacity(3);
+        let readable = PollFlags::IN | PollFlags::HUP | PollFlags::ERR;
+        let streams: Vec<bool> = [&self.out, &self.err].map(|stream| stream.file.is_some()).into();
+        for stream in [&self.out, &self.err] {
+            if let Some(file) = &stream.file {
+                fds.push(PollFd::new(file, readable));
+            }
+        }
+        if exited.is_none() {
+            fds.push(PollFd::new(&self.started.pidfd, PollFlags::IN));
+        }
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::try_from(TICK.as_nanos()).unwrap_or(50_000_000) };
+        let ready: Vec<bool> = match poll(&mut fds, Some(&timeout)) {
+            Ok(_) => fds.iter().map(|fd| !fd.revents().is_empty()).collect(),
+            Err(_) => return,
+        };
+        let mut ready = ready.into_iter();
+        let mut next = || ready.next().unwrap_or(false);
+        if streams[0] && next() {
+            self.out.read();
+        }
+        if streams[1] && next() {
+            self.err.read();
+        }
+        if exited.is_none() && next() {
+            *exited = Some(Instant::now());
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        // The group is the process's own. It may be gone already, which is what was wanted.
+        let _ = kill_process_group(self.started.pid, signal);
+    }
+
+    fn status(&self) -> End {
+        use std::os::unix::process::ExitStatusExt;
+        match self.started.handle.wait() {
+            Ok(output) => match (output.status.code(), output.status.signal()) {
+                (Some(code), _) => End::Exited(code),
+                (None, signal) => End::Killed(signal.unwrap_or(0)),
+            },
+            Err(_) => End::Killed(0),
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        // Reaps the child when it was killed: `status` was not asked for then.
+        let _ = self.started.handle.wait_timeout(TERM_GRACE);
+    }
+}
+
+fn lossy(bytes: Vec<u8>) -> String {
+    String::from_utf8(bytes).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned())
+}
+
+/// Non-blocking reads from here on.
+pub(super) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
+    let flags = rustix::fs::fcntl_getfl(&fd)?;
+    Ok(rustix::fs::fcntl_setfl(&fd, flags | rustix::fs::OFlags::NONBLOCK)?)
+}
+
+/// Turns words into what [`Program`] takes.
+#[must_use]
+pub fn os_words(words: &[String]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+/// The directory that a program is started in is that of the run; this is only for messages.
+#[must_use]
+pub fn working_dir() -> PathBuf {
+    std::env::current_dir().unwrap_or_else(|_| "/".into())
+}

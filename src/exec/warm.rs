@@ -1,0 +1,216 @@
+//! Warm tools: one `ip -batch -` per namespace stays open and answers in about 40 µs what a fresh `ip` answers in 1.7 ms.
+//!
+//! The protocol (measured on iproute2 6.1, KNOWLEDGE.md): every command is followed by a line that no `ip` understands. The failure of
+//! that line ends the reply: `Command failed -:N` on stderr, where N counts lines. JSON is flushed after every command, so all of stdout
+//! is in the pipe by then.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Signal, kill_process_group};
+
+use super::netns::NetnsFile;
+use super::process::{OUTPUT_MAX_BYTES, Started, clean_env, os_words, set_nonblocking, start};
+
+/// The words of a warm `ip`. A batch line has no flags of its own, so what is said with `-6` needs a process of its own.
+const ARGV: [&str; 5] = ["-j", "-d", "-force", "-batch", "-"];
+const ARGV_V6: [&str; 6] = ["-6", "-j", "-d", "-force", "-batch", "-"];
+/// No object of `ip` begins like this, so the line always fails.
+const MARKER: &str = "netwright-end-of-reply";
+
+/// A warm `ip` inside one namespace.
+pub(super) struct Warm {
+    started: Started,
+    stdin: Option<File>,
+    stdout: File,
+    stderr: File,
+    lines: u64,
+}
+
+/// What one command of a warm process answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) stdout: String,
+    pub(super) stderr: String,
+    pub(super) failed: bool,
+}
+
+impl Warm {
+    /// Starts one inside `netns`, or where the calling thread is.
+    pub(super) fn start(ip: &Path, netns: Option<&NetnsFile>, family: Family) -> io::Result<Self> {
+        let (stdin_reader, stdin) = io::pipe()?;
+        let (stdout, stdout_writer) = io::pipe()?;
+        let (stderr, stderr_writer) = io::pipe()?;
+        set_nonblocking(&stdout)?;
+        set_nonblocking(&stderr)?;
+        let files = [stdin_reader.into(), stdout_writer.into(), stderr_writer.into()];
+        let argv = match family {
+            Family::Any => os_words(&ARGV.map(String::from)),
+            Family::V6 => os_words(&ARGV_V6.map(String::from)),
+        };
+        let started = start(ip, &argv, &clean_env(), netns, files)?;
+        let file = |fd: OwnedFd| File::from(fd);
+        Ok(Self {
+            started,
+            stdin: Some(file(stdin.into())),
+            stdout: file(stdout.into()),
+            stderr: file(stderr.into()),
+            lines: 0,
+        })
+    }
+
+    /// Runs one command. Any error means that the process is of no use any more.
+    pub(super) fn run(&mut self, line: &str, deadline: Duration) -> io::Result<Reply> {
+        let text = format!("{line}\n{MARKER}\n");
+        let stdin = self.stdin.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        stdin.write_all(text.as_bytes())?;
+        self.lines += 2;
+        self.reply(Instant::now() + deadline)
+    }
+
+    fn reply(&mut self, deadline: Instant) -> io::Result<Reply> {
+        let end = format!("Command failed -:{}\n", self.lines);
+        let failure = format!("Command failed -:{}\n", self.lines - 1);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        loop {
+            let open = read_available(&mut self.stderr, &mut err)?;
+            if err.ends_with(end.as_bytes()) {
+                read_available(&mut self.stdout, &mut out)?;
+                break;
+            }
+            if !open || out.len() > OUTPUT_MAX_BYTES || err.len() > OUTPUT_MAX_BYTES {
+                return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(io::Error::from(io::ErrorKind::TimedOut));
+            }
+            let timeout =
+                Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(10), tv_nsec: left.subsec_nanos().into() };
+            let mut fds = [PollFd::new(&self.stdout, PollFlags::IN), PollFd::new(&self.stderr, PollFlags::IN)];
+            match poll(&mut fds, Some(&timeout)) {
+                Ok(_) | Err(rustix::io::Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+            let stdout_ready = !fds[0].revents().is_empty();
+            if stdout_ready {
+                read_available(&mut self.stdout, &mut out)?;
+            }
+        }
+        let stderr = String::from_utf8_lossy(&err).into_owned();
+        // Before the end stands the complaint about the marker, one line; before that, what the command said.
+        let said = &stderr[..stderr.len() - end.len()];
+        let said = said.trim_end_matches('\n').rfind('\n').map_or("", |at| &said[..=at]);
+        let failed = said.ends_with(&failure);
+        let said = said.strip_suffix(&failure).unwrap_or(said);
+        Ok(Reply { stdout: String::from_utf8_lossy(&out).into_owned(), stderr: said.to_owned(), failed })
+    }
+
+    /// Ends the process and waits for it: it holds its namespace alive until then.
+    pub(super) fn stop(mut self) {
+        self.close();
+        self.reap();
+    }
+
+    /// Tells the process to end without waiting; [`Warm::stop`] waits.
+    pub(super) fn close(&mut self) {
+        self.stdin = None;
+    }
+
+    fn reap(&self) {
+        if !matches!(self.started.handle.wait_timeout(Duration::from_millis(500)), Ok(Some(_))) {
+            let _ = kill_process_group(self.started.pid, Signal::KILL);
+            let _ = self.started.handle.wait_timeout(Duration::from_secs(1));
+        }
+    }
+}
+
+impl Drop for Warm {
+    fn drop(&mut self) {
+        self.close();
+        self.reap();
+    }
+}
+
+/// Which of a namespace's two warm processes a command goes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Family {
+    /// The one without a family flag: `ip` then takes IPv4 where it must choose.
+    Any,
+    /// The one started with `-6`.
+    V6,
+}
+
+/// The words of a command as a line of a batch, or `None` when only a fresh process can run it.
+///
+/// iproute2 splits a batch line on blanks and knows quotes but no escapes, so only plain words go there.
+pub(super) fn batch_line(argv: &[String]) -> Option<(Family, String)> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.:/@%+,=-".contains(c);
+    let mut family = Family::Any;
+    let mut words = Vec::with_capacity(argv.len());
+    for word in argv {
+        match word.as_str() {
+            // On for the whole process.
+            "-j" | "-d" if words.is_empty() => {}
+            "-4" if words.is_empty() => {}
+            "-6" if words.is_empty() => family = Family::V6,
+            word if word.is_empty() || !word.chars().all(plain) => return None,
+            // Any other flag, such as `-s`, changes what is printed.
+            word if words.is_empty() && word.starts_with('-') => return None,
+            word => words.push(word),
+        }
+    }
+    // `ip netns exec` and `monitor` would hold the process; `netns attach/set` and the like are rare.
+    let warm = matches!(words.first().copied(), Some("link" | "address" | "route" | "rule" | "neigh"))
+        || matches!(&words[..], ["netns", "add" | "delete", _]);
+    warm.then(|| (family, words.join(" ")))
+}
+
+/// Reads what is there; `false` at the end of the file.
+fn read_available(file: &mut File, into: &mut Vec<u8>) -> io::Result<bool> {
+    let mut buffer = [0; 16 << 10];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(false),
+            Ok(count) => into.extend_from_slice(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(true),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Option<(Family, String)> {
+        batch_line(&text.split(' ').map(String::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn only_plain_words_go_into_a_batch() {
+        assert_eq!(line("-j -d link show dev x"), Some((Family::Any, "link show dev x".into())));
+        assert_eq!(
+            line("-4 route add default via 10.0.0.1"),
+            Some((Family::Any, "route add default via 10.0.0.1".into()))
+        );
+        assert_eq!(line("-6 route show"), Some((Family::V6, "route show".into())));
+        assert_eq!(line("netns add blue"), Some((Family::Any, "netns add blue".into())));
+        for fresh in [
+            "-s link show",
+            "netns exec blue sh",
+            "monitor",
+            "link set dev x alias a\"b",
+            "link set dev x alias  y",
+            "tunnel show",
+        ] {
+            assert_eq!(line(fresh), None, "{fresh}");
+        }
+        assert_eq!(batch_line(&["link".into(), "show\nlink".into()]), None);
+    }
+}

@@ -1,0 +1,307 @@
+//! `ip link` and `ip address`: links, their settings, their addresses; `tc` for their shape.
+//!
+//! Every word that names something is preceded by its keyword (`name X`, `dev X`): iproute2 matches bare words by prefix, and
+//! `ip link add a type veth` reads `a` as `address` (KNOWLEDGE.md).
+
+use super::{Command, Object, Op, Tool, Undo, Where};
+
+fn ip<'a>(netns: &Where, argv: impl IntoIterator<Item = &'a str>) -> Command {
+    Command::new(Tool::Ip, netns, argv)
+}
+
+/// One link with all its details: `ip -j -d link show dev NAME`.
+#[must_use]
+pub fn show(netns: &Where, name: &str) -> Command {
+    ip(netns, ["-j", "-d", "link", "show", "dev", name])
+}
+
+/// All links: `ip -j -d link show`.
+#[must_use]
+pub fn show_all(netns: &Where) -> Command {
+    ip(netns, ["-j", "-d", "link", "show"])
+}
+
+/// One link with its counters: `ip -j -s link show dev NAME`.
+#[must_use]
+pub fn stats(netns: &Where, name: &str) -> Command {
+    ip(netns, ["-j", "-s", "link", "show", "dev", name])
+}
+
+/// The addresses of one link: `ip -j address show dev NAME`.
+#[must_use]
+pub fn addrs(netns: &Where, name: &str) -> Command {
+    ip(netns, ["-j", "address", "show", "dev", name])
+}
+
+/// All addresses: `ip -j address show`.
+#[must_use]
+pub fn addrs_all(netns: &Where) -> Command {
+    ip(netns, ["-j", "address", "show"])
+}
+
+/// Makes a veth pair with both ends in place, so that no link ever moves (moving one costs 20 ms).
+///
+/// The command runs in the host and names both namespaces: `ip link add name A netns X type veth peer name B netns Y`.
+/// When one end belongs to the host, that end is the first and needs no `netns`.
+#[must_use]
+pub fn add_veth(a: (&Where, &str), b: (&Where, &str)) -> Op {
+    let (first, second) = if b.0 == &Where::Host { (b, a) } else { (a, b) };
+    let mut argv = vec!["link".to_owned(), "add".into(), "name".into(), first.1.into()];
+    if let Some(word) = first.0.word() {
+        argv.extend(["netns".into(), word]);
+    }
+    argv.extend(["type", "veth", "peer", "name", second.1].map(String::from));
+    if let Some(word) = second.0.word() {
+        argv.extend(["netns".into(), word]);
+    }
+    let object = Object::Link { name: first.1.into(), peer: Some((second.0.clone(), second.1.into())) };
+    Op::new(Command::new(Tool::Ip, &Where::Host, argv), object, Undo::by(delete_command(first.0, first.1)))
+}
+
+/// Makes a link: `ip link add name NAME WORDS…`, where the words are those of [`crate::model::link_kinds::argv`].
+#[must_use]
+pub fn add(netns: &Where, name: &str, words: &[String]) -> Op {
+    let argv = ["link", "add", "name", name].map(String::from).into_iter().chain(words.iter().cloned());
+    Op::new(
+        Command::new(Tool::Ip, netns, argv),
+        Object::Link { name: name.into(), peer: None },
+        Undo::by(delete_command(netns, name)),
+    )
+}
+
+/// Changes options of a link: `ip link set dev NAME WORDS…`, where the words are those of [`crate::model::link_kinds::change_argv`];
+/// undone by `former`, the words with the former values.
+#[must_use]
+pub fn set_options(netns: &Where, name: &str, words: &[String], former: Option<&[String]>) -> Op {
+    let command = |words: &[String]| {
+        let argv = ["link", "set", "dev", name].map(String::from);
+        Command::new(Tool::Ip, netns, argv.into_iter().chain(words.iter().cloned()))
+    };
+    let undo = former.map_or_else(
+        || Undo::None("`ip` does not show the former value".into()),
+        |former| Undo::by(command(former)),
+    );
+    Op::new(command(words), Object::LinkSetting { name: name.into(), setting: words.join(" ") }, undo)
+}
+
+/// Deletes a link: `ip link delete dev NAME`. A link that is gone cannot be made again as it was.
+#[must_use]
+pub fn delete(netns: &Where, name: &str) -> Op {
+    Op::new(
+        delete_command(netns, name),
+        Object::Link { name: name.into(), peer: None },
+        Undo::None("a deleted link cannot be made again as it was".into()),
+    )
+}
+
+/// The command of [`delete`].
+#[must_use]
+pub fn delete_command(netns: &Where, name: &str) -> Command {
+    ip(netns, ["link", "delete", "dev", name])
+}
+
+fn set(netns: &Where, name: &str, setting: &str, words: &[&str], former: Option<&[&str]>) -> Op {
+    let command = |words: &[&str]| ip(netns, ["link", "set", "dev", name].into_iter().chain(words.iter().copied()));
+    let undo =
+        former.map_or_else(|| Undo::None("the former value is not known".into()), |words| Undo::by(command(words)));
+    Op::new(command(words), Object::LinkSetting { name: name.into(), setting: setting.into() }, undo)
+}
+
+/// Sets a link up; undone by setting it down.
+#[must_use]
+pub fn up(netns: &Where, name: &str) -> Op {
+    set(netns, name, "up", &["up"], Some(&["down"]))
+}
+
+/// Sets a link down; undone by setting it up.
+#[must_use]
+pub fn down(netns: &Where, name: &str) -> Op {
+    set(netns, name, "up", &["down"], Some(&["up"]))
+}
+
+/// Makes a link the port of `master` and sets it up, in one message.
+#[must_use]
+pub fn master_up(netns: &Where, name: &str, master: &str) -> Op {
+    set(netns, name, "master", &["master", master, "up"], Some(&["nomaster", "down"]))
+}
+
+/// Makes a link the port of `master`.
+#[must_use]
+pub fn master(netns: &Where, name: &str, master: &str, former: Option<&str>) -> Op {
+    let former: &[&str] = &former.map_or_else(|| vec!["nomaster"], |former| vec!["master", former]);
+    set(netns, name, "master", &["master", master], Some(former))
+}
+
+/// Frees a port from its master.
+#[must_use]
+pub fn nomaster(netns: &Where, name: &str, former: &str) -> Op {
+    set(netns, name, "master", &["nomaster"], Some(&["master", former]))
+}
+
+/// Sets the MTU in bytes.
+#[must_use]
+pub fn mtu(netns: &Where, name: &str, mtu: u32, former: u32) -> Op {
+    set(netns, name, "mtu", &["mtu", &mtu.to_string()], Some(&["mtu", &former.to_string()]))
+}
+
+/// Sets the MAC address.
+#[must_use]
+pub fn mac(netns: &Where, name: &str, mac: &str, former: Option<&str>) -> Op {
+    let former = former.map(|former| ["address", former]);
+    set(netns, name, "address", &["address", mac], former.as_ref().map(<[&str; 2]>::as_slice))
+}
+
+/// Renames a link. The inverse speaks of it by its new name.
+#[must_use]
+pub fn rename(netns: &Where, name: &str, new: &str) -> Op {
+    let mut op = set(netns, name, "name", &["name", new], None);
+    op.undo = Undo::by(ip(netns, ["link", "set", "dev", new, "name", name]));
+    op
+}
+
+/// Adds an address: `ip address add ADDR dev NAME`.
+#[must_use]
+pub fn addr_add(netns: &Where, name: &str, addr: &str) -> Op {
+    Op::new(
+        ip(netns, ["address", "add", addr, "dev", name]),
+        Object::Addr { link: name.into(), addr: addr.into() },
+        Undo::by(ip(netns, ["address", "delete", addr, "dev", name])),
+    )
+}
+
+/// Removes an address: `ip address delete ADDR dev NAME`.
+#[must_use]
+pub fn addr_delete(netns: &Where, name: &str, addr: &str) -> Op {
+    Op::new(
+        ip(netns, ["address", "delete", addr, "dev", name]),
+        Object::Addr { link: name.into(), addr: addr.into() },
+        Undo::by(ip(netns, ["address", "add", addr, "dev", name])),
+    )
+}
+
+/// The queueing disciplines of a link: `tc -j qdisc show dev NAME`.
+#[must_use]
+pub fn qdiscs(netns: &Where, name: &str) -> Command {
+    Command::new(Tool::Tc, netns, ["-j", "qdisc", "show", "dev", name])
+}
+
+/// Replaces the root queueing discipline: `tc qdisc replace dev NAME root SPEC…`; undone by deleting it.
+#[must_use]
+pub fn qdisc_replace(netns: &Where, name: &str, spec: &[String]) -> Op {
+    let argv = ["qdisc", "replace", "dev", name, "root"].map(String::from).into_iter().chain(spec.iter().cloned());
+    Op::new(
+        Command::new(Tool::Tc, netns, argv),
+        Object::Qdisc { link: name.into() },
+        Undo::by(qdisc_delete_command(netns, name)),
+    )
+}
+
+fn qdisc_delete_command(netns: &Where, name: &str) -> Command {
+    Command::new(Tool::Tc, netns, ["qdisc", "delete", "dev", name, "root"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn red() -> Where {
+        Where::Named("red".into())
+    }
+
+    fn check(op: &Op, command: &str, undo: &str) {
+        assert_eq!(op.command.line(), command);
+        match &op.undo {
+            Undo::Commands(commands) => {
+                assert_eq!(commands.iter().map(Command::line).collect::<Vec<_>>().join("; "), undo)
+            }
+            Undo::None(why) => assert_eq!(why, undo),
+        }
+    }
+
+    #[test]
+    fn veth_ends_are_made_in_place() {
+        let blue = Where::Named("blue".into());
+        check(
+            &add_veth((&red(), "a"), (&blue, "b")),
+            "ip link add name a netns red type veth peer name b netns blue",
+            "ip -n red link delete dev a",
+        );
+        check(
+            &add_veth((&red(), "a"), (&Where::Host, "b")),
+            "ip link add name b type veth peer name a netns red",
+            "ip link delete dev b",
+        );
+        check(
+            &add_veth((&Where::Host, "a"), (&Where::Host, "b")),
+            "ip link add name b type veth peer name a",
+            "ip link delete dev b",
+        );
+        let path = Where::Path("/proc/7/ns/net".into());
+        assert_eq!(
+            add_veth((&Where::Host, "a"), (&path, "b")).command.line(),
+            "ip link add name a type veth peer name b netns /proc/7/ns/net"
+        );
+    }
+
+    #[test]
+    fn settings_know_their_inverse() {
+        check(&up(&red(), "x"), "ip -n red link set dev x up", "ip -n red link set dev x down");
+        check(&down(&red(), "x"), "ip -n red link set dev x down", "ip -n red link set dev x up");
+        check(
+            &master_up(&red(), "x", "br0"),
+            "ip -n red link set dev x master br0 up",
+            "ip -n red link set dev x nomaster down",
+        );
+        check(
+            &master(&red(), "x", "br0", None),
+            "ip -n red link set dev x master br0",
+            "ip -n red link set dev x nomaster",
+        );
+        check(
+            &master(&red(), "x", "br0", Some("br1")),
+            "ip -n red link set dev x master br0",
+            "ip -n red link set dev x master br1",
+        );
+        check(
+            &nomaster(&red(), "x", "br1"),
+            "ip -n red link set dev x nomaster",
+            "ip -n red link set dev x master br1",
+        );
+        check(&mtu(&red(), "x", 1400, 1500), "ip -n red link set dev x mtu 1400", "ip -n red link set dev x mtu 1500");
+        check(
+            &mac(&red(), "x", "02:00:00:00:00:01", Some("02:00:00:00:00:02")),
+            "ip -n red link set dev x address 02:00:00:00:00:01",
+            "ip -n red link set dev x address 02:00:00:00:00:02",
+        );
+        check(&rename(&red(), "x", "y"), "ip -n red link set dev x name y", "ip -n red link set dev y name x");
+        assert!(rename(&red(), "x", "y").moves_names() && !up(&red(), "x").moves_names());
+    }
+
+    #[test]
+    fn links_and_addresses() {
+        let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
+        check(
+            &add(&red(), "vx0", &words("link eth0 type vxlan id 42")),
+            "ip -n red link add name vx0 link eth0 type vxlan id 42",
+            "ip -n red link delete dev vx0",
+        );
+        check(
+            &set_options(&red(), "br0", &words("type bridge stp_state 1"), Some(&words("type bridge stp_state 0"))),
+            "ip -n red link set dev br0 type bridge stp_state 1",
+            "ip -n red link set dev br0 type bridge stp_state 0",
+        );
+        check(&delete(&red(), "x"), "ip -n red link delete dev x", "a deleted link cannot be made again as it was");
+        check(
+            &addr_add(&red(), "x", "10.0.0.1/24"),
+            "ip -n red address add 10.0.0.1/24 dev x",
+            "ip -n red address delete 10.0.0.1/24 dev x",
+        );
+        check(
+            &qdisc_replace(&red(), "x", &["netem".into(), "delay".into(), "20ms".into()]),
+            "tc -n red qdisc replace dev x root netem delay 20ms",
+            "tc -n red qdisc delete dev x root",
+        );
+        assert_eq!(show(&red(), "x").line(), "ip -n red -j -d link show dev x");
+        assert_eq!(addrs(&red(), "x").line(), "ip -n red -j address show dev x");
+    }
+}

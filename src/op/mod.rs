@@ -1,0 +1,349 @@
+//! Ops and queries as values: what netwright asks of iproute2, iptables and sysctl, before anything runs.
+//!
+//! Everything here is pure: no I/O, no processes. One file per tool holds its constructors; each is tested by its exact argv.
+//! A [`Command`] is a program and its words in a namespace; an [`Op`] is a command that changes the kernel, with what it changes and its inverse.
+
+pub mod firewall;
+pub mod link;
+pub mod netns;
+pub mod route;
+pub mod sysctl;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::error::Place;
+
+/// The programs that netwright runs. Everything else is started by the user's own `exec` and `start`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Tool {
+    /// `ip` of iproute2.
+    Ip,
+    /// `bridge` of iproute2.
+    Bridge,
+    /// `tc` of iproute2.
+    Tc,
+    /// `iptables`.
+    Iptables,
+    /// `ip6tables`.
+    Ip6tables,
+    /// `iptables-save`.
+    IptablesSave,
+    /// `ip6tables-save`.
+    Ip6tablesSave,
+    /// `iptables-restore`.
+    IptablesRestore,
+    /// `ip6tables-restore`.
+    Ip6tablesRestore,
+    /// `sysctl` of procps.
+    Sysctl,
+    /// `nft` of nftables; optional, read only.
+    Nft,
+}
+
+impl Tool {
+    /// Every tool, in the order that `doctor` lists them.
+    pub const ALL: [Self; 11] = [
+        Self::Ip,
+        Self::Bridge,
+        Self::Tc,
+        Self::Sysctl,
+        Self::Iptables,
+        Self::Ip6tables,
+        Self::IptablesSave,
+        Self::Ip6tablesSave,
+        Self::IptablesRestore,
+        Self::Ip6tablesRestore,
+        Self::Nft,
+    ];
+
+    /// The name of the program.
+    #[must_use]
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Ip => "ip",
+            Self::Bridge => "bridge",
+            Self::Tc => "tc",
+            Self::Iptables => "iptables",
+            Self::Ip6tables => "ip6tables",
+            Self::IptablesSave => "iptables-save",
+            Self::Ip6tablesSave => "ip6tables-save",
+            Self::IptablesRestore => "iptables-restore",
+            Self::Ip6tablesRestore => "ip6tables-restore",
+            Self::Sysctl => "sysctl",
+            Self::Nft => "nft",
+        }
+    }
+
+    /// The Debian package that holds the program.
+    #[must_use]
+    pub fn package(self) -> &'static str {
+        match self {
+            Self::Ip | Self::Bridge | Self::Tc => "iproute2",
+            Self::Sysctl => "procps",
+            Self::Nft => "nftables",
+            _ => "iptables",
+        }
+    }
+
+    /// Whether the program itself takes `-n NETNS` (iproute2 does).
+    #[must_use]
+    pub fn takes_netns(self) -> bool {
+        matches!(self, Self::Ip | Self::Bridge | Self::Tc)
+    }
+}
+
+/// Which network namespace a command acts in.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Where {
+    /// The namespace that plays the host: the sandbox's root, or this machine with `--host`.
+    Host,
+    /// A namespace with a name, as `ip netns` keeps them under `/run/netns`.
+    Named(String),
+    /// A namespace given by a path, such as `/proc/4711/ns/net`.
+    Path(PathBuf),
+}
+
+impl Where {
+    /// The name that people see: `host`, the name, or the path.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.to_string()
+    }
+
+    /// What iproute2 takes after `netns`: a name or a path. `None` for the host, which needs no word.
+    #[must_use]
+    pub fn word(&self) -> Option<String> {
+        match self {
+            Self::Host => None,
+            Self::Named(name) => Some(name.clone()),
+            Self::Path(path) => Some(path.display().to_string()),
+        }
+    }
+}
+
+impl fmt::Display for Where {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("host"),
+            Self::Named(name) => f.write_str(name),
+            Self::Path(path) => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+/// A program and its words in a namespace. Argv only: it never passes through a shell.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Command {
+    /// The program.
+    pub tool: Tool,
+    /// Its words, without the program and without `-n`.
+    pub argv: Vec<String>,
+    /// The namespace that it acts in.
+    pub netns: Where,
+    /// What it reads from standard input.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+}
+
+impl Command {
+    /// A command from words.
+    pub fn new<S: Into<String>>(tool: Tool, netns: &Where, argv: impl IntoIterator<Item = S>) -> Self {
+        Self { tool, argv: argv.into_iter().map(Into::into).collect(), netns: netns.clone(), stdin: None }
+    }
+
+    /// The whole command as a person would run it on the machine, each word apart.
+    ///
+    /// iproute2's programs take `-n NAME`; the others run under `ip netns exec`; a namespace without a name is entered by `nsenter`.
+    #[must_use]
+    pub fn words(&self) -> Vec<String> {
+        let program = self.tool.program().to_owned();
+        let prefix: Vec<String> = match &self.netns {
+            Where::Host => vec![program],
+            Where::Named(name) if self.tool.takes_netns() => vec![program, "-n".into(), name.clone()],
+            Where::Named(name) => vec!["ip".into(), "netns".into(), "exec".into(), name.clone(), program],
+            Where::Path(path) => vec!["nsenter".into(), format!("--net={}", path.display()), program],
+        };
+        prefix.into_iter().chain(self.argv.iter().cloned()).collect()
+    }
+
+    /// The command as one line that can be pasted into a shell.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let line = quote(&self.words());
+        match &self.stdin {
+            Some(text) => format!("printf %s {} | {line}", quote(&[text.clone()])),
+            None => line,
+        }
+    }
+}
+
+/// Quotes words so that a POSIX shell reads them back as they are.
+#[must_use]
+pub fn quote(words: &[String]) -> String {
+    words
+        .iter()
+        .map(|word| {
+            // A NUL cannot be a word of any command; exec refuses it before this matters.
+            shlex::try_quote(word).map_or_else(|_| word.replace('\0', "\u{fffd}"), std::borrow::Cow::into_owned)
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// What an op changes.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase", tag = "object")]
+pub enum Object {
+    /// A named namespace.
+    Netns {
+        /// Its name.
+        name: String,
+    },
+    /// A link that the op makes or deletes; for a veth also its other end.
+    Link {
+        /// Its name.
+        name: String,
+        /// The other end, for a veth.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        peer: Option<(Where, String)>,
+    },
+    /// A setting of a link.
+    LinkSetting {
+        /// The link's name.
+        name: String,
+        /// Which setting.
+        setting: String,
+    },
+    /// An address on a link.
+    Addr {
+        /// The link's name.
+        link: String,
+        /// Address and prefix length.
+        addr: String,
+    },
+    /// A route.
+    Route {
+        /// The destination.
+        dst: String,
+    },
+    /// A policy rule.
+    Rule,
+    /// A neighbour entry.
+    Neigh {
+        /// The address.
+        addr: String,
+    },
+    /// A kernel setting.
+    Sysctl {
+        /// Its dotted name.
+        name: String,
+    },
+    /// An iptables rule.
+    NfRule {
+        /// Table and chain.
+        chain: String,
+    },
+    /// An iptables chain.
+    NfChain {
+        /// Table and chain.
+        chain: String,
+    },
+    /// The policy of a built-in chain.
+    NfPolicy {
+        /// Table and chain.
+        chain: String,
+    },
+    /// A whole iptables table.
+    NfTable {
+        /// The table.
+        table: String,
+    },
+    /// A queueing discipline.
+    Qdisc {
+        /// The link.
+        link: String,
+    },
+    /// Something that only the user's own words say.
+    Raw,
+}
+
+/// How an op is undone.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Undo {
+    /// By these commands, in order.
+    Commands(Vec<Command>),
+    /// Not at all, and why.
+    None(String),
+}
+
+impl Undo {
+    /// Undone by one command.
+    #[must_use]
+    pub fn by(command: Command) -> Self {
+        Self::Commands(vec![command])
+    }
+}
+
+/// One effect on the kernel: the only way in which netwright changes anything.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Op {
+    /// What runs.
+    pub command: Command,
+    /// What it changes.
+    pub changes: Object,
+    /// How it is undone.
+    pub undo: Undo,
+    /// Where in the script it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<Place>,
+}
+
+impl Op {
+    /// An op without a script position; the session adds it.
+    #[must_use]
+    pub fn new(command: Command, changes: Object, undo: Undo) -> Self {
+        Self { command, changes, undo, place: None }
+    }
+
+    /// Whether a name may mean another link afterwards: a link was deleted, renamed or moved, or nobody knows.
+    ///
+    /// Warm `ip -batch` processes cache name → ifindex (KNOWLEDGE.md) and are retired after such an op.
+    #[must_use]
+    pub fn moves_names(&self) -> bool {
+        let has = |word: &str| self.command.argv.iter().any(|w| w == word);
+        match &self.changes {
+            Object::Raw => true,
+            Object::Netns { .. } => has("delete"),
+            Object::Link { .. } => !has("add"),
+            Object::LinkSetting { setting, .. } => setting == "name" || setting == "netns",
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_written_as_a_person_would_type_it() {
+        let words = ["link", "set", "dev", "x"];
+        let line = |netns: &Where, tool| Command::new(tool, netns, words).line();
+        assert_eq!(line(&Where::Host, Tool::Ip), "ip link set dev x");
+        assert_eq!(line(&Where::Named("red".into()), Tool::Ip), "ip -n red link set dev x");
+        assert_eq!(line(&Where::Named("red".into()), Tool::Sysctl), "ip netns exec red sysctl link set dev x");
+        assert_eq!(
+            line(&Where::Path("/proc/7/ns/net".into()), Tool::Ip),
+            "nsenter --net=/proc/7/ns/net ip link set dev x"
+        );
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        let command = Command::new(Tool::Iptables, &Where::Host, ["-m", "comment", "--comment", "it's; a $thing"]);
+        assert_eq!(shlex::split(&command.line()).unwrap(), command.words());
+    }
+}

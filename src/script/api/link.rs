@@ -1,0 +1,610 @@
+//! Links: making them, setting them, looking at them.
+
+use rhai::plugin::{
+    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
+};
+use rhai::{Array, EvalAltResult, Map};
+
+use super::value::{Options, interface_addr, pairs, to_array, to_map};
+use super::{Link, Netns, Out, act, reject};
+use crate::error::Result;
+use crate::model::{link, net_addr};
+use crate::op;
+use crate::session::{PlugOptions, Session};
+
+/// A link of a kind.
+fn ensure(context: &NativeCallContext, netns: &Netns, kind: &str, name: &str, options: &Map) -> Out<Link> {
+    let options = reject(context, pairs(options, kind))?;
+    act(context, &netns.run, |session| session.link_ensure((&netns.at, name), kind, &options))?;
+    Ok(netns.link(name))
+}
+
+/// A verb on a link, which returns the link so that verbs chain.
+fn verb<T>(context: &NativeCallContext, link: &Link, work: impl FnOnce(&Session) -> Result<T>) -> Out<Link> {
+    act(context, &link.netns.run, work)?;
+    Ok(link.clone())
+}
+
+/// A question about a link.
+fn look<T>(context: &NativeCallContext, link: &Link, work: impl FnOnce(link::Link) -> T) -> Out<T> {
+    act(context, &link.netns.run, |session| session.link_require(link.at())).map(work)
+}
+
+#[export_module]
+pub mod api {
+    /// A veth pair with both ends made in place; returns `[link in a, link in b]`.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// assert_eq(ends[0].peer.netns.name, "ns-green");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn veth(context: NativeCallContext, a: Netns, a_name: &str, b: Netns, b_name: &str) -> Out<Array> {
+        act(&context, &a.run, |session| session.veth_ensure((&a.at, a_name), (&b.at, b_name)))?;
+        Ok(vec![Dynamic::from(a.link(a_name)), Dynamic::from(b.link(b_name))])
+    }
+
+    /// An existing link.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").link("lo").state, "UNKNOWN");
+    /// ```
+    #[rhai_fn(name = "link", return_raw, pure)]
+    pub fn existing(context: NativeCallContext, netns: &mut Netns, name: &str) -> Out<Link> {
+        act(&context, &netns.run, |session| session.link_require((&netns.at, name)))?;
+        Ok(netns.link(name))
+    }
+
+    /// Plugs the namespace into a bridge: a veth whose inner end is `name` and whose outer end is a port of the bridge, both up.
+    /// Returns the inner link.
+    ///
+    /// ```rhai
+    /// let br0 = host().bridge("br0").up();
+    /// let eth0 = netns("ns-blue").plug("eth0", br0);
+    /// assert_eq(eth0.peer.info.master, "br0");
+    /// ```
+    #[rhai_fn(name = "plug", return_raw, pure)]
+    pub fn plug(context: NativeCallContext, netns: &mut Netns, name: &str, bridge: Link) -> Out<Link> {
+        act(&context, &netns.run, |session| {
+            session.plug((&netns.at, name), bridge.at(), &PlugOptions::default())
+        })?;
+        Ok(netns.link(name))
+    }
+
+    /// The same with a name for the outer end: `#{ outer: "veth-blue" }`.
+    ///
+    /// ```rhai
+    /// let br0 = host().bridge("br0").up();
+    /// netns("ns-blue").plug("eth0", br0, #{ outer: "to-blue" });
+    /// assert_eq(host().link("to-blue").info.master, "br0");
+    /// ```
+    #[rhai_fn(name = "plug", return_raw, pure)]
+    pub fn plug_with(context: NativeCallContext, netns: &mut Netns, name: &str, bridge: Link, options: Map) -> Out<Link> {
+        let options = reject(&context, Options::new(options, "plug", &["outer"]))?;
+        let options = PlugOptions { outer: reject(&context, options.text("outer"))? };
+        act(&context, &netns.run, |session| session.plug((&netns.at, name), bridge.at(), &options))?;
+        Ok(netns.link(name))
+    }
+
+    /// The link of the default route.
+    ///
+    /// ```rhai
+    /// assert_eq(host().uplink().name, "eth0");
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn uplink(context: NativeCallContext, netns: &mut Netns) -> Out<Link> {
+        let name = act(&context, &netns.run, |session| session.uplink(&netns.at))?;
+        Ok(netns.link(&name))
+    }
+
+    /// The bridge `name`, made if it is not there.
+    ///
+    /// ```rhai
+    /// let link = netns("ns-blue").bridge("br0");
+    /// assert_eq(link.info.linkinfo.info_kind, "bridge");
+    /// ```
+    #[rhai_fn(name = "bridge", return_raw, pure)]
+    pub fn bridge(context: NativeCallContext, netns: &mut Netns, name: &str) -> Out<Link> {
+        ensure(&context, netns, "bridge", name, &Map::new())
+    }
+
+    /// The bridge `name` with iproute2's options of a bridge, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// blue.bridge("br0", #{ stp_state: 0 });
+    /// assert_eq(blue.link("br0").info.linkinfo.info_kind, "bridge");
+    /// ```
+    #[rhai_fn(name = "bridge", return_raw, pure)]
+    pub fn bridge_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "bridge", name, &options)
+    }
+
+    /// The VLAN `name` with iproute2's options of a vlan, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("vlan");
+    /// let blue = netns("ns-blue");
+    /// veth(blue, "eth0", netns("ns-green"), "eth0");
+    /// blue.vlan("eth0.10", #{ link: "eth0", id: 10 });
+    /// assert_eq(blue.link("eth0.10").info.linkinfo.info_kind, "vlan");
+    /// ```
+    #[rhai_fn(name = "vlan", return_raw, pure)]
+    pub fn vlan_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "vlan", name, &options)
+    }
+
+    /// The VXLAN tunnel `name` with iproute2's options of a vxlan, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("vxlan");
+    /// let blue = netns("ns-blue");
+    /// blue.link("lo").addr("10.0.0.1/32");
+    /// blue.vxlan("vx0", #{ id: 42, local: "10.0.0.1", remote: "10.0.0.2", dstport: 4789 });
+    /// assert_eq(blue.link("vx0").info.linkinfo.info_kind, "vxlan");
+    /// ```
+    #[rhai_fn(name = "vxlan", return_raw, pure)]
+    pub fn vxlan_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "vxlan", name, &options)
+    }
+
+    /// The macvlan `name` with iproute2's options of a macvlan, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("macvlan");
+    /// let blue = netns("ns-blue");
+    /// veth(blue, "eth0", netns("ns-green"), "eth0");
+    /// blue.macvlan("mv0", #{ link: "eth0", mode: "bridge" });
+    /// assert_eq(blue.link("mv0").info.linkinfo.info_kind, "macvlan");
+    /// ```
+    #[rhai_fn(name = "macvlan", return_raw, pure)]
+    pub fn macvlan_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "macvlan", name, &options)
+    }
+
+    /// The ipvlan `name` with iproute2's options of a ipvlan, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("ipvlan");
+    /// let blue = netns("ns-blue");
+    /// veth(blue, "eth0", netns("ns-green"), "eth0");
+    /// blue.ipvlan("iv0", #{ link: "eth0", mode: "l2" });
+    /// assert_eq(blue.link("iv0").info.linkinfo.info_kind, "ipvlan");
+    /// ```
+    #[rhai_fn(name = "ipvlan", return_raw, pure)]
+    pub fn ipvlan_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "ipvlan", name, &options)
+    }
+
+    /// The dummy `name`, made if it is not there.
+    ///
+    /// ```rhai
+    /// needs("dummy");
+    /// let link = netns("ns-blue").dummy("dm0");
+    /// assert_eq(link.info.linkinfo.info_kind, "dummy");
+    /// ```
+    #[rhai_fn(name = "dummy", return_raw, pure)]
+    pub fn dummy(context: NativeCallContext, netns: &mut Netns, name: &str) -> Out<Link> {
+        ensure(&context, netns, "dummy", name, &Map::new())
+    }
+
+    /// The dummy `name` with iproute2's options of a dummy, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("dummy");
+    /// let blue = netns("ns-blue");
+    /// blue.dummy("dm0", #{ mtu: 1400 });
+    /// assert_eq(blue.link("dm0").info.linkinfo.info_kind, "dummy");
+    /// ```
+    #[rhai_fn(name = "dummy", return_raw, pure)]
+    pub fn dummy_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "dummy", name, &options)
+    }
+
+    /// The VRF `name` with iproute2's options of a vrf, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("vrf");
+    /// let blue = netns("ns-blue");
+    /// blue.vrf("red", #{ table: 100 });
+    /// assert_eq(blue.link("red").info.linkinfo.info_kind, "vrf");
+    /// ```
+    #[rhai_fn(name = "vrf", return_raw, pure)]
+    pub fn vrf_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "vrf", name, &options)
+    }
+
+    /// The bond `name` with iproute2's options of a bond, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("bond");
+    /// let blue = netns("ns-blue");
+    /// blue.bond("bond0", #{ mode: "active-backup" });
+    /// assert_eq(blue.link("bond0").info.linkinfo.info_kind, "bond");
+    /// ```
+    #[rhai_fn(name = "bond", return_raw, pure)]
+    pub fn bond_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "bond", name, &options)
+    }
+
+    /// The WireGuard link `name`, made if it is not there.
+    ///
+    /// ```rhai
+    /// needs("wireguard");
+    /// let link = netns("ns-blue").wireguard("wg0");
+    /// assert_eq(link.info.linkinfo.info_kind, "wireguard");
+    /// ```
+    #[rhai_fn(name = "wireguard", return_raw, pure)]
+    pub fn wireguard(context: NativeCallContext, netns: &mut Netns, name: &str) -> Out<Link> {
+        ensure(&context, netns, "wireguard", name, &Map::new())
+    }
+
+    /// The WireGuard link `name` with iproute2's options of a wireguard, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("wireguard");
+    /// let blue = netns("ns-blue");
+    /// blue.wireguard("wg0", #{ mtu: 1420 });
+    /// assert_eq(blue.link("wg0").info.linkinfo.info_kind, "wireguard");
+    /// ```
+    #[rhai_fn(name = "wireguard", return_raw, pure)]
+    pub fn wireguard_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "wireguard", name, &options)
+    }
+
+    /// The GRE tunnel `name` with iproute2's options of a gre, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("gre");
+    /// let blue = netns("ns-blue");
+    /// blue.link("lo").addr("10.0.0.1/32");
+    /// blue.gre("gre1", #{ local: "10.0.0.1", remote: "10.0.0.2" });
+    /// assert_eq(blue.link("gre1").info.linkinfo.info_kind, "gre");
+    /// ```
+    #[rhai_fn(name = "gre", return_raw, pure)]
+    pub fn gre_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "gre", name, &options)
+    }
+
+    /// The GRE tunnel over IPv6 `name` with iproute2's options of a ip6gre, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("ip6gre");
+    /// let blue = netns("ns-blue");
+    /// blue.link("lo").addr("2001:db8::1/128");
+    /// blue.ip6gre("gre6", #{ local: "2001:db8::1", remote: "2001:db8::2" });
+    /// assert_eq(blue.link("gre6").info.linkinfo.info_kind, "ip6gre");
+    /// ```
+    #[rhai_fn(name = "ip6gre", return_raw, pure)]
+    pub fn ip6gre_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "ip6gre", name, &options)
+    }
+
+    /// The IPIP tunnel `name` with iproute2's options of a ipip, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("ipip");
+    /// let blue = netns("ns-blue");
+    /// blue.link("lo").addr("10.0.0.1/32");
+    /// blue.ipip("ipip1", #{ local: "10.0.0.1", remote: "10.0.0.2" });
+    /// assert_eq(blue.link("ipip1").info.linkinfo.info_kind, "ipip");
+    /// ```
+    #[rhai_fn(name = "ipip", return_raw, pure)]
+    pub fn ipip_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "ipip", name, &options)
+    }
+
+    /// The SIT tunnel `name` with iproute2's options of a sit, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("sit");
+    /// let blue = netns("ns-blue");
+    /// blue.link("lo").addr("10.0.0.1/32");
+    /// blue.sit("sit1", #{ local: "10.0.0.1", remote: "10.0.0.2" });
+    /// assert_eq(blue.link("sit1").info.linkinfo.info_kind, "sit");
+    /// ```
+    #[rhai_fn(name = "sit", return_raw, pure)]
+    pub fn sit_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "sit", name, &options)
+    }
+
+    /// The GENEVE tunnel `name` with iproute2's options of a geneve, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("geneve");
+    /// let blue = netns("ns-blue");
+    /// blue.geneve("gnv0", #{ id: 42, remote: "10.0.0.2" });
+    /// assert_eq(blue.link("gnv0").info.linkinfo.info_kind, "geneve");
+    /// ```
+    #[rhai_fn(name = "geneve", return_raw, pure)]
+    pub fn geneve_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "geneve", name, &options)
+    }
+
+    /// The ifb `name`, made if it is not there.
+    ///
+    /// ```rhai
+    /// needs("ifb");
+    /// let link = netns("ns-blue").ifb("ifb9");
+    /// assert_eq(link.info.linkinfo.info_kind, "ifb");
+    /// ```
+    #[rhai_fn(name = "ifb", return_raw, pure)]
+    pub fn ifb(context: NativeCallContext, netns: &mut Netns, name: &str) -> Out<Link> {
+        ensure(&context, netns, "ifb", name, &Map::new())
+    }
+
+    /// The ifb `name` with iproute2's options of a ifb, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("ifb");
+    /// let blue = netns("ns-blue");
+    /// blue.ifb("ifb9", #{ mtu: 1500 });
+    /// assert_eq(blue.link("ifb9").info.linkinfo.info_kind, "ifb");
+    /// ```
+    #[rhai_fn(name = "ifb", return_raw, pure)]
+    pub fn ifb_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "ifb", name, &options)
+    }
+
+    /// An address of either family on the link, as a string or a cidr.
+    ///
+    /// ```rhai
+    /// let lo = netns("ns-blue").link("lo").addr("10.0.0.1/32").addr(cidr("2001:db8::/64").host(1));
+    /// assert_eq(lo.addrs.len(), 4);
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn addr(context: NativeCallContext, link: &mut Link, addr: Dynamic) -> Out<Link> {
+        let addr = reject(&context, interface_addr(&addr))?;
+        verb(&context, link, |session| session.addr_ensure(link.at(), addr))
+    }
+
+    /// Sets the link up.
+    ///
+    /// ```rhai
+    /// assert(netns("ns-blue").bridge("br0").up().info.flags.contains("UP"));
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn up(context: NativeCallContext, link: &mut Link) -> Out<Link> {
+        verb(&context, link, |session| session.link_up(link.at(), true))
+    }
+
+    /// Sets the link down.
+    ///
+    /// ```rhai
+    /// assert(!netns("ns-blue").link("lo").down().info.flags.contains("UP"));
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn down(context: NativeCallContext, link: &mut Link) -> Out<Link> {
+        verb(&context, link, |session| session.link_up(link.at(), false))
+    }
+
+    /// Sets the MTU in bytes.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").bridge("br0").mtu(1400).mtu, 1400);
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn mtu(context: NativeCallContext, link: &mut Link, mtu: i64) -> Out<Link> {
+        verb(&context, link, |session| session.link_mtu(link.at(), mtu))
+    }
+
+    /// Sets the MAC address.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").bridge("br0").mac("02:00:00:00:00:01").mac, "02:00:00:00:00:01");
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn mac(context: NativeCallContext, link: &mut Link, mac: &str) -> Out<Link> {
+        verb(&context, link, |session| session.link_mac(link.at(), mac))
+    }
+
+    /// Makes the link a port of a bridge, bond or VRF of the same namespace.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// let ends = veth(blue, "a", blue, "b");
+    /// ends[0].master(blue.bridge("br0"));
+    /// assert_eq(ends[0].info.master, "br0");
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn master(context: NativeCallContext, link: &mut Link, master: Link) -> Out<Link> {
+        verb(&context, link, |session| {
+            if master.netns.at != link.netns.at {
+                let message = format!(
+                    "`{}` is in `{}`, its master `{}` in `{}`",
+                    link.name, link.netns.at, master.name, master.netns.at
+                );
+                return Err(crate::Error::new(crate::Kind::InvalidArgument, message)
+                    .hint("a port and its master are in one namespace; ns.plug(\"eth0\", bridge) joins two"));
+            }
+            session.link_master(link.at(), Some(&master.name))
+        })
+    }
+
+    /// Frees the link from its bridge, bond or VRF.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// let ends = veth(blue, "a", blue, "b");
+    /// ends[0].master(blue.bridge("br0")).nomaster();
+    /// assert_eq(ends[0].info.get("master"), ());
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn nomaster(context: NativeCallContext, link: &mut Link) -> Out<Link> {
+        verb(&context, link, |session| session.link_master(link.at(), None))
+    }
+
+    /// Renames the link; the handle and what is returned carry the new name.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").bridge("br0").rename("br1").name, "br1");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn rename(context: NativeCallContext, link: &mut Link, name: &str) -> Out<Link> {
+        act(&context, &link.netns.run, |session| session.link_rename(link.at(), name))?;
+        name.clone_into(&mut link.name);
+        Ok(link.clone())
+    }
+
+    /// Deletes the link, if it is there.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// blue.bridge("br0").delete();
+    /// assert_eq(blue.links.len(), 1);
+    /// ```
+    #[rhai_fn(name = "delete", return_raw, pure)]
+    pub fn link_delete(context: NativeCallContext, link: &mut Link) -> Out<()> {
+        act(&context, &link.netns.run, |session| session.link_delete(link.at()).map(drop))
+    }
+
+    /// Shapes what passes the link with tbf or netem: `rate`, `delay`, `jitter`, `loss`, and `direction` (`"both"`, `"egress"`, `"ingress"`).
+    /// Ingress is shaped at the other end of the veth.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].shape(#{ rate: "10mbit" });
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn shape(context: NativeCallContext, link: &mut Link, options: Map) -> Out<Link> {
+        let known = ["rate", "burst", "delay", "jitter", "loss", "direction"];
+        let options = reject(&context, Options::new(options, "shape", &known))?;
+        let shape = reject(&context, super::shape_of(&options))?;
+        verb(&context, link, |session| session.shape(link.at(), &shape))
+    }
+
+    /// The name.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").link("lo").name, "lo");
+    /// ```
+    #[rhai_fn(name = "name", get = "name", pure)]
+    pub fn link_name(link: &mut Link) -> String {
+        link.name.clone()
+    }
+
+    /// The namespace it is in.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").link("lo").netns.name, "ns-blue");
+    /// ```
+    #[rhai_fn(get = "netns", pure)]
+    pub fn link_netns(link: &mut Link) -> Netns {
+        link.netns.clone()
+    }
+
+    /// The state as `ip` shows it: `UP`, `DOWN`, `UNKNOWN` (for `lo`), `LOWERLAYERDOWN`.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").bridge("br0").state, "DOWN");
+    /// ```
+    #[rhai_fn(get = "state", return_raw, pure)]
+    pub fn state(context: NativeCallContext, link: &mut Link) -> Out<String> {
+        look(&context, link, |link| link.operstate.unwrap_or_default())
+    }
+
+    /// The MTU in bytes.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").link("lo").mtu, 65536);
+    /// ```
+    #[rhai_fn(get = "mtu", return_raw, pure)]
+    pub fn get_mtu(context: NativeCallContext, link: &mut Link) -> Out<Dynamic> {
+        look(&context, link, |link| link.mtu.map_or(Dynamic::UNIT, |mtu| i64::from(mtu).into()))
+    }
+
+    /// The MAC address.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").link("lo").mac, "00:00:00:00:00:00");
+    /// ```
+    #[rhai_fn(get = "mac", return_raw, pure)]
+    pub fn get_mac(context: NativeCallContext, link: &mut Link) -> Out<String> {
+        look(&context, link, |link| link.address.unwrap_or_default())
+    }
+
+    /// The addresses now, an array of maps with iproute2's keys (`local`, `prefixlen`, `family`, …).
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").link("lo").addrs[0].local, "127.0.0.1");
+    /// ```
+    #[rhai_fn(get = "addrs", return_raw, pure)]
+    pub fn link_addrs(context: NativeCallContext, link: &mut Link) -> Out<Array> {
+        let (netns, name) = link.at();
+        let addrs = act(&context, &link.netns.run, |session| {
+            session.link_require(link.at())?;
+            net_addr::parse(&session.query(&op::link::addrs(netns, name))?, "ip address show")
+        })?;
+        Ok(to_array(addrs.iter().flat_map(|addr| addr.addr_info.iter().map(net_addr::AddrInfo::raw))))
+    }
+
+    /// The other end of a veth, wherever it is.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth1");
+    /// assert_eq(ends[0].peer.name, "eth1");
+    /// ```
+    #[rhai_fn(get = "peer", return_raw, pure)]
+    pub fn peer(context: NativeCallContext, link: &mut Link) -> Out<Link> {
+        let (netns, name) = act(&context, &link.netns.run, |session| session.link_peer(link.at()))?;
+        Ok(Netns::new(&link.netns.run, netns).link(&name))
+    }
+
+    /// Everything that `ip -j -d link show` says about the link.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").link("lo").info.link_type, "loopback");
+    /// ```
+    #[rhai_fn(get = "info", return_raw, pure)]
+    pub fn info(context: NativeCallContext, link: &mut Link) -> Out<Map> {
+        look(&context, link, |link| to_map(link.raw()))
+    }
+
+    /// The counters: `#{ rx: #{ bytes, packets, errors, dropped, … }, tx: #{ … } }`.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").link("lo").stats.rx.packets, 0);
+    /// ```
+    #[rhai_fn(get = "stats", return_raw, pure)]
+    pub fn stats(context: NativeCallContext, link: &mut Link) -> Out<Dynamic> {
+        let (netns, name) = link.at();
+        let links = act(&context, &link.netns.run, |session| {
+            session.link_require(link.at())?;
+            link::parse(&session.query(&op::link::stats(netns, name))?, "ip -s link show")
+        })?;
+        let stats = links.into_iter().next().and_then(|link| link.stats64);
+        Ok(stats.as_ref().map_or(Dynamic::UNIT, super::super::value::to_dynamic))
+    }
+
+    /// The link as text: `ns-blue/eth0`.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").link("lo").to_string(), "ns-blue/lo");
+    /// ```
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn link_to_string(link: &mut Link) -> String {
+        format!("{}/{}", link.netns.at, link.name)
+    }
+
+    /// Whether two handles mean the same link.
+    ///
+    /// ```rhai
+    /// assert(netns("ns-blue").link("lo") == netns("ns-blue").link("lo"));
+    /// ```
+    #[rhai_fn(name = "==")]
+    pub fn link_equals(a: Link, b: Link) -> bool {
+        a.at() == b.at()
+    }
+}
+
+/// The shape that a script asks for.
+fn shape_of(options: &Options) -> Result<crate::session::Shape> {
+    Ok(crate::session::Shape {
+        rate: options.text("rate")?,
+        burst: options.text("burst")?,
+        delay: options.text("delay")?,
+        jitter: options.text("jitter")?,
+        loss: options.text("loss")?,
+        direction: options.text("direction")?,
+    })
+}

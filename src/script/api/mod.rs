@@ -1,0 +1,131 @@
+//! All that scripts can call. One file per subject of LANGUAGE.md; each function is thin: script values to types, one call of the
+//! session, handle or map back. The doc comments are the reference: `netwright doc`, `help()` and error hints read them.
+
+pub mod firewall;
+pub mod link;
+pub mod netns;
+pub mod process;
+pub mod route;
+pub mod run;
+pub mod value;
+pub mod verify;
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, NativeCallContext, exported_module};
+
+use super::error::{place_of, throw};
+use crate::error::Error;
+use crate::op::Where;
+use crate::session::Session;
+
+/// What a script function returns.
+pub(crate) type Out<T> = Result<T, Box<EvalAltResult>>;
+
+/// The state of one run of scripts, shared by every call: the engine's tag holds it.
+#[derive(Clone)]
+pub(crate) struct Run(pub(crate) Rc<RunState>);
+
+/// What [`Run`] shares.
+pub(crate) struct RunState {
+    /// What the run does to the kernel.
+    pub(crate) session: Rc<Session>,
+    /// `--var k=v` and the words after the script.
+    pub(crate) arguments: RefCell<super::arguments::Arguments>,
+    /// What `defer` was given, to be run last first.
+    pub(crate) deferred: RefCell<Vec<FnPtr>>,
+    /// How many checks held.
+    pub(crate) passed: Cell<u64>,
+    /// The sentences of the checks that did not.
+    pub(crate) failed: RefCell<Vec<Error>>,
+    /// netwright's own listeners, kept until the end.
+    pub(crate) listeners: RefCell<Vec<process::Listener>>,
+}
+
+/// A namespace, as scripts hold it.
+#[derive(Clone)]
+pub struct Netns {
+    pub(crate) run: Run,
+    pub(crate) at: Where,
+}
+
+/// A link, as scripts hold it.
+#[derive(Clone)]
+pub struct Link {
+    pub(crate) netns: Netns,
+    pub(crate) name: String,
+}
+
+impl Netns {
+    pub(crate) fn new(run: &Run, at: Where) -> Self {
+        run.0.session.know(&at);
+        Self { run: run.clone(), at }
+    }
+
+    pub(crate) fn link(&self, name: &str) -> Link {
+        Link { netns: self.clone(), name: name.to_owned() }
+    }
+}
+
+impl Link {
+    pub(crate) fn at(&self) -> (&Where, &str) {
+        (&self.netns.at, &self.name)
+    }
+}
+
+/// The run that a call belongs to.
+pub(crate) fn run_of(context: &NativeCallContext) -> Out<Run> {
+    let run = context.tag().and_then(|tag| tag.clone().try_cast::<Run>());
+    run.ok_or_else(|| throw(Error::new(crate::Kind::Internal, "the engine has lost its run")))
+}
+
+/// Does something with the session on behalf of a script: says where it comes from, and turns the error into what a script catches.
+pub(crate) fn act<T>(context: &NativeCallContext, run: &Run, work: impl FnOnce(&Session) -> crate::Result<T>) -> Out<T> {
+    let session = &run.0.session;
+    let place = place_of(context);
+    session.set_place(Some(place.clone()));
+    work(session).map_err(|error| raise(run, error.at(place)))
+}
+
+/// The same for a global function.
+pub(crate) fn act_global<T>(context: &NativeCallContext, work: impl FnOnce(&Session) -> crate::Result<T>) -> Out<T> {
+    let run = run_of(context)?;
+    act(context, &run, work)
+}
+
+/// An error of a value that the script gave, at the place of the call.
+pub(crate) fn reject<T>(context: &NativeCallContext, result: crate::Result<T>) -> Out<T> {
+    result.map_err(|error| throw(error.at(place_of(context))))
+}
+
+/// Throws an error, unless the run is to stop: that cannot be caught.
+fn raise(run: &Run, error: Error) -> Box<EvalAltResult> {
+    if run.0.session.exec().interrupt().is_set() {
+        return Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, rhai::Position::NONE));
+    }
+    throw(error)
+}
+
+/// Registers everything.
+pub(crate) fn register(engine: &mut Engine) {
+    engine
+        .register_type_with_name::<Netns>("Netns")
+        .register_type_with_name::<Link>("Link")
+        .register_type_with_name::<process::Process>("Process")
+        .register_type_with_name::<process::Listener>("Listener")
+        .register_type_with_name::<verify::Expectation>("Expectation")
+        .register_type_with_name::<crate::model::Cidr>("Cidr");
+    for module in [
+        exported_module!(netns::api),
+        exported_module!(link::api),
+        exported_module!(route::api),
+        exported_module!(firewall::api),
+        exported_module!(process::api),
+        exported_module!(verify::api),
+        exported_module!(run::api),
+        exported_module!(value::api),
+    ] {
+        engine.register_global_module(module.into());
+    }
+}

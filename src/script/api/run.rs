@@ -1,0 +1,144 @@
+//! Life of a run: arguments, waiting, ending, what was done.
+
+use rhai::plugin::{
+    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
+};
+use rhai::{EvalAltResult, FnPtr, Map, Position};
+
+use super::value::duration;
+use super::{Out, act_global, reject, run_of};
+use crate::error::{Error, Kind};
+use crate::script::error::{place_of, throw};
+
+#[export_module]
+pub mod api {
+    /// What this run is and did: `#{ id, mode, changed, unchanged, commands }`.
+    ///
+    /// ```rhai
+    /// netns("ns-blue");
+    /// netns("ns-blue");
+    /// assert_eq(run().changed, 1);
+    /// assert_eq(run().unchanged, 1);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn run(context: NativeCallContext) -> Out<Map> {
+        let run = run_of(&context)?;
+        let session = &run.0.session;
+        let number = |number: u64| Dynamic::from_int(i64::try_from(number).unwrap_or(i64::MAX));
+        Ok(Map::from_iter([
+            ("id".into(), session.id().to_owned().into()),
+            ("mode".into(), session.mode().name().into()),
+            ("changed".into(), number(session.changed())),
+            ("unchanged".into(), number(session.unchanged())),
+            ("commands".into(), number(session.log().len() as u64)),
+        ]))
+    }
+
+    /// An argument of the script: `--subnet X` after the script, or `--var subnet=X`; `default` otherwise, whose type decides how it is read.
+    ///
+    /// ```rhai
+    /// let count = arg("count", 3);
+    /// assert_eq(count, 3);
+    /// ```
+    #[rhai_fn(name = "arg", return_raw)]
+    pub fn arg(context: NativeCallContext, name: &str, default: Dynamic) -> Out<Dynamic> {
+        let run = run_of(&context)?;
+        reject(&context, run.0.arguments.borrow_mut().take(name, &default))
+    }
+
+    /// An argument that must be given.
+    ///
+    /// ```rhai
+    /// try { arg("subnet") } catch (e) { assert_eq(e.error, "InvalidArgument"); }
+    /// ```
+    #[rhai_fn(name = "arg", return_raw)]
+    pub fn arg_required(context: NativeCallContext, name: &str) -> Out<Dynamic> {
+        let run = run_of(&context)?;
+        let value = reject(&context, run.0.arguments.borrow_mut().take(name, &Dynamic::UNIT))?;
+        if value.is_unit() {
+            let error = Error::new(Kind::InvalidArgument, format!("the script needs the argument `--{name}`"));
+            let error = error.hint(format!("netwright run SCRIPT --{name} VALUE"));
+            return Err(throw(error.at(place_of(&context))));
+        }
+        Ok(value)
+    }
+
+    /// A variable of the environment, or `()`.
+    ///
+    /// ```rhai
+    /// assert_eq(env("NO_SUCH_VARIABLE"), ());
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn env(context: NativeCallContext, name: &str) -> Out<Dynamic> {
+        let _ = run_of(&context)?;
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Ok(Dynamic::UNIT);
+        }
+        Ok(std::env::var(name).map_or(Dynamic::UNIT, Into::into))
+    }
+
+    /// Waits. `eventually` is better wherever there is something to wait for.
+    ///
+    /// ```rhai
+    /// sleep("10ms");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn sleep(context: NativeCallContext, time: Dynamic) -> Out<()> {
+        let time = reject(&context, duration(&time))?;
+        act_global(&context, |session| session.exec().interrupt().sleep(time))
+    }
+
+    /// Ends the run as a success.
+    ///
+    /// ```rhai
+    /// if netns_list().len() > 100 { exit(); }
+    /// ```
+    #[rhai_fn(name = "exit", return_raw)]
+    pub fn exit_ok(context: NativeCallContext) -> Out<()> {
+        leave(&context, 0)
+    }
+
+    /// Ends the run with a status: 0, or 10 to 63, which mean what the script says.
+    ///
+    /// ```rhai
+    /// if netns_list().len() > 100 { exit(10); }
+    /// ```
+    #[rhai_fn(name = "exit", return_raw)]
+    pub fn exit(context: NativeCallContext, status: i64) -> Out<()> {
+        leave(&context, status)
+    }
+
+    /// Runs a function at the end of the run, however it ends; the last one first.
+    ///
+    /// ```rhai
+    /// defer(|| print("done"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn defer(context: NativeCallContext, work: FnPtr) -> Out<()> {
+        run_of(&context)?.0.deferred.borrow_mut().push(work);
+        Ok(())
+    }
+
+    /// Draws the live network: every namespace with its links, addresses, routes and NAT.
+    ///
+    /// ```rhai
+    /// netns("ns-blue");
+    /// show();
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn show(context: NativeCallContext) -> Out<()> {
+        let text = act_global(&context, |session| crate::draw::Topology::read(session).map(|topology| topology.text()))?;
+        run_of(&context)?.0.session.emit(&crate::session::Event::Printed(&text));
+        Ok(())
+    }
+}
+
+/// Ends the run; what is outside the script's range is an error.
+fn leave(context: &NativeCallContext, status: i64) -> Out<()> {
+    if status != 0 && !(10..=63).contains(&status) {
+        let error = Error::new(Kind::InvalidArgument, format!("a script exits with 0 or with 10 to 63, not with {status}"));
+        let error = error.hint("1 to 9 are netwright's own: to fail, `throw` or `assert`");
+        return Err(throw(error.at(place_of(context))));
+    }
+    Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::from_int(status), Position::NONE)))
+}

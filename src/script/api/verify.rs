@@ -1,0 +1,515 @@
+//! Looking whether it works: probes, expectations, assertions.
+
+use std::time::{Duration, Instant};
+
+use rhai::plugin::{
+    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
+};
+use rhai::{EvalAltResult, FnPtr, ImmutableString, Map, Position};
+
+use super::value::{Options, duration, type_of};
+use super::{Netns, Out, Run, act, act_global, reject, run_of};
+use crate::error::{Error, Kind, Result};
+use crate::model::Cidr;
+use crate::probe::{PingOptions, Proto, Target, ping};
+use crate::script::error::{place_of, throw};
+use crate::verify::{Aim, Finding, Outcome, REACH_TIMEOUT, SILENCE};
+
+/// How long `eventually` waits between two looks, at first and at most.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
+
+/// What `expect(value)` gives: something to say about a value.
+#[derive(Clone)]
+pub struct Expectation {
+    run: Run,
+    value: Dynamic,
+}
+
+fn failed(message: impl Into<String>) -> Error {
+    Error::new(Kind::CheckFailed, message)
+}
+
+/// The namespace that an expectation is about.
+fn prober(expectation: &Expectation, verb: &str) -> Result<Netns> {
+    expectation.value.clone().try_cast::<Netns>().ok_or_else(|| {
+        Error::new(
+            Kind::InvalidArgument,
+            format!("`expect(…).{verb}(…)` is about a namespace, not about {}", type_of(&expectation.value)),
+        )
+        .hint(format!("expect(netns(\"blue\")).{verb}(\"10.0.0.2\")"))
+    })
+}
+
+fn aim(value: &Dynamic) -> Result<Aim> {
+    if let Some(netns) = value.read_lock::<Netns>() {
+        return Ok(Aim::Netns(netns.at.clone()));
+    }
+    if let Some(cidr) = value.read_lock::<Cidr>() {
+        return Ok(Aim::Target(Target::icmp(cidr.ip())));
+    }
+    match value.as_immutable_string_ref() {
+        Ok(text) => Ok(Aim::Target(text.parse()?)),
+        Err(_) => Err(Error::new(
+            Kind::InvalidArgument,
+            format!("a target is a string such as \"tcp/10.0.0.2:80\" or a namespace, not {}", type_of(value)),
+        )),
+    }
+}
+
+fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
+    let from = reject(context, prober(it, "reaches"))?;
+    let target = reject(context, aim(target))?;
+    let options = reject(context, Options::new(options, "reaches", &["timeout"]))?;
+    let timeout = reject(context, options.time("timeout"))?.unwrap_or(REACH_TIMEOUT);
+    let finding = act(context, &it.run, |session| session.reach(&from.at, &target, timeout))?;
+    if finding.outcome == Outcome::Reached {
+        return Ok(());
+    }
+    let error = failed(format!("`{}` cannot reach {}", from.at, aim_text(&target, &finding)))
+        .label(finding.word)
+        .note("expected", "an answer")
+        .note("found", format!("{} (after {})", finding.detail, millis(finding.after)))
+        .netns(from.at.name());
+    Err(throw(error.at(place_of(context))))
+}
+
+fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
+    let from = reject(context, prober(it, "cannot_reach"))?;
+    let target = reject(context, aim(target))?;
+    let options = reject(context, Options::new(options, "cannot_reach", &["timeout"]))?;
+    let silence = reject(context, options.time("timeout"))?.unwrap_or(SILENCE);
+    let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, silence))?;
+    let text = aim_text(&target, &finding);
+    let error = match finding.outcome {
+        Outcome::NotReached => return Ok(()),
+        Outcome::Reached => failed(format!("`{}` reaches {text}", from.at)).label("reached").note("expected", "no answer"),
+        Outcome::Inconclusive => failed(format!("inconclusive: nobody can say whether `{}` reaches {text}", from.at))
+            .label("inconclusive")
+            .note("expected", "proof that it cannot: an ICMP error, a reset, or silence while somebody else is answered")
+            .hint("is anybody there? silence proves nothing about a place that answers nobody"),
+    };
+    let found = format!("{} (after {})", finding.detail, millis(finding.after));
+    Err(throw(error.note("found", found).netns(from.at.name()).at(place_of(context))))
+}
+
+/// The target as the script wrote it; a namespace with the address that was probed.
+fn aim_text(aim: &Aim, finding: &Finding) -> String {
+    match aim {
+        Aim::Target(target) => target.to_string(),
+        Aim::Netns(netns) => format!("`{netns}` at {}", finding.target),
+    }
+}
+
+fn millis(time: Duration) -> String {
+    format!("{} ms", time.as_millis())
+}
+
+/// A value as a message shows it.
+fn show(value: &Dynamic) -> String {
+    if value.is_string() { format!("{value:?}") } else { value.to_string() }
+}
+
+/// Whether two values are the same, by the script's own `==` where it has one.
+fn same(context: &NativeCallContext, a: &Dynamic, b: &Dynamic) -> bool {
+    if let (Some(a), Some(b)) = (number(a), number(b)) {
+        return a.total_cmp(&b).is_eq();
+    }
+    match (a.as_array_ref(), b.as_array_ref()) {
+        (Ok(a), Ok(b)) => return a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| same(context, a, b)),
+        (Err(_), Err(_)) => {}
+        _ => return false,
+    }
+    match (a.as_map_ref(), b.as_map_ref()) {
+        (Ok(a), Ok(b)) => {
+            return a.len() == b.len()
+                && a.iter().all(|(key, value)| b.get(key).is_some_and(|other| same(context, value, other)));
+        }
+        (Err(_), Err(_)) => {}
+        _ => return false,
+    }
+    if a.is_unit() || b.is_unit() {
+        return a.is_unit() && b.is_unit();
+    }
+    context.call_native_fn::<bool>("==", (a.clone(), b.clone())).unwrap_or(false)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "compared with a float only where the script does so")]
+fn number(value: &Dynamic) -> Option<f64> {
+    value.as_float().ok().or_else(|| value.as_int().ok().map(|number| number as f64))
+}
+
+fn check_equal(context: &NativeCallContext, found: &Dynamic, expected: &Dynamic) -> Out<()> {
+    if same(context, found, expected) {
+        return Ok(());
+    }
+    let error = failed(format!("found {}, expected {}", show(found), show(expected)))
+        .note("expected", show(expected))
+        .note("found", show(found));
+    Err(throw(error.at(place_of(context))))
+}
+
+/// The answer of a closure that is asked whether something is so.
+fn truth(value: &Dynamic, of: &str) -> Result<bool> {
+    value.as_bool().map_err(|_| {
+        Error::new(Kind::InvalidArgument, format!("the function given to `{of}` must return true or false, not {}", type_of(value)))
+            .hint("its last line is what it returns, without a `;`")
+    })
+}
+
+/// Whether a failure may pass by itself: the network is still settling.
+fn may_pass(error: &EvalAltResult) -> bool {
+    let EvalAltResult::ErrorRuntime(thrown, _) = innermost(error) else { return false };
+    let Ok(map) = thrown.as_map_ref() else { return false };
+    let kind = map.get("error").and_then(|kind| kind.clone().into_string().ok());
+    matches!(
+        kind.as_deref().and_then(Kind::from_name),
+        Some(Kind::CheckFailed | Kind::NotFound | Kind::CommandFailed | Kind::Busy)
+    )
+}
+
+fn innermost(error: &EvalAltResult) -> &EvalAltResult {
+    match error {
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => innermost(inner),
+        leaf => leaf,
+    }
+}
+
+fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Map> {
+    let known = ["count", "timeout", "size", "interval"];
+    let options = reject(context, Options::new(options, "ping", &known))?;
+    let parse = || -> Result<(Target, PingOptions)> {
+        let target: Target = target.parse()?;
+        if target.proto != Proto::Icmp {
+            return Err(Error::new(Kind::InvalidArgument, format!("`ping` takes an address, not `{target}`"))
+                .hint(format!("ns.connect(\"{target}\") tries a port")));
+        }
+        let mut ping = PingOptions::for_target(&target);
+        if let Some(count) = options.number("count", 1..=10_000)? {
+            ping.count = u16::try_from(count).unwrap_or(1);
+        }
+        if let Some(timeout) = options.time("timeout")? {
+            ping.timeout = timeout;
+        }
+        if let Some(interval) = options.time("interval")? {
+            ping.interval = interval;
+        }
+        if let Some(size) = options.number("size", 16..=65_507)? {
+            ping.size = usize::try_from(size).unwrap_or(56);
+        }
+        Ok((target, ping))
+    };
+    let (target, ping_options) = reject(context, parse())?;
+    let report = act(context, &netns.run, |session| -> Result<_> {
+        let interrupt = session.exec().interrupt().clone();
+        session.within(&netns.at, || ping(target.addr, &ping_options, &|| interrupt.is_set()))?
+    })?;
+    let (sent, received) = (i64::from(report.sent), i64::from(report.received));
+    let mean = if report.rtts.is_empty() {
+        Dynamic::UNIT
+    } else {
+        let total: Duration = report.rtts.iter().sum();
+        (total.as_secs_f64() * 1e3 / f64::from(report.received.max(1))).into()
+    };
+    let loss = if sent == 0 { 100.0 } else { 100.0 * f64::from(report.sent - report.received) / f64::from(report.sent) };
+    let ok = sent > 0 && received == sent;
+    let reason = if report.received > 0 { "reached" } else { report.verdict.word() };
+    Ok(Map::from_iter([
+        ("ok".into(), ok.into()),
+        ("sent".into(), Dynamic::from_int(sent)),
+        ("received".into(), Dynamic::from_int(received)),
+        ("loss_pct".into(), loss.into()),
+        ("rtt_ms".into(), mean),
+        ("reason".into(), reason.into()),
+        ("detail".into(), report.verdict.detail().into()),
+    ]))
+}
+
+fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Map> {
+    let options = reject(context, Options::new(options, "connect", &["timeout"]))?;
+    let timeout = reject(context, options.time("timeout"))?.unwrap_or(Duration::from_secs(2));
+    let parse = || -> Result<Target> {
+        let target: Target = target.parse()?;
+        if target.proto == Proto::Icmp {
+            return Err(Error::new(Kind::InvalidArgument, format!("`connect` takes a port: tcp/{target}:80"))
+                .hint(format!("ns.ping(\"{target}\") tries an address")));
+        }
+        Ok(target)
+    };
+    let target = reject(context, parse())?;
+    let established = act(context, &netns.run, |session| session.probe(&netns.at, &target, timeout))?;
+    let verdict = established.into_verdict();
+    let rtt = verdict.rtt().map_or(Dynamic::UNIT, |rtt| (rtt.as_secs_f64() * 1e3).into());
+    Ok(Map::from_iter([
+        ("ok".into(), verdict.is_reached().into()),
+        ("reason".into(), verdict.word().into()),
+        ("rtt_ms".into(), rtt),
+        ("detail".into(), verdict.detail().into()),
+    ]))
+}
+
+#[export_module]
+pub mod api {
+    /// Pings an address once: `#{ ok, sent, received, loss_pct, rtt_ms, reason, detail }`.
+    ///
+    /// ```rhai
+    /// assert(netns("ns-blue").ping("127.0.0.1").ok);
+    /// assert_eq(netns("ns-blue").ping("203.0.113.1").reason, "unreachable");
+    /// ```
+    #[rhai_fn(name = "ping", return_raw, pure)]
+    pub fn ping_once(context: NativeCallContext, netns: &mut Netns, addr: &str) -> Out<Map> {
+        ping_map(&context, netns, addr, Map::new())
+    }
+
+    /// The same with options: `count`, `timeout` of each packet, `interval` between two, `size` in bytes.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").ping("127.0.0.1", #{ count: 3, interval: "10ms" }).received, 3);
+    /// ```
+    #[rhai_fn(name = "ping", return_raw, pure)]
+    pub fn ping_with(context: NativeCallContext, netns: &mut Netns, addr: &str, options: Map) -> Out<Map> {
+        ping_map(&context, netns, addr, options)
+    }
+
+    /// Tries a port: `#{ ok, reason, rtt_ms, detail }`; `reason` is `reached`, `refused`, `timeout`, `unreachable`, `prohibited`, …
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").connect("tcp/127.0.0.1:80").reason, "refused");
+    /// ```
+    #[rhai_fn(name = "connect", return_raw, pure)]
+    pub fn connect(context: NativeCallContext, netns: &mut Netns, target: &str) -> Out<Map> {
+        connect_map(&context, netns, target, Map::new())
+    }
+
+    /// The same with `#{ timeout: "5s" }`; 2 s otherwise.
+    ///
+    /// ```rhai
+    /// netns("ns-blue").connect("udp/[::1]:53", #{ timeout: "100ms" });
+    /// ```
+    #[rhai_fn(name = "connect", return_raw, pure)]
+    pub fn connect_with(context: NativeCallContext, netns: &mut Netns, target: &str, options: Map) -> Out<Map> {
+        connect_map(&context, netns, target, options)
+    }
+
+    /// Something to say about a value: `.reaches`, `.cannot_reach`, `.equals`, `.contains`, `.is_true`.
+    ///
+    /// ```rhai
+    /// expect(1 + 1).equals(2);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn expect(context: NativeCallContext, value: Dynamic) -> Out<Expectation> {
+        Ok(Expectation { run: run_of(&context)?, value })
+    }
+
+    /// Fails unless the namespace reaches the target: an address, `"tcp/10.0.0.2:80"`, `"udp/[2001:db8::2]:53"`, or another namespace, which
+    /// must be the one that answers.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].addr("10.0.0.1/24").up();
+    /// ends[1].addr("10.0.0.2/24").up();
+    /// expect(netns("ns-blue")).reaches("10.0.0.2");
+    /// expect(netns("ns-blue")).reaches(netns("ns-green"));
+    /// ```
+    #[rhai_fn(name = "reaches", return_raw, pure)]
+    pub fn reaches(context: NativeCallContext, expectation: &mut Expectation, target: Dynamic) -> Out<()> {
+        expect_reach(&context, expectation, &target, Map::new())
+    }
+
+    /// The same with `#{ timeout: "10s" }`; 3 s otherwise.
+    ///
+    /// ```rhai
+    /// expect(netns("ns-blue")).reaches("127.0.0.1", #{ timeout: "10s" });
+    /// ```
+    #[rhai_fn(name = "reaches", return_raw, pure)]
+    pub fn reaches_with(context: NativeCallContext, expectation: &mut Expectation, target: Dynamic, options: Map) -> Out<()> {
+        expect_reach(&context, expectation, &target, options)
+    }
+
+    /// Fails unless it is proven that the namespace cannot reach the target: an ICMP error, a reset, or silence while another namespace is
+    /// answered from there. What nobody can prove is inconclusive, and fails.
+    ///
+    /// ```rhai
+    /// expect(netns("ns-blue")).cannot_reach("203.0.113.1");
+    /// ```
+    #[rhai_fn(name = "cannot_reach", return_raw, pure)]
+    pub fn cannot_reach(context: NativeCallContext, expectation: &mut Expectation, target: Dynamic) -> Out<()> {
+        expect_no_reach(&context, expectation, &target, Map::new())
+    }
+
+    /// The same with `#{ timeout: "3s" }`: how long silence is listened to; 1.2 s otherwise.
+    ///
+    /// ```rhai
+    /// expect(netns("ns-blue")).cannot_reach("203.0.113.1", #{ timeout: "500ms" });
+    /// ```
+    #[rhai_fn(name = "cannot_reach", return_raw, pure)]
+    pub fn cannot_reach_with(
+        context: NativeCallContext,
+        expectation: &mut Expectation,
+        target: Dynamic,
+        options: Map,
+    ) -> Out<()> {
+        expect_no_reach(&context, expectation, &target, options)
+    }
+
+    /// Fails unless the value equals another.
+    ///
+    /// ```rhai
+    /// expect(netns("ns-blue").links.len()).equals(1);
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn equals(context: NativeCallContext, expectation: &mut Expectation, expected: Dynamic) -> Out<()> {
+        check_equal(&context, &expectation.value, &expected)
+    }
+
+    /// Fails unless the text, array or map contains a part, item or key.
+    ///
+    /// ```rhai
+    /// expect("10.0.0.1/24").contains("/24");
+    /// expect([1, 2]).contains(2);
+    /// expect(#{ a: 1 }).contains("a");
+    /// ```
+    #[rhai_fn(name = "contains", return_raw, pure)]
+    pub fn expect_contains(context: NativeCallContext, expectation: &mut Expectation, part: Dynamic) -> Out<()> {
+        let value = &expectation.value;
+        let part_text = part.as_immutable_string_ref();
+        let found = if let Ok(text) = value.as_immutable_string_ref() {
+            part_text.is_ok_and(|part| text.contains(part.as_str()))
+        } else if let Ok(items) = value.as_array_ref() {
+            items.iter().any(|item| same(&context, item, &part))
+        } else if let Ok(map) = value.as_map_ref() {
+            part_text.is_ok_and(|key| map.contains_key(key.as_str()))
+        } else {
+            let error = Error::new(Kind::InvalidArgument, format!("{} contains nothing", type_of(value)));
+            return Err(throw(error.hint("a string, an array or a map does").at(place_of(&context))));
+        };
+        if found {
+            return Ok(());
+        }
+        let error = failed(format!("{} does not contain {}", show(value), show(&part)));
+        Err(throw(error.note("found", show(value)).at(place_of(&context))))
+    }
+
+    /// Fails unless the value is true.
+    ///
+    /// ```rhai
+    /// expect(netns("ns-blue").exists).is_true();
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn is_true(context: NativeCallContext, expectation: &mut Expectation) -> Out<()> {
+        if expectation.value.as_bool() == Ok(true) {
+            return Ok(());
+        }
+        Err(throw(failed(format!("found {}, expected true", show(&expectation.value))).at(place_of(&context))))
+    }
+
+    /// Fails unless the condition holds.
+    ///
+    /// ```rhai
+    /// assert(netns("ns-blue").exists);
+    /// ```
+    #[rhai_fn(name = "assert", return_raw)]
+    pub fn assert_that(context: NativeCallContext, condition: bool) -> Out<()> {
+        if condition {
+            return Ok(());
+        }
+        Err(throw(failed("the assertion does not hold").at(place_of(&context))))
+    }
+
+    /// Fails with the message unless the condition holds.
+    ///
+    /// ```rhai
+    /// assert(netns("ns-blue").exists, "the namespace is gone");
+    /// ```
+    #[rhai_fn(name = "assert", return_raw)]
+    pub fn assert_message(context: NativeCallContext, condition: bool, message: ImmutableString) -> Out<()> {
+        if condition {
+            return Ok(());
+        }
+        Err(throw(failed(message.as_str()).at(place_of(&context))))
+    }
+
+    /// Fails unless the two values are equal, and shows both.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").name, "ns-blue");
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn assert_eq(context: NativeCallContext, found: Dynamic, expected: Dynamic) -> Out<()> {
+        check_equal(&context, &found, &expected)
+    }
+
+    /// Asks again and again until the function returns true, at most for `limit`. A check that fails inside counts as "not yet".
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// eventually("5s", || blue.ping("127.0.0.1").ok);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn eventually(context: NativeCallContext, limit: Dynamic, ask: FnPtr) -> Out<()> {
+        let limit = reject(&context, duration(&limit))?;
+        let place = place_of(&context);
+        let begun = Instant::now();
+        let (mut pause, mut looks) = (PAUSE.0, 0_u64);
+        loop {
+            looks += 1;
+            let last = match ask.call_within_context::<Dynamic>(&context, ()) {
+                Ok(answer) if reject(&context, truth(&answer, "eventually"))? => return Ok(()),
+                Ok(_) => None,
+                Err(error) if may_pass(&error) => Some(error),
+                Err(error) => return Err(error),
+            };
+            if begun.elapsed() >= limit {
+                let mut error = failed(format!("not so within {}", humantime::format_duration(limit)))
+                    .note("looked", format!("{looks} times"));
+                if let Some(last) = last {
+                    error = error.note("last", last_words(&last));
+                }
+                return Err(throw(error.at(place)));
+            }
+            act_global(&context, |session| session.exec().interrupt().sleep(pause))?;
+            pause = (pause * 2).min(PAUSE.1);
+        }
+    }
+
+    /// A check with a sentence: recorded and printed; a false one fails the run at its end.
+    ///
+    /// ```rhai
+    /// check("blue has a loopback", || netns("ns-blue").links.len() == 1);
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn check(context: NativeCallContext, sentence: ImmutableString, ask: FnPtr) -> Out<bool> {
+        let run = run_of(&context)?;
+        let place = place_of(&context);
+        let failure = match ask.call_within_context::<Dynamic>(&context, ()) {
+            Ok(answer) if reject(&context, truth(&answer, "check"))? => None,
+            Ok(_) => Some(failed(sentence.as_str()).at(place)),
+            Err(error) if may_pass(&error) => {
+                Some(failed(sentence.as_str()).note("because", last_words(&error)).at(place))
+            }
+            Err(error) => return Err(error),
+        };
+        let held = failure.is_none();
+        run.0.session.emit(&crate::session::Event::Checked { sentence: &sentence, held });
+        match failure {
+            None => run.0.passed.set(run.0.passed.get() + 1),
+            Some(error) => run.0.failed.borrow_mut().push(error),
+        }
+        Ok(held)
+    }
+}
+
+/// What an error said, in one line.
+fn last_words(error: &EvalAltResult) -> String {
+    if let EvalAltResult::ErrorRuntime(thrown, _) = innermost(error)
+        && let Ok(map) = thrown.as_map_ref()
+        && let Some(message) = map.get("message")
+    {
+        return message.to_string();
+    }
+    let mut leaf = innermost(error).to_string();
+    if let Some(at) = leaf.find(" (line") {
+        leaf.truncate(at);
+    }
+    let _ = Position::NONE;
+    leaf
+}

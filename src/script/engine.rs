@@ -1,0 +1,212 @@
+//! The engine, and a run of scripts from the first line to the last `defer`.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rhai::{AST, Dynamic, Engine, OptimizationLevel, Scope};
+
+use super::api::{self, Run, RunState};
+use super::arguments::Arguments;
+use super::error::{Context, Ended, from_parse, from_rhai};
+use super::resolver::Resolver;
+use super::signature::netwright_words;
+use super::source::{self, Sources};
+use crate::error::{Error, Kind, Result};
+use crate::report::diagnostic;
+use crate::session::{Event, Session};
+
+/// The stack of the thread that evaluates: Rhai recurses, and its limits below fit into this with room to spare.
+pub const STACK_BYTES: usize = 64 << 20;
+
+/// What to run.
+#[derive(Clone, Debug, Default)]
+pub struct Job {
+    /// The scripts, in order.
+    pub scripts: Vec<PathBuf>,
+    /// `--var name=value`.
+    pub vars: Vec<String>,
+    /// The words after the script.
+    pub words: Vec<String>,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The status that the script asked for with `exit`.
+    pub exit: Option<u8>,
+    /// What it failed with: the error that ended it, or the checks that did not hold.
+    pub errors: Vec<Error>,
+    /// How many checks held.
+    pub passed: u64,
+    /// The texts that the errors speak of.
+    sources: Sources,
+}
+
+impl Outcome {
+    /// The texts that the errors speak of.
+    #[must_use]
+    pub fn sources(&self) -> &dyn diagnostic::Sources {
+        &self.sources
+    }
+}
+
+/// Runs scripts. To be called on a thread with [`STACK_BYTES`] of stack.
+#[must_use]
+pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
+    let sources = Sources::default();
+    let mut outcome = Outcome { exit: None, errors: Vec::new(), passed: 0, sources: sources.clone() };
+    let arguments = match Arguments::parse(&job.vars, &job.words) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            outcome.errors.push(error);
+            return outcome;
+        }
+    };
+    let state = RunState {
+        session: Rc::clone(session),
+        arguments: RefCell::new(arguments),
+        deferred: RefCell::default(),
+        passed: Cell::new(0),
+        failed: RefCell::default(),
+        listeners: RefCell::default(),
+    };
+    let run = Run(Rc::new(state));
+    for path in &job.scripts {
+        match Script::load(path, &sources, &run).and_then(|script| script.evaluate(&run)) {
+            Ok(None) => {}
+            Ok(Some(status)) => {
+                outcome.exit = Some(status);
+                break;
+            }
+            Err(error) => {
+                outcome.errors.push(error);
+                break;
+            }
+        }
+    }
+    let interrupted = session.exec().interrupt().is_set();
+    if interrupted && outcome.errors.is_empty() {
+        outcome.errors.push(session.exec().interrupt().error());
+    }
+    if outcome.errors.is_empty() && outcome.exit.is_none() {
+        for line in run.0.arguments.borrow().unused() {
+            session.emit(&Event::Warning(&line));
+        }
+    }
+    outcome.passed = run.0.passed.get();
+    outcome.errors.extend(run.0.failed.borrow_mut().drain(..));
+    run.0.listeners.borrow_mut().clear();
+    outcome
+}
+
+/// One script, compiled.
+struct Script {
+    engine: Engine,
+    ast: AST,
+    name: String,
+    resolver: Resolver,
+    sources: Sources,
+}
+
+impl Script {
+    fn load(path: &Path, sources: &Sources, run: &Run) -> Result<Self> {
+        let name = path.display().to_string();
+        let text = source::read(path)?;
+        sources.add(&name, &text);
+        let root = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
+        let resolver = Resolver::new(sources.clone(), root);
+        let engine = new_engine(run, resolver.clone());
+        let mut script =
+            Self { ast: AST::empty(), engine, name, resolver, sources: sources.clone() };
+        let compiled = script.engine.compile(source::without_shebang(&text));
+        match compiled {
+            Ok(mut ast) => {
+                ast.set_source(script.name.as_str());
+                script.ast = ast;
+                Ok(script)
+            }
+            Err(error) => Err(script.with_context(|context| from_parse(&error, &script.name, context))),
+        }
+    }
+
+    /// Runs it and then what it deferred. `Some` is the status of `exit`.
+    fn evaluate(&self, run: &Run) -> Result<Option<u8>> {
+        let mut scope = Scope::new();
+        let result = self.engine.run_ast_with_scope(&mut scope, &self.ast);
+        let mut ended = result.map_or_else(|error| self.ended(error, run), |()| Ok(None));
+        while let Some(work) = { run.0.deferred.borrow_mut().pop() } {
+            let result = work.call::<Dynamic>(&self.engine, &self.ast, ());
+            if let Err(error) = result {
+                let late = self.ended(error, run);
+                // The first failure is the one that explains.
+                if ended.is_ok() {
+                    ended = late;
+                }
+            }
+        }
+        run.0.session.settle_all()?;
+        ended
+    }
+
+    fn ended(&self, error: Box<rhai::EvalAltResult>, run: &Run) -> Result<Option<u8>> {
+        match self.with_context(|context| from_rhai(error, context)) {
+            Ended::Exit(status) => Ok(Some(u8::try_from(status).unwrap_or(0))),
+            Ended::Interrupted => Err(run.0.session.exec().interrupt().error()),
+            Ended::Error(error) => Err(error),
+        }
+    }
+
+    fn with_context<T>(&self, work: impl FnOnce(&Context<'_>) -> T) -> T {
+        work(&Context {
+            engine: &self.engine,
+            main: &self.name,
+            scripts: &[&self.ast],
+            modules: &self.resolver.signatures(),
+            importable: &Resolver::std_paths(),
+            variables: &[],
+            sources: &self.sources,
+            words: &netwright_words,
+        })
+    }
+}
+
+/// The only place that makes an engine.
+fn new_engine(run: &Run, resolver: Resolver) -> Engine {
+    let mut engine = Engine::new();
+    // Explicit, because Rhai's own differ between debug and release builds (KNOWLEDGE.md).
+    engine.set_max_call_levels(64);
+    engine.set_max_expr_depths(256, 128);
+    engine.set_max_string_size(64 << 20);
+    engine.set_max_array_size(1 << 20);
+    engine.set_max_map_size(1 << 20);
+    engine.set_max_modules(256);
+    // The optimiser drops a `try { import … }` whose alias is not used.
+    engine.set_optimization_level(OptimizationLevel::None);
+    engine.set_strict_variables(true);
+    engine.disable_symbol("eval");
+    engine.set_module_resolver(resolver);
+    engine.set_default_tag(Dynamic::from(run.clone()));
+    api::register(&mut engine);
+
+    let interrupt = run.0.session.exec().interrupt().clone();
+    engine.on_progress(move |operations| {
+        // A signal is one atomic load; the clock is looked at every 1024 operations.
+        let stop = interrupt.signal().is_some() || (operations % 1024 == 0 && interrupt.is_set());
+        stop.then_some(Dynamic::UNIT)
+    });
+    let printer = Rc::clone(&run.0.session);
+    engine.on_print(move |text| printer.emit(&Event::Printed(text)));
+    let debugger = Rc::clone(&run.0.session);
+    engine.on_debug(move |text, source, position| {
+        let source = source.unwrap_or("script");
+        debugger.emit(&Event::Warning(&format!("{source}:{position:?} {text}")));
+    });
+    engine
+}
+
+/// The error of a job without scripts.
+#[must_use]
+pub fn no_script() -> Error {
+    Error::new(Kind::InvalidArgument, "there is no script to run")
+}

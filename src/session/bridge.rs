@@ -1,0 +1,93 @@
+//! Plugging a namespace into a bridge.
+
+use super::link::At;
+use super::{Did, Session};
+use crate::error::{Error, Kind, Result};
+use crate::model::names::link_name;
+use crate::op::{self, Where};
+
+/// What `plug` may be told.
+#[derive(Clone, Debug, Default)]
+pub struct PlugOptions {
+    /// The name of the outer end; made from the namespace and the inner name otherwise.
+    pub outer: Option<String>,
+}
+
+/// The longest link name: `IFNAMSIZ` - 1 of linux/if.h, in bytes.
+const LINK_NAME_MAX_BYTES: usize = 15;
+
+impl Session {
+    /// A veth whose inner end is `inner` and whose outer end is a port of `bridge`; both up.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the bridge, `InvalidArgument` when it is none, `AlreadyExists` for names that belong to something else.
+    pub fn plug(&self, inner: At<'_>, bridge: At<'_>, options: &PlugOptions) -> Result<Did> {
+        link_name(inner.1)?;
+        let outer = match &options.outer {
+            Some(outer) => outer.clone(),
+            None => outer_name(inner),
+        };
+        let outer = (bridge.0, outer.as_str());
+        let target = self.link_require(bridge)?;
+        if target.kind() != Some("bridge") {
+            let kind = target.kind().unwrap_or("physical link");
+            return Err(Error::new(Kind::InvalidArgument, format!("`{}` in `{}` is a {kind}, not a bridge", bridge.1, bridge.0))
+                .hint(format!("make one: `{}.bridge(\"br0\")`", if *bridge.0 == Where::Host { "host()" } else { "ns" }))
+                .netns(bridge.0.name()));
+        }
+        let mut did = self.veth(inner, outer)?;
+        if did == Did::Something {
+            self.apply(op::link::master_up(outer.0, outer.1, bridge.1))?;
+            self.apply(op::link::up(inner.0, inner.1))?;
+            return Ok(self.count(did));
+        }
+        let port = self.link_require(outer)?;
+        if port.master.as_deref() != Some(bridge.1) {
+            self.apply(op::link::master(outer.0, outer.1, bridge.1, port.master.as_deref()))?;
+            did = Did::Something;
+        }
+        if !port.is_up() {
+            self.apply(op::link::up(outer.0, outer.1))?;
+            did = Did::Something;
+        }
+        if !self.link_require(inner)?.is_up() {
+            self.apply(op::link::up(inner.0, inner.1))?;
+            did = Did::Something;
+        }
+        Ok(self.count(did))
+    }
+}
+
+/// The name of the outer end: `NETNS-LINK`, or when that is too long its beginning and a hash of the whole, so that a second run finds it.
+fn outer_name((netns, name): At<'_>) -> String {
+    let netns = match netns {
+        Where::Host => "host".to_owned(),
+        Where::Named(netns) => netns.clone(),
+        Where::Path(path) => path.to_string_lossy().into_owned(),
+    };
+    let whole = format!("{netns}-{name}");
+    if link_name(&whole).is_ok() {
+        return whole;
+    }
+    // FNV-1a: stable over versions and machines, which std's hasher does not promise.
+    let hash = whole.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let kept: String = netns.chars().filter(char::is_ascii_alphanumeric).take(LINK_NAME_MAX_BYTES - 9).collect();
+    format!("{kept}-{:08x}", hash >> 32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_outer_end_is_named_after_the_inner_one() {
+        let name = |netns: &str, link: &str| outer_name((&Where::Named(netns.into()), link));
+        assert_eq!(name("ns-blue", "eth0"), "ns-blue-eth0");
+        let long = name("a-namespace-with-a-long-name", "eth0");
+        assert!(link_name(&long).is_ok() && long.starts_with("anames-"), "{long}");
+        assert_ne!(long, name("a-namespace-with-a-long-name", "eth1"));
+        assert_ne!(long, name("a-namespace-with-a-long-namf", "eth0"));
+        assert!(link_name(&outer_name((&Where::Path("/proc/4711/ns/net".into()), "eth0"))).is_ok());
+    }
+}

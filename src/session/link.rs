@@ -1,0 +1,364 @@
+//! Links, their settings and their addresses.
+
+use ipnet::IpNet;
+
+use super::{Did, Session};
+use crate::error::{Error, Kind, Result};
+use crate::model::link::{self, Link, Peer};
+use crate::model::names::link_name;
+use crate::model::{addr, link_kinds, net_addr, said, suggest};
+use crate::op::{self, Where};
+
+/// A link by namespace and name.
+pub type At<'a> = (&'a Where, &'a str);
+
+impl Session {
+    /// A link, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// When `ip` fails otherwise.
+    pub fn link_find(&self, (netns, name): At<'_>) -> Result<Option<Link>> {
+        let command = op::link::show(netns, name);
+        let output = self.ask(&command)?;
+        if output.ok {
+            return Ok(link::parse(&output.ran.stdout, "ip link show")?.into_iter().next());
+        }
+        match said::recognise(&output.ran.stderr) {
+            Some(said) if said.kind == Kind::NotFound => Ok(None),
+            _ => Err(super::failure(&command, output.ran)),
+        }
+    }
+
+    /// A link that must be there.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, with the links that there are and the nearest name.
+    pub fn link_require(&self, at: At<'_>) -> Result<Link> {
+        self.link_find(at)?.map_or_else(|| Err(self.no_link(at)), Ok)
+    }
+
+    fn no_link(&self, (netns, name): At<'_>) -> Error {
+        let names: Vec<String> =
+            self.links(netns).map(|links| links.into_iter().map(|link| link.ifname).collect()).unwrap_or_default();
+        let mut error = Error::new(Kind::NotFound, format!("no link `{name}` in `{netns}`"))
+            .netns(netns.name())
+            .label(format!("links in `{netns}`: {}", names.join(", ")));
+        if let Some(near) = suggest::nearest(name, names.iter().map(String::as_str)) {
+            error = error.hint(format!("did you mean `{near}`?"));
+        }
+        error
+    }
+
+    /// All links of a namespace.
+    ///
+    /// # Errors
+    ///
+    /// When `ip` fails.
+    pub fn links(&self, netns: &Where) -> Result<Vec<Link>> {
+        link::parse(&self.query(&op::link::show_all(netns))?, "ip link show")
+    }
+
+    /// A veth pair, both ends made in place.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a bad name; `AlreadyExists` when one of the names belongs to something else.
+    pub fn veth_ensure(&self, a: At<'_>, b: At<'_>) -> Result<Did> {
+        self.veth(a, b).map(|did| self.count(did))
+    }
+
+    pub(super) fn veth(&self, a: At<'_>, b: At<'_>) -> Result<Did> {
+        link_name(a.1)?;
+        link_name(b.1)?;
+        if a == b {
+            return Err(Error::new(Kind::InvalidArgument, format!("both ends of the veth are `{}` in `{}`", a.1, a.0)));
+        }
+        match (self.link_find(a)?, self.link_find(b)?) {
+            (None, None) => {
+                self.settle(a.0)?;
+                self.settle(b.0)?;
+                self.apply(op::link::add_veth(a, b))?;
+                Ok(Did::Something)
+            }
+            (Some(link), Some(peer)) if is_pair(&link, &peer, a, b) => Ok(Did::Nothing),
+            (Some(link), other) if other.is_none() || link.kind() != Some("veth") => Err(taken(a, &link, b)),
+            (_, Some(link)) => Err(taken(b, &link, a)),
+            (Some(link), None) => Err(taken(a, &link, b)),
+        }
+    }
+
+    /// A link of a kind, with iproute2's options of that kind.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a bad name or option, `AlreadyExists` when the name belongs to another kind or an option cannot be changed
+    /// any more, `Unsupported` when the kernel lacks the kind.
+    pub fn link_ensure(&self, at: At<'_>, kind: &str, options: &[(String, String)]) -> Result<Did> {
+        let (netns, name) = at;
+        link_name(name)?;
+        let pairs: Vec<(&str, &str)> = options.iter().map(|(option, value)| (option.as_str(), value.as_str())).collect();
+        let words = link_kinds::argv(kind, &pairs)?;
+        let Some(link) = self.link_find(at)? else {
+            if let Some((_, lower)) = pairs.iter().find(|(option, _)| matches!(*option, "link" | "dev")) {
+                self.link_require((netns, lower))?;
+            }
+            self.apply(op::link::add(netns, name, &words)).map_err(|error| kind_error(error, kind))?;
+            return Ok(self.count(Did::Something));
+        };
+        if link.kind() != Some(kind) {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                format!("`{name}` in `{netns}` is {}, not a {kind}", describe(&link)),
+            )
+            .hint(format!("give the {kind} another name, or delete `{name}` first"))
+            .netns(netns.name()));
+        }
+        let mut did = Did::Nothing;
+        for (option, value) in pairs {
+            did = did.or(self.link_option(at, kind, &link, option, value)?);
+        }
+        Ok(self.count(did))
+    }
+
+    fn link_option(&self, at: At<'_>, kind: &str, link: &Link, option: &str, value: &str) -> Result<Did> {
+        let (netns, name) = at;
+        let differs = link_kinds::link_differs(link, option, value);
+        if differs == Some(false) {
+            return Ok(Did::Nothing);
+        }
+        let former = link_kinds::shown(link, option);
+        if !link_kinds::option(kind, option)?.changeable {
+            return match differs {
+                // It cannot be seen, so nobody can say that it is otherwise.
+                None => Ok(Did::Nothing),
+                _ => Err(Error::new(
+                    Kind::AlreadyExists,
+                    format!("`{name}` in `{netns}` exists with {option} {}", former.as_deref().unwrap_or("unset")),
+                )
+                .hint(format!("{option} of a {kind} cannot be changed: delete `{name}` first"))
+                .netns(netns.name())),
+            };
+        }
+        let words = link_kinds::change_argv(kind, &[(option, value)])?;
+        let former = former.and_then(|former| link_kinds::change_argv(kind, &[(option, &former)]).ok());
+        self.apply(op::link::set_options(netns, name, &words, former.as_deref()))?;
+        if differs.is_some() {
+            return Ok(Did::Something);
+        }
+        // Whether it differed could not be told beforehand: the link itself says whether anything changed.
+        let now = self.link_require(at)?;
+        Ok(if now.raw() == link.raw() { Did::Nothing } else { Did::Something })
+    }
+
+    /// Sets a link up or down.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; what `ip` says.
+    pub fn link_up(&self, at: At<'_>, up: bool) -> Result<Did> {
+        let link = self.link_require(at)?;
+        if link.is_up() == up {
+            return Ok(self.count(Did::Nothing));
+        }
+        self.apply(if up { op::link::up(at.0, at.1) } else { op::link::down(at.0, at.1) })?;
+        Ok(self.count(Did::Something))
+    }
+
+    /// Sets the MTU in bytes.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` outside 68 to 65535 (the kernel's `ETH_MIN_MTU` and `ETH_MAX_MTU`) or what the kernel refuses.
+    pub fn link_mtu(&self, at: At<'_>, mtu: i64) -> Result<Did> {
+        let Some(mtu) = u32::try_from(mtu).ok().filter(|mtu| (68..=65535).contains(mtu)) else {
+            return Err(Error::new(Kind::InvalidArgument, format!("an MTU is between 68 and 65535 bytes, not {mtu}")));
+        };
+        let link = self.link_require(at)?;
+        let former = link.mtu.unwrap_or(1500);
+        if former == mtu {
+            return Ok(self.count(Did::Nothing));
+        }
+        self.apply(op::link::mtu(at.0, at.1, mtu, former))?;
+        Ok(self.count(Did::Something))
+    }
+
+    /// Sets the MAC address.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for an address that no link may have.
+    pub fn link_mac(&self, at: At<'_>, mac: &str) -> Result<Did> {
+        let mac = addr::mac(mac)?;
+        let link = self.link_require(at)?;
+        if link.address.as_deref() == Some(mac.as_str()) {
+            return Ok(self.count(Did::Nothing));
+        }
+        self.apply(op::link::mac(at.0, at.1, &mac, link.address.as_deref()))?;
+        Ok(self.count(Did::Something))
+    }
+
+    /// Makes a link the port of a bridge, bond or VRF of the same namespace; `None` frees it.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for either; what `ip` says.
+    pub fn link_master(&self, at: At<'_>, master: Option<&str>) -> Result<Did> {
+        let link = self.link_require(at)?;
+        let former = link.master.as_deref();
+        if former == master {
+            return Ok(self.count(Did::Nothing));
+        }
+        match (master, former) {
+            (Some(master), former) => {
+                self.link_require((at.0, master))?;
+                self.apply(op::link::master(at.0, at.1, master, former))?;
+            }
+            (None, Some(former)) => drop(self.apply(op::link::nomaster(at.0, at.1, former))?),
+            (None, None) => {}
+        }
+        Ok(self.count(Did::Something))
+    }
+
+    /// Renames a link. When only the new name is there, it was done before.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` when both names are there; `Busy` while the link is up, on kernels before 6.? that refuse it.
+    pub fn link_rename(&self, at: At<'_>, new: &str) -> Result<Did> {
+        link_name(new)?;
+        let (netns, name) = at;
+        if name == new {
+            return Ok(self.count(Did::Nothing));
+        }
+        match (self.link_find(at)?, self.link_find((netns, new))?) {
+            (None, Some(_)) => Ok(self.count(Did::Nothing)),
+            (None, None) => Err(self.no_link(at)),
+            (Some(_), Some(other)) => Err(Error::new(
+                Kind::AlreadyExists,
+                format!("`{new}` in `{netns}` is there already: {}", describe(&other)),
+            )
+            .netns(netns.name())),
+            (Some(_), None) => {
+                self.apply(op::link::rename(netns, name, new))?;
+                Ok(self.count(Did::Something))
+            }
+        }
+    }
+
+    /// Deletes a link, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// What `ip` says, for instance for `lo`.
+    pub fn link_delete(&self, at: At<'_>) -> Result<Did> {
+        if self.link_find(at)?.is_none() {
+            return Ok(self.count(Did::Nothing));
+        }
+        self.apply(op::link::delete(at.0, at.1))?;
+        Ok(self.count(Did::Something))
+    }
+
+    /// An address on a link.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the link; what `ip` says, for instance where IPv6 is disabled.
+    pub fn addr_ensure(&self, at: At<'_>, addr: IpNet) -> Result<Did> {
+        let (netns, name) = at;
+        let output = self.ask(&op::link::addrs(netns, name))?;
+        if !output.ok {
+            self.link_require(at)?;
+            return Err(super::failure(&op::link::addrs(netns, name), output.ran));
+        }
+        let have = net_addr::parse(&output.ran.stdout, "ip address show")?;
+        if have.iter().flat_map(net_addr::Addr::ipnets).any(|have| have == addr) {
+            return Ok(self.count(Did::Nothing));
+        }
+        self.apply(op::link::addr_add(netns, name, &addr.to_string()))?;
+        Ok(self.count(Did::Something))
+    }
+
+    /// The link of the default route, IPv4 first.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when there is no default route.
+    pub fn uplink(&self, netns: &Where) -> Result<String> {
+        use op::route::Family;
+        for family in [Family::V4, Family::V6] {
+            let text = self.query(&op::route::show(netns, family, "default", None))?;
+            let routes = crate::model::route::parse(&text, "ip route show default")?;
+            if let Some(dev) = routes.into_iter().find_map(|route| route.dev) {
+                return Ok(dev);
+            }
+        }
+        Err(Error::new(Kind::NotFound, format!("`{netns}` has no default route, so it has no uplink"))
+            .hint(format!("name the link: `{}.link(\"eth0\")`", if *netns == Where::Host { "host()" } else { "ns" }))
+            .netns(netns.name()))
+    }
+
+    /// The other end of a veth, wherever it is.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the link, or when it has no other end that netwright can see.
+    pub fn link_peer(&self, at: At<'_>) -> Result<(Where, String)> {
+        let link = self.link_require(at)?;
+        match link.peer() {
+            Some(Peer::Here(name)) => Ok((at.0.clone(), name)),
+            Some(Peer::Elsewhere { ifindex, .. }) => {
+                for netns in self.everywhere() {
+                    let Ok(links) = self.links(&netns) else { continue };
+                    let back = |other: &Link| other.ifindex == ifindex && other.peer_index() == Some(link.ifindex);
+                    if let Some(other) = links.into_iter().find(back) {
+                        return Ok((netns, other.ifname));
+                    }
+                }
+                Err(Error::new(Kind::NotFound, format!("the other end of `{}` is in a namespace without a name", at.1)))
+            }
+            None => Err(Error::new(Kind::NotFound, format!("`{}` in `{}` is {}: it has no other end", at.1, at.0, describe(&link)))),
+        }
+    }
+}
+
+/// What `Unsupported` is about: the kernel's words do not name the kind.
+fn kind_error(mut error: Error, kind: &str) -> Error {
+    if error.kind() == Kind::Unsupported {
+        error.parts_mut().message = format!("this kernel has no links of kind {kind}");
+        error = error.hint(format!("`modprobe {kind}` as root may load it; `netwright doctor` lists what the kernel has"));
+    }
+    error
+}
+
+/// Whether two links are the ends of one veth.
+fn is_pair(link: &Link, other: &Link, a: At<'_>, b: At<'_>) -> bool {
+    let points = |link: &Link, to: &Link, from: At<'_>, at: At<'_>| match link.peer() {
+        Some(Peer::Here(name)) => from.0 == at.0 && name == to.ifname,
+        Some(Peer::Elsewhere { ifindex, .. }) => from.0 != at.0 && ifindex == to.ifindex,
+        None => false,
+    };
+    points(link, other, a, b) && points(other, link, b, a)
+}
+
+/// The error of a name that belongs to something else than the veth that is wanted.
+fn taken(at: At<'_>, link: &Link, other: At<'_>) -> Error {
+    let (netns, name) = at;
+    Error::new(
+        Kind::AlreadyExists,
+        format!("`{name}` in `{netns}` is {}, not a veth to `{}` in `{}`", describe(link), other.1, other.0),
+    )
+    .hint(format!("give the veth another name, or delete `{name}` first"))
+    .netns(netns.name())
+}
+
+/// What a link is, in a few words.
+fn describe(link: &Link) -> String {
+    match link.kind() {
+        Some("veth") => "the end of another veth".into(),
+        Some(kind) => format!("a {kind}"),
+        None if link.is_loopback() => "the loopback link".into(),
+        None => "a physical link".into(),
+    }
+}

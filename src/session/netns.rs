@@ -1,0 +1,103 @@
+//! Namespaces.
+
+use super::{Did, Session};
+use crate::error::{Error, Kind, Result};
+use crate::exec::netns::{NETNS_DIR, id_at, names, path_of};
+use crate::model::names::netns_name;
+use crate::model::{link, suggest};
+use crate::op::{self, Where};
+
+impl Session {
+    /// The namespace `name`, made (with `lo` up) if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a bad name or a file in `/run/netns` that is no namespace; what `ip netns add` says.
+    pub fn netns_ensure(&self, name: &str) -> Result<Did> {
+        netns_name(name)?;
+        let netns = Where::Named(name.to_owned());
+        self.know(&netns);
+        if path_of(&netns).as_deref().and_then(id_at).is_some() {
+            self.exec.netns(&netns).map_err(|error| match error.kind() {
+                Kind::InvalidArgument => error
+                    .hint(format!("a broken entry left by a crash? `ip netns delete {name}` removes `{NETNS_DIR}/{name}`")),
+                _ => error,
+            })?;
+            if self.made.borrow().contains_key(name) {
+                return Ok(self.count(Did::Nothing));
+            }
+            let lo = link::parse(&self.query(&op::link::show(&netns, "lo"))?, "lo")?;
+            let up = lo.first().is_some_and(link::Link::is_up);
+            if !up {
+                self.apply(op::link::up(&netns, "lo"))?;
+            }
+            return Ok(self.count(if up { Did::Nothing } else { Did::Something }));
+        }
+        self.apply(op::netns::add(name))?;
+        if let Some(id) = path_of(&netns).as_deref().and_then(id_at) {
+            self.made.borrow_mut().insert(name.to_owned(), id);
+        }
+        self.exec.warm_up(&netns);
+        self.defer(op::link::up(&netns, "lo"));
+        Ok(self.count(Did::Something))
+    }
+
+    /// Whether the namespace is there now.
+    #[must_use]
+    pub fn netns_exists(&self, netns: &Where) -> bool {
+        path_of(netns).is_none_or(|path| id_at(&path).is_some())
+    }
+
+    /// An existing namespace.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, with the names that there are.
+    pub fn netns_require(&self, netns: &Where) -> Result<()> {
+        self.exec.netns(netns).map(drop).map_err(|error| self.with_netns_names(error, netns))
+    }
+
+    fn with_netns_names(&self, error: Error, netns: &Where) -> Error {
+        let names = names().unwrap_or_default();
+        let error = match suggest::nearest(&netns.name(), names.iter().map(String::as_str)) {
+            Some(name) => error.hint(format!("did you mean `{name}`?")),
+            None => error,
+        };
+        if names.is_empty() { error } else { error.label(format!("namespaces: {}", names.join(", "))) }
+    }
+
+    /// Deletes a namespace. Processes inside keep a namespace alive without a name, so they are an error.
+    ///
+    /// # Errors
+    ///
+    /// `Busy` when processes live inside; what `ip netns delete` says.
+    pub fn netns_delete(&self, netns: &Where) -> Result<Did> {
+        let Where::Named(name) = netns else {
+            return Err(Error::new(Kind::InvalidArgument, format!("`{netns}` has no name that could be deleted")));
+        };
+        if !self.netns_exists(netns) {
+            return Ok(self.count(Did::Nothing));
+        }
+        self.settle(netns)?;
+        self.exec.forget(netns);
+        let pids = self.query(&op::Command::new(op::Tool::Ip, &Where::Host, ["netns", "pids", name.as_str()]))?;
+        let pids: Vec<&str> = pids.split_whitespace().collect();
+        if !pids.is_empty() {
+            return Err(Error::new(Kind::Busy, format!("processes live in `{name}`: {}", pids.join(", ")))
+                .hint("stop them first: a namespace lives on without a name while a process is inside")
+                .netns(name.clone()));
+        }
+        self.apply(op::netns::delete(name))?;
+        self.made.borrow_mut().remove(name);
+        Ok(self.count(Did::Something))
+    }
+
+    /// The names of the namespaces, sorted.
+    ///
+    /// # Errors
+    ///
+    /// When `/run/netns` cannot be read.
+    pub fn netns_names(&self) -> Result<Vec<String>> {
+        names()
+    }
+}

@@ -1,0 +1,254 @@
+//! Routes, policy rules, neighbours.
+
+use std::net::IpAddr;
+
+use super::{Did, Session};
+use crate::error::{Error, Kind, Result};
+use crate::model::addr::{Destination, destination};
+use crate::model::route::{self, Route};
+use crate::model::{addr, names, rule};
+use crate::op::route::Family;
+use crate::op::{self, Where};
+
+/// A route that is wanted, in iproute2's words.
+#[derive(Clone, Debug, Default)]
+pub struct RouteSpec {
+    /// `default`, a network, or an address.
+    pub dst: String,
+    /// The next hop.
+    pub via: Option<String>,
+    /// The link.
+    pub dev: Option<String>,
+    /// The metric; the lower the better.
+    pub metric: Option<u32>,
+    /// The table, by name or number.
+    pub table: Option<String>,
+    /// `unicast`, `blackhole`, `unreachable`, `prohibit`, `throw`.
+    pub kind: Option<String>,
+    /// The source address for what the machine itself sends.
+    pub src: Option<String>,
+    /// `global`, `link`, `host`.
+    pub scope: Option<String>,
+    /// The next hop is on the link even if no network says so.
+    pub onlink: bool,
+    /// The MTU in bytes.
+    pub mtu: Option<u32>,
+    /// `default` alone does not say which family.
+    pub family: Option<Family>,
+}
+
+/// The metric that IPv6 gives to a route without one: `IP6_RT_PRIO_USER` of the kernel.
+const V6_METRIC: u32 = 1024;
+
+impl RouteSpec {
+    /// Validates the parts and finds the family and the destination as `ip` prints it.
+    fn resolve(&self) -> Result<(Family, String)> {
+        let via = self.via.as_deref().map(addr::ip).transpose()?;
+        let src = self.src.as_deref().map(addr::ip).transpose()?;
+        if let Some(dev) = &self.dev {
+            names::link_name(dev)?;
+        }
+        Ok(match destination(&self.dst)? {
+            Destination::Default => {
+                let family = self.family.or_else(|| via.or(src).map(Family::of)).unwrap_or(Family::V4);
+                (family, "default".to_owned())
+            }
+            Destination::Network(net) => {
+                let family = Family::of(net.addr());
+                if matches!((family, via), (Family::V6, Some(IpAddr::V4(_)))) {
+                    return Err(Error::new(
+                        Kind::InvalidArgument,
+                        format!("the gateway of `{}` must be an IPv6 address, not `{}`", self.dst, self.via.as_deref().unwrap_or("")),
+                    ));
+                }
+                let host = net.prefix_len() == net.max_prefix_len();
+                (family, if host { net.addr().to_string() } else { net.to_string() })
+            }
+        })
+    }
+
+    fn words(&self, family: Family, dst: &str) -> Vec<String> {
+        let mut words: Vec<String> = self.kind.iter().cloned().collect();
+        words.push(dst.to_owned());
+        if let Some(via) = &self.via {
+            words.push("via".into());
+            if family == Family::V4 && via.contains(':') {
+                words.push("inet6".into());
+            }
+            words.push(via.clone());
+        }
+        let mut option = |word: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.extend([word.to_owned(), value]);
+            }
+        };
+        option("dev", self.dev.clone());
+        option("metric", self.metric.map(|metric| metric.to_string()));
+        option("table", self.table.clone());
+        option("src", self.src.clone());
+        option("scope", self.scope.clone());
+        option("mtu", self.mtu.map(|mtu| mtu.to_string()));
+        if self.onlink {
+            words.push("onlink".into());
+        }
+        words
+    }
+
+    /// Whether a route has the place that this one wants: the kernel keeps one route per destination, table and metric.
+    fn same_place(&self, family: Family, route: &Route) -> bool {
+        let default = if family == Family::V6 { V6_METRIC } else { 0 };
+        let metric = |metric: Option<u32>| metric.unwrap_or(default);
+        metric(self.metric) == metric(route.metric)
+    }
+
+    /// Whether a route is as this one wants it, as far as this one says.
+    fn satisfied_by(&self, route: &Route) -> bool {
+        let same = |want: &Option<String>, have: Option<&str>| want.as_deref().is_none_or(|want| Some(want) == have);
+        let address = |text: Option<&str>| text.and_then(|text| text.parse::<IpAddr>().ok());
+        let via = self.via.as_deref().is_none_or(|want| address(Some(want)) == route.next_hop());
+        let src = self.src.as_deref().is_none_or(|want| address(Some(want)) == address(route.prefsrc.as_deref()));
+        let mtu = self.mtu.is_none_or(|want| {
+            route.metrics.iter().any(|metric| metric.get("mtu").and_then(serde_json::Value::as_u64) == Some(want.into()))
+        });
+        via && src
+            && mtu
+            && self.kind.as_deref().unwrap_or("unicast") == route.kind()
+            && same(&self.dev, route.dev.as_deref())
+            && same(&self.scope, Some(route.scope.as_deref().unwrap_or("global")))
+            && (!self.onlink || route.flags.iter().any(|flag| flag == "onlink"))
+    }
+}
+
+/// The words that make a route again as it was.
+fn words_of(route: &Route, family: Family, table: Option<&str>) -> Vec<String> {
+    let spec = RouteSpec {
+        dst: route.dst.clone().unwrap_or_default(),
+        via: route.next_hop().map(|via| via.to_string()),
+        dev: route.dev.clone(),
+        metric: route.metric,
+        table: table.map(str::to_owned),
+        kind: Some(route.kind().to_owned()).filter(|kind| kind != "unicast"),
+        src: route.prefsrc.clone(),
+        scope: route.scope.clone().filter(|scope| scope != "global"),
+        onlink: route.flags.iter().any(|flag| flag == "onlink"),
+        mtu: route.metrics.iter().find_map(|metric| u32::try_from(metric.get("mtu")?.as_u64()?).ok()),
+        family: Some(family),
+    };
+    spec.words(family, &spec.dst)
+}
+
+/// A pinned neighbour.
+#[derive(Clone, Debug)]
+pub struct NeighSpec {
+    /// Its address.
+    pub addr: String,
+    /// Its MAC address.
+    pub mac: String,
+    /// The link it is on.
+    pub dev: String,
+}
+
+impl Session {
+    /// A route; another route in its place (same destination, table and metric) is replaced.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for what can never be a route or what the kernel refuses.
+    pub fn route_ensure(&self, netns: &Where, spec: &RouteSpec) -> Result<Did> {
+        let (family, dst) = spec.resolve()?;
+        if spec.via.is_none() && spec.dev.is_none() && spec.kind.as_deref().is_none_or(|kind| kind == "unicast") {
+            return Err(Error::new(Kind::InvalidArgument, format!("a route to `{}` needs a gateway or a link", spec.dst))
+                .hint("ns.route(\"default\", \"10.0.0.254\") or ns.route(\"10.1.0.0/16\", #{ dev: \"eth0\" })"));
+        }
+        if let Some(dev) = &spec.dev {
+            self.link_require((netns, dev))?;
+        }
+        let words = spec.words(family, &dst);
+        let have = self.routes_to(netns, family, &dst, spec.table.as_deref())?;
+        let op = match have.iter().find(|route| spec.same_place(family, route)) {
+            Some(route) if spec.satisfied_by(route) => return Ok(self.count(Did::Nothing)),
+            // `ip -6 route replace` adds a second next hop in some cases; so the old one goes by its own words in the undo.
+            Some(route) => op::route::replace(netns, family, &dst, &words, &words_of(route, family, spec.table.as_deref())),
+            None => op::route::add(netns, family, &dst, &words),
+        };
+        self.apply(op)?;
+        Ok(self.count(Did::Something))
+    }
+
+    fn routes_to(&self, netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Result<Vec<Route>> {
+        let command = op::route::show(netns, family, dst, table);
+        let output = self.ask(&command)?;
+        // A table without routes: `Error: ipv4: FIB table does not exist.` with status 2.
+        if !output.ok && !output.ran.stderr.contains("FIB table does not exist") {
+            return Err(super::failure(&command, output.ran));
+        }
+        route::parse(&output.ran.stdout, "ip route show")
+    }
+
+    /// A policy rule, as pairs of iproute2's words: `from 10.0.0.0/24`, `table 100`.
+    ///
+    /// # Errors
+    ///
+    /// What `ip rule` says.
+    pub fn rule_ensure(&self, netns: &Where, words: &[(String, String)]) -> Result<Did> {
+        let get = |word: &str| words.iter().find(|(name, _)| name == word).map(|(_, value)| value.as_str());
+        let family = match get("from").or_else(|| get("to")) {
+            Some(net) if net != "all" => match destination(net)? {
+                Destination::Network(net) => Family::of(net.addr()),
+                Destination::Default => Family::V4,
+            },
+            _ => Family::V4,
+        };
+        let have = rule::parse(&self.query(&op::route::rules(netns, family))?, "ip rule show")?;
+        if have.iter().any(|rule| rule_matches(rule, words)) {
+            return Ok(self.count(Did::Nothing));
+        }
+        let spec: Vec<String> = words.iter().flat_map(|(word, value)| [word.clone(), value.clone()]).collect();
+        self.apply(op::route::rule_add(netns, family, &spec))?;
+        Ok(self.count(Did::Something))
+    }
+
+    /// A neighbour that stays as it is told.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a bad address, `NotFound` for the link.
+    pub fn neigh_ensure(&self, netns: &Where, spec: &NeighSpec) -> Result<Did> {
+        let ip = addr::ip(&spec.addr)?;
+        let mac = addr::mac(&spec.mac)?;
+        self.link_require((netns, &spec.dev))?;
+        let have = crate::model::neigh::parse(&self.query(&op::route::neighbours(netns))?, "ip neigh show")?;
+        let former = have.iter().find(|neigh| neigh.ip() == Some(ip) && neigh.dev.as_deref() == Some(spec.dev.as_str()));
+        let pinned = former.filter(|neigh| neigh.is("PERMANENT")).and_then(|neigh| neigh.lladdr.clone());
+        if pinned.as_deref() == Some(mac.as_str()) {
+            return Ok(self.count(Did::Nothing));
+        }
+        self.apply(op::route::neigh_replace(netns, &spec.addr, &mac, &spec.dev, pinned.as_deref()))?;
+        Ok(self.count(Did::Something))
+    }
+}
+
+/// Whether a rule has all of these words.
+fn rule_matches(rule: &rule::Rule, words: &[(String, String)]) -> bool {
+    let network = |text: &str| match destination(text) {
+        Ok(Destination::Network(net)) => Some(net),
+        _ => None,
+    };
+    let raw = rule.raw();
+    let shown = |key: &str| {
+        raw.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+    };
+    words.iter().all(|(word, value)| match word.as_str() {
+        "from" => network(value) == rule.source(),
+        "to" => network(value) == rule.destination(),
+        "priority" | "pref" | "preference" => shown("priority").as_deref() == Some(value),
+        "table" | "lookup" => shown("table").as_deref() == Some(value),
+        "fwmark" => {
+            let number = |text: &str| {
+                text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+            };
+            shown("fwmark").as_deref().and_then(number) == number(value)
+        }
+        other => shown(other).as_deref() == Some(value),
+    })
+}

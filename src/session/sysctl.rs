@@ -1,0 +1,56 @@
+//! Kernel settings.
+
+use super::{Did, Mode, Session};
+use crate::error::{Error, Kind, Result};
+use crate::model::sysctl::{Name, parse_value, values_equal};
+use crate::op::{self, Where};
+
+impl Session {
+    /// Reads a setting.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a name that can be none, `NotFound` when the kernel has none of that name.
+    pub fn sysctl_get(&self, netns: &Where, name: &str) -> Result<String> {
+        let name = self.sysctl_name(netns, name)?;
+        Ok(parse_value(&self.query(&op::sysctl::get(netns, name.slashed()))?))
+    }
+
+    /// Sets a setting and reads it back: `sysctl -w` returns 0 for values that the kernel does not keep (KNOWLEDGE.md).
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::sysctl_get`]; `CommandFailed` when the kernel keeps another value.
+    pub fn sysctl_set(&self, netns: &Where, name: &str, value: &str) -> Result<Did> {
+        let valid = self.sysctl_name(netns, name)?;
+        if value.is_empty() || value.chars().any(|c| c.is_control() && c != '\t') {
+            return Err(Error::new(Kind::InvalidArgument, format!("{value:?} cannot be the value of a sysctl")));
+        }
+        let former = self.sysctl_get(netns, name)?;
+        if values_equal(&former, value) {
+            return Ok(self.count(Did::Nothing));
+        }
+        self.apply(op::sysctl::set(netns, valid.slashed(), value, &former))?;
+        let kept = self.sysctl_get(netns, name)?;
+        if !values_equal(&kept, value) {
+            return Err(Error::new(Kind::CommandFailed, format!("`{name}` is `{kept}` after it was set to `{value}`"))
+                .hint("the kernel keeps another value, or something else sets it too")
+                .netns(netns.name()));
+        }
+        Ok(self.count(Did::Something))
+    }
+
+    /// A valid name, and one that belongs to a namespace: others would change the whole machine.
+    fn sysctl_name(&self, netns: &Where, name: &str) -> Result<Name> {
+        let parsed = Name::parse(name)?;
+        let of_net = parsed.slashed().starts_with("net.") || parsed.slashed().starts_with("net/");
+        if of_net || (self.mode == Mode::Host && *netns == Where::Host) {
+            return Ok(parsed);
+        }
+        let error = Error::new(Kind::Unsupported, format!("`{name}` belongs to the machine, not to a namespace")).netns(netns.name());
+        Err(match self.mode {
+            Mode::Sandbox => error.hint("a sandbox changes only `net.` settings; `--host` changes the machine's"),
+            Mode::Host => error.hint(format!("set it with `host().sysctl(\"{name}\", …)`")),
+        })
+    }
+}

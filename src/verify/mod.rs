@@ -1,0 +1,281 @@
+//! Expectations about reachability: what was probed, who answered, and whether silence proves anything.
+//!
+//! The packets are [`crate::probe`]'s; here is what they mean. An answer counts only from the one who was asked for; silence counts as
+//! "cannot reach" only when somebody else gets an answer from the same place.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Kind, Result};
+use crate::model::net_addr;
+use crate::op::{self, Where};
+use crate::probe::{ConnectOptions, Established, PingOptions, Proto, Target, Verdict, Witness, connect, ping, wait_dad};
+use crate::session::Session;
+
+/// How long `reaches` waits for an answer, all attempts together.
+pub const REACH_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long `cannot_reach` listens to silence: twice the resolution of a neighbour's answer over a veth, and one TCP retransmission (1 s).
+pub const SILENCE: Duration = Duration::from_millis(1200);
+/// How long an IPv6 address may stay tentative: duplicate address detection takes up to 2 s (RFC 4862, one probe and a random delay of 1 s).
+const DAD: Duration = Duration::from_secs(4);
+/// How long a witness waits for a packet whose answer is here already.
+const WITNESS: Duration = Duration::from_millis(300);
+/// How many namespaces are asked to try when silence needs proof.
+const CONTROLS_MAX: usize = 16;
+
+/// What is to be reached.
+#[derive(Clone, Debug)]
+pub enum Aim {
+    /// An address, perhaps with a port. Whoever owns it may answer.
+    Target(Target),
+    /// A namespace: each of its addresses, of every family that both sides have; only it may answer.
+    Netns(Where),
+}
+
+impl std::fmt::Display for Aim {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Target(target) => target.fmt(f),
+            Self::Netns(netns) => netns.fmt(f),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The right one answered.
+    Reached,
+    /// There is proof that it does not work.
+    NotReached,
+    /// Nobody can say.
+    Inconclusive,
+}
+
+/// What a probe found.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// The three-valued answer.
+    pub outcome: Outcome,
+    /// The word for it: `reached`, `refused`, `timeout`, `wrong-answerer`, …
+    pub word: &'static str,
+    /// What was seen, as a sentence.
+    pub detail: String,
+    /// What was probed.
+    pub target: Target,
+    /// From the first packet to the verdict.
+    pub after: Duration,
+}
+
+impl Session {
+    /// One probe from a namespace.
+    ///
+    /// # Errors
+    ///
+    /// When the probe cannot be made. What the network says is a verdict.
+    pub fn probe(&self, from: &Where, target: &Target, timeout: Duration) -> Result<Established> {
+        let interrupt = self.exec().interrupt().clone();
+        let options = ConnectOptions { timeout, ..ConnectOptions::default() };
+        let established = self.within(from, || connect(target, &options, &|| interrupt.is_set()))??;
+        self.exec().interrupt().check()?;
+        Ok(established)
+    }
+
+    /// Whether `from` reaches the aim: tries until an answer, a reason, or the end of `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// When the probe cannot be made, or a namespace has no address to reach.
+    pub fn reach(&self, from: &Where, aim: &Aim, timeout: Duration) -> Result<Finding> {
+        self.each_target(from, aim, |target, owner| {
+            self.wait_for_dad(from, target.addr)?;
+            let begun = Instant::now();
+            loop {
+                let left = timeout.saturating_sub(begun.elapsed());
+                // A second is when TCP retransmits and ARP asks again; a fresh attempt then meets a settled network.
+                let finding = self.attempt(from, target, owner, left.clamp(Duration::from_millis(50), Duration::from_secs(1)))?;
+                let settled = finding.outcome != Outcome::Inconclusive && finding.word != "no-source-address";
+                if settled || begun.elapsed() >= timeout {
+                    return Ok(Finding { after: begun.elapsed(), ..finding });
+                }
+            }
+        })
+    }
+
+    /// Whether `from` provably cannot reach the aim. Silence is proof only when somebody else is answered from there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::reach`].
+    pub fn cannot_reach(&self, from: &Where, aim: &Aim, silence: Duration) -> Result<Finding> {
+        self.each_target(from, aim, |target, owner| {
+            self.wait_for_dad(from, target.addr)?;
+            let begun = Instant::now();
+            let finding = self.attempt(from, target, owner, silence)?;
+            if finding.outcome != Outcome::Inconclusive {
+                return Ok(Finding { after: begun.elapsed(), ..finding });
+            }
+            let control = self.control(from, target, silence)?;
+            let (outcome, detail) = match control {
+                Some(other) => (Outcome::NotReached, format!("{}, while `{other}` is answered", finding.detail)),
+                None => (
+                    Outcome::Inconclusive,
+                    format!("{}, and no other namespace is answered from there either", finding.detail),
+                ),
+            };
+            Ok(Finding { outcome, detail, after: begun.elapsed(), ..finding })
+        })
+    }
+
+    /// Goes through the targets of an aim until one is not reached, or the last.
+    fn each_target(
+        &self,
+        from: &Where,
+        aim: &Aim,
+        mut each: impl FnMut(&Target, Option<&Where>) -> Result<Finding>,
+    ) -> Result<Finding> {
+        match aim {
+            Aim::Target(target) => each(target, None),
+            Aim::Netns(netns) => {
+                let mut last = None;
+                for addr in self.shared_addrs(from, netns)? {
+                    let finding = each(&Target::icmp(addr), Some(netns))?;
+                    if finding.outcome != Outcome::Reached {
+                        return Ok(finding);
+                    }
+                    last = Some(finding);
+                }
+                last.ok_or_else(|| {
+                    Error::new(Kind::NotFound, format!("`{netns}` has no address that could be reached"))
+                        .hint("give one of its links an address: ns.link(\"eth0\").addr(\"10.0.0.1/24\")")
+                        .netns(netns.name())
+                })
+            }
+        }
+    }
+
+    fn attempt(&self, from: &Where, target: &Target, owner: Option<&Where>, timeout: Duration) -> Result<Finding> {
+        let begun = Instant::now();
+        let (verdict, wrong) = match owner {
+            Some(owner) if target.proto == Proto::Icmp => self.witnessed_ping(from, target, owner, timeout)?,
+            _ => (self.probe(from, target, timeout)?.into_verdict(), None),
+        };
+        let (outcome, word, detail) = match (wrong, &verdict) {
+            (Some(who), _) => (Outcome::NotReached, "wrong-answerer", who),
+            (None, Verdict::Reached(_)) => (Outcome::Reached, "reached", verdict.detail()),
+            (None, Verdict::NotReached(_)) => (Outcome::NotReached, verdict.word(), verdict.detail()),
+            (None, Verdict::Inconclusive(_)) => (Outcome::Inconclusive, verdict.word(), verdict.detail()),
+        };
+        Ok(Finding { outcome, word, detail, target: target.clone(), after: begun.elapsed() })
+    }
+
+    /// Pings, and asks the namespace that should answer whether it was asked. Otherwise says who answered instead.
+    fn witnessed_ping(
+        &self,
+        from: &Where,
+        target: &Target,
+        owner: &Where,
+        timeout: Duration,
+    ) -> Result<(Verdict, Option<String>)> {
+        let interrupt = self.exec().interrupt().clone();
+        let options = PingOptions { timeout, ..PingOptions::for_target(target) };
+        let ping_once = || self.within(from, || ping(target.addr, &options, &|| interrupt.is_set()))?;
+        let mut witness = self.within(owner, Witness::open)??;
+        let report = ping_once()?;
+        if !report.verdict.is_reached() || witness.saw(report.token, WITNESS)? {
+            return Ok((report.verdict, None));
+        }
+        let mut others = Vec::new();
+        for netns in self.everywhere().into_iter().filter(|netns| netns != owner) {
+            if let Ok(Ok(witness)) = self.within(&netns, Witness::open) {
+                others.push((netns, witness));
+            }
+        }
+        let report = ping_once()?;
+        for (netns, witness) in &mut others {
+            if witness.saw(report.token, Duration::ZERO)? {
+                return Ok((report.verdict, Some(format!("`{netns}` answers for {}, not `{owner}`", target.addr))));
+            }
+        }
+        Ok((report.verdict, Some(format!("somebody answers for {}, but not `{owner}`", target.addr))))
+    }
+
+    /// Another namespace that is answered from there.
+    fn control(&self, from: &Where, target: &Target, timeout: Duration) -> Result<Option<Where>> {
+        let candidates: Vec<Where> =
+            self.everywhere().into_iter().filter(|netns| netns != from).take(CONTROLS_MAX).collect();
+        let mut files = Vec::new();
+        for netns in candidates {
+            self.settle(&netns)?;
+            if let Ok(file) = self.exec().netns(&netns) {
+                files.push((netns, file));
+            }
+        }
+        let interrupt = self.exec().interrupt();
+        let options = ConnectOptions { timeout, ..ConnectOptions::default() };
+        let answered = std::thread::scope(|scope| {
+            let threads: Vec<_> = files
+                .iter()
+                .map(|(netns, file)| {
+                    let options = &options;
+                    let probe = move || file.within(|| connect(target, options, &|| interrupt.is_set()));
+                    (netns, scope.spawn(probe))
+                })
+                .collect();
+            let reached = |thread: std::thread::ScopedJoinHandle<'_, _>| {
+                matches!(thread.join(), Ok(Ok(Ok(established))) if Established::verdict(&established).is_reached())
+            };
+            // All are joined before the scope ends; the first in order is named.
+            let answers: Vec<_> = threads.into_iter().map(|(netns, thread)| (netns, reached(thread))).collect();
+            answers.into_iter().find(|(_, reached)| *reached).map(|(netns, _)| netns.clone())
+        });
+        interrupt.check()?;
+        Ok(answered)
+    }
+
+    /// The addresses of `to` that `from` may be expected to reach: one per family that both have, the one in a network of `from`'s first.
+    fn shared_addrs(&self, from: &Where, to: &Where) -> Result<Vec<IpAddr>> {
+        let nets = |netns: &Where| -> Result<Vec<ipnet::IpNet>> {
+            let addrs = net_addr::parse(&self.query(&op::link::addrs_all(netns))?, "ip address show")?;
+            let usable = |net: &ipnet::IpNet| {
+                let link_local = matches!(net.addr(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+                !net.addr().is_loopback() && !link_local
+            };
+            Ok(addrs.iter().flat_map(net_addr::Addr::ipnets).filter(usable).collect())
+        };
+        let (mine, theirs) = (nets(from)?, nets(to)?);
+        let mut found = Vec::new();
+        for v4 in [true, false] {
+            let of_family = |net: &&ipnet::IpNet| net.addr().is_ipv4() == v4;
+            let near = |net: &ipnet::IpNet| mine.iter().any(|own| own.contains(&net.addr()));
+            let candidate = theirs.iter().filter(of_family).find(|net| near(net)).or_else(|| theirs.iter().find(of_family));
+            let has_family = mine.iter().any(|net| of_family(&net));
+            if let Some(net) = candidate.filter(|_| has_family) {
+                found.push(net.addr());
+            }
+        }
+        // Without a common family, the first address fails with the kernel's own reason.
+        if found.is_empty() {
+            found.extend(theirs.first().map(ipnet::IpNet::addr));
+        }
+        Ok(found)
+    }
+
+    /// IPv6 addresses cannot be used before duplicate address detection is done: waits for the prober's and for the owner's.
+    fn wait_for_dad(&self, from: &Where, addr: IpAddr) -> Result<()> {
+        if addr.is_ipv4() {
+            return Ok(());
+        }
+        for netns in self.everywhere() {
+            let interrupt = self.exec().interrupt().clone();
+            let dad = self.within(&netns, || wait_dad(DAD, &|| interrupt.is_set()));
+            match dad {
+                Ok(dad) => drop(dad),
+                // A namespace that is of no concern may be gone or closed to us.
+                Err(error) if netns == *from => return Err(error),
+                Err(_) => {}
+            }
+        }
+        self.exec().interrupt().check()
+    }
+}
