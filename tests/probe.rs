@@ -124,6 +124,9 @@ fn pair() -> Option<(Ns, Ns)> {
              ip link set dev eth0 up"
         ));
     }
+    for ns in [&a, &b] {
+        assert!(ns.run(|| wait_dad(Duration::from_secs(5), &|| false).unwrap()).settled());
+    }
     Some((a, b))
 }
 
