@@ -1,5 +1,38 @@
-//! netwright: write a Linux network as a small Rhai script.
+//! netwright: write a Linux network as a small Rhai script. Rehearse it without root. Run it. Get a clean machine back.
+//!
+//! This page is the map of the code. A call goes down the list and its answer comes up again:
+//!
+//! | room | what lives there | what may not |
+//! |---|---|---|
+//! | [`cli`] | one file per subcommand: arguments in, exit code out | knowing Rhai or a tool's words |
+//! | [`script`] | the Rhai side: the engine, `import`, all that scripts can call, errors in a script author's words | nobody else names `rhai` |
+//! | [`verify`] | expectations about reachability: what a probe means, who answered, whether silence proves anything | processes |
+//! | [`session`] | what this run did: each verb looks first, acts if it must, records the inverse, counts | starting processes |
+//! | [`op`] | commands and ops as values: pure constructors, one file per tool | any I/O |
+//! | [`exec`] | the only place that starts processes: duct, warm tools, deadlines, output caps | knowing what a command means |
+//! | [`model`] | what tools print and users write, as types: parsers and validators | any I/O |
+//! | [`probe`] | netwright's own packets and listeners, in the calling thread's namespace | processes, printing |
+//! | [`sandbox`] | the namespaces that play the host, and the pretended internet behind its uplink | |
+//! | [`draw`] | the live network as a picture | |
+//! | [`report`] | what people and programs get to see; beside `cli` the only room that prints | deciding what happened |
+//! | [`error`] | the one error type: kind, message, what ran, hints, place in the script | |
+//!
+//! Flow: cli → script engine → api function (thin: arguments to types) → session verb → op constructor → session (converge, record) →
+//! exec → model → handle or map back to the script. Everything visible leaves as an event to report.
+//!
+//! # Invariants, each held by a test (`tests/tidy.rs`)
+//!
+//! - `op` and `model` do no I/O.
+//! - Only `exec` names duct; nothing else starts a process.
+//! - Only `script` names rhai.
+//! - Only `report` and `cli` print.
+//! - Every mutating op has an inverse or says that it has none ([`op::Undo`]).
+//! - JSON is read wherever a tool offers it, through the one tolerant reader [`model::json`].
+//! - Nothing a user, a tool or the kernel can influence panics.
+//! - Every script function has a doc comment with an example that runs.
 
+pub mod cli;
+pub mod draw;
 pub mod error;
 pub mod exec;
 pub mod model;

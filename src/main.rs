@@ -1,2 +1,7 @@
 //! Parse, call, exit code; nothing else.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    netwright::cli::main()
+}

@@ -78,7 +78,9 @@ impl Background {
 
     /// Ends it and everything in its process group: TERM, then KILL. Returns whether it is gone.
     pub fn stop(&self) -> bool {
-        let group = |signal| drop(kill_process_group(self.started.pid, signal));
+        let group = |signal| {
+            let _ = kill_process_group(self.started.pid, signal);
+        };
         if self.running() {
             group(Signal::TERM);
             let deadline = Instant::now() + TERM_GRACE;

@@ -85,10 +85,10 @@ impl Exec {
     /// `NotFound` when there is none of that name, `InvalidArgument` when the file is no namespace.
     pub fn netns(&self, netns: &Where) -> Result<NetnsFile> {
         let Some(path) = path_of(netns) else { return Ok(self.host.clone()) };
-        if let Some(file) = self.open.borrow().get(netns) {
-            if id_at(&path) == Some(file.id()) {
-                return Ok(file.clone());
-            }
+        if let Some(file) = self.open.borrow().get(netns)
+            && id_at(&path) == Some(file.id())
+        {
+            return Ok(file.clone());
         }
         self.forget(netns);
         let file = NetnsFile::open(&path).map_err(|error| match error.kind() {
@@ -142,15 +142,13 @@ impl Exec {
     /// When it could not be started, did not end by itself or printed more than can be read. A command that failed is an [`Output`].
     pub fn run(&self, command: &Command) -> Result<Output> {
         self.interrupt.check()?;
-        if command.tool == Tool::Ip && command.stdin.is_none() {
-            if let Some((family, line)) = batch_line(&command.argv) {
-                match self.run_warm(command, family, &line) {
-                    Ok(output) if output.ok => return Ok(output),
-                    // A failure may come from a stale cache, and a broken process says nothing: ask a fresh one.
-                    Ok(_) => self.drop_warm(&command.netns, family),
-                    Err(error) if error.kind() == Kind::TimedOut => return Err(error),
-                    Err(_) => self.drop_warm(&command.netns, family),
-                }
+        let line = if command.tool == Tool::Ip && command.stdin.is_none() { batch_line(&command.argv) } else { None };
+        if let Some((family, line)) = line {
+            match self.run_warm(command, family, &line) {
+                Ok((output, sure)) if output.ok || sure => return Ok(output),
+                Err(error) if error.kind() == Kind::TimedOut => return Err(error),
+                // A failure may come from a stale cache, and a broken process says nothing: ask a fresh one.
+                Ok(_) | Err(_) => self.drop_warm(&command.netns, family),
             }
         }
         self.run_fresh(command)
@@ -172,10 +170,12 @@ impl Exec {
             netns: (command.netns != Where::Host).then_some(&netns),
         };
         let finished = process::run(&program, Limits::default(), &self.interrupt)?;
-        finished_output(command.line(), finished)
+        finished_output(&command.line(), finished)
     }
 
-    fn run_warm(&self, command: &Command, family: Family, line: &str) -> Result<Output> {
+    /// The answer of a warm process, and whether a failure needs no confirmation: a link that is not there, by a name that the process
+    /// cannot have cached.
+    fn run_warm(&self, command: &Command, family: Family, line: &str) -> Result<(Output, bool)> {
         let begun = Instant::now();
         let netns = self.netns(&command.netns)?;
         let ip = self.tools.path(Tool::Ip)?;
@@ -183,6 +183,8 @@ impl Exec {
         let warm = pool
             .get(&command.netns, family, || Warm::start(&ip, (command.netns != Where::Host).then_some(&netns), family))
             .map_err(|error| process::start_error(&ip, &error))?;
+        let name = line.strip_prefix("address show dev ");
+        let unknown = name.is_some_and(|name| !warm.may_know(name));
         let reply = warm.run(line, process::DEADLINE).map_err(|error| {
             let kind = if error.kind() == io::ErrorKind::TimedOut { Kind::TimedOut } else { Kind::ToolOutput };
             timed_out(kind, &command.line(), begun.elapsed())
@@ -200,12 +202,29 @@ impl Exec {
             stderr: reply.stderr,
             took: begun.elapsed(),
         };
-        Ok(Output { ran, ok })
+        let missing = name.is_some_and(|name| ran.stderr.trim_end() == format!("Device \"{name}\" does not exist."));
+        Ok((Output { ran, ok }, unknown && missing))
     }
 
     fn drop_warm(&self, netns: &Where, family: Family) {
         let warm = self.warm.borrow_mut().remove(netns, family);
         drop(warm);
+    }
+
+    /// Runs `ip` for the set-up of the sandbox, before there is a session: `argv` begins with the program's name.
+    ///
+    /// # Errors
+    ///
+    /// `CommandFailed` with what it said.
+    pub fn run_setup(&self, argv: &[&str], stdin: &str, netns: Option<&Path>) -> Result<()> {
+        let netns = netns.map_or(Where::Host, |path| Where::Path(path.to_path_buf()));
+        let mut command = Command::new(Tool::Ip, &netns, argv.iter().skip(1).copied());
+        command.stdin = Some(stdin.to_owned());
+        let output = self.run_fresh(&command)?;
+        if output.ok {
+            return Ok(());
+        }
+        Err(Error::new(Kind::CommandFailed, "the uplink of the sandbox cannot be built").ran(output.ran))
     }
 
     /// Runs the user's own program in a namespace, with what `ip netns exec` gives (`/etc/netns`, `/sys`) when it has a name.
@@ -226,7 +245,7 @@ impl Exec {
         };
         let limits = Limits { deadline, stop_on_interrupt: true };
         let finished = process::run(&program, limits, &self.interrupt)?;
-        finished_output(user_line(netns, words), finished)
+        finished_output(&user_line(netns, words), finished)
     }
 
     /// Starts the user's own program in a namespace and leaves it running.
@@ -285,14 +304,15 @@ fn timed_out(kind: Kind, command: &str, took: Duration) -> Error {
 }
 
 /// Turns a finished process into an output, or into the error of one that did not end by itself.
-fn finished_output(command: String, finished: Finished) -> Result<Output> {
+fn finished_output(command: &str, finished: Finished) -> Result<Output> {
     let Finished { end, stdout, stderr, truncated, took } = finished;
-    let ran = |status| Ran { command: command.clone(), status, stdout: stdout.clone(), stderr: stderr.clone(), took };
+    let ran =
+        |status| Ran { command: command.to_owned(), status, stdout: stdout.clone(), stderr: stderr.clone(), took };
     let status = match end {
         End::Exited(status) => status,
         End::Killed(signal) => 128 + signal,
-        End::TimedOut => return Err(timed_out(Kind::TimedOut, &command, took).ran(ran(None))),
-        End::Interrupted => return Err(timed_out(Kind::Interrupted, &command, took).ran(ran(None))),
+        End::TimedOut => return Err(timed_out(Kind::TimedOut, command, took).ran(ran(None))),
+        End::Interrupted => return Err(timed_out(Kind::Interrupted, command, took).ran(ran(None))),
     };
     if truncated {
         let mib = process::OUTPUT_MAX_BYTES >> 20;
@@ -322,7 +342,7 @@ struct Slot {
 
 enum State {
     Pending(Receiver<io::Result<Warm>>),
-    Ready(Warm),
+    Ready(Box<Warm>),
 }
 
 struct Job {
@@ -342,7 +362,7 @@ impl WarmPool {
         let used = self.clock;
         let key = (netns.clone(), family);
         let ready = match self.slots.remove(&key).map(|slot| slot.state) {
-            Some(State::Ready(warm)) => warm,
+            Some(State::Ready(warm)) => *warm,
             Some(State::Pending(answer)) => match answer.recv() {
                 Ok(Ok(warm)) => warm,
                 _ => start()?,
@@ -352,7 +372,7 @@ impl WarmPool {
                 start()?
             }
         };
-        let slot = self.slots.entry(key).insert_entry(Slot { state: State::Ready(ready), used }).into_mut();
+        let slot = self.slots.entry(key).insert_entry(Slot { state: State::Ready(Box::new(ready)), used }).into_mut();
         match &mut slot.state {
             State::Ready(warm) => Ok(warm),
             State::Pending(_) => Err(io::ErrorKind::BrokenPipe.into()),
@@ -384,7 +404,7 @@ impl WarmPool {
 
     fn remove(&mut self, netns: &Where, family: Family) -> Option<Warm> {
         match self.slots.remove(&(netns.clone(), family))?.state {
-            State::Ready(warm) => Some(warm),
+            State::Ready(warm) => Some(*warm),
             State::Pending(answer) => answer.recv().ok()?.ok(),
         }
     }
@@ -399,7 +419,7 @@ impl WarmPool {
             .slots
             .drain()
             .filter_map(|(_, slot)| match slot.state {
-                State::Ready(warm) => Some(warm),
+                State::Ready(warm) => Some(*warm),
                 State::Pending(answer) => answer.recv().ok()?.ok(),
             })
             .collect();

@@ -190,7 +190,7 @@ impl Stream {
     /// Reads once; called when poll said that there is something.
     fn read(&mut self) {
         let Some(file) = &mut self.file else { return };
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = [0; 16 << 10];
         match file.read(&mut buffer) {
             Ok(0) => self.file = None,
             Ok(count) => {
@@ -228,11 +228,13 @@ impl Waiter {
                     self.signal(Signal::TERM);
                 }
             }
-            if let Some((_, since)) = stop {
-                if !killed && exited.is_none() && now >= since + TERM_GRACE {
-                    self.signal(Signal::KILL);
-                    killed = true;
-                }
+            if let Some((_, since)) = stop
+                && !killed
+                && exited.is_none()
+                && now >= since + TERM_GRACE
+            {
+                self.signal(Signal::KILL);
+                killed = true;
             }
             if let Some(at) = exited {
                 let closed = self.out.file.is_none() && self.err.file.is_none();

@@ -4,6 +4,7 @@
 //! that line ends the reply: `Command failed -:N` on stderr, where N counts lines. JSON is flushed after every command, so all of stdout
 //! is in the pipe by then.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -29,6 +30,7 @@ pub(super) struct Warm {
     stdout: File,
     stderr: File,
     lines: u64,
+    seen: HashSet<String>,
 }
 
 /// What one command of a warm process answered.
@@ -60,6 +62,7 @@ impl Warm {
             stdout: file(stdout.into()),
             stderr: file(stderr.into()),
             lines: 0,
+            seen: HashSet::new(),
         })
     }
 
@@ -69,7 +72,28 @@ impl Warm {
         let stdin = self.stdin.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
         stdin.write_all(text.as_bytes())?;
         self.lines += 2;
-        self.reply(Instant::now() + deadline)
+        let reply = self.reply(Instant::now() + deadline)?;
+        self.remember(line, &reply);
+        Ok(reply)
+    }
+
+    /// Whether the process may have cached the index of a link of this name. If not, what it says about the name comes from the kernel.
+    pub(super) fn may_know(&self, name: &str) -> bool {
+        self.seen.contains(name)
+    }
+
+    /// Every word of a command that succeeded, and every link that was named in its answer, may be in the cache.
+    fn remember(&mut self, line: &str, reply: &Reply) {
+        if !reply.failed {
+            self.seen.extend(line.split(' ').map(str::to_owned));
+        }
+        for key in ["\"ifname\":\"", "\"dev\":\"", "\"link\":\"", "\"master\":\"", "\"iif\":\"", "\"oif\":\""] {
+            for rest in reply.stdout.split(key).skip(1) {
+                if let Some(name) = rest.split('"').next() {
+                    self.seen.insert(name.to_owned());
+                }
+            }
+        }
     }
 
     fn reply(&mut self, deadline: Instant) -> io::Result<Reply> {
@@ -154,15 +178,17 @@ pub(super) fn batch_line(argv: &[String]) -> Option<(Family, String)> {
     let mut words = Vec::with_capacity(argv.len());
     for word in argv {
         match word.as_str() {
-            // On for the whole process.
-            "-j" | "-d" if words.is_empty() => {}
-            "-4" if words.is_empty() => {}
+            // On for the whole process; IPv4 is what `ip` takes where it must choose.
+            "-j" | "-d" | "-4" if words.is_empty() => {}
             "-6" if words.is_empty() => family = Family::V6,
             word if word.is_empty() || !word.chars().all(plain) => return None,
             // Any other flag, such as `-s`, changes what is printed.
             word if words.is_empty() && word.starts_with('-') => return None,
             word => words.push(word),
         }
+    }
+    if matches!(&words[..], ["link", "show" | "list", ..] | ["link"]) {
+        return None;
     }
     // `ip netns exec` and `monitor` would hold the process; `netns attach/set` and the like are rare.
     let warm = matches!(words.first().copied(), Some("link" | "address" | "route" | "rule" | "neigh"))
@@ -194,7 +220,7 @@ mod tests {
 
     #[test]
     fn only_plain_words_go_into_a_batch() {
-        assert_eq!(line("-j -d link show dev x"), Some((Family::Any, "link show dev x".into())));
+        assert_eq!(line("-j -d address show dev x"), Some((Family::Any, "address show dev x".into())));
         assert_eq!(
             line("-4 route add default via 10.0.0.1"),
             Some((Family::Any, "route add default via 10.0.0.1".into()))

@@ -229,6 +229,28 @@ pub fn link_differs(link: &Link, name: &str, given: &str) -> Option<bool> {
     }
 }
 
+/// What a link shows for an option, as a word that could be given back. `None`: it is not shown, or not as a word.
+#[must_use]
+pub fn shown(link: &Link, name: &str) -> Option<String> {
+    let option = option(link.kind()?, name).ok()?;
+    let data = link.linkinfo.info_data.as_ref();
+    let value = match option.shown {
+        Shown::In(keys) => keys.iter().find_map(|key| data?.get(key))?,
+        Shown::WhenOn(key) => return Some(if data?.get(key).is_some() { "1" } else { "0" }.to_owned()),
+        Shown::Flag(word) => {
+            let flags = data?.get("flags")?.as_array()?;
+            return Some(if flags.iter().any(|flag| flag == word) { "1" } else { "0" }.to_owned());
+        }
+        Shown::OnLink(key) => link.raw().get(key)?,
+    };
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(number) => Some(number.to_string()),
+        Value::Bool(truth) => Some(if *truth { "1" } else { "0" }.to_owned()),
+        _ => None,
+    }
+}
+
 /// Adds the nearest name and the list of names.
 pub(crate) fn suggest(error: Error, given: &str, names: impl Iterator<Item = &'static str>, what: &str) -> Error {
     let names: Vec<_> = names.collect();

@@ -9,34 +9,24 @@ fn ip<'a>(netns: &Where, argv: impl IntoIterator<Item = &'a str>) -> Command {
     Command::new(Tool::Ip, netns, argv)
 }
 
-/// One link with all its details: `ip -j -d link show dev NAME`.
+/// One link with all its details and its addresses: `ip -j -d address show dev NAME`.
+///
+/// Not `ip link show`: in a batch it would hide addresses and routes from every command after it (see [`crate::exec`]).
 #[must_use]
 pub fn show(netns: &Where, name: &str) -> Command {
-    ip(netns, ["-j", "-d", "link", "show", "dev", name])
+    ip(netns, ["-j", "-d", "address", "show", "dev", name])
 }
 
-/// All links: `ip -j -d link show`.
+/// All links with their addresses: `ip -j -d address show`.
 #[must_use]
 pub fn show_all(netns: &Where) -> Command {
-    ip(netns, ["-j", "-d", "link", "show"])
+    ip(netns, ["-j", "-d", "address", "show"])
 }
 
 /// One link with its counters: `ip -j -s link show dev NAME`.
 #[must_use]
 pub fn stats(netns: &Where, name: &str) -> Command {
     ip(netns, ["-j", "-s", "link", "show", "dev", name])
-}
-
-/// The addresses of one link: `ip -j address show dev NAME`.
-#[must_use]
-pub fn addrs(netns: &Where, name: &str) -> Command {
-    ip(netns, ["-j", "address", "show", "dev", name])
-}
-
-/// All addresses: `ip -j address show`.
-#[must_use]
-pub fn addrs_all(netns: &Where) -> Command {
-    ip(netns, ["-j", "address", "show"])
 }
 
 /// Makes a veth pair with both ends in place, so that no link ever moves (moving one costs 20 ms).
@@ -77,10 +67,8 @@ pub fn set_options(netns: &Where, name: &str, words: &[String], former: Option<&
         let argv = ["link", "set", "dev", name].map(String::from);
         Command::new(Tool::Ip, netns, argv.into_iter().chain(words.iter().cloned()))
     };
-    let undo = former.map_or_else(
-        || Undo::None("`ip` does not show the former value".into()),
-        |former| Undo::by(command(former)),
-    );
+    let undo = former
+        .map_or_else(|| Undo::None("`ip` does not show the former value".into()), |former| Undo::by(command(former)));
     Op::new(command(words), Object::LinkSetting { name: name.into(), setting: words.join(" ") }, undo)
 }
 
@@ -212,7 +200,7 @@ mod tests {
         assert_eq!(op.command.line(), command);
         match &op.undo {
             Undo::Commands(commands) => {
-                assert_eq!(commands.iter().map(Command::line).collect::<Vec<_>>().join("; "), undo)
+                assert_eq!(commands.iter().map(Command::line).collect::<Vec<_>>().join("; "), undo);
             }
             Undo::None(why) => assert_eq!(why, undo),
         }
@@ -301,7 +289,6 @@ mod tests {
             "tc -n red qdisc replace dev x root netem delay 20ms",
             "tc -n red qdisc delete dev x root",
         );
-        assert_eq!(show(&red(), "x").line(), "ip -n red -j -d link show dev x");
-        assert_eq!(addrs(&red(), "x").line(), "ip -n red -j address show dev x");
+        assert_eq!(show(&red(), "x").line(), "ip -n red -j -d address show dev x");
     }
 }

@@ -173,7 +173,7 @@ impl Command {
     pub fn line(&self) -> String {
         let line = quote(&self.words());
         match &self.stdin {
-            Some(text) => format!("printf %s {} | {line}", quote(&[text.clone()])),
+            Some(text) => format!("printf %s {} | {line}", quote(std::slice::from_ref(text))),
             None => line,
         }
     }

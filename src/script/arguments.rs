@@ -9,7 +9,7 @@ use crate::model::suggest;
 
 /// What the command line gives to the script, and what the script has asked for.
 #[derive(Debug, Default)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     given: HashMap<String, String>,
     /// Words that belong to no name.
     rest: Vec<String>,
@@ -22,7 +22,7 @@ impl Arguments {
     /// # Errors
     ///
     /// `InvalidArgument` for a `--var` without `=`, or a name given twice.
-    pub fn parse(vars: &[String], words: &[String]) -> Result<Self> {
+    pub(crate) fn parse(vars: &[String], words: &[String]) -> Result<Self> {
         let mut arguments = Self::default();
         for var in vars {
             let Some((name, value)) = var.split_once('=').filter(|(name, _)| !name.is_empty()) else {
@@ -59,7 +59,7 @@ impl Arguments {
     /// # Errors
     ///
     /// `InvalidArgument` when it does not read as that type.
-    pub fn take(&mut self, name: &str, default: &Dynamic) -> Result<Dynamic> {
+    pub(crate) fn take(&mut self, name: &str, default: &Dynamic) -> Result<Dynamic> {
         self.asked.push(name.to_owned());
         let Some(text) = self.given.get(name) else { return Ok(default.clone()) };
         let wrong = |what: &str| Error::new(Kind::InvalidArgument, format!("`--{name}` is {what}, not `{text}`"));
@@ -81,7 +81,7 @@ impl Arguments {
 
     /// What was given and never asked for, with the name that was perhaps meant: a typing mistake must not pass silently.
     #[must_use]
-    pub fn unused(&self) -> Vec<String> {
+    pub(crate) fn unused(&self) -> Vec<String> {
         let near = |name: &str| match suggest::nearest(name, self.asked.iter().map(String::as_str)) {
             Some(near) => format!("the script has no argument `--{name}`: did you mean `--{near}`?"),
             None => format!("the script has no argument `--{name}`"),
@@ -117,7 +117,10 @@ mod tests {
 
     #[test]
     fn mistakes_are_told() {
-        assert_eq!(parse(&["a=x"], &[]).take("a", &Dynamic::from_int(0)).unwrap_err().to_string(), "`--a` is an integer, not `x`");
+        assert_eq!(
+            parse(&["a=x"], &[]).take("a", &Dynamic::from_int(0)).unwrap_err().to_string(),
+            "`--a` is an integer, not `x`"
+        );
         assert!(Arguments::parse(&["a".into()], &[]).is_err());
         assert!(Arguments::parse(&["a=1".into(), "a=2".into()], &[]).is_err());
         let mut arguments = parse(&[], &["--subnt", "x"]);

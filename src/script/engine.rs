@@ -117,8 +117,7 @@ impl Script {
         let root = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
         let resolver = Resolver::new(sources.clone(), root);
         let engine = new_engine(run, resolver.clone());
-        let mut script =
-            Self { ast: AST::empty(), engine, name, resolver, sources: sources.clone() };
+        let mut script = Self { ast: AST::empty(), engine, name, resolver, sources: sources.clone() };
         let compiled = script.engine.compile(source::without_shebang(&text));
         match compiled {
             Ok(mut ast) => {

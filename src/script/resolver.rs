@@ -79,7 +79,11 @@ impl Resolver {
             Some(name) => Path::new(name).parent().unwrap_or(Path::new("")).to_path_buf(),
             None => PathBuf::new(),
         };
-        let with_ending = if path.ends_with(".rhai") { path.to_owned() } else { format!("{path}.rhai") };
+        let with_ending = if Path::new(path).extension().is_some_and(|ending| ending == "rhai") {
+            path.to_owned()
+        } else {
+            format!("{path}.rhai")
+        };
         let named = tidy(&folder.join(with_ending));
         let not_found = |why: String| {
             Error::new(Kind::NotFound, format!("no module `{path}`"))
@@ -88,8 +92,11 @@ impl Resolver {
         };
         let real = named.canonicalize().map_err(|error| not_found(source::plain(&error)))?;
         if !real.starts_with(&self.0.root) {
-            return Err(Error::new(Kind::InvalidArgument, format!("the module `{path}` lies outside `{}`", self.0.root.display()))
-                .hint("modules stay below the folder of the main script, so that a script can be vendored with them"));
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                format!("the module `{path}` lies outside `{}`", self.0.root.display()),
+            )
+            .hint("modules stay below the folder of the main script, so that a script can be vendored with them"));
         }
         Ok((named.display().to_string(), source::read(&named)?))
     }
@@ -104,8 +111,11 @@ impl Resolver {
             let mut chain = self.0.loading.borrow()[from..].to_vec();
             chain.push(name);
             return Err(throw(
-                Error::new(Kind::InvalidArgument, format!("modules import each other in a circle: {}", chain.join(" → ")))
-                    .hint("move what both need into a third module"),
+                Error::new(
+                    Kind::InvalidArgument,
+                    format!("modules import each other in a circle: {}", chain.join(" → ")),
+                )
+                .hint("move what both need into a third module"),
             ));
         }
         self.0.sources.add(&name, &text);
@@ -118,7 +128,13 @@ impl Resolver {
         Ok(module)
     }
 
-    fn compile(&self, engine: &Engine, name: &str, text: &str, path: &str) -> Result<Shared<Module>, Box<EvalAltResult>> {
+    fn compile(
+        &self,
+        engine: &Engine,
+        name: &str,
+        text: &str,
+        path: &str,
+    ) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let mut ast = engine.compile(source::without_shebang(text))?;
         ast.set_source(name);
         self.0.signatures.borrow_mut().extend(signature::of_ast(&ast, Some(path)));

@@ -47,6 +47,7 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     if metadata.is_dir() {
         return Err(Error::new(Kind::InvalidArgument, format!("`{name}` is a folder, not a script")));
     }
+    #[expect(clippy::cast_precision_loss, reason = "a size for people")]
     let too_large = |bytes: u64| {
         Error::new(Kind::InvalidArgument, format!("`{name}` is too large for a script: {:.1} MB", bytes as f64 / 1e6))
             .hint(format!("at most {} MiB are read", SCRIPT_MAX_BYTES >> 20))
@@ -57,7 +58,8 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     // A pipe says nothing about its length, so what is read is bounded too.
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-    io::Read::read_to_end(&mut io::Read::take(file, SCRIPT_MAX_BYTES + 1), &mut bytes).map_err(|error| failed(&error))?;
+    io::Read::read_to_end(&mut io::Read::take(file, SCRIPT_MAX_BYTES + 1), &mut bytes)
+        .map_err(|error| failed(&error))?;
     if bytes.len() as u64 > SCRIPT_MAX_BYTES {
         return Err(too_large(bytes.len() as u64));
     }
@@ -66,9 +68,12 @@ pub(crate) fn read(path: &Path) -> Result<String> {
         let before = &error.as_bytes()[..at];
         let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
         let column = 1 + at - before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
-        Error::new(Kind::InvalidArgument, format!("`{name}` is not UTF-8: byte 0x{:02x} in line {line}", error.as_bytes()[at]))
-            .hint("a script is UTF-8 text")
-            .at(Place { source: Some(name.to_string()), line, column })
+        Error::new(
+            Kind::InvalidArgument,
+            format!("`{name}` is not UTF-8: byte 0x{:02x} in line {line}", error.as_bytes()[at]),
+        )
+        .hint("a script is UTF-8 text")
+        .at(Place { source: Some(name.to_string()), line, column })
     })
 }
 
@@ -78,11 +83,12 @@ pub(crate) fn plain(error: &io::Error) -> String {
     text.split(" (os error").next().unwrap_or(&text).to_lowercase()
 }
 
-/// The text as Rhai takes it: without a byte order mark, and with a `#!` line as a comment of the same length.
+/// The text as Rhai takes it: without a byte order mark, and with a `#!` line as a comment, so that the lines keep their numbers.
 pub(crate) fn without_shebang(text: &str) -> Cow<'_, str> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     match text.strip_prefix("#!") {
-        Some(rest) => Cow::Owned(format!("//{rest}")),
+        // A third slash would make it a doc comment.
+        Some(rest) => Cow::Owned(format!("// {}", rest.strip_prefix(['/', '!', ' ']).unwrap_or(rest))),
         None => Cow::Borrowed(text),
     }
 }

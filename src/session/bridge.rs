@@ -32,9 +32,12 @@ impl Session {
         let target = self.link_require(bridge)?;
         if target.kind() != Some("bridge") {
             let kind = target.kind().unwrap_or("physical link");
-            return Err(Error::new(Kind::InvalidArgument, format!("`{}` in `{}` is a {kind}, not a bridge", bridge.1, bridge.0))
-                .hint(format!("make one: `{}.bridge(\"br0\")`", if *bridge.0 == Where::Host { "host()" } else { "ns" }))
-                .netns(bridge.0.name()));
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                format!("`{}` in `{}` is a {kind}, not a bridge", bridge.1, bridge.0),
+            )
+            .hint(format!("make one: `{}.bridge(\"br0\")`", if *bridge.0 == Where::Host { "host()" } else { "ns" }))
+            .netns(bridge.0.name()));
         }
         let mut did = self.veth(inner, outer)?;
         if did == Did::Something {
@@ -71,7 +74,9 @@ fn outer_name((netns, name): At<'_>) -> String {
         return whole;
     }
     // FNV-1a: stable over versions and machines, which std's hasher does not promise.
-    let hash = whole.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = whole
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     let kept: String = netns.chars().filter(char::is_ascii_alphanumeric).take(LINK_NAME_MAX_BYTES - 9).collect();
     format!("{kept}-{:08x}", hash >> 32)
 }

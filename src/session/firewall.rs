@@ -129,8 +129,13 @@ impl Session {
         let mut want = call.spec.clone();
         want.sort();
         // iptables prints addresses with their length (`10.0.0.1/32`) and adds `-m tcp`: most words in common wins.
-        let common = |rule: &iptables::Rule| rule.words.iter().filter(|word| want.iter().any(|w| word.starts_with(w.as_str()))).count();
-        Ok(rules.iter().max_by_key(|rule| (common(rule), std::cmp::Reverse(rule.words.len()))).map_or(1, |rule| rule.number))
+        let common = |rule: &iptables::Rule| {
+            rule.words.iter().filter(|word| want.iter().any(|w| word.starts_with(w.as_str()))).count()
+        };
+        Ok(rules
+            .iter()
+            .max_by_key(|rule| (common(rule), std::cmp::Reverse(rule.words.len())))
+            .map_or(1, |rule| rule.number))
     }
 
     /// All rules of a table, or of all tables, with their counters.
@@ -175,7 +180,10 @@ impl Session {
     pub fn port_forward(&self, netns: &Where, forward: &Forward) -> Result<Did> {
         let family = Family::of(forward.to.0);
         if forward.addr.is_some_and(|addr| Family::of(addr) != family) {
-            return Err(Error::new(Kind::InvalidArgument, "a port cannot be forwarded from one address family to the other"));
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                "a port cannot be forwarded from one address family to the other",
+            ));
         }
         let to = match forward.to {
             (IpAddr::V4(ip), port) => format!("{ip}:{port}"),
@@ -189,7 +197,9 @@ impl Session {
                 None => words.extend(["-m", "addrtype", "--dst-type", "LOCAL"].map(String::from)),
             }
             let port = forward.port.to_string();
-            words.extend(["-p", forward.protocol, "--dport", &port, "-j", "DNAT", "--to-destination", &to].map(String::from));
+            words.extend(
+                ["-p", forward.protocol, "--dport", &port, "-j", "DNAT", "--to-destination", &to].map(String::from),
+            );
             did = did.or(self.firewall_change(netns, family, &Invocation::parse(&words)?)?);
         }
         Ok(self.count(did))

@@ -10,7 +10,7 @@ use crate::model::{addr, link_kinds, net_addr, said, suggest};
 use crate::op::{self, Where};
 
 /// A link by namespace and name.
-pub type At<'a> = (&'a Where, &'a str);
+pub(super) type At<'a> = (&'a Where, &'a str);
 
 impl Session {
     /// A link, if it is there.
@@ -22,7 +22,7 @@ impl Session {
         let command = op::link::show(netns, name);
         let output = self.ask(&command)?;
         if output.ok {
-            return Ok(link::parse(&output.ran.stdout, "ip link show")?.into_iter().next());
+            return Ok(link::parse(&output.ran.stdout, "ip address show")?.into_iter().next());
         }
         match said::recognise(&output.ran.stderr) {
             Some(said) if said.kind == Kind::NotFound => Ok(None),
@@ -57,7 +57,7 @@ impl Session {
     ///
     /// When `ip` fails.
     pub fn links(&self, netns: &Where) -> Result<Vec<Link>> {
-        link::parse(&self.query(&op::link::show_all(netns))?, "ip link show")
+        link::parse(&self.query(&op::link::show_all(netns))?, "ip address show")
     }
 
     /// A veth pair, both ends made in place.
@@ -98,7 +98,8 @@ impl Session {
     pub fn link_ensure(&self, at: At<'_>, kind: &str, options: &[(String, String)]) -> Result<Did> {
         let (netns, name) = at;
         link_name(name)?;
-        let pairs: Vec<(&str, &str)> = options.iter().map(|(option, value)| (option.as_str(), value.as_str())).collect();
+        let pairs: Vec<(&str, &str)> =
+            options.iter().map(|(option, value)| (option.as_str(), value.as_str())).collect();
         let words = link_kinds::argv(kind, &pairs)?;
         let Some(link) = self.link_find(at)? else {
             if let Some((_, lower)) = pairs.iter().find(|(option, _)| matches!(*option, "link" | "dev")) {
@@ -267,17 +268,36 @@ impl Session {
     /// `NotFound` for the link; what `ip` says, for instance where IPv6 is disabled.
     pub fn addr_ensure(&self, at: At<'_>, addr: IpNet) -> Result<Did> {
         let (netns, name) = at;
-        let output = self.ask(&op::link::addrs(netns, name))?;
-        if !output.ok {
-            self.link_require(at)?;
-            return Err(super::failure(&op::link::addrs(netns, name), output.ran));
-        }
-        let have = net_addr::parse(&output.ran.stdout, "ip address show")?;
+        let have = self.addrs_of(at)?;
         if have.iter().flat_map(net_addr::Addr::ipnets).any(|have| have == addr) {
             return Ok(self.count(Did::Nothing));
         }
         self.apply(op::link::addr_add(netns, name, &addr.to_string()))?;
         Ok(self.count(Did::Something))
+    }
+
+    /// The addresses of a link.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the link.
+    pub fn addrs_of(&self, at: At<'_>) -> Result<Vec<net_addr::Addr>> {
+        let command = op::link::show(at.0, at.1);
+        let output = self.ask(&command)?;
+        if output.ok {
+            return net_addr::parse(&output.ran.stdout, "ip address show");
+        }
+        self.link_require(at)?;
+        Err(super::failure(&command, output.ran))
+    }
+
+    /// The addresses of all links of a namespace.
+    ///
+    /// # Errors
+    ///
+    /// When `ip` fails.
+    pub fn addrs(&self, netns: &Where) -> Result<Vec<net_addr::Addr>> {
+        net_addr::parse(&self.query(&op::link::show_all(netns))?, "ip address show")
     }
 
     /// The link of the default route, IPv4 first.
@@ -318,7 +338,10 @@ impl Session {
                 }
                 Err(Error::new(Kind::NotFound, format!("the other end of `{}` is in a namespace without a name", at.1)))
             }
-            None => Err(Error::new(Kind::NotFound, format!("`{}` in `{}` is {}: it has no other end", at.1, at.0, describe(&link)))),
+            None => Err(Error::new(
+                Kind::NotFound,
+                format!("`{}` in `{}` is {}: it has no other end", at.1, at.0, describe(&link)),
+            )),
         }
     }
 }
@@ -327,7 +350,8 @@ impl Session {
 fn kind_error(mut error: Error, kind: &str) -> Error {
     if error.kind() == Kind::Unsupported {
         error.parts_mut().message = format!("this kernel has no links of kind {kind}");
-        error = error.hint(format!("`modprobe {kind}` as root may load it; `netwright doctor` lists what the kernel has"));
+        error =
+            error.hint(format!("`modprobe {kind}` as root may load it; `netwright doctor` lists what the kernel has"));
     }
     error
 }

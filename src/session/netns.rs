@@ -19,14 +19,15 @@ impl Session {
         self.know(&netns);
         if path_of(&netns).as_deref().and_then(id_at).is_some() {
             self.exec.netns(&netns).map_err(|error| match error.kind() {
-                Kind::InvalidArgument => error
-                    .hint(format!("a broken entry left by a crash? `ip netns delete {name}` removes `{NETNS_DIR}/{name}`")),
+                Kind::InvalidArgument => error.hint(format!(
+                    "a broken entry left by a crash? `ip netns delete {name}` removes `{NETNS_DIR}/{name}`"
+                )),
                 _ => error,
             })?;
             if self.made.borrow().contains_key(name) {
                 return Ok(self.count(Did::Nothing));
             }
-            let lo = link::parse(&self.query(&op::link::show(&netns, "lo"))?, "lo")?;
+            let lo = link::parse(&self.query(&op::link::show(&netns, "lo"))?, "ip address show")?;
             let up = lo.first().is_some_and(link::Link::is_up);
             if !up {
                 self.apply(op::link::up(&netns, "lo"))?;
@@ -54,16 +55,7 @@ impl Session {
     ///
     /// `NotFound`, with the names that there are.
     pub fn netns_require(&self, netns: &Where) -> Result<()> {
-        self.exec.netns(netns).map(drop).map_err(|error| self.with_netns_names(error, netns))
-    }
-
-    fn with_netns_names(&self, error: Error, netns: &Where) -> Error {
-        let names = names().unwrap_or_default();
-        let error = match suggest::nearest(&netns.name(), names.iter().map(String::as_str)) {
-            Some(name) => error.hint(format!("did you mean `{name}`?")),
-            None => error,
-        };
-        if names.is_empty() { error } else { error.label(format!("namespaces: {}", names.join(", "))) }
+        self.exec.netns(netns).map(drop).map_err(|error| with_netns_names(error, netns))
     }
 
     /// Deletes a namespace. Processes inside keep a namespace alive without a name, so they are an error.
@@ -100,4 +92,14 @@ impl Session {
     pub fn netns_names(&self) -> Result<Vec<String>> {
         names()
     }
+}
+
+/// Adds the names that there are, and the nearest.
+fn with_netns_names(error: Error, netns: &Where) -> Error {
+    let names = names().unwrap_or_default();
+    let error = match suggest::nearest(&netns.name(), names.iter().map(String::as_str)) {
+        Some(name) => error.hint(format!("did you mean `{name}`?")),
+        None => error,
+    };
+    if names.is_empty() { error } else { error.label(format!("namespaces: {}", names.join(", "))) }
 }

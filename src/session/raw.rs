@@ -33,7 +33,11 @@ impl Session {
     ///
     /// `InvalidArgument` for words that would leave netwright's control; what `ip` says.
     pub fn ip_raw(&self, netns: &Where, words: &[String], undo: Option<&[String]>) -> Result<RawAnswer> {
-        for (word, why) in [("-batch", "a batch hides what it does"), ("-b", "a batch hides what it does"), ("monitor", "it never ends")] {
+        for (word, why) in [
+            ("-batch", "a batch hides what it does"),
+            ("-b", "a batch hides what it does"),
+            ("monitor", "it never ends"),
+        ] {
             if words.iter().any(|given| given == word) {
                 return Err(Error::new(Kind::InvalidArgument, format!("`ip {word}` cannot be run here: {why}")));
             }
@@ -67,10 +71,18 @@ mod tests {
     #[test]
     fn looking_and_changing_are_told_apart() {
         let looks = |text: &str| only_looks(&text.split(' ').map(String::from).collect::<Vec<_>>());
-        for text in ["route show table all", "link", "-s link", "addr sh", "-6 route get ::1", "neigh list", "netns pids x"] {
+        for text in
+            ["route show table all", "link", "-s link", "addr sh", "-6 route get ::1", "neigh list", "netns pids x"]
+        {
             assert!(looks(text), "{text}");
         }
-        for text in ["link add name x type dummy", "route add default via 10.0.0.1", "link set dev x up", "route flush cache", "netns exec a b"] {
+        for text in [
+            "link add name x type dummy",
+            "route add default via 10.0.0.1",
+            "link set dev x up",
+            "route flush cache",
+            "netns exec a b",
+        ] {
             assert!(!looks(text), "{text}");
         }
     }

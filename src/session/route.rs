@@ -53,12 +53,16 @@ impl RouteSpec {
                 let family = self.family.or_else(|| via.or(src).map(Family::of)).unwrap_or(Family::V4);
                 (family, "default".to_owned())
             }
-            Destination::Network(net) => {
+            Destination::Net(net) => {
                 let family = Family::of(net.addr());
                 if matches!((family, via), (Family::V6, Some(IpAddr::V4(_)))) {
                     return Err(Error::new(
                         Kind::InvalidArgument,
-                        format!("the gateway of `{}` must be an IPv6 address, not `{}`", self.dst, self.via.as_deref().unwrap_or("")),
+                        format!(
+                            "the gateway of `{}` must be an IPv6 address, not `{}`",
+                            self.dst,
+                            self.via.as_deref().unwrap_or("")
+                        ),
                     ));
                 }
                 let host = net.prefix_len() == net.max_prefix_len();
@@ -108,7 +112,10 @@ impl RouteSpec {
         let via = self.via.as_deref().is_none_or(|want| address(Some(want)) == route.next_hop());
         let src = self.src.as_deref().is_none_or(|want| address(Some(want)) == address(route.prefsrc.as_deref()));
         let mtu = self.mtu.is_none_or(|want| {
-            route.metrics.iter().any(|metric| metric.get("mtu").and_then(serde_json::Value::as_u64) == Some(want.into()))
+            route
+                .metrics
+                .iter()
+                .any(|metric| metric.get("mtu").and_then(serde_json::Value::as_u64) == Some(want.into()))
         });
         via && src
             && mtu
@@ -157,8 +164,11 @@ impl Session {
     pub fn route_ensure(&self, netns: &Where, spec: &RouteSpec) -> Result<Did> {
         let (family, dst) = spec.resolve()?;
         if spec.via.is_none() && spec.dev.is_none() && spec.kind.as_deref().is_none_or(|kind| kind == "unicast") {
-            return Err(Error::new(Kind::InvalidArgument, format!("a route to `{}` needs a gateway or a link", spec.dst))
-                .hint("ns.route(\"default\", \"10.0.0.254\") or ns.route(\"10.1.0.0/16\", #{ dev: \"eth0\" })"));
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                format!("a route to `{}` needs a gateway or a link", spec.dst),
+            )
+            .hint("ns.route(\"default\", \"10.0.0.254\") or ns.route(\"10.1.0.0/16\", #{ dev: \"eth0\" })"));
         }
         if let Some(dev) = &spec.dev {
             self.link_require((netns, dev))?;
@@ -168,7 +178,9 @@ impl Session {
         let op = match have.iter().find(|route| spec.same_place(family, route)) {
             Some(route) if spec.satisfied_by(route) => return Ok(self.count(Did::Nothing)),
             // `ip -6 route replace` adds a second next hop in some cases; so the old one goes by its own words in the undo.
-            Some(route) => op::route::replace(netns, family, &dst, &words, &words_of(route, family, spec.table.as_deref())),
+            Some(route) => {
+                op::route::replace(netns, family, &dst, &words, &words_of(route, family, spec.table.as_deref()))
+            }
             None => op::route::add(netns, family, &dst, &words),
         };
         self.apply(op)?;
@@ -194,7 +206,7 @@ impl Session {
         let get = |word: &str| words.iter().find(|(name, _)| name == word).map(|(_, value)| value.as_str());
         let family = match get("from").or_else(|| get("to")) {
             Some(net) if net != "all" => match destination(net)? {
-                Destination::Network(net) => Family::of(net.addr()),
+                Destination::Net(net) => Family::of(net.addr()),
                 Destination::Default => Family::V4,
             },
             _ => Family::V4,
@@ -218,7 +230,8 @@ impl Session {
         let mac = addr::mac(&spec.mac)?;
         self.link_require((netns, &spec.dev))?;
         let have = crate::model::neigh::parse(&self.query(&op::route::neighbours(netns))?, "ip neigh show")?;
-        let former = have.iter().find(|neigh| neigh.ip() == Some(ip) && neigh.dev.as_deref() == Some(spec.dev.as_str()));
+        let former =
+            have.iter().find(|neigh| neigh.ip() == Some(ip) && neigh.dev.as_deref() == Some(spec.dev.as_str()));
         let pinned = former.filter(|neigh| neigh.is("PERMANENT")).and_then(|neigh| neigh.lladdr.clone());
         if pinned.as_deref() == Some(mac.as_str()) {
             return Ok(self.count(Did::Nothing));
@@ -231,13 +244,11 @@ impl Session {
 /// Whether a rule has all of these words.
 fn rule_matches(rule: &rule::Rule, words: &[(String, String)]) -> bool {
     let network = |text: &str| match destination(text) {
-        Ok(Destination::Network(net)) => Some(net),
+        Ok(Destination::Net(net)) => Some(net),
         _ => None,
     };
     let raw = rule.raw();
-    let shown = |key: &str| {
-        raw.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-    };
+    let shown = |key: &str| raw.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
     words.iter().all(|(word, value)| match word.as_str() {
         "from" => network(value) == rule.source(),
         "to" => network(value) == rule.destination(),

@@ -47,7 +47,8 @@ impl Session {
         if of_net || (self.mode == Mode::Host && *netns == Where::Host) {
             return Ok(parsed);
         }
-        let error = Error::new(Kind::Unsupported, format!("`{name}` belongs to the machine, not to a namespace")).netns(netns.name());
+        let error = Error::new(Kind::Unsupported, format!("`{name}` belongs to the machine, not to a namespace"))
+            .netns(netns.name());
         Err(match self.mode {
             Mode::Sandbox => error.hint("a sandbox changes only `net.` settings; `--host` changes the machine's"),
             Mode::Host => error.hint(format!("set it with `host().sysctl(\"{name}\", …)`")),

@@ -26,7 +26,8 @@ impl Undone {
     /// `11 of 11 steps, nothing left behind`.
     #[must_use]
     pub fn summary(&self) -> String {
-        let end = if self.left.is_empty() { "nothing left behind".to_owned() } else { format!("{} left", self.left.len()) };
+        let end =
+            if self.left.is_empty() { "nothing left behind".to_owned() } else { format!("{} left", self.left.len()) };
         format!("{} of {} steps, {end}", self.done, self.steps)
     }
 }

@@ -4,12 +4,15 @@
 //! "cannot reach" only when somebody else gets an answer from the same place.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::model::net_addr;
-use crate::op::{self, Where};
-use crate::probe::{ConnectOptions, Established, PingOptions, Proto, Target, Verdict, Witness, connect, ping, wait_dad};
+use crate::op::Where;
+use crate::probe::{
+    ConnectOptions, Established, PingOptions, Proto, Target, Verdict, Witness, connect, ping, wait_dad,
+};
 use crate::session::Session;
 
 /// How long `reaches` waits for an answer, all attempts together.
@@ -93,7 +96,8 @@ impl Session {
             loop {
                 let left = timeout.saturating_sub(begun.elapsed());
                 // A second is when TCP retransmits and ARP asks again; a fresh attempt then meets a settled network.
-                let finding = self.attempt(from, target, owner, left.clamp(Duration::from_millis(50), Duration::from_secs(1)))?;
+                let finding =
+                    self.attempt(from, target, owner, left.clamp(Duration::from_millis(50), Duration::from_secs(1)))?;
                 let settled = finding.outcome != Outcome::Inconclusive && finding.word != "no-source-address";
                 if settled || begun.elapsed() >= timeout {
                     return Ok(Finding { after: begun.elapsed(), ..finding });
@@ -213,30 +217,28 @@ impl Session {
         }
         let interrupt = self.exec().interrupt();
         let options = ConnectOptions { timeout, ..ConnectOptions::default() };
-        let answered = std::thread::scope(|scope| {
-            let threads: Vec<_> = files
-                .iter()
-                .map(|(netns, file)| {
-                    let options = &options;
-                    let probe = move || file.within(|| connect(target, options, &|| interrupt.is_set()));
-                    (netns, scope.spawn(probe))
-                })
-                .collect();
-            let reached = |thread: std::thread::ScopedJoinHandle<'_, _>| {
-                matches!(thread.join(), Ok(Ok(Ok(established))) if Established::verdict(&established).is_reached())
-            };
-            // All are joined before the scope ends; the first in order is named.
-            let answers: Vec<_> = threads.into_iter().map(|(netns, thread)| (netns, reached(thread))).collect();
-            answers.into_iter().find(|(_, reached)| *reached).map(|(netns, _)| netns.clone())
+        // The first answer is proof enough: it calls the others off.
+        let proof = OnceLock::new();
+        std::thread::scope(|scope| {
+            for (netns, file) in &files {
+                let (options, proof) = (&options, &proof);
+                scope.spawn(move || {
+                    let enough = || proof.get().is_some() || interrupt.is_set();
+                    let answer = file.within(|| connect(target, options, &enough));
+                    if matches!(answer, Ok(Ok(established)) if established.verdict().is_reached()) {
+                        let _ = proof.set(netns.clone());
+                    }
+                });
+            }
         });
         interrupt.check()?;
-        Ok(answered)
+        Ok(proof.into_inner())
     }
 
     /// The addresses of `to` that `from` may be expected to reach: one per family that both have, the one in a network of `from`'s first.
     fn shared_addrs(&self, from: &Where, to: &Where) -> Result<Vec<IpAddr>> {
         let nets = |netns: &Where| -> Result<Vec<ipnet::IpNet>> {
-            let addrs = net_addr::parse(&self.query(&op::link::addrs_all(netns))?, "ip address show")?;
+            let addrs = self.addrs(netns)?;
             let usable = |net: &ipnet::IpNet| {
                 let link_local = matches!(net.addr(), IpAddr::V6(ip) if ip.is_unicast_link_local());
                 !net.addr().is_loopback() && !link_local
@@ -248,7 +250,8 @@ impl Session {
         for v4 in [true, false] {
             let of_family = |net: &&ipnet::IpNet| net.addr().is_ipv4() == v4;
             let near = |net: &ipnet::IpNet| mine.iter().any(|own| own.contains(&net.addr()));
-            let candidate = theirs.iter().filter(of_family).find(|net| near(net)).or_else(|| theirs.iter().find(of_family));
+            let candidate =
+                theirs.iter().filter(of_family).find(|net| near(net)).or_else(|| theirs.iter().find(of_family));
             let has_family = mine.iter().any(|net| of_family(&net));
             if let Some(net) = candidate.filter(|_| has_family) {
                 found.push(net.addr());

@@ -1,9 +1,7 @@
 //! iptables and ip6tables in their own words, and NAT.
 
-use rhai::plugin::{
-    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{Array, EvalAltResult, Map};
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
+use rhai::{Array, Map};
 
 use super::value::{type_of, word, words};
 use super::{Link, Netns, Out, act, reject};
@@ -64,8 +62,12 @@ fn source(value: &Dynamic) -> Result<String> {
     if let Some(cidr) = value.read_lock::<Cidr>() {
         return Ok(cidr.network().to_string());
     }
-    word(value)
-        .ok_or_else(|| Error::new(Kind::InvalidArgument, format!("a source is a network as a string or a cidr, not {}", type_of(value))))
+    word(value).ok_or_else(|| {
+        Error::new(
+            Kind::InvalidArgument,
+            format!("a source is a network as a string or a cidr, not {}", type_of(value)),
+        )
+    })
 }
 
 /// `tcp/8080` and `10.0.0.1:80` or `[2001:db8::1]:80`.
@@ -74,7 +76,9 @@ fn forward(published: &str, to: &str) -> Result<Forward> {
     let protocol = match endpoint.proto {
         Proto::Tcp => "tcp",
         Proto::Udp => "udp",
-        Proto::Icmp => return Err(Error::new(Kind::InvalidArgument, "icmp has no ports").hint("\"tcp/8080\" or \"udp/53\"")),
+        Proto::Icmp => {
+            return Err(Error::new(Kind::InvalidArgument, "icmp has no ports").hint("\"tcp/8080\" or \"udp/53\""));
+        }
     };
     let to: std::net::SocketAddr = to.parse().map_err(|_| {
         Error::new(Kind::InvalidArgument, format!("`{to}` is not an address with a port"))

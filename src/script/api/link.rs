@@ -1,14 +1,12 @@
 //! Links: making them, setting them, looking at them.
 
-use rhai::plugin::{
-    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{Array, EvalAltResult, Map};
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
+use rhai::{Array, Map};
 
 use super::value::{Options, interface_addr, pairs, to_array, to_map};
 use super::{Link, Netns, Out, act, reject};
 use crate::error::Result;
-use crate::model::{link, net_addr};
+use crate::model::link;
 use crate::op;
 use crate::session::{PlugOptions, Session};
 
@@ -28,6 +26,13 @@ fn verb<T>(context: &NativeCallContext, link: &Link, work: impl FnOnce(&Session)
 /// A question about a link.
 fn look<T>(context: &NativeCallContext, link: &Link, work: impl FnOnce(link::Link) -> T) -> Out<T> {
     act(context, &link.netns.run, |session| session.link_require(link.at())).map(work)
+}
+
+/// A link as a map: what `ip -j -d link show` prints, without the addresses that come with it here.
+pub(crate) fn link_map(link: &link::Link) -> Map {
+    let mut map = to_map(link.raw());
+    map.remove("addr_info");
+    map
 }
 
 #[export_module]
@@ -65,9 +70,7 @@ pub mod api {
     /// ```
     #[rhai_fn(name = "plug", return_raw, pure)]
     pub fn plug(context: NativeCallContext, netns: &mut Netns, name: &str, bridge: Link) -> Out<Link> {
-        act(&context, &netns.run, |session| {
-            session.plug((&netns.at, name), bridge.at(), &PlugOptions::default())
-        })?;
+        act(&context, &netns.run, |session| session.plug((&netns.at, name), bridge.at(), &PlugOptions::default()))?;
         Ok(netns.link(name))
     }
 
@@ -79,7 +82,13 @@ pub mod api {
     /// assert_eq(host().link("to-blue").info.master, "br0");
     /// ```
     #[rhai_fn(name = "plug", return_raw, pure)]
-    pub fn plug_with(context: NativeCallContext, netns: &mut Netns, name: &str, bridge: Link, options: Map) -> Out<Link> {
+    pub fn plug_with(
+        context: NativeCallContext,
+        netns: &mut Netns,
+        name: &str,
+        bridge: Link,
+        options: Map,
+    ) -> Out<Link> {
         let options = reject(&context, Options::new(options, "plug", &["outer"]))?;
         let options = PlugOptions { outer: reject(&context, options.text("outer"))? };
         act(&context, &netns.run, |session| session.plug((&netns.at, name), bridge.at(), &options))?;
@@ -227,7 +236,7 @@ pub mod api {
         ensure(&context, netns, "bond", name, &options)
     }
 
-    /// The WireGuard link `name`, made if it is not there.
+    /// The `WireGuard` link `name`, made if it is not there.
     ///
     /// ```rhai
     /// needs("wireguard");
@@ -239,7 +248,7 @@ pub mod api {
         ensure(&context, netns, "wireguard", name, &Map::new())
     }
 
-    /// The WireGuard link `name` with iproute2's options of a wireguard, made or changed if it is not so.
+    /// The `WireGuard` link `name` with iproute2's options of a wireguard, made or changed if it is not so.
     ///
     /// ```rhai
     /// needs("wireguard");
@@ -530,12 +539,9 @@ pub mod api {
     /// ```
     #[rhai_fn(get = "addrs", return_raw, pure)]
     pub fn link_addrs(context: NativeCallContext, link: &mut Link) -> Out<Array> {
-        let (netns, name) = link.at();
-        let addrs = act(&context, &link.netns.run, |session| {
-            session.link_require(link.at())?;
-            net_addr::parse(&session.query(&op::link::addrs(netns, name))?, "ip address show")
-        })?;
-        Ok(to_array(addrs.iter().flat_map(|addr| addr.addr_info.iter().map(net_addr::AddrInfo::raw))))
+        let addrs = act(&context, &link.netns.run, |session| session.addrs_of(link.at()))?;
+        let infos = addrs.iter().filter_map(|addr| addr.raw().get("addr_info")?.as_array()).flatten();
+        Ok(to_array(infos.filter_map(serde_json::Value::as_object)))
     }
 
     /// The other end of a veth, wherever it is.
@@ -557,7 +563,7 @@ pub mod api {
     /// ```
     #[rhai_fn(get = "info", return_raw, pure)]
     pub fn info(context: NativeCallContext, link: &mut Link) -> Out<Map> {
-        look(&context, link, |link| to_map(link.raw()))
+        look(&context, link, |link| link_map(&link))
     }
 
     /// The counters: `#{ rx: #{ bytes, packets, errors, dropped, … }, tx: #{ … } }`.

@@ -1,6 +1,8 @@
 //! All that scripts can call. One file per subject of LANGUAGE.md; each function is thin: script values to types, one call of the
 //! session, handle or map back. The doc comments are the reference: `netwright doc`, `help()` and error hints read them.
 
+#![expect(unreachable_pub, reason = "the macro that registers functions takes public ones only")]
+
 pub mod firewall;
 pub mod link;
 pub mod netns;
@@ -81,7 +83,11 @@ pub(crate) fn run_of(context: &NativeCallContext) -> Out<Run> {
 }
 
 /// Does something with the session on behalf of a script: says where it comes from, and turns the error into what a script catches.
-pub(crate) fn act<T>(context: &NativeCallContext, run: &Run, work: impl FnOnce(&Session) -> crate::Result<T>) -> Out<T> {
+pub(crate) fn act<T>(
+    context: &NativeCallContext,
+    run: &Run,
+    work: impl FnOnce(&Session) -> crate::Result<T>,
+) -> Out<T> {
     let session = &run.0.session;
     let place = place_of(context);
     session.set_place(Some(place.clone()));
@@ -100,6 +106,7 @@ pub(crate) fn reject<T>(context: &NativeCallContext, result: crate::Result<T>) -
 }
 
 /// Throws an error, unless the run is to stop: that cannot be caught.
+#[expect(clippy::unnecessary_box_returns, reason = "it is what Rhai takes")]
 fn raise(run: &Run, error: Error) -> Box<EvalAltResult> {
     if run.0.session.exec().interrupt().is_set() {
         return Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, rhai::Position::NONE));

@@ -1,14 +1,13 @@
 //! Namespaces.
 
-use rhai::plugin::{
-    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{Array, EvalAltResult};
+use rhai::Array;
+use rhai::plugin::{NativeCallContext, export_module};
 
+use super::link::link_map;
 use super::value::to_array;
 use super::{Netns, Out, act, act_global, run_of};
 use crate::error::{Error, Kind};
-use crate::model::{link, neigh, net_addr, route, rule};
+use crate::model::{neigh, net_addr, route, rule};
 use crate::op::route::Family;
 use crate::op::{self, Where};
 
@@ -65,8 +64,9 @@ pub mod api {
         let at = Where::Path(path.into());
         act_global(&context, |session| {
             if !path.starts_with('/') {
-                return Err(Error::new(Kind::InvalidArgument, format!("`{path}` is not an absolute path"))
-                    .hint("netns(\"blue\") is a namespace by name, netns_path(\"/proc/4711/ns/net\") one by its file"));
+                return Err(Error::new(Kind::InvalidArgument, format!("`{path}` is not an absolute path")).hint(
+                    "netns(\"blue\") is a namespace by name, netns_path(\"/proc/4711/ns/net\") one by its file",
+                ));
             }
             session.netns_require(&at)
         })?;
@@ -108,7 +108,7 @@ pub mod api {
         netns.run.0.session.netns_exists(&netns.at)
     }
 
-    /// The links now: `ip -j -d link show`, an array of maps with iproute2's keys.
+    /// The links now, an array of maps with the keys of `ip -j -d link show`.
     ///
     /// ```rhai
     /// assert_eq(netns("ns-blue").links[0].ifname, "lo");
@@ -116,7 +116,7 @@ pub mod api {
     #[rhai_fn(get = "links", return_raw, pure)]
     pub fn links(context: NativeCallContext, netns: &mut Netns) -> Out<Array> {
         let links = act(&context, &netns.run, |session| session.links(&netns.at))?;
-        Ok(to_array(links.iter().map(link::Link::raw)))
+        Ok(links.iter().map(|link| link_map(link).into()).collect())
     }
 
     /// The addresses now, an array of maps, one per link: `ip -j address show`.
@@ -126,8 +126,7 @@ pub mod api {
     /// ```
     #[rhai_fn(get = "addrs", return_raw, pure)]
     pub fn addrs(context: NativeCallContext, netns: &mut Netns) -> Out<Array> {
-        let text = act(&context, &netns.run, |session| session.query(&op::link::addrs_all(&netns.at)))?;
-        let addrs = act(&context, &netns.run, |_| net_addr::parse(&text, "ip address show"))?;
+        let addrs = act(&context, &netns.run, |session| session.addrs(&netns.at))?;
         Ok(to_array(addrs.iter().map(net_addr::Addr::raw)))
     }
 

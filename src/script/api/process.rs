@@ -4,10 +4,8 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use rhai::plugin::{
-    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{EvalAltResult, Map};
+use rhai::Map;
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
 use super::value::{Options, words};
 use super::{Netns, Out, act, reject};

@@ -1,9 +1,7 @@
 //! Routing and kernel settings.
 
-use rhai::plugin::{
-    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
-use rhai::{EvalAltResult, Map};
+use rhai::Map;
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
 use super::value::{Options, pairs, to_dynamic, type_of, word, words};
 use super::{Netns, Out, act, reject};
@@ -23,7 +21,9 @@ fn route_spec(dst: &Dynamic, options: &Options) -> Result<RouteSpec> {
         Some("inet" | "4") => Some(op::route::Family::V4),
         Some("inet6" | "6") => Some(op::route::Family::V6),
         Some(other) => {
-            return Err(Error::new(Kind::InvalidArgument, format!("`{other}` is not a family")).hint("\"inet\" or \"inet6\""));
+            return Err(
+                Error::new(Kind::InvalidArgument, format!("`{other}` is not a family")).hint("\"inet\" or \"inet6\"")
+            );
         }
     };
     let number = |key, max| -> Result<Option<u32>> {
@@ -159,7 +159,10 @@ pub mod api {
     #[rhai_fn(name = "sysctl", return_raw, pure)]
     pub fn sysctl_set(context: NativeCallContext, netns: &mut Netns, name: &str, value: Dynamic) -> Out<()> {
         let text = word(&value).ok_or_else(|| {
-            Error::new(Kind::InvalidArgument, format!("`{name}` is set to a string or a number, not to {}", type_of(&value)))
+            Error::new(
+                Kind::InvalidArgument,
+                format!("`{name}` is set to a string or a number, not to {}", type_of(&value)),
+            )
         });
         let text = reject(&context, text)?;
         act(&context, &netns.run, |session| session.sysctl_set(&netns.at, name, &text).map(drop))

@@ -1,8 +1,6 @@
 //! Life of a run: arguments, waiting, ending, what was done.
 
-use rhai::plugin::{
-    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{EvalAltResult, FnPtr, Map, Position};
 
 use super::value::duration;
@@ -127,7 +125,8 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn show(context: NativeCallContext) -> Out<()> {
-        let text = act_global(&context, |session| crate::draw::Topology::read(session).map(|topology| topology.text()))?;
+        let text =
+            act_global(&context, |session| crate::draw::Topology::read(session).map(|topology| topology.text()))?;
         run_of(&context)?.0.session.emit(&crate::session::Event::Printed(&text));
         Ok(())
     }
@@ -136,7 +135,8 @@ pub mod api {
 /// Ends the run; what is outside the script's range is an error.
 fn leave(context: &NativeCallContext, status: i64) -> Out<()> {
     if status != 0 && !(10..=63).contains(&status) {
-        let error = Error::new(Kind::InvalidArgument, format!("a script exits with 0 or with 10 to 63, not with {status}"));
+        let error =
+            Error::new(Kind::InvalidArgument, format!("a script exits with 0 or with 10 to 63, not with {status}"));
         let error = error.hint("1 to 9 are netwright's own: to fail, `throw` or `assert`");
         return Err(throw(error.at(place_of(context))));
     }

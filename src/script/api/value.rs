@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use rhai::plugin::{
-    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, ImmutableString, Map};
 use serde_json::Value;
 
@@ -14,12 +12,13 @@ use crate::model::{Cidr, suggest};
 use crate::script::signature::{netwright_words, type_word};
 
 /// JSON as a script sees it. Numbers beyond 63 bits become floats.
-#[must_use]
 pub(crate) fn to_dynamic(value: &Value) -> Dynamic {
     match value {
         Value::Null => Dynamic::UNIT,
         Value::Bool(value) => (*value).into(),
-        Value::Number(number) => number.as_i64().map_or_else(|| number.as_f64().unwrap_or(f64::NAN).into(), Dynamic::from_int),
+        Value::Number(number) => {
+            number.as_i64().map_or_else(|| number.as_f64().unwrap_or(f64::NAN).into(), Dynamic::from_int)
+        }
         Value::String(text) => text.clone().into(),
         Value::Array(values) => values.iter().map(to_dynamic).collect::<Array>().into(),
         Value::Object(map) => to_map(map).into(),
@@ -159,13 +158,17 @@ pub(crate) fn words(value: &Dynamic, of: &str) -> Result<Vec<String>> {
             })
             .collect();
     }
-    Err(Error::new(Kind::InvalidArgument, format!("`{of}` expects a string or an array of words, you gave {}", type_of(value))))
+    Err(Error::new(
+        Kind::InvalidArgument,
+        format!("`{of}` expects a string or an array of words, you gave {}", type_of(value)),
+    ))
 }
 
 /// A time: `"200ms"`, `"5s"`, `"1m 30s"`, or a number of seconds.
 pub(crate) fn duration(value: &Dynamic) -> Result<Duration> {
     let bad = |text: &str| {
-        Error::new(Kind::InvalidArgument, format!("`{text}` is not a time")).hint("write \"200ms\", \"5s\", \"1m 30s\", or a number of seconds")
+        Error::new(Kind::InvalidArgument, format!("`{text}` is not a time"))
+            .hint("write \"200ms\", \"5s\", \"1m 30s\", or a number of seconds")
     };
     if let Ok(text) = value.as_immutable_string_ref() {
         return humantime::parse_duration(&text).map_err(|_| bad(&text));

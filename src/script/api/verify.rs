@@ -2,9 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use rhai::plugin::{
-    Dynamic, FnAccess, FnNamespace, Module, NativeCallContext, PluginFunc, RhaiResult, TypeId, export_module, mem,
-};
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{EvalAltResult, FnPtr, ImmutableString, Map, Position};
 
 use super::value::{Options, duration, type_of};
@@ -82,10 +80,15 @@ fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynam
     let text = aim_text(&target, &finding);
     let error = match finding.outcome {
         Outcome::NotReached => return Ok(()),
-        Outcome::Reached => failed(format!("`{}` reaches {text}", from.at)).label("reached").note("expected", "no answer"),
+        Outcome::Reached => {
+            failed(format!("`{}` reaches {text}", from.at)).label("reached").note("expected", "no answer")
+        }
         Outcome::Inconclusive => failed(format!("inconclusive: nobody can say whether `{}` reaches {text}", from.at))
             .label("inconclusive")
-            .note("expected", "proof that it cannot: an ICMP error, a reset, or silence while somebody else is answered")
+            .note(
+                "expected",
+                "proof that it cannot: an ICMP error, a reset, or silence while somebody else is answered",
+            )
             .hint("is anybody there? silence proves nothing about a place that answers nobody"),
     };
     let found = format!("{} (after {})", finding.detail, millis(finding.after));
@@ -151,8 +154,11 @@ fn check_equal(context: &NativeCallContext, found: &Dynamic, expected: &Dynamic)
 /// The answer of a closure that is asked whether something is so.
 fn truth(value: &Dynamic, of: &str) -> Result<bool> {
     value.as_bool().map_err(|_| {
-        Error::new(Kind::InvalidArgument, format!("the function given to `{of}` must return true or false, not {}", type_of(value)))
-            .hint("its last line is what it returns, without a `;`")
+        Error::new(
+            Kind::InvalidArgument,
+            format!("the function given to `{of}` must return true or false, not {}", type_of(value)),
+        )
+        .hint("its last line is what it returns, without a `;`")
     })
 }
 
@@ -169,7 +175,9 @@ fn may_pass(error: &EvalAltResult) -> bool {
 
 fn innermost(error: &EvalAltResult) -> &EvalAltResult {
     match error {
-        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => innermost(inner),
+        EvalAltResult::ErrorInFunctionCall(_, _, inner, _) | EvalAltResult::ErrorInModule(_, inner, _) => {
+            innermost(inner)
+        }
         leaf => leaf,
     }
 }
@@ -210,7 +218,8 @@ fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: M
         let total: Duration = report.rtts.iter().sum();
         (total.as_secs_f64() * 1e3 / f64::from(report.received.max(1))).into()
     };
-    let loss = if sent == 0 { 100.0 } else { 100.0 * f64::from(report.sent - report.received) / f64::from(report.sent) };
+    let loss =
+        if sent == 0 { 100.0 } else { 100.0 * f64::from(report.sent - report.received) / f64::from(report.sent) };
     let ok = sent > 0 && received == sent;
     let reason = if report.received > 0 { "reached" } else { report.verdict.word() };
     Ok(Map::from_iter([
@@ -321,7 +330,12 @@ pub mod api {
     /// expect(netns("ns-blue")).reaches("127.0.0.1", #{ timeout: "10s" });
     /// ```
     #[rhai_fn(name = "reaches", return_raw, pure)]
-    pub fn reaches_with(context: NativeCallContext, expectation: &mut Expectation, target: Dynamic, options: Map) -> Out<()> {
+    pub fn reaches_with(
+        context: NativeCallContext,
+        expectation: &mut Expectation,
+        target: Dynamic,
+        options: Map,
+    ) -> Out<()> {
         expect_reach(&context, expectation, &target, options)
     }
 

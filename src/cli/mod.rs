@@ -1,0 +1,179 @@
+//! The command line: one file per subcommand. Beside `report` this is the only room that prints.
+
+pub mod doctor;
+mod plan;
+mod run;
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use crate::error::{Error, Kind};
+use crate::report::human;
+use crate::sandbox;
+
+/// Exit codes in `--help`; DESIGN.md has the table.
+const AFTER_HELP: &str = "\
+Exit codes: 0 ok, 1 a check failed, 2 wrong usage, 3 script error, 4 something is missing (tool, privilege, kernel feature),
+5 clean-up incomplete, 6 timeout, 7 held by another run, 70 bug, 129/130/143 signal after clean-up.
+
+Examples:
+  netwright run lab.rhai                     in a sandbox: no root needed, this machine is not touched
+  sudo netwright run --host lab.rhai         on this machine; kept if it succeeds, undone if it fails
+  netwright plan lab.rhai                    the commands it would run
+  netwright doctor                           what is missing here";
+
+/// Write a Linux network as a small Rhai script; rehearse it without root, run it.
+#[derive(Debug, Parser)]
+#[command(name = "netwright", version, about, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a script, in a sandbox unless told otherwise
+    Run(RunArgs),
+    /// Rehearse a script in a sandbox and print every command that would run
+    Plan(PlanArgs),
+    /// Look whether this machine has what netwright needs, and what to do about it
+    Doctor(doctor::DoctorArgs),
+}
+
+/// `netwright run`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Several scripts run in order in one session: netwright run base.rhai lab.rhai
+What follows the scripts is theirs: netwright run lab.rhai --pods 3   (in the script: arg(\"pods\", 2))
+
+Examples:
+  netwright run scripts/02-container-network.rhai
+  netwright run --trace lab.rhai
+  sudo netwright run --host runbook.rhai --subnet 10.42.0.0/24")]
+struct RunArgs {
+    /// Act on this machine instead of a sandbox: kept if the run succeeds, undone if it fails
+    #[arg(long)]
+    host: bool,
+    /// Print each command with its time
+    #[arg(long)]
+    trace: bool,
+    /// Print what was done as JSON; what the script prints goes to standard error
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// `netwright plan`
+#[derive(Args, Debug)]
+struct PlanArgs {
+    /// Print the plan as JSON
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// What every command that runs scripts takes.
+#[derive(Args, Debug)]
+struct Common {
+    /// Give the script an argument, as `--NAME VALUE` after the script does
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    vars: Vec<String>,
+    /// End the run after this time, for example `90s`
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    timeout: Option<Duration>,
+    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
+    tools: Vec<(String, PathBuf)>,
+    /// The script, more scripts, and the arguments for them
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "SCRIPT")]
+    words: Vec<OsString>,
+}
+
+fn parse_tool(text: &str) -> Result<(String, PathBuf), String> {
+    match text.split_once('=') {
+        Some((name, path)) if !name.is_empty() && !path.is_empty() => Ok((name.to_owned(), path.into())),
+        _ => Err("write NAME=PATH, for example `ip=/opt/iproute2/ip`".into()),
+    }
+}
+
+impl Common {
+    /// The scripts, and the words for them: what follows the first word that is no script. A leading `--` ends the scripts.
+    fn split(&self) -> (Vec<PathBuf>, Vec<String>) {
+        let is_script = |word: &&OsString| {
+            let path = PathBuf::from(word);
+            path.extension().is_some_and(|ending| ending == "rhai") && path.exists()
+        };
+        let more = self.words.iter().skip(1).take_while(is_script).count();
+        let scripts = self.words.iter().take(1 + more).map(PathBuf::from).collect();
+        let words = self.words.iter().skip(1 + more);
+        let mut words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+        if words.first().is_some_and(|word| word == "--") {
+            words.remove(0);
+        }
+        (scripts, words)
+    }
+}
+
+/// Runs the command line of this process. The first thing in `main`: before this, no thread may exist and nothing may be printed.
+#[must_use]
+pub fn main() -> ExitCode {
+    if let Some(code) = sandbox::run_probe_child() {
+        return ExitCode::from(code);
+    }
+    let cli = match Cli::try_parse_from(arguments()) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // clap's own codes: 0 for `--help` and `--version`, 2 for wrong usage.
+            let code = u8::try_from(error.exit_code()).unwrap_or(2);
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let code = match &cli.command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Plan(arguments) => plan::plan(arguments),
+        Command::Doctor(arguments) => doctor::doctor(arguments),
+    };
+    ExitCode::from(code)
+}
+
+/// `netwright lab.rhai` means `netwright run lab.rhai`, so that `#!/usr/bin/env netwright` works.
+fn arguments() -> Vec<OsString> {
+    let mut words: Vec<OsString> = std::env::args_os().collect();
+    let command = Cli::command();
+    let is_command = |word: &str| word == "help" || command.get_subcommands().any(|known| known.get_name() == word);
+    if let Some(first) = words.get(1) {
+        let text = first.to_string_lossy();
+        let looks_like_script = text.ends_with(".rhai") || std::path::Path::new(first).is_file();
+        if !text.starts_with('-') && !is_command(&text) && looks_like_script {
+            words.insert(1, "run".into());
+        }
+    }
+    words
+}
+
+/// Prints an error that has nothing to do with a script, and gives its exit code.
+fn fail(error: &Error) -> u8 {
+    human::error(error, &std::collections::HashMap::<String, String>::new());
+    error.kind().exit_code()
+}
+
+/// The exit code of a signal.
+fn signal_code(signal: i32) -> u8 {
+    u8::try_from(128 + signal).unwrap_or(130)
+}
+
+/// `--host` needs root: rehearsing does not.
+fn require_root() -> crate::Result<()> {
+    if rustix::process::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Error::new(Kind::PermissionDenied, "`--host` changes this machine and needs root")
+        .hint("run it with sudo, or without `--host`: in the sandbox no root is needed"))
+}

@@ -1,0 +1,70 @@
+//! What a person at a terminal reads: the script's own output on standard output, everything else on standard error.
+
+use std::io::{IsTerminal, Write};
+
+use super::diagnostic::{self, Sources, escape};
+use crate::error::Error;
+use crate::session::Event;
+
+/// How wide a diagnostic is drawn when the terminal does not say.
+const WIDTH: usize = 100;
+
+/// Prints events as they come.
+#[derive(Clone, Copy, Debug)]
+pub struct Human {
+    trace: bool,
+    data_is_ours: bool,
+}
+
+impl Human {
+    /// For a person: with `trace`, each command and its time.
+    #[must_use]
+    pub fn new(trace: bool) -> Self {
+        Self { trace, data_is_ours: false }
+    }
+
+    /// For a command whose standard output is a document: what the script prints goes to standard error.
+    #[must_use]
+    pub fn quiet(trace: bool) -> Self {
+        Self { trace, data_is_ours: true }
+    }
+
+    /// Prints an event.
+    pub fn event(&self, event: &Event<'_>) {
+        match event {
+            Event::Printed(text) if self.data_is_ours => line(text),
+            Event::Printed(text) => print(&format!("{text}\n")),
+            Event::Checked { sentence, held } => line(&format!("{} {sentence}", if *held { "ok  " } else { "FAIL" })),
+            Event::Warning(text) => line(&format!("warning: {text}")),
+            Event::Ran { ran, changes, ok, place } if self.trace => {
+                let mark = if *changes { '+' } else { '?' };
+                let status = if *ok { String::new() } else { format!("  (exit {})", ran.status.unwrap_or(-1)) };
+                let place = place.map(|place| format!("  line {}", place.line)).unwrap_or_default();
+                let millis = ran.took.as_secs_f64() * 1e3;
+                line(&format!("{mark} {millis:>8.3} ms  {}{status}{place}", escape(&ran.command)));
+            }
+            Event::Ran { .. } => {}
+        }
+    }
+}
+
+/// Prints an error as a diagnostic.
+pub fn error(error: &Error, sources: &dyn Sources) {
+    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    write(&mut anstream::stderr().lock(), &diagnostic::render(error, sources, colour, WIDTH));
+}
+
+/// Prints a line of talk.
+pub fn line(text: &str) {
+    write(&mut anstream::stderr().lock(), &format!("{text}\n"));
+}
+
+/// Prints data.
+pub fn print(text: &str) {
+    write(&mut std::io::stdout().lock(), text);
+}
+
+/// A reader that went away (`netwright plan x | head`) is no reason to fail or to panic.
+fn write(to: &mut dyn Write, text: &str) {
+    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+}

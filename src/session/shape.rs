@@ -1,0 +1,221 @@
+//! Shaping: rate by tbf, delay and loss by netem.
+
+use super::link::At;
+use super::{Did, Session, failure};
+use crate::error::{Error, Kind, Result};
+use crate::model::json;
+use crate::op::{self, Where};
+
+/// What a link is to behave like, in tc's own words.
+#[derive(Clone, Debug, Default)]
+pub struct Shape {
+    /// For example `10mbit`.
+    pub rate: Option<String>,
+    /// How much may pass at once, for example `32kb`; chosen from the rate otherwise.
+    pub burst: Option<String>,
+    /// For example `20ms`.
+    pub delay: Option<String>,
+    /// How much the delay varies, for example `5ms`.
+    pub jitter: Option<String>,
+    /// For example `1%`.
+    pub loss: Option<String>,
+    /// `both` (the default), `egress` or `ingress`.
+    pub direction: Option<String>,
+}
+
+/// The units of tc's rates, in bits per second (man 8 tc, "PARAMETERS").
+const RATES: [(&str, u64); 12] = [
+    ("kbit", 1_000),
+    ("mbit", 1_000_000),
+    ("gbit", 1_000_000_000),
+    ("tbit", 1_000_000_000_000),
+    ("kibit", 1 << 10),
+    ("mibit", 1 << 20),
+    ("gibit", 1 << 30),
+    ("kbps", 8_000),
+    ("mbps", 8_000_000),
+    ("gbps", 8_000_000_000),
+    ("bps", 8),
+    ("bit", 1),
+];
+
+/// The largest packet that a bucket must hold: an MTU of 1500 with its Ethernet header.
+const BURST_MIN_BYTES: u64 = 1540;
+
+fn invalid(what: &str, text: &str, hint: &str) -> Error {
+    Error::new(Kind::InvalidArgument, format!("`{text}` is not a {what}")).hint(hint.to_owned())
+}
+
+/// A rate in bits per second.
+fn rate_bits(text: &str) -> Result<u64> {
+    let bad = || invalid("rate", text, "write \"10mbit\", \"500kbit\", \"1gbit\"");
+    let at = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(bad)?;
+    let (number, unit) = text.split_at(at);
+    let number: f64 = number.parse().map_err(|_| bad())?;
+    let factor =
+        RATES.iter().find(|(name, _)| unit.eq_ignore_ascii_case(name)).map(|(_, factor)| *factor).ok_or_else(bad)?;
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "rates are far below 2^53"
+    )]
+    let bits = (number * factor as f64) as u64;
+    if bits >= 8 { Ok(bits) } else { Err(bad()) }
+}
+
+fn time(text: &str) -> Result<std::time::Duration> {
+    humantime::parse_duration(text).map_err(|_| invalid("time", text, "write \"20ms\" or \"1s\""))
+}
+
+fn percent(text: &str) -> Result<f64> {
+    let number = text.trim_end_matches('%').parse::<f64>().ok().filter(|number| (0.0..=100.0).contains(number));
+    number.ok_or_else(|| invalid("percentage", text, "write \"1%\""))
+}
+
+impl Shape {
+    /// The discipline and its words.
+    fn spec(&self) -> Result<Vec<String>> {
+        let rate = self.rate.as_deref().map(rate_bits).transpose()?;
+        let delay = self.delay.as_deref().map(time).transpose()?;
+        let jitter = self.jitter.as_deref().map(time).transpose()?;
+        let loss = self.loss.as_deref().map(percent).transpose()?;
+        let micros = |time: std::time::Duration| format!("{}us", time.as_micros());
+        if delay.is_none() && loss.is_none() {
+            let Some(rate) = rate else {
+                return Err(Error::new(Kind::InvalidArgument, "a shape needs a rate, a delay or a loss")
+                    .hint("link.shape(#{ rate: \"10mbit\", delay: \"20ms\", loss: \"1%\" })"));
+            };
+            // 10 ms worth of bytes, so that the timer of any kernel keeps the rate (man 8 tc-tbf, "burst").
+            let burst = self.burst.clone().unwrap_or_else(|| (rate / 800).max(BURST_MIN_BYTES).to_string());
+            return Ok(["tbf", "rate", &format!("{rate}bit"), "burst", &burst, "latency", "100ms"]
+                .map(String::from)
+                .into());
+        }
+        let mut words = vec!["netem".to_owned()];
+        if let Some(delay) = delay {
+            words.extend(["delay".into(), micros(delay)]);
+            words.extend(jitter.map(micros));
+        } else if jitter.is_some() {
+            return Err(Error::new(Kind::InvalidArgument, "a jitter needs a delay to vary"));
+        }
+        if let Some(loss) = loss {
+            words.extend(["loss".into(), format!("{loss}%")]);
+        }
+        if let Some(rate) = rate {
+            words.extend(["rate".into(), format!("{rate}bit")]);
+        }
+        Ok(words)
+    }
+
+    fn ends(&self) -> Result<(bool, bool)> {
+        match self.direction.as_deref() {
+            None | Some("both") => Ok((true, true)),
+            Some("egress") => Ok((true, false)),
+            Some("ingress") => Ok((false, true)),
+            Some(other) => Err(invalid("direction", other, "\"both\", \"egress\" or \"ingress\"")),
+        }
+    }
+}
+
+impl Session {
+    /// Shapes what leaves by a link, and what comes in by shaping the other end of its veth.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for what tc could not read; `Unsupported` where the kernel lacks tbf or netem, or the link has no other end to shape.
+    pub fn shape(&self, at: At<'_>, shape: &Shape) -> Result<Did> {
+        let spec = shape.spec()?;
+        let (egress, ingress) = shape.ends()?;
+        self.link_require(at)?;
+        let mut did = Did::Nothing;
+        if egress {
+            did = did.or(self.shape_end(at, &spec)?);
+        }
+        if ingress {
+            let (netns, name) = self.link_peer(at).map_err(|error| {
+                Error::new(Kind::Unsupported, format!("what comes in by `{}` cannot be shaped: {error}", at.1))
+                    .hint("shape only what leaves: `direction: \"egress\"`")
+                    .netns(at.0.name())
+            })?;
+            did = did.or(self.shape_end((&netns, &name), &spec)?);
+        }
+        Ok(self.count(did))
+    }
+
+    fn shape_end(&self, (netns, name): At<'_>, spec: &[String]) -> Result<Did> {
+        let former = self.qdisc(netns, name)?;
+        let op = op::link::qdisc_replace(netns, name, spec);
+        let command = op.command.clone();
+        self.apply(op).map_err(|error| {
+            if error.kind() == Kind::Unsupported {
+                return Error::new(Kind::Unsupported, format!("this kernel has no queueing discipline {}", spec[0]))
+                    .hint(if spec[0] == "netem" {
+                        "delay and loss need netem; a rate alone works with tbf"
+                    } else {
+                        "`modprobe sch_tbf` as root may load it"
+                    })
+                    .netns(netns.name())
+                    .ran(error.parts().ran.clone().unwrap_or_default());
+            }
+            error
+        })?;
+        let now = self.qdisc(netns, name)?;
+        if now.as_ref().and_then(|qdisc| qdisc.get("kind")).and_then(serde_json::Value::as_str)
+            != Some(spec[0].as_str())
+        {
+            let output = crate::error::Ran { command: command.line(), ..Default::default() };
+            return Err(failure(&command, output));
+        }
+        Ok(if now == former { Did::Nothing } else { Did::Something })
+    }
+
+    /// The root discipline without the handle, which is a new one each time.
+    fn qdisc(&self, netns: &Where, name: &str) -> Result<Option<serde_json::Value>> {
+        let records = json::records(&self.query(&op::link::qdiscs(netns, name))?, "tc qdisc show")?;
+        Ok(records.into_iter().find(|qdisc| qdisc.get("root").is_some()).map(|mut qdisc| {
+            if let Some(map) = qdisc.as_object_mut() {
+                map.remove("handle");
+            }
+            qdisc
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_as_tc_reads_them() {
+        assert_eq!(rate_bits("10mbit").unwrap(), 10_000_000);
+        assert_eq!(rate_bits("1.5Mbit").unwrap(), 1_500_000);
+        assert_eq!(rate_bits("1kbps").unwrap(), 8_000);
+        for bad in ["", "10", "mbit", "10 parsecs", "-1mbit", "0bit"] {
+            assert!(rate_bits(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rate_alone_is_tbf_and_the_rest_netem() {
+        let words = |shape: Shape| shape.spec().unwrap().join(" ");
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            words(Shape { rate: some("10mbit"), ..Shape::default() }),
+            "tbf rate 10000000bit burst 12500 latency 100ms"
+        );
+        assert_eq!(
+            words(Shape {
+                rate: some("1mbit"),
+                delay: some("20ms"),
+                jitter: some("5ms"),
+                loss: some("1%"),
+                ..Shape::default()
+            }),
+            "netem delay 20000us 5000us loss 1% rate 1000000bit"
+        );
+        assert!(Shape::default().spec().is_err());
+        assert!(Shape { jitter: some("1ms"), loss: some("1%"), ..Shape::default() }.spec().is_err());
+        assert!(Shape { loss: some("101%"), ..Shape::default() }.spec().is_err());
+    }
+}
