@@ -3,6 +3,7 @@
 pub mod doctor;
 mod plan;
 mod run;
+mod runs;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -42,6 +43,17 @@ enum Command {
     Plan(PlanArgs),
     /// Look whether this machine has what netwright needs, and what to do about it
     Doctor(doctor::DoctorArgs),
+    /// List the runs of this machine: live, kept, dead, and what each made
+    Ps(runs::PsArgs),
+    /// Undo a kept run
+    Down(runs::DownArgs),
+    /// Undo dead runs, and clean up what crashes left
+    Gc(runs::GcArgs),
+    /// Keep a run that was started with --try
+    Confirm(runs::ConfirmArgs),
+    /// Undo a run unless it is confirmed in time; started by --try
+    #[command(name = "__watch", hide = true)]
+    Watch(runs::WatchArgs),
 }
 
 /// `netwright run`
@@ -64,6 +76,12 @@ struct RunArgs {
     /// Print what was done as JSON; what the script prints goes to standard error
     #[arg(long)]
     json: bool,
+    /// With --host: write one JSON line per command into this file
+    #[arg(long, value_name = "FILE", requires = "host")]
+    audit: Option<PathBuf>,
+    /// With --host: undo the run after this time unless `netwright confirm` says that it is good, for example `60s`
+    #[arg(long = "try", value_name = "TIME", requires = "host", value_parser = humantime::parse_duration)]
+    trial: Option<Duration>,
     #[command(flatten)]
     common: Common,
 }
@@ -139,6 +157,11 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),
+        Command::Ps(arguments) => runs::ps(arguments),
+        Command::Down(arguments) => runs::down(arguments),
+        Command::Gc(arguments) => runs::gc(arguments),
+        Command::Confirm(arguments) => runs::confirm(arguments),
+        Command::Watch(arguments) => runs::watch(arguments),
     };
     ExitCode::from(code)
 }
@@ -169,11 +192,11 @@ fn signal_code(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(130)
 }
 
-/// `--host` needs root: rehearsing does not.
-fn require_root() -> crate::Result<()> {
+/// What changes this machine needs root: rehearsing does not.
+fn require_root(what: &str) -> crate::Result<()> {
     if rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    Err(Error::new(Kind::PermissionDenied, "`--host` changes this machine and needs root")
-        .hint("run it with sudo, or without `--host`: in the sandbox no root is needed"))
+    Err(Error::new(Kind::PermissionDenied, format!("`{what}` changes this machine and needs root"))
+        .hint("run it with sudo"))
 }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::PlanArgs;
-use super::run::{Finished, exit_code, show_errors, start};
+use super::run::{Finished, OnHost, exit_code, show_errors, start};
 use crate::report::human::{self, Human};
 use crate::report::json;
 use crate::session::Mode;
@@ -11,7 +11,7 @@ use crate::session::Mode;
 /// Runs `netwright plan`; the exit code.
 pub(super) fn plan(arguments: &PlanArgs) -> u8 {
     let as_json = arguments.json;
-    start(&arguments.common, Mode::Sandbox, Human::quiet(false), move |finished| {
+    start(&arguments.common, Mode::Sandbox, Human::quiet(false), OnHost::default(), move |finished| {
         let code = exit_code(finished);
         if as_json {
             json::print_run(&finished.session, &finished.outcome, None, code, finished.took);
@@ -27,7 +27,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> u8 {
 fn lines(finished: &Finished) -> String {
     let mut out = String::new();
     let mut last = None;
-    for record in finished.session.log().iter().filter(|record| record.ok) {
+    for record in finished.session.log().iter().filter(|record| record.succeeded()) {
         let place = record.op.place.as_ref();
         let line = place.map(|place| (place.source.clone().unwrap_or_default(), place.line));
         if line != last {

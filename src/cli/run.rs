@@ -1,7 +1,7 @@
 //! `netwright run`: evaluate scripts, in a sandbox or on this machine; report; undo what failed on the machine.
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
@@ -14,13 +14,16 @@ use super::{Common, RunArgs, fail, require_root, signal_code};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
+use crate::exec::reexec;
 use crate::exec::tools::Tools;
 use crate::op::Where;
 use crate::report::human::{self, Human};
 use crate::report::json;
 use crate::sandbox::{self, Entered, Sandbox};
 use crate::script::engine::{self, Job, Outcome, STACK_BYTES};
-use crate::session::{Event, Mode, Session, Undone};
+use crate::session::audit::Audit;
+use crate::session::journal::{self, End, Header, Journal};
+use crate::session::{Event, Mode, Session, Undone, run_id};
 
 /// Everything that a finished run leaves for its report.
 pub(super) struct Finished {
@@ -35,7 +38,8 @@ pub(super) fn run(arguments: &RunArgs) -> u8 {
     let report = if arguments.json { Human::quiet(arguments.trace) } else { Human::new(arguments.trace) };
     let json = arguments.json;
     let mode = if arguments.host { Mode::Host } else { Mode::Sandbox };
-    start(&arguments.common, mode, report, move |finished| {
+    let on_host = OnHost { audit: arguments.audit.clone(), trial: arguments.trial };
+    start(&arguments.common, mode, report, on_host, move |finished| {
         let code = exit_code(finished);
         if json {
             json::print_run(&finished.session, &finished.outcome, finished.undone.as_ref(), code, finished.took);
@@ -50,6 +54,7 @@ pub(super) fn start(
     common: &Common,
     mode: Mode,
     report: Human,
+    on_host: OnHost,
     after: impl FnOnce(&Finished) -> u8 + Send + 'static,
 ) -> u8 {
     let (scripts, words) = common.split();
@@ -59,9 +64,11 @@ pub(super) fn start(
         return 2;
     }
     let sandbox = match mode {
-        Mode::Host => match require_root() {
+        Mode::Host => match require_root("--host") {
             Ok(()) => None,
-            Err(error) => return fail(&error),
+            Err(error) => {
+                return fail(&error.hint("or rehearse it without `--host`: in the sandbox no root is needed"));
+            }
         },
         Mode::Sandbox => {
             let keep: Vec<_> = scripts.iter().cloned().chain(tools.iter().map(|(_, path)| path.clone())).collect();
@@ -77,6 +84,7 @@ pub(super) fn start(
             }
         }
     };
+    raise_open_files();
     let interrupt = Interrupt::default();
     if let Err(error) = listen(&interrupt, sandbox) {
         return fail(&error);
@@ -91,11 +99,16 @@ pub(super) fn start(
         if let Some(timeout) = timeout {
             interrupt.set_deadline(timeout);
         }
-        match session(&tools, interrupt, mode, report) {
+        let session = match mode {
+            Mode::Sandbox => in_sandbox(&tools, interrupt, report),
+            Mode::Host => on_machine(&tools, interrupt, report, &job, &on_host),
+        };
+        match session {
             Err(error) => fail(&error),
             Ok(session) => {
                 let outcome = engine::run(&job, &session);
-                let undone = finish(&session, &outcome);
+                let undone = finish(&session, &outcome, on_host.trial);
+                session.release_claims();
                 after(&Finished { session, outcome, undone, took: begun.elapsed() })
             }
         }
@@ -110,29 +123,128 @@ pub(super) fn start(
     }
 }
 
-/// The session of a run, with the uplink when it is in a sandbox.
-fn session(tools: &[(String, PathBuf)], interrupt: Interrupt, mode: Mode, report: Human) -> Result<Rc<Session>> {
+/// What only `--host` takes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OnHost {
+    /// The audit log.
+    audit: Option<PathBuf>,
+    /// How long the run may wait for `netwright confirm`.
+    trial: Option<Duration>,
+}
+
+/// The session of a run in the sandbox, with the uplink.
+fn in_sandbox(tools: &[(String, PathBuf)], interrupt: Interrupt, report: Human) -> Result<Rc<Session>> {
     let exec = Exec::new(Tools::new(tools)?, interrupt)?;
-    let internet = match mode {
-        Mode::Host => None,
-        Mode::Sandbox => Some(sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?),
-    };
-    let session = Rc::new(Session::new(exec, mode, Box::new(move |event: &Event<'_>| report.event(event))));
-    if let Some(internet) = internet {
-        session.add_hidden(Where::Path(internet.to_path_buf()));
-    }
+    let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
+    let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(move |event: &Event<'_>| report.event(event))));
+    session.add_hidden(Where::Path(internet.to_path_buf()));
     Ok(session)
 }
 
-/// Ends what the run started; on the machine, undoes a run that failed.
-fn finish(session: &Session, outcome: &Outcome) -> Option<Undone> {
-    if session.mode() == Mode::Sandbox || outcome.errors.is_empty() {
+/// The session of a run on this machine, with its journal.
+fn on_machine(
+    tools: &[(String, PathBuf)],
+    interrupt: Interrupt,
+    report: Human,
+    job: &Job,
+    on_host: &OnHost,
+) -> Result<Rc<Session>> {
+    let exec = Exec::new(Tools::new(tools)?, interrupt)?;
+    let id = run_id();
+    let script =
+        job.scripts.first().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).unwrap_or_default();
+    let sha256 = hash(&script);
+    let user = user();
+    let audit = on_host.audit.as_ref().map(|path| Audit::open(path, &user, &sha256)).transpose()?;
+    let journal = Journal::create(&Header {
+        journal: journal::version(),
+        id: id.clone(),
+        boot: journal::boot_id(),
+        script: script.display().to_string(),
+        sha256,
+        user,
+        pid: std::process::id(),
+        started: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
+        netns: exec.netns(&Where::Host)?.id(),
+    })?;
+    if on_host.trial.is_some() {
+        reexec::detached(&["__watch".into(), id.clone().into()]).map_err(|error| {
+            Error::new(Kind::CommandFailed, format!("cannot start the watcher of `--try`: {error}"))
+        })?;
+    }
+    let events = Box::new(move |event: &Event<'_>| report.event(event));
+    Ok(Rc::new(Session::on_host(exec, id, journal, audit, events)))
+}
+
+/// SHA-256 of a script in hex; of nothing when it cannot be read, which the run will say itself.
+fn hash(script: &Path) -> String {
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write as _;
+    let digest = Sha256::digest(std::fs::read(script).unwrap_or_default());
+    digest.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}
+
+/// Who runs this: the user behind sudo, or the number of the user.
+fn user() -> String {
+    let known = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
+    known("SUDO_USER").or_else(|| known("USER")).unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
+}
+
+/// A warm process has three pipes and a claim one file: a thousand namespaces need more open files than the usual 1024.
+fn raise_open_files() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+}
+
+/// Ends what the run started. On the machine: keeps what a run that succeeded made, and undoes one that failed.
+fn finish(session: &Session, outcome: &Outcome, trial: Option<Duration>) -> Option<Undone> {
+    if session.mode() == Mode::Sandbox {
         session.stop_background();
         return None;
     }
-    // The signal that ended the script must not end its undoing.
-    session.exec().interrupt().reset();
-    Some(session.undo_all())
+    if !outcome.errors.is_empty() {
+        // The signal that ended the script must not end its undoing.
+        session.exec().interrupt().reset();
+        let undone = session.undo_all();
+        if let Some(mut journal) = session.take_journal() {
+            if undone.left.is_empty() {
+                journal.remove();
+            } else {
+                let _ = journal.end(End::Left);
+                human::line(&format!(
+                    "not everything could be undone: `netwright gc` tries again, `netwright ps` shows it ({})",
+                    session.id()
+                ));
+            }
+        }
+        return Some(undone);
+    }
+    session.stop_background();
+    let nothing = session.log().is_empty();
+    if let Some(mut journal) = session.take_journal() {
+        if nothing {
+            journal.remove();
+            return None;
+        }
+        let until = |limit: Duration| journal::now_ms() + u64::try_from(limit.as_millis()).unwrap_or(u64::MAX / 2);
+        let end = trial.map_or(End::Kept, |limit| End::Trial(until(limit)));
+        if let Err(error) = journal.end(end) {
+            human::line(&format!("warning: {error}; the next `netwright gc` undoes this run"));
+        }
+        match trial {
+            None => human::line(&format!("kept: `netwright down {}` undoes it", session.id())),
+            Some(limit) => human::line(&format!(
+                "undone in {} unless you say: netwright confirm {}",
+                humantime::format_duration(limit),
+                session.id()
+            )),
+        }
+    }
+    None
 }
 
 /// The exit code of a finished run.
@@ -182,7 +294,8 @@ fn listen(interrupt: &Interrupt, sandbox: Option<Sandbox>) -> Result<()> {
                 continue;
             }
             if LAST_SIGNAL.swap(origin.signal, Ordering::SeqCst) != 0 {
-                human::line("interrupted again: leaving at once");
+                let rest = if sandbox.is_some() { "" } else { "; `netwright gc` cleans up" };
+                human::line(&format!("interrupted again: leaving at once{rest}"));
                 std::process::exit(signal_code(origin.signal).into());
             }
             cell.store(origin.signal, Ordering::SeqCst);

@@ -44,7 +44,8 @@ pub fn add_veth(a: (&Where, &str), b: (&Where, &str)) -> Op {
     if let Some(word) = second.0.word() {
         argv.extend(["netns".into(), word]);
     }
-    let object = Object::Link { name: first.1.into(), peer: Some((second.0.clone(), second.1.into())) };
+    let object =
+        Object::Link { netns: first.0.clone(), name: first.1.into(), peer: Some((second.0.clone(), second.1.into())) };
     Op::new(Command::new(Tool::Ip, &Where::Host, argv), object, Undo::by(delete_command(first.0, first.1)))
 }
 
@@ -54,7 +55,7 @@ pub fn add(netns: &Where, name: &str, words: &[String]) -> Op {
     let argv = ["link", "add", "name", name].map(String::from).into_iter().chain(words.iter().cloned());
     Op::new(
         Command::new(Tool::Ip, netns, argv),
-        Object::Link { name: name.into(), peer: None },
+        Object::Link { netns: netns.clone(), name: name.into(), peer: None },
         Undo::by(delete_command(netns, name)),
     )
 }
@@ -77,7 +78,7 @@ pub fn set_options(netns: &Where, name: &str, words: &[String], former: Option<&
 pub fn delete(netns: &Where, name: &str) -> Op {
     Op::new(
         delete_command(netns, name),
-        Object::Link { name: name.into(), peer: None },
+        Object::Link { netns: netns.clone(), name: name.into(), peer: None },
         Undo::None("a deleted link cannot be made again as it was".into()),
     )
 }
@@ -93,6 +94,31 @@ fn set(netns: &Where, name: &str, setting: &str, words: &[&str], former: Option<
     let undo =
         former.map_or_else(|| Undo::None("the former value is not known".into()), |words| Undo::by(command(words)));
     Op::new(command(words), Object::LinkSetting { name: name.into(), setting: setting.into() }, undo)
+}
+
+/// Marks a link as made by netwright, by its alias; the mark goes with the link.
+#[must_use]
+pub fn mark(netns: &Where, name: &str, mark: &str) -> Op {
+    let mut op = set(netns, name, "alias", &["alias", mark], None);
+    op.undo = Undo::Commands(Vec::new());
+    op
+}
+
+/// Sets `lo` of a new namespace up, and marks the namespace by the alias of its `lo`; both go with the namespace.
+#[must_use]
+pub fn lo_up(netns: &Where, mark: Option<&str>) -> Op {
+    let words: Vec<&str> = ["up"].into_iter().chain(mark.into_iter().flat_map(|mark| ["alias", mark])).collect();
+    let mut op = set(netns, "lo", "up", &words, None);
+    op.undo = Undo::Commands(Vec::new());
+    op
+}
+
+/// Chooses the index of a link that an op is about to make: its identity is then known before it exists.
+pub fn choose_index(op: &mut Op, index: u32) {
+    if let Some(at) = op.command.argv.iter().position(|word| word == "name") {
+        let at = (at + 2).min(op.command.argv.len());
+        op.command.argv.splice(at..at, ["index".to_owned(), index.to_string()]);
+    }
 }
 
 /// Sets a link up; undone by setting it down.
@@ -229,6 +255,16 @@ mod tests {
             add_veth((&Where::Host, "a"), (&path, "b")).command.line(),
             "ip link add name a type veth peer name b netns /proc/7/ns/net"
         );
+    }
+
+    #[test]
+    fn marks() {
+        check(&mark(&red(), "x", "netwright:1"), "ip -n red link set dev x alias netwright:1", "");
+        check(&lo_up(&red(), None), "ip -n red link set dev lo up", "");
+        check(&lo_up(&red(), Some("m")), "ip -n red link set dev lo up alias m", "");
+        let mut op = add_veth((&red(), "a"), (&Where::Host, "b"));
+        choose_index(&mut op, 1_000_007);
+        assert_eq!(op.command.line(), "ip link add name b index 1000007 type veth peer name a netns red");
     }
 
     #[test]

@@ -203,6 +203,8 @@ pub enum Object {
     },
     /// A link that the op makes or deletes; for a veth also its other end.
     Link {
+        /// The namespace it is in, which need not be the one that the command acts in.
+        netns: Where,
         /// Its name.
         name: String,
         /// The other end, for a veth.

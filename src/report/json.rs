@@ -25,7 +25,7 @@ pub fn print_run(session: &Session, outcome: &Outcome, undone: Option<&Undone>, 
                 "changes": record.op.changes,
                 "source": place.and_then(|place| place.source.clone()),
                 "line": place.map(|place| place.line),
-                "ok": record.ok,
+                "ok": record.succeeded(),
                 "took_ms": record.took.as_secs_f64() * 1e3,
             })
         })

@@ -75,6 +75,8 @@ impl Session {
         if a == b {
             return Err(Error::new(Kind::InvalidArgument, format!("both ends of the veth are `{}` in `{}`", a.1, a.0)));
         }
+        self.claim_link(a.0, a.1)?;
+        self.claim_link(b.0, b.1)?;
         match (self.link_find(a)?, self.link_find(b)?) {
             (None, None) => {
                 self.settle(a.0)?;
@@ -101,6 +103,7 @@ impl Session {
         let pairs: Vec<(&str, &str)> =
             options.iter().map(|(option, value)| (option.as_str(), value.as_str())).collect();
         let words = link_kinds::argv(kind, &pairs)?;
+        self.claim_link(netns, name)?;
         let Some(link) = self.link_find(at)? else {
             if let Some((_, lower)) = pairs.iter().find(|(option, _)| matches!(*option, "link" | "dev")) {
                 self.link_require((netns, lower))?;
@@ -254,6 +257,7 @@ impl Session {
     ///
     /// What `ip` says, for instance for `lo`.
     pub fn link_delete(&self, at: At<'_>) -> Result<Did> {
+        self.claim_link(at.0, at.1)?;
         if self.link_find(at)?.is_none() {
             return Ok(self.count(Did::Nothing));
         }

@@ -3,15 +3,19 @@
 //! The session is the only caller of [`Exec`] for netwright's own commands. A verb is a method here, one file per subject; it takes
 //! types, not script values. [`Session::apply`] is the one door through which the kernel is changed.
 
+pub mod audit;
 mod bridge;
+pub mod claim;
 mod firewall;
+pub mod journal;
 mod link;
 mod netns;
 mod raw;
 mod route;
+pub mod scan;
 mod shape;
 mod sysctl;
-mod undo;
+pub mod undo;
 
 pub use bridge::PlugOptions;
 pub use firewall::{FirewallAnswer, Forward};
@@ -27,10 +31,13 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Place, Ran, Result};
 use crate::exec::background::Background;
-use crate::exec::netns::NetnsId;
+use crate::exec::netns::{NetnsId, id_at};
 use crate::exec::{Exec, Output};
 use crate::model::said;
-use crate::op::{Command, Object, Op, Undo, Where};
+use crate::op::{self, Command, Object, Op, Undo, Where};
+use audit::Audit;
+use claim::Claims;
+use journal::{Identity, Journal};
 
 /// Where a run acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,18 +104,59 @@ pub enum Event<'a> {
 }
 
 /// A command that changed the kernel, or tried to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 pub struct Record {
     /// The op, with its inverse.
     pub op: Op,
+    /// Whether it succeeded; `None` while nobody knows: it was about to run, and the run died.
+    #[serde(skip)]
+    pub ok: Option<bool>,
+    /// What tells the thing that it made from others of the same name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identity: Option<Identity>,
+    /// When it was about to run, in milliseconds since 1970.
+    pub at_ms: u64,
     /// How long it took.
+    #[serde(skip)]
     pub took: Duration,
-    /// Whether it succeeded.
-    pub ok: bool,
-    /// Whether it lies in the life of a namespace that this run made, and so is gone with it.
+    /// Whether it lies in the life of a namespace or link that this run made, and so is gone with it.
+    #[serde(default)]
     inside_made: bool,
+    /// The namespace that it acted in, when that has a name or path and was there before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    netns: Option<NetnsId>,
     /// Whether it was undone.
+    #[serde(skip)]
     undone: Cell<bool>,
+}
+
+impl Record {
+    /// A record of an op that has not run.
+    #[must_use]
+    pub fn new(op: Op) -> Self {
+        Self {
+            op,
+            ok: None,
+            identity: None,
+            at_ms: journal::now_ms(),
+            took: Duration::ZERO,
+            inside_made: false,
+            netns: None,
+            undone: Cell::new(false),
+        }
+    }
+
+    /// Whether it was undone.
+    #[must_use]
+    pub fn is_undone(&self) -> bool {
+        self.undone.get()
+    }
+
+    /// Whether the command ran and succeeded.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        self.ok == Some(true)
+    }
 }
 
 /// One run.
@@ -122,6 +170,10 @@ pub struct Session {
     changed: Cell<u64>,
     unchanged: Cell<u64>,
     made: RefCell<HashMap<String, NetnsId>>,
+    made_links: RefCell<HashMap<(Where, String), u32>>,
+    journal: RefCell<Option<Journal>>,
+    audit: Option<Audit>,
+    claims: RefCell<Claims>,
     deferred: RefCell<HashMap<Where, Op>>,
     background: RefCell<Vec<Rc<Background>>>,
     /// Namespaces beyond the named ones that play a part, for probes that look for who owns an address.
@@ -144,10 +196,61 @@ impl Session {
             changed: Cell::new(0),
             unchanged: Cell::new(0),
             made: RefCell::default(),
+            made_links: RefCell::default(),
+            journal: RefCell::default(),
+            audit: None,
+            claims: RefCell::default(),
             deferred: RefCell::default(),
             background: RefCell::default(),
             hidden: RefCell::default(),
             known: RefCell::default(),
+        }
+    }
+
+    /// The same on the machine: what it does is journalled before it is done, and marked.
+    #[must_use]
+    pub fn on_host(
+        exec: Exec,
+        id: String,
+        journal: Journal,
+        audit: Option<Audit>,
+        events: Box<dyn Fn(&Event<'_>)>,
+    ) -> Self {
+        let session = Self { id, audit, ..Self::new(exec, Mode::Host, events) };
+        journal.share_lock(true);
+        *session.journal.borrow_mut() = Some(journal);
+        session
+    }
+
+    /// Takes the journal out, to end it.
+    pub fn take_journal(&self) -> Option<Journal> {
+        self.journal.borrow_mut().take()
+    }
+
+    /// Lets go of the names that this run claimed.
+    pub fn release_claims(&self) {
+        self.claims.take().release();
+    }
+
+    /// The mark of this run on what it makes on the machine; a sandbox needs none.
+    fn mark(&self) -> Option<String> {
+        self.journal.borrow().is_some().then(|| undo::mark_of(&self.id))
+    }
+
+    /// Claims a name for this run: on the machine, two runs never work on the same ones.
+    fn claim(&self, what: &str, name: &str) -> Result<()> {
+        if self.journal.borrow().is_none() {
+            return Ok(());
+        }
+        self.claims.borrow_mut().claim(what, name, &self.id)
+    }
+
+    /// Claims a link by its place: those of named namespaces are claimed with their namespace.
+    fn claim_link(&self, netns: &Where, name: &str) -> Result<()> {
+        match netns {
+            Where::Host => self.claim("link", name),
+            Where::Named(netns) => self.claim("netns", netns),
+            Where::Path(path) => self.claim("netns", &path.to_string_lossy().replace('/', "_")),
         }
     }
 
@@ -303,24 +406,122 @@ impl Session {
         if let (Object::Netns { name }, Undo::None(_)) = (&op.changes, &op.undo) {
             self.exec.forget(&Where::Named(name.clone()));
         }
-        let index = {
-            let mut log = self.log.borrow_mut();
-            let inside_made = self.is_made(&op.command.netns);
-            log.push(Record { op: op.clone(), took: Duration::ZERO, ok: false, inside_made, undone: Cell::new(false) });
-            log.len() - 1
-        };
+        let mut record = Record::new(op);
+        self.describe(&mut record);
+        let number = self.log.borrow().len();
+        if let Some(journal) = self.journal.borrow_mut().as_mut() {
+            journal.intent(number, &record)?;
+        }
+        let op = record.op.clone();
+        let made_link = record.identity;
+        self.log.borrow_mut().push(record);
         let result = self.exec.run(&op.command);
         if op.moves_names() {
             self.exec.retire_warm();
         }
+        // Without an answer nobody knows whether it acted: the record stays open, and is undone by what is found.
         let output = result?;
+        let identity = self.learn(&op, output.ok, made_link);
         {
             let mut log = self.log.borrow_mut();
-            log[index].took = output.ran.took;
-            log[index].ok = output.ok;
+            let record = &mut log[number];
+            record.took = output.ran.took;
+            record.ok = Some(output.ok);
+            record.identity = identity.or(record.identity);
+        }
+        if let Some(audit) = &self.audit {
+            audit.command(&self.id, &op, &output)?;
+        }
+        if let Some(journal) = self.journal.borrow_mut().as_mut() {
+            journal.outcome(number, output.ok, identity)?;
         }
         self.emit(&Event::Ran { ran: &output.ran, changes: true, ok: output.ok, place: op.place.as_ref() });
-        if output.ok { Ok(output) } else { Err(failure(&op.command, output.ran)) }
+        if !output.ok {
+            let error = failure(&op.command, output.ran);
+            if error.kind() == Kind::AlreadyExists {
+                // Somebody else was faster: what is there is theirs, and there is nothing to undo.
+                self.log.borrow()[number].undone.set(true);
+                if let Some(journal) = self.journal.borrow_mut().as_mut() {
+                    journal.undone(number)?;
+                }
+            }
+            return Err(error);
+        }
+        self.mark_link(&op)?;
+        Ok(output)
+    }
+
+    /// What must be known of an op before it runs: whether it is gone with something that this run made, in which namespace it acts,
+    /// and, on the machine, the index of the link that it makes.
+    fn describe(&self, record: &mut Record) {
+        let netns = record.op.command.netns.clone();
+        let made_links = self.made_links.borrow();
+        let own_link = |name: &str| made_links.contains_key(&(netns.clone(), name.to_owned()));
+        record.inside_made = match &record.op.changes {
+            Object::Link { netns, peer, .. } => {
+                self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns))
+            }
+            Object::LinkSetting { name, setting } => self.is_made(&netns) || (own_link(name) && setting != "name"),
+            Object::Addr { link, .. } | Object::Qdisc { link } => self.is_made(&netns) || own_link(link),
+            _ => self.is_made(&netns),
+        };
+        if netns != Where::Host && !record.inside_made {
+            record.netns = self.exec.netns(&netns).ok().map(|file| file.id());
+        }
+        let makes_link =
+            matches!(record.op.changes, Object::Link { .. }) && matches!(record.op.undo, Undo::Commands(_));
+        if makes_link && self.journal.borrow().is_some() {
+            let index = undo::index_of(&self.id, self.log.borrow().len());
+            op::link::choose_index(&mut record.op, index);
+            record.identity = Some(Identity::Link(index));
+        }
+    }
+
+    /// What is known of an op after it ran: what it made.
+    fn learn(&self, op: &Op, ok: bool, identity: Option<Identity>) -> Option<Identity> {
+        if !ok {
+            return None;
+        }
+        match &op.changes {
+            Object::Netns { name } if matches!(op.undo, Undo::Commands(_)) => {
+                let id = crate::exec::netns::path_of(&Where::Named(name.clone())).as_deref().and_then(id_at)?;
+                self.made.borrow_mut().insert(name.clone(), id);
+                Some(Identity::Netns(id))
+            }
+            Object::Link { netns, name, .. } => {
+                let key = (netns.clone(), name.clone());
+                match (&op.undo, identity) {
+                    (Undo::Commands(_), Some(Identity::Link(index))) => {
+                        drop(self.made_links.borrow_mut().insert(key, index))
+                    }
+                    (Undo::Commands(_), _) => drop(self.made_links.borrow_mut().insert(key, 0)),
+                    (Undo::None(_), _) => drop(self.made_links.borrow_mut().remove(&key)),
+                }
+                None
+            }
+            Object::LinkSetting { name, setting } if setting == "name" => {
+                let mut links = self.made_links.borrow_mut();
+                let netns = op.command.netns.clone();
+                if let (Some(index), Some(new)) = (links.remove(&(netns.clone(), name.clone())), op.command.argv.last())
+                {
+                    links.insert((netns, new.clone()), index);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// Marks a link that was just made on the machine, unless it is gone with a namespace that carries the mark.
+    fn mark_link(&self, op: &Op) -> Result<()> {
+        let (Object::Link { netns, name, .. }, Undo::Commands(_), Some(mark)) = (&op.changes, &op.undo, self.mark())
+        else {
+            return Ok(());
+        };
+        if self.is_made(netns) {
+            return Ok(());
+        }
+        self.apply(op::link::mark(netns, name, &mark)).map(drop)
     }
 
     /// Whether this run made the namespace.
@@ -335,7 +536,10 @@ impl Session {
     /// When it could not run to its end; a program that fails is an [`Output`].
     pub fn run_user(&self, netns: &Where, words: &[String], stdin: Option<&str>, deadline: Duration) -> Result<Output> {
         self.settle_all()?;
+        // It may leave a daemon behind, which must not hold the lock of the run.
+        self.share_lock(false);
         let output = self.exec.run_user(netns, words, stdin, deadline);
+        self.share_lock(true);
         self.exec.retire_warm();
         let output = output?;
         self.emit(&Event::Ran { ran: &output.ran, changes: true, ok: output.ok, place: self.place.borrow().as_ref() });
@@ -349,10 +553,20 @@ impl Session {
     /// When it cannot be started.
     pub fn start_user(&self, netns: &Where, words: &[String]) -> Result<Rc<Background>> {
         self.settle_all()?;
-        let background = Rc::new(self.exec.start_user(netns, words)?);
+        // What lives longer than the run must not hold its lock.
+        self.share_lock(false);
+        let background = self.exec.start_user(netns, words);
+        self.share_lock(true);
+        let background = Rc::new(background?);
         self.exec.retire_warm();
         self.background.borrow_mut().push(Rc::clone(&background));
         Ok(background)
+    }
+
+    fn share_lock(&self, share: bool) {
+        if let Some(journal) = self.journal.borrow().as_ref() {
+            journal.share_lock(share);
+        }
     }
 
     /// Stops every program that [`Session::start_user`] left running. Returns those that would not end.
@@ -390,8 +604,9 @@ pub fn failure(command: &Command, ran: Ran) -> Error {
     error
 }
 
-/// `YYMMDD-hhmmss-PID` in UTC: sorts by time, tells runs of one second apart.
-fn run_id() -> String {
+/// The name of a new run: `YYMMDD-hhmmss-PID` in UTC. It sorts by time and tells runs of one second apart.
+#[must_use]
+pub fn run_id() -> String {
     let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
     let digits: String = now.chars().filter(char::is_ascii_digit).collect();
     format!("{}-{}-{}", &digits[2..8], &digits[8..14], std::process::id())

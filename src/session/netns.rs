@@ -16,6 +16,7 @@ impl Session {
     pub fn netns_ensure(&self, name: &str) -> Result<Did> {
         netns_name(name)?;
         let netns = Where::Named(name.to_owned());
+        self.claim("netns", name)?;
         self.know(&netns);
         if path_of(&netns).as_deref().and_then(id_at).is_some() {
             self.exec.netns(&netns).map_err(|error| match error.kind() {
@@ -35,11 +36,8 @@ impl Session {
             return Ok(self.count(if up { Did::Nothing } else { Did::Something }));
         }
         self.apply(op::netns::add(name))?;
-        if let Some(id) = path_of(&netns).as_deref().and_then(id_at) {
-            self.made.borrow_mut().insert(name.to_owned(), id);
-        }
         self.exec.warm_up(&netns);
-        self.defer(op::link::up(&netns, "lo"));
+        self.defer(op::link::lo_up(&netns, self.mark().as_deref()));
         Ok(self.count(Did::Something))
     }
 
@@ -67,6 +65,7 @@ impl Session {
         let Where::Named(name) = netns else {
             return Err(Error::new(Kind::InvalidArgument, format!("`{netns}` has no name that could be deleted")));
         };
+        self.claim("netns", name)?;
         if !self.netns_exists(netns) {
             return Ok(self.count(Did::Nothing));
         }

@@ -13,7 +13,7 @@ impl Session {
     /// `InvalidArgument` for a name that can be none, `NotFound` when the kernel has none of that name.
     pub fn sysctl_get(&self, netns: &Where, name: &str) -> Result<String> {
         let name = self.sysctl_name(netns, name)?;
-        Ok(parse_value(&self.query(&op::sysctl::get(netns, name.slashed()))?))
+        Ok(parse_value(&self.query(&op::sysctl::get(netns, &word(&name)))?))
     }
 
     /// Sets a setting and reads it back: `sysctl -w` returns 0 for values that the kernel does not keep (KNOWLEDGE.md).
@@ -30,7 +30,7 @@ impl Session {
         if values_equal(&former, value) {
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op::sysctl::set(netns, valid.slashed(), value, &former))?;
+        self.apply(op::sysctl::set(netns, &word(&valid), value, &former))?;
         let kept = self.sysctl_get(netns, name)?;
         if !values_equal(&kept, value) {
             return Err(Error::new(Kind::CommandFailed, format!("`{name}` is `{kept}` after it was set to `{value}`"))
@@ -54,4 +54,9 @@ impl Session {
             Mode::Host => error.hint(format!("set it with `host().sysctl(\"{name}\", …)`")),
         })
     }
+}
+
+/// A name as `sysctl` takes it: dotted, except where a link's name holds a dot.
+fn word(name: &Name) -> String {
+    if name.slashed().contains('.') { name.slashed().to_owned() } else { name.dotted() }
 }

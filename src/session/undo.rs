@@ -1,15 +1,42 @@
-//! Playing the inverses back, last first.
+//! Playing the inverses back, last first: of a run that fails, of a kept one (`down`), of a dead one (`gc`).
+//!
+//! What a run made is removed only if its journal, its mark and its identity agree: a namespace has the inode that was written down, a link has
+//! the index that was chosen before it was made and no other alias than the run's mark, a rule has the comment. What carries the same name and
+//! is something else is left alone.
 
+use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
+use super::journal::{Identity, Journal};
 use super::{Record, Session};
-use crate::error::Kind;
-use crate::exec::netns::{id_at, path_of};
-use crate::model::said;
-use crate::op::{Object, Undo, Where};
+use crate::error::{Error, Kind, Result};
+use crate::exec::Exec;
+use crate::exec::netns::{NetnsId, id_at, path_of};
+use crate::model::{link, said};
+use crate::op::{self, Command, Object, Undo, Where};
 
 /// How long what was deleted may take to vanish: `ip netns delete` returns before the kernel has cleaned up (12–19 ms measured).
 const VANISH: Duration = Duration::from_secs(5);
+/// How long after an intent its command may have acted, in milliseconds: the deadline of a command and what ending it takes.
+const ACTED_WITHIN_MS: u64 = 13_000;
+/// How much earlier than the intent a namespace's file may seem to be made, in milliseconds: the kernel stamps it with the time of its last tick.
+const TICK_MS: u64 = 20;
+/// The first index of links that netwright makes on a machine: far beyond those that the kernel hands out one by one.
+const FIRST_INDEX: u32 = 1 << 24;
+
+/// The alias of what a run makes.
+#[must_use]
+pub fn mark_of(id: &str) -> String {
+    format!("netwright:{id}")
+}
+
+/// The index of the link that the `number`th op of a run makes: its own, so that the identity is known before the link is.
+#[must_use]
+pub(super) fn index_of(id: &str, number: usize) -> u32 {
+    // FNV-1a over the run's name; 18 bits of it and 12 bits of the number stay below 2^31, the largest index.
+    let hash = id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    FIRST_INDEX + ((hash & 0x3_ffff) << 12) + (u32::try_from(number).unwrap_or(0) & 0xfff)
+}
 
 /// What an undo came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,6 +47,8 @@ pub struct Undone {
     pub done: usize,
     /// What is left, and why: the op's own line and the reason.
     pub left: Vec<(String, String)>,
+    /// What has the name of something that the run made and is something else: it was left alone.
+    pub foreign: Vec<String>,
 }
 
 impl Undone {
@@ -34,105 +63,234 @@ impl Undone {
 
 impl Session {
     /// Undoes everything that this run did: processes, then ops from the last to the first. A failing step never stops the others.
-    ///
-    /// What lies inside a namespace that this run made is gone with it and counts as undone. Namespaces go last, together.
     pub fn undo_all(&self) -> Undone {
-        let mut undone = Undone::default();
-        for line in self.stop_background() {
-            undone.left.push((line, "the process does not end".into()));
-        }
+        let stuck = self.stop_background();
         self.deferred.borrow_mut().clear();
         self.set_place(None);
         let log = self.log.take();
-        let (namespaces, rest): (Vec<&Record>, Vec<&Record>) =
-            log.iter().rev().filter(|record| !record.undone.get()).partition(|record| self.makes_netns(record));
-        for record in rest {
-            let touched = record.ok || !record.took.is_zero();
-            if !touched || record.inside_made {
-                // Never started, or gone with its namespace.
-                undone.steps += usize::from(record.ok);
-                undone.done += usize::from(record.ok);
-                continue;
-            }
-            self.undo_one(record, &mut undone);
-        }
-        for record in &namespaces {
-            self.undo_one(record, &mut undone);
-        }
-        self.await_gone(&namespaces, &mut undone);
+        let mut journal = self.journal.borrow_mut();
+        let mut undone = Undoing::new(&self.exec, &log, journal.as_mut(), &self.id).all();
+        undone.left.extend(stuck.into_iter().map(|line| (line, "the process does not end".to_owned())));
         *self.log.borrow_mut() = log;
+        self.made.borrow_mut().clear();
+        self.made_links.borrow_mut().clear();
         undone
     }
+}
 
-    fn makes_netns(&self, record: &Record) -> bool {
-        matches!(&record.op.changes, Object::Netns { name } if self.made.borrow().contains_key(name))
-            && matches!(record.op.undo, Undo::Commands(_))
+/// How a step went.
+enum Step {
+    /// It is undone, or there was nothing to undo.
+    Done,
+    /// It is something else now.
+    Foreign(String),
+    /// It could not be undone, and why.
+    Failed(String),
+}
+
+/// The undoing of a run from its records.
+pub struct Undoing<'a> {
+    exec: &'a Exec,
+    records: &'a [Record],
+    journal: Option<&'a mut Journal>,
+    mark: Option<String>,
+    undone: Undone,
+}
+
+impl<'a> Undoing<'a> {
+    /// The undoing of what `records` say; with a journal, each step is written down.
+    #[must_use]
+    pub fn new(exec: &'a Exec, records: &'a [Record], journal: Option<&'a mut Journal>, id: &str) -> Self {
+        let mark = journal.is_some().then(|| mark_of(id));
+        Self { exec, records, journal, mark, undone: Undone::default() }
     }
 
-    fn undo_one(&self, record: &Record, undone: &mut Undone) {
-        let line = || record.op.command.line();
-        match &record.op.undo {
-            Undo::None(_) if !record.ok => {}
-            Undo::None(why) => {
-                undone.steps += 1;
-                undone.left.push((line(), why.clone()));
+    /// Undoes everything: firewall first, then the rest from the last to the first, namespaces at the end and together; then looks whether they are gone.
+    #[must_use]
+    pub fn all(mut self) -> Undone {
+        let rank = |record: &Record| match &record.op.changes {
+            Object::NfRule { .. } | Object::NfChain { .. } | Object::NfPolicy { .. } | Object::NfTable { .. } => 0,
+            Object::Netns { .. } => 2,
+            _ => 1,
+        };
+        let mut order: Vec<usize> = (0..self.records.len()).rev().filter(|n| !self.records[*n].undone.get()).collect();
+        // Stable: within a rank, last first.
+        order.sort_by_key(|number| rank(&self.records[*number]));
+        for &number in &order {
+            let record = &self.records[number];
+            let counts = record.succeeded();
+            self.undone.steps += usize::from(counts);
+            let step = if record.inside_made { Step::Done } else { self.step(record) };
+            match step {
+                Step::Done => {
+                    self.undone.done += usize::from(counts);
+                    self.note(number);
+                }
+                Step::Foreign(what) => {
+                    self.undone.done += usize::from(counts);
+                    self.undone.foreign.push(what);
+                    self.note(number);
+                }
+                Step::Failed(why) => self.undone.left.push((record.op.command.line(), why)),
             }
-            Undo::Commands(commands) => {
-                undone.steps += usize::from(record.ok);
-                if let Object::Netns { name } = &record.op.changes {
-                    let netns = Where::Named(name.clone());
-                    self.exec.forget(&netns);
-                    let made = self.made.borrow().get(name).copied();
-                    let now = path_of(&netns).as_deref().and_then(id_at);
-                    if now != made {
-                        // Gone already, or made again by somebody else: not ours.
-                        undone.done += usize::from(record.ok);
-                        record.undone.set(true);
-                        return;
-                    }
+        }
+        for number in order {
+            self.verify_gone(&self.records[number]);
+        }
+        self.undone
+    }
+
+    /// Writes down that a step is undone. A journal that cannot be written does not stop the undoing: `gc` finds the step undone already.
+    fn note(&mut self, number: usize) {
+        self.records[number].undone.set(true);
+        if let Some(journal) = self.journal.as_mut() {
+            let _ = journal.undone(number);
+        }
+    }
+
+    fn step(&self, record: &Record) -> Step {
+        let commands = match &record.op.undo {
+            Undo::Commands(commands) => commands,
+            Undo::None(_) if !record.succeeded() => return Step::Done,
+            Undo::None(why) => return Step::Failed(why.clone()),
+        };
+        match self.still_ours(record) {
+            Ok(Ours::Yes) => {}
+            Ok(Ours::Gone) => return Step::Done,
+            Ok(Ours::Foreign(what)) => return Step::Foreign(what),
+            Err(error) => return Step::Failed(error.to_string()),
+        }
+        if let Object::Netns { name } = &record.op.changes {
+            self.exec.forget(&Where::Named(name.clone()));
+        }
+        let mut failed = None;
+        for command in commands {
+            if let Err(why) = self.run(command, record.succeeded()) {
+                failed = Some(why);
+            }
+        }
+        failed.map_or(Step::Done, Step::Failed)
+    }
+
+    /// Runs one command of an inverse. "Already gone" is success; and what perhaps never happened need not be there.
+    fn run(&self, command: &Command, must: bool) -> std::result::Result<(), String> {
+        let result = self.exec.run(command);
+        self.exec.retire_warm();
+        match result {
+            Ok(output) if output.ok => Ok(()),
+            Ok(output) => match said::recognise(&output.ran.stderr).map(|said| said.kind) {
+                Some(Kind::NotFound) => Ok(()),
+                _ if !must => Ok(()),
+                _ => Err(output.ran.stderr.lines().next().unwrap_or("it failed").trim().to_owned()),
+            },
+            Err(error) if error.kind() == Kind::NotFound => Ok(()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Whether what an op made or changed is still the same thing.
+    fn still_ours(&self, record: &Record) -> Result<Ours> {
+        if let Some(id) = record.netns {
+            let now = path_of(&record.op.command.netns).as_deref().and_then(id_at);
+            if now != Some(id) {
+                return Ok(Ours::Gone);
+            }
+        }
+        match (&record.op.changes, record.identity) {
+            (Object::Netns { name }, identity) => self.netns_ours(name, identity, record),
+            (Object::Link { netns, name, .. }, Some(Identity::Link(index))) => self.link_ours(netns, name, index),
+            _ => Ok(Ours::Yes),
+        }
+    }
+
+    fn netns_ours(&self, name: &str, identity: Option<Identity>, record: &Record) -> Result<Ours> {
+        let netns = Where::Named(name.to_owned());
+        let Some(path) = path_of(&netns) else { return Ok(Ours::Gone) };
+        let Ok(metadata) = std::fs::metadata(&path) else { return Ok(Ours::Gone) };
+        let now = NetnsId { dev: metadata.dev(), inode: metadata.ino() };
+        let foreign = || Ok(Ours::Foreign(format!("namespace `{name}` was made by somebody else")));
+        match identity {
+            Some(Identity::Netns(id)) if id == now => Ok(Ours::Yes),
+            Some(_) => foreign(),
+            // The run died between the command and its outcome: the namespace must have been made just then, and be as new.
+            None => {
+                if self.exec.netns(&netns).is_err() {
+                    // `ip netns add` was killed between the file and the mount.
+                    return if metadata.len() == 0 { Ok(Ours::Yes) } else { foreign() };
                 }
-                let mut failed = None;
-                for command in commands {
-                    match self.exec.run(command) {
-                        Ok(output) if output.ok => {}
-                        Ok(output) => {
-                            let known = said::recognise(&output.ran.stderr).map(|said| said.kind);
-                            // Already gone is success; and what never succeeded need not be there.
-                            if known != Some(Kind::NotFound) && record.ok {
-                                failed = Some(output.ran.stderr.trim().to_owned());
-                            }
-                        }
-                        Err(error) if error.kind() == Kind::NotFound => {}
-                        Err(error) => failed = Some(error.to_string()),
-                    }
-                }
-                self.exec.retire_warm();
-                match failed {
-                    Some(why) => undone.left.push((line(), why)),
-                    None => {
-                        undone.done += usize::from(record.ok);
-                        record.undone.set(true);
-                    }
-                }
+                let made_ms = metadata.ctime().unsigned_abs() * 1000 + metadata.ctime_nsec().unsigned_abs() / 1_000_000;
+                let in_time =
+                    (record.at_ms.saturating_sub(TICK_MS)..=record.at_ms + ACTED_WITHIN_MS).contains(&made_ms);
+                if in_time && self.is_new_or_marked(&netns)? { Ok(Ours::Yes) } else { foreign() }
             }
         }
     }
 
-    /// Waits until the namespaces are gone, and with them their ends of veth pairs.
-    fn await_gone(&self, namespaces: &[&Record], undone: &mut Undone) {
+    /// Whether a namespace holds nothing but a `lo` that nobody touched, or one with our mark.
+    fn is_new_or_marked(&self, netns: &Where) -> Result<bool> {
+        let output = self.exec.run(&op::link::show_all(netns))?;
+        let links = link::parse(&output.ran.stdout, "ip address show")?;
+        let marked = links.iter().any(|link| link.is_loopback() && link.ifalias == self.mark);
+        let new = links.len() <= 1 && links.iter().all(|link| !link.is_up() && link.ifalias.is_none());
+        Ok((marked && self.mark.is_some()) || new)
+    }
+
+    fn link_ours(&self, netns: &Where, name: &str, index: u32) -> Result<Ours> {
+        let Some(link) = self.find_link(netns, name)? else { return Ok(Ours::Gone) };
+        let alias_agrees = link.ifalias.is_none() || link.ifalias == self.mark;
+        if link.ifindex == index && alias_agrees {
+            return Ok(Ours::Yes);
+        }
+        Ok(Ours::Foreign(format!("link `{name}` in `{netns}` was made by somebody else")))
+    }
+
+    fn find_link(&self, netns: &Where, name: &str) -> Result<Option<link::Link>> {
+        let command = op::link::show(netns, name);
+        let output = match self.exec.run(&command) {
+            Err(error) if error.kind() == Kind::NotFound => return Ok(None),
+            other => other?,
+        };
+        if output.ok {
+            return Ok(link::parse(&output.ran.stdout, "ip address show")?.into_iter().next());
+        }
+        match said::recognise(&output.ran.stderr) {
+            Some(said) if said.kind == Kind::NotFound => Ok(None),
+            _ => Err(Error::new(Kind::CommandFailed, output.ran.stderr.trim().to_owned())),
+        }
+    }
+
+    /// Waits until a thing that was made is gone; what is still there is named.
+    fn verify_gone(&mut self, record: &Record) {
+        if !record.undone.get() || record.ok == Some(false) || matches!(record.op.undo, Undo::None(_)) {
+            return;
+        }
         let deadline = Instant::now() + VANISH;
-        for record in namespaces {
-            let Object::Netns { name } = &record.op.changes else { continue };
-            let Some(path) = path_of(&Where::Named(name.clone())) else { continue };
-            let made = self.made.borrow().get(name).copied();
-            while made.is_some() && id_at(&path) == made {
-                if Instant::now() >= deadline {
-                    undone.left.push((record.op.command.line(), "the namespace is still there".into()));
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(2));
+        let still = || match (&record.op.changes, record.identity) {
+            (Object::Netns { name }, Some(Identity::Netns(id))) => {
+                path_of(&Where::Named(name.clone())).as_deref().and_then(id_at) == Some(id)
             }
+            (Object::Link { netns, name, .. }, Some(Identity::Link(index))) => {
+                matches!(self.find_link(netns, name), Ok(Some(link)) if link.ifindex == index)
+            }
+            _ => false,
+        };
+        while still() {
+            if Instant::now() >= deadline {
+                self.undone.left.push((record.op.command.line(), "it is still there".into()));
+                record.undone.set(false);
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(2));
         }
-        self.made.borrow_mut().clear();
     }
+}
+
+/// Whose a thing is.
+enum Ours {
+    /// The run's.
+    Yes,
+    /// Nobody's: it is not there any more.
+    Gone,
+    /// Somebody else's.
+    Foreign(String),
 }

@@ -1,0 +1,390 @@
+//! `netwright ps`, `down`, `gc`, `confirm`: the runs of this machine.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use serde_json::json;
+
+use super::{fail, require_root};
+use crate::error::{Error, Kind, Result};
+use crate::exec::Exec;
+use crate::exec::interrupt::Interrupt;
+use crate::exec::netns::NetnsId;
+use crate::exec::tools::Tools;
+use crate::op::{Object, Undo, Where};
+use crate::report::human;
+use crate::report::json::{self as documents, SCHEMA};
+use crate::session::journal::{self, End, Journal, Past, RUNS};
+use crate::session::scan::{self, Orphan};
+use crate::session::undo::{Undoing, Undone};
+use crate::session::{Record, claim};
+
+/// `netwright ps`
+#[derive(Args, Debug)]
+pub(super) struct PsArgs {
+    /// Print as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// `netwright down`
+#[derive(Args, Debug)]
+pub(super) struct DownArgs {
+    /// The run, as `netwright ps` names it, or the script whose kept runs are to be undone
+    run: String,
+}
+
+/// `netwright gc`
+#[derive(Args, Debug)]
+pub(super) struct GcArgs {
+    /// Only say what would be undone
+    #[arg(long)]
+    dry_run: bool,
+    /// Also remove what carries netwright's mark and belongs to no run, and broken files in /run/netns
+    #[arg(long)]
+    scan: bool,
+}
+
+/// `netwright confirm`
+#[derive(Args, Debug)]
+pub(super) struct ConfirmArgs {
+    /// The run; the only one that waits, when left out
+    run: Option<String>,
+}
+
+/// `netwright __watch`
+#[derive(Args, Debug)]
+pub(super) struct WatchArgs {
+    run: String,
+}
+
+/// What stands for a thing that a run made, in a list.
+fn made(records: &[Record]) -> Vec<String> {
+    let name = |record: &Record| {
+        if !matches!(record.op.undo, Undo::Commands(_)) || record.ok == Some(false) || record.is_undone() {
+            return None;
+        }
+        Some(match &record.op.changes {
+            Object::Netns { name } => format!("netns {name}"),
+            Object::Link { netns: Where::Host, name, .. } => format!("link {name}"),
+            Object::Sysctl { name } => format!("sysctl {name}"),
+            Object::NfRule { chain } => format!("rule in {chain}"),
+            Object::NfChain { chain } => format!("chain {chain}"),
+            Object::NfPolicy { chain } => format!("policy of {chain}"),
+            Object::Route { dst } if record.op.command.netns == Where::Host => format!("route {dst}"),
+            _ => return None,
+        })
+    };
+    records.iter().filter_map(name).collect()
+}
+
+/// Lists the runs.
+pub(super) fn ps(arguments: &PsArgs) -> u8 {
+    let runs = Past::all();
+    if arguments.json {
+        let document = |(id, past): &(String, Result<Past>)| match past {
+            Ok(past) => json!({
+                "id": id,
+                "state": past.state(),
+                "script": past.header.script,
+                "sha256": past.header.sha256,
+                "user": past.header.user,
+                "pid": past.header.pid,
+                "started": past.header.started,
+                "commands": past.records.len(),
+                "made": made(&past.records),
+            }),
+            Err(error) => json!({ "id": id, "state": "unreadable", "message": error.to_string() }),
+        };
+        documents::print(&json!({ "schema": SCHEMA, "runs": runs.iter().map(document).collect::<Vec<_>>() }));
+        return 0;
+    }
+    if runs.is_empty() {
+        human::line("no runs on this machine");
+    }
+    for (id, past) in &runs {
+        match past {
+            Ok(past) => {
+                let header = &past.header;
+                human::print(&format!("{id}  {:<5} {}  by {}\n", past.state(), header.script, header.user));
+                for line in fold(&made(&past.records)) {
+                    human::print(&format!("    {line}\n"));
+                }
+            }
+            Err(error) => human::print(&format!("{id}  unreadable: {error}\n")),
+        }
+    }
+    0
+}
+
+/// Names in lines of at most 100 columns.
+fn fold(names: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for name in names {
+        match lines.last_mut() {
+            Some(line) if line.len() + name.len() < 98 => {
+                line.push_str(", ");
+                line.push_str(name);
+            }
+            _ => lines.push(name.clone()),
+        }
+    }
+    lines
+}
+
+fn executor() -> Result<Exec> {
+    Exec::new(Tools::new(&[])?, Interrupt::default())
+}
+
+/// Undoes one run. `None`: somebody acts for it.
+fn undo(id: &str) -> Result<Option<Undone>> {
+    let past = Past::read(id)?;
+    let Some(mut journal) = Journal::reopen(id)? else { return Ok(None) };
+    if past.header.boot != journal::boot_id() {
+        // The kernel state that it speaks of is gone with the boot.
+        journal.remove();
+        return Ok(Some(Undone::default()));
+    }
+    let exec = executor()?;
+    let here = exec.netns(&Where::Host)?.id();
+    if past.header.netns != here {
+        return Err(Error::new(Kind::InvalidArgument, format!("the run `{id}` acted in another network namespace"))
+            .hint(format!("enter it first: it is inode {}, this is {}", past.header.netns.inode, here.inode)));
+    }
+    let undone = Undoing::new(&exec, &past.records, Some(&mut journal), id).all();
+    if undone.left.is_empty() {
+        journal.remove();
+    } else {
+        let _ = journal.end(End::Left);
+    }
+    Ok(Some(undone))
+}
+
+/// Says what came of undoing a run; the exit code.
+fn tell(id: &str, undone: &Undone) -> u8 {
+    human::line(&format!("{id}: undone {}", undone.summary()));
+    for foreign in &undone.foreign {
+        human::line(&format!("  left alone: {foreign}"));
+    }
+    for (line, why) in &undone.left {
+        human::line(&format!("  left: {line} ({why})"));
+    }
+    if undone.left.is_empty() { 0 } else { 5 }
+}
+
+/// Undoes a run, or all kept runs of a script, the newest first.
+pub(super) fn down(arguments: &DownArgs) -> u8 {
+    let work = || -> Result<u8> {
+        require_root("down")?;
+        let ids = wanted(&arguments.run)?;
+        let mut code = 0;
+        for id in ids.iter().rev() {
+            match undo(id)? {
+                Some(undone) => code = code.max(tell(id, &undone)),
+                None => {
+                    return Err(Error::new(Kind::Busy, format!("the run `{id}` is still going on"))
+                        .hint("interrupt it (Ctrl-C): it then undoes itself"));
+                }
+            }
+        }
+        claim::sweep();
+        Ok(code)
+    };
+    work().unwrap_or_else(|error| fail(&error))
+}
+
+/// The runs that a word means: one by its name, or those of a script.
+fn wanted(word: &str) -> Result<Vec<String>> {
+    let all = Past::all();
+    if all.iter().any(|(id, _)| id == word) {
+        return Ok(vec![word.to_owned()]);
+    }
+    let script = Path::new(word).canonicalize().ok().map(|path| path.display().to_string());
+    let of_script = |past: &Past| script.as_deref() == Some(past.header.script.as_str());
+    let ids: Vec<String> =
+        all.iter().filter(|(_, past)| past.as_ref().is_ok_and(of_script)).map(|(id, _)| id.clone()).collect();
+    if !ids.is_empty() {
+        return Ok(ids);
+    }
+    let mut error = Error::new(Kind::NotFound, format!("there is no run `{word}`, and no kept run of such a script"));
+    if let Some(near) = crate::model::suggest::nearest(word, all.iter().map(|(id, _)| id.as_str())) {
+        error = error.hint(format!("did you mean `{near}`?"));
+    }
+    Err(error.hint("`netwright ps` lists the runs of this machine"))
+}
+
+/// Undoes dead runs; with `--scan`, also what no journal knows.
+pub(super) fn gc(arguments: &GcArgs) -> u8 {
+    let work = || -> Result<u8> {
+        require_root("gc")?;
+        let mut code = 0;
+        let mut nothing = true;
+        let here = executor()?.netns(&Where::Host)?.id();
+        for (id, past) in Past::all() {
+            let past = match past {
+                Ok(past) => past,
+                Err(error) => {
+                    code = code.max(unreadable(&id, &error, arguments.dry_run));
+                    continue;
+                }
+            };
+            if !is_dead(&past, here) {
+                continue;
+            }
+            nothing = false;
+            if arguments.dry_run {
+                human::line(&format!("{id} is {}: {}", past.state(), past.header.script));
+                for line in fold(&made(&past.records)) {
+                    human::line(&format!("    {line}"));
+                }
+                continue;
+            }
+            match undo(&id) {
+                Ok(Some(undone)) => code = code.max(tell(&id, &undone)),
+                Ok(None) => {}
+                Err(error) => code = code.max(fail(&error)),
+            }
+        }
+        if arguments.scan {
+            nothing &= !scan_all(arguments.dry_run, &mut code)?;
+        }
+        if !arguments.dry_run {
+            claim::sweep();
+        }
+        if nothing {
+            human::line("nothing to clean up");
+        }
+        Ok(code)
+    };
+    work().unwrap_or_else(|error| fail(&error))
+}
+
+/// A dead run of this network namespace; those of others (a namespace that played the machine) are not ours to judge, unless their boot is over.
+fn is_dead(past: &Past, here: NetnsId) -> bool {
+    matches!(past.state(), "dead" | "left" | "undone")
+        && (past.header.netns == here || past.header.boot != journal::boot_id())
+}
+
+/// A run without a journal that can be read: killed before its first line was whole, then nothing was done; or damaged, then a person must look.
+fn unreadable(id: &str, error: &Error, dry_run: bool) -> u8 {
+    let path = Path::new(RUNS).join(id).join("journal");
+    let lines = std::fs::read(&path).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
+    if lines > 0 {
+        human::line(&format!("{id}: {error}; look at `{}` and remove it when all is well", path.display()));
+        return 5;
+    }
+    if !dry_run && let Ok(Some(journal)) = Journal::reopen_or_empty(id) {
+        journal.remove();
+    }
+    0
+}
+
+/// Finds and removes what belongs to no run. Returns whether there was anything.
+fn scan_all(dry_run: bool, code: &mut u8) -> Result<bool> {
+    let exec = executor()?;
+    let known: Vec<String> = Past::all().into_iter().map(|(id, _)| id).collect();
+    let orphans = scan::orphans(&exec, &known)?;
+    for orphan in &orphans {
+        if dry_run {
+            human::line(&format!("{orphan} belongs to no run"));
+            continue;
+        }
+        match orphan.remove(&exec) {
+            Ok(()) => human::line(&format!("removed {orphan}")),
+            Err(error) => {
+                human::line(&format!("left: {orphan} ({error})"));
+                *code = (*code).max(5);
+            }
+        }
+    }
+    Ok(!orphans.is_empty())
+}
+
+impl std::fmt::Display for Orphan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Netns(name) => write!(f, "netns {name}"),
+            Self::Link(netns, name) => write!(f, "link {name} in {netns}"),
+            Self::Rule(_, command) => f.write_str(&command.line()),
+            Self::Broken(path) => write!(f, "{} (no namespace behind it)", path.display()),
+        }
+    }
+}
+
+/// Keeps a run that waits.
+pub(super) fn confirm(arguments: &ConfirmArgs) -> u8 {
+    let work = || -> Result<u8> {
+        require_root("confirm")?;
+        let waiting: Vec<String> = Past::all()
+            .into_iter()
+            .filter(|(_, past)| past.as_ref().is_ok_and(|past| matches!(past.end, Some(End::Trial(_)))))
+            .map(|(id, _)| id)
+            .collect();
+        let id = match (&arguments.run, &waiting[..]) {
+            (Some(run), _) if waiting.contains(run) => run.clone(),
+            (Some(run), _) => {
+                return Err(Error::new(Kind::NotFound, format!("the run `{run}` does not wait to be confirmed"))
+                    .hint("it was confirmed or undone already, or is still going on: `netwright ps`"));
+            }
+            (None, [only]) => only.clone(),
+            (None, []) => return Err(Error::new(Kind::NotFound, "no run waits to be confirmed")),
+            (None, _) => {
+                return Err(Error::new(Kind::InvalidArgument, format!("several runs wait: {}", waiting.join(", ")))
+                    .hint("say which: `netwright confirm RUN`"));
+            }
+        };
+        let path = Path::new(RUNS).join(&id).join("confirmed");
+        std::fs::write(&path, "").map_err(|error| {
+            Error::new(Kind::CommandFailed, format!("`{}` cannot be written: {error}", path.display()))
+        })?;
+        // The watcher answers by writing the end; when it is gone, this process does.
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while Instant::now() < deadline {
+            if Past::read(&id)?.end == Some(End::Kept) {
+                human::line(&format!("kept: `netwright down {id}` undoes it"));
+                return Ok(0);
+            }
+            if let Some(mut journal) = Journal::reopen(&id)? {
+                journal.end(End::Kept)?;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(Error::new(Kind::Busy, format!("the watcher of `{id}` does not answer")))
+    };
+    work().unwrap_or_else(|error| fail(&error))
+}
+
+/// Waits for the run to end and then for `confirm`; undoes the run without it. It holds the run's lock from the run's end on, so nobody else acts for it.
+pub(super) fn watch(arguments: &WatchArgs) -> u8 {
+    let id = &arguments.run;
+    let mut journal = loop {
+        match Journal::reopen(id) {
+            Ok(Some(journal)) => break journal,
+            Ok(None) => std::thread::sleep(Duration::from_millis(50)),
+            // The run failed, undid itself and removed its journal.
+            Err(_) => return 0,
+        }
+    };
+    let confirmed = Path::new(RUNS).join(id).join("confirmed");
+    let until_ms = match Past::read(id).map(|past| past.end) {
+        Ok(Some(End::Trial(until_ms))) => until_ms,
+        // Confirmed before this process had the lock, or ended otherwise.
+        Ok(Some(_)) => return 0,
+        // Killed: what it did goes now.
+        Ok(None) | Err(_) => 0,
+    };
+    while journal::now_ms() < until_ms {
+        if confirmed.exists() {
+            let _ = journal.end(End::Kept);
+            let _ = std::fs::remove_file(&confirmed);
+            return 0;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    drop(journal);
+    match undo(id) {
+        Ok(Some(undone)) if undone.left.is_empty() => 0,
+        _ => 5,
+    }
+}

@@ -1,0 +1,94 @@
+//! Names that a run works on: two runs never work on the same ones at the same time.
+//!
+//! One file per name under `/run/netwright/claims`, locked (flock) for the life of the run. The kernel lets go of the lock with the process, so
+//! there is nothing to clean up after `kill -9`; the empty files are removed by `gc`.
+
+use std::collections::HashMap;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::{FlockOperation, flock};
+
+use crate::error::{Error, Kind, Result};
+
+/// Where names are claimed.
+pub const CLAIMS: &str = "/run/netwright/claims";
+
+/// The names that a run holds.
+#[derive(Debug, Default)]
+pub(super) struct Claims(HashMap<String, File>);
+
+impl Claims {
+    /// Claims a name (`netns blue`, `link br0`) for the run `id`.
+    pub(super) fn claim(&mut self, what: &str, name: &str, id: &str) -> Result<()> {
+        let key = format!("{what}.{name}");
+        if self.0.contains_key(&key) {
+            return Ok(());
+        }
+        let cannot = |error: std::io::Error| {
+            Error::new(Kind::CommandFailed, format!("cannot claim {what} `{name}` in `{CLAIMS}`: {error}"))
+        };
+        let path = Path::new(CLAIMS).join(&key);
+        loop {
+            DirBuilder::new().recursive(true).mode(0o755).create(CLAIMS).map_err(cannot)?;
+            let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path);
+            let mut file = match opened {
+                // Another run that ended just now took the empty folder away.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.map_err(cannot)?,
+            };
+            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+                Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) => {
+                    let mut owner = String::new();
+                    let _ = file.read_to_string(&mut owner);
+                    let owner =
+                        if owner.is_empty() { "another run".to_owned() } else { format!("the run {}", owner.trim()) };
+                    return Err(Error::new(Kind::Busy, format!("{what} `{name}` is held by {owner}"))
+                        .hint("wait until it has ended: `netwright ps` lists the runs of this machine"));
+                }
+                Err(error) => return Err(cannot(error.into())),
+            }
+            if !same_file(&file, &path) {
+                // `gc` removed it between the opening and the locking.
+                continue;
+            }
+            let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(id.as_bytes()));
+            self.0.insert(key, file);
+            return Ok(());
+        }
+    }
+}
+
+impl Claims {
+    /// Removes the files, then the locks.
+    pub(super) fn release(self) {
+        for (key, file) in self.0 {
+            let _ = std::fs::remove_file(Path::new(CLAIMS).join(key));
+            drop(file);
+        }
+        // Only an empty folder goes.
+        let _ = std::fs::remove_dir(CLAIMS);
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|own| own.ino() == there.ino()))
+}
+
+/// Removes the files of claims that nobody holds.
+pub fn sweep() {
+    let Ok(entries) = std::fs::read_dir(CLAIMS) else { return };
+    for entry in entries.filter_map(std::result::Result::ok) {
+        let path = entry.path();
+        if let Ok(file) = OpenOptions::new().write(true).open(&path)
+            && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
+        {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
+    let _ = std::fs::remove_dir(CLAIMS);
+}

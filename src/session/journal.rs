@@ -1,0 +1,402 @@
+//! The write-ahead journal of a run on the machine: what it is about to do and how that is undone, before it does it.
+//!
+//! `/run/netwright/runs/ID/journal` holds one JSON line each for the header, every intent (before the command), every outcome (after it), every
+//! undoing, and the end. `/run` lives exactly as long as the kernel state that the lines speak of, so nothing is fsynced (KNOWLEDGE.md).
+//! A line that cannot be written whole is taken back, and its command does not run. A torn last line, which only a killed writer leaves, is
+//! ignored by the reader.
+//!
+//! `/run/netwright/runs/ID/lock` is locked (flock) as long as the run or any tool that it started lives: the descriptor is inherited by them.
+//! Whoever gets the lock knows that nobody acts for the run any more.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::{FdFlags, fcntl_setfd};
+use serde::{Deserialize, Serialize};
+
+use super::Record;
+use crate::error::{Error, Kind, Result};
+use crate::exec::netns::NetnsId;
+
+/// Where runs keep their journals.
+pub const RUNS: &str = "/run/netwright/runs";
+/// The version of the format; a reader refuses others.
+const VERSION: u32 = 1;
+
+/// Who ran what, when: the first line.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Header {
+    /// The version of the format.
+    pub journal: u32,
+    /// The run.
+    pub id: String,
+    /// `/proc/sys/kernel/random/boot_id`: kernel state does not outlive it.
+    pub boot: String,
+    /// The script's absolute path.
+    pub script: String,
+    /// SHA-256 of the script, in hex.
+    pub sha256: String,
+    /// Who ran it: the user behind sudo, if there is one.
+    pub user: String,
+    /// The process.
+    pub pid: u32,
+    /// When it began, RFC 3339 in UTC.
+    pub started: String,
+    /// The network namespace that it acted on as the host.
+    pub netns: NetnsId,
+}
+
+/// What tells the thing that an op made from others of the same name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Identity {
+    /// A namespace's device and inode.
+    Netns(NetnsId),
+    /// A link's index, chosen before it is made.
+    Link(u32),
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum End {
+    /// It succeeded; what it made stays until `netwright down`.
+    Kept,
+    /// It waits for `netwright confirm` until this time (milliseconds since 1970), and is undone without it.
+    Trial(u64),
+    /// Everything was undone.
+    Undone,
+    /// Something could not be undone.
+    Left,
+}
+
+/// A line after the header.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Intent { intent: usize, record: Box<Record> },
+    Outcome { outcome: usize, ok: bool, identity: Option<Identity> },
+    Undone { undone: usize },
+    End { end: End },
+}
+
+/// A journal that is being written.
+#[derive(Debug)]
+pub struct Journal {
+    file: File,
+    length: u64,
+    folder: PathBuf,
+    lock: File,
+}
+
+impl Journal {
+    /// Begins the journal of a run and takes its lock.
+    ///
+    /// # Errors
+    ///
+    /// When `/run/netwright` cannot be written: then nothing may be changed.
+    pub fn create(header: &Header) -> Result<Self> {
+        let folder = Path::new(RUNS).join(&header.id);
+        let cannot = |error: io::Error| cannot_write(&folder, &error);
+        DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(cannot)?;
+        let lock = take_lock(&folder)
+            .map_err(cannot)?
+            .ok_or_else(|| Error::new(Kind::Busy, format!("the run `{}` is held by another process", header.id)))?;
+        let open = || OpenOptions::new().append(true).create_new(true).mode(0o644).open(folder.join("journal"));
+        let file = open().map_err(cannot)?;
+        let mut journal = Self { file, length: 0, folder: folder.clone(), lock };
+        journal.append(header)?;
+        Ok(journal)
+    }
+
+    /// Goes on with the journal of a dead or kept run. `None` while anybody acts for it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be opened.
+    pub fn reopen(id: &str) -> Result<Option<Self>> {
+        let folder = Path::new(RUNS).join(id);
+        let cannot = |error: io::Error| cannot_write(&folder, &error);
+        let Some(lock) = take_lock(&folder).map_err(cannot)? else { return Ok(None) };
+        let mut file = OpenOptions::new().read(true).append(true).open(folder.join("journal")).map_err(cannot)?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(cannot)?;
+        // What a killed writer left of its last line is cut off, so that the next line begins a line.
+        let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1) as u64;
+        file.set_len(whole).map_err(cannot)?;
+        Ok(Some(Self { file, length: whole, folder, lock }))
+    }
+
+    /// As [`Journal::reopen`], for a run that died before its journal had a first line.
+    ///
+    /// # Errors
+    ///
+    /// When its folder cannot be written.
+    pub fn reopen_or_empty(id: &str) -> Result<Option<Self>> {
+        let path = Path::new(RUNS).join(id).join("journal");
+        let touched = OpenOptions::new().append(true).create(true).mode(0o644).open(&path);
+        touched.map_err(|error| cannot_write(&path, &error))?;
+        Self::reopen(id)
+    }
+
+    /// Says what is about to be done.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written whole: the command must not run.
+    pub fn intent(&mut self, number: usize, record: &Record) -> Result<()> {
+        self.append(&Line::Intent { intent: number, record: Box::new(record.clone()) })
+    }
+
+    /// Says what came of it.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written.
+    pub fn outcome(&mut self, number: usize, ok: bool, identity: Option<Identity>) -> Result<()> {
+        self.append(&Line::Outcome { outcome: number, ok, identity })
+    }
+
+    /// Says that it was undone.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written.
+    pub fn undone(&mut self, number: usize) -> Result<()> {
+        self.append(&Line::Undone { undone: number })
+    }
+
+    /// Says how the run ended.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written.
+    pub fn end(&mut self, end: End) -> Result<()> {
+        self.append(&Line::End { end })
+    }
+
+    /// Removes the journal: nothing of the run is left.
+    pub fn remove(self) {
+        // The lock goes last; a leftover empty folder is removed by the next `gc`.
+        let _ = std::fs::remove_file(self.folder.join("journal"));
+        let _ = std::fs::remove_file(self.folder.join("confirmed"));
+        let _ = std::fs::remove_file(self.folder.join("lock"));
+        let _ = std::fs::remove_dir(&self.folder);
+        let _ = std::fs::remove_dir(RUNS);
+        drop(self.lock);
+    }
+
+    /// Whether the tools that are started from now on inherit the lock.
+    pub fn share_lock(&self, share: bool) {
+        let flags = if share { FdFlags::empty() } else { FdFlags::CLOEXEC };
+        let _ = fcntl_setfd(&self.lock, flags);
+    }
+
+    fn append(&mut self, line: &impl Serialize) -> Result<()> {
+        let mut text = serde_json::to_vec(line)
+            .map_err(|error| Error::new(Kind::Internal, format!("a line of the journal cannot be written: {error}")))?;
+        text.push(b'\n');
+        match self.file.write(&text) {
+            Ok(written) if written == text.len() => {
+                self.length += written as u64;
+                Ok(())
+            }
+            result => {
+                let _ = self.file.set_len(self.length);
+                let full = io::Error::from_raw_os_error(rustix::io::Errno::NOSPC.raw_os_error());
+                Err(cannot_write(&self.folder, &result.err().unwrap_or(full)))
+            }
+        }
+    }
+}
+
+fn cannot_write(folder: &Path, error: &io::Error) -> Error {
+    let kind =
+        if error.kind() == io::ErrorKind::PermissionDenied { Kind::PermissionDenied } else { Kind::CommandFailed };
+    Error::new(kind, format!("the journal in `{}` cannot be written: {error}", folder.display()))
+        .hint("without a journal nothing is changed: make room in /run, then run it again")
+}
+
+/// Takes the lock of a run, without waiting. `None`: somebody holds it.
+fn take_lock(folder: &Path) -> io::Result<Option<File>> {
+    let path = folder.join("lock");
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(&path)?;
+    match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    // Its owner may have removed the file between the opening and the locking.
+    use std::os::unix::fs::MetadataExt;
+    let same = std::fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|own| own.ino() == there.ino()));
+    if same { Ok(Some(lock)) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
+}
+
+/// A run as its journal tells it.
+#[derive(Debug)]
+pub struct Past {
+    /// The first line.
+    pub header: Header,
+    /// What it did or was about to do, in order.
+    pub records: Vec<Record>,
+    /// How it ended, if it says so.
+    pub end: Option<End>,
+    /// Whether anybody still acts for it.
+    pub live: bool,
+}
+
+impl Past {
+    /// Reads the journal of a run.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `ToolOutput` for a journal that is none or of another version.
+    pub fn read(id: &str) -> Result<Self> {
+        let folder = Path::new(RUNS).join(id);
+        let path = folder.join("journal");
+        let file = File::open(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => Error::new(Kind::NotFound, format!("there is no run `{id}`")),
+            _ => Error::new(Kind::CommandFailed, format!("cannot read `{}`: {error}", path.display())),
+        })?;
+        let live = matches!(take_lock(&folder), Ok(None));
+        Self::parse(BufReader::new(file), live).map_err(|why| {
+            Error::new(Kind::ToolOutput, format!("`{}` is no journal that can be read: {why}", path.display()))
+        })
+    }
+
+    /// Reads lines. A last line without its end is what a killed writer left, and is ignored.
+    fn parse(reader: impl BufRead, live: bool) -> std::result::Result<Self, String> {
+        let mut lines = reader.split(b'\n').map_while(std::result::Result::ok).peekable();
+        let first = lines.next().unwrap_or_default();
+        let header: Header = serde_json::from_slice(&first).map_err(|error| format!("line 1: {error}"))?;
+        if header.journal != VERSION {
+            return Err(format!("it is version {}, this netwright reads {VERSION}", header.journal));
+        }
+        let mut past = Self { header, records: Vec::new(), end: None, live };
+        let mut number = 1;
+        while let Some(line) = lines.next() {
+            number += 1;
+            match serde_json::from_slice(&line) {
+                Ok(line) => past.take(line),
+                Err(_) if lines.peek().is_none() => break,
+                Err(error) => return Err(format!("line {number}: {error}")),
+            }
+        }
+        Ok(past)
+    }
+
+    fn take(&mut self, line: Line) {
+        match line {
+            Line::Intent { intent, record } if intent == self.records.len() => self.records.push(*record),
+            Line::Outcome { outcome, ok, identity } => {
+                if let Some(record) = self.records.get_mut(outcome) {
+                    record.ok = Some(ok);
+                    record.identity = identity.or(record.identity);
+                }
+            }
+            Line::Undone { undone } => {
+                if let Some(record) = self.records.get(undone) {
+                    record.undone.set(true);
+                }
+            }
+            Line::End { end } => self.end = Some(end),
+            Line::Intent { .. } => {}
+        }
+    }
+
+    /// Every run of this machine, oldest first; those whose journal cannot be read as errors.
+    #[must_use]
+    pub fn all() -> Vec<(String, Result<Self>)> {
+        let Ok(folders) = std::fs::read_dir(RUNS) else { return Vec::new() };
+        let mut ids: Vec<String> = folders.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        ids.sort();
+        ids.into_iter().map(|id| (id.clone(), Self::read(&id))).collect()
+    }
+
+    /// `live`, `kept`, `trial`, `dead`, `left`, `undone`.
+    #[must_use]
+    pub fn state(&self) -> &'static str {
+        match (self.live, self.end) {
+            (_, Some(End::Trial(until_ms))) if self.live || now_ms() <= until_ms + WATCHER_MS => "trial",
+            (true, _) => "live",
+            (false, Some(End::Kept)) => "kept",
+            (false, Some(End::Left)) => "left",
+            (false, Some(End::Undone)) => "undone",
+            (false, Some(End::Trial(_)) | None) => "dead",
+        }
+    }
+}
+
+/// How long after its time the watcher of a trial may take to act, in milliseconds; then it is taken for dead, and so is the run.
+const WATCHER_MS: u64 = 5_000;
+
+/// Now, in milliseconds since 1970.
+#[must_use]
+pub fn now_ms() -> u64 {
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// The version that a new header carries.
+#[must_use]
+pub fn version() -> u32 {
+    VERSION
+}
+
+/// The boot that this is.
+#[must_use]
+pub fn boot_id() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn header() -> String {
+        serde_json::to_string(&Header {
+            journal: VERSION,
+            id: "x".into(),
+            boot: "b".into(),
+            script: "/s.rhai".into(),
+            sha256: "0".into(),
+            user: "root".into(),
+            pid: 1,
+            started: "t".into(),
+            netns: NetnsId { dev: 4, inode: 5 },
+        })
+        .unwrap()
+    }
+
+    fn record() -> Record {
+        Record::new(crate::op::netns::add("blue"))
+    }
+
+    #[test]
+    fn a_journal_is_read_back_and_a_torn_last_line_is_ignored() {
+        let intent = serde_json::to_string(&Line::Intent { intent: 0, record: Box::new(record()) }).unwrap();
+        let netns = Identity::Netns(NetnsId { dev: 1, inode: 2 });
+        let outcome = serde_json::to_string(&Line::Outcome { outcome: 0, ok: true, identity: Some(netns) }).unwrap();
+        let text = format!("{}\n{intent}\n{outcome}\n{{\"intent\":1,\"rec", header());
+        let past = Past::parse(text.as_bytes(), false).unwrap();
+        assert_eq!(past.records.len(), 1);
+        assert_eq!((past.records[0].ok, past.records[0].identity), (Some(true), Some(netns)));
+        assert_eq!(past.records[0].op, crate::op::netns::add("blue"));
+        assert_eq!(past.state(), "dead");
+    }
+
+    #[test]
+    fn every_prefix_of_a_journal_can_be_read_or_is_refused() {
+        let intent = serde_json::to_string(&Line::Intent { intent: 0, record: Box::new(record()) }).unwrap();
+        let text = format!("{}\n{intent}\n{}\n", header(), r#"{"end":"kept"}"#);
+        let head = header().len();
+        for length in 0..=text.len() {
+            let past = Past::parse(&text.as_bytes()[..length], false);
+            assert_eq!(past.is_ok(), length >= head, "{length}");
+        }
+        assert!(Past::parse(format!("{}\ngarbage\n{intent}\n", header()).as_bytes(), false).is_err());
+    }
+}

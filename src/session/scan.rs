@@ -1,0 +1,118 @@
+//! What carries netwright's mark and belongs to no run: a journal was lost, or somebody removed it by hand.
+
+use std::path::PathBuf;
+
+use crate::error::{Error, Kind, Result};
+use crate::exec::Exec;
+use crate::exec::netns::{NETNS_DIR, names};
+use crate::model::iptables_args::TABLES;
+use crate::model::{iptables, link};
+use crate::op::firewall::{self, MARK};
+use crate::op::route::Family;
+use crate::op::{self, Command, Where};
+
+/// Something that is left and that no run knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Orphan {
+    /// A namespace whose `lo` carries the mark.
+    Netns(String),
+    /// A link that carries the mark.
+    Link(Where, String),
+    /// A rule with the mark's comment: where it is, and the command that deletes it.
+    Rule(Where, Box<Command>),
+    /// A file in `/run/netns` without a namespace behind it.
+    Broken(PathBuf),
+}
+
+/// Finds them, in the host and in all named namespaces. `known` are the runs whose journals are there: what carries their mark is theirs.
+///
+/// # Errors
+///
+/// When the host cannot be read. A namespace that cannot be read is passed over.
+pub fn orphans(exec: &Exec, known: &[String]) -> Result<Vec<Orphan>> {
+    let mut found = Vec::new();
+    let mut namespaces = vec![Where::Host];
+    for name in names()? {
+        let netns = Where::Named(name.clone());
+        match exec.netns(&netns) {
+            Ok(_) => namespaces.push(netns),
+            Err(error) if error.kind() == Kind::InvalidArgument => found.extend(broken(&name)),
+            Err(_) => {}
+        }
+    }
+    for netns in namespaces {
+        let links = match exec.run(&op::link::show_all(&netns)) {
+            Ok(output) => link::parse(&output.ran.stdout, "ip address show")?,
+            Err(error) if netns == Where::Host => return Err(error),
+            Err(_) => continue,
+        };
+        let ours = |link: &&link::Link| orphan_mark(link.ifalias.as_deref(), known);
+        if let Where::Named(name) = &netns
+            && links.iter().filter(ours).any(link::Link::is_loopback)
+        {
+            found.push(Orphan::Netns(name.clone()));
+            continue;
+        }
+        found.extend(links.iter().filter(ours).map(|link| Orphan::Link(netns.clone(), link.ifname.clone())));
+        // Rules carry no run's name: while any run is known, they may be its.
+        if known.is_empty() {
+            found.extend(rules(exec, &netns));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an alias is a mark of a run that is not known.
+fn orphan_mark(alias: Option<&str>, known: &[String]) -> bool {
+    let run = alias.and_then(|alias| alias.strip_prefix("netwright:"));
+    run.is_some_and(|run| !known.iter().any(|id| id == run))
+}
+
+/// An empty ordinary file in `/run/netns`: `ip netns add` was killed before its mount, or the mount is gone.
+fn broken(name: &str) -> Option<Orphan> {
+    let path = PathBuf::from(NETNS_DIR).join(name);
+    let metadata = std::fs::symlink_metadata(&path).ok()?;
+    (metadata.is_file() && metadata.len() == 0).then_some(Orphan::Broken(path))
+}
+
+fn rules(exec: &Exec, netns: &Where) -> Vec<Orphan> {
+    let mut found = Vec::new();
+    for family in [Family::V4, Family::V6] {
+        for table in TABLES {
+            let Ok(output) = exec.run(&firewall::list(netns, family, table, None)) else { continue };
+            let Ok(listed) = iptables::parse_list(table, &output.ran.stdout) else { continue };
+            for chain in listed.chains.iter().filter(|_| output.ok) {
+                let marked = |rule: &&iptables::Rule| rule.comments().any(|comment| comment == MARK);
+                for rule in chain.rules.iter().filter(marked) {
+                    let command = firewall::command(netns, family, table, &["-D", &chain.name], &rule.words);
+                    found.push(Orphan::Rule(netns.clone(), Box::new(command)));
+                }
+            }
+        }
+    }
+    found
+}
+
+impl Orphan {
+    /// Removes it.
+    ///
+    /// # Errors
+    ///
+    /// What the tool says.
+    pub fn remove(&self, exec: &Exec) -> Result<()> {
+        let command = match self {
+            Self::Netns(name) => {
+                exec.forget(&Where::Named(name.clone()));
+                op::netns::delete_command(name)
+            }
+            Self::Link(netns, name) => op::link::delete_command(netns, name),
+            Self::Rule(_, command) => (**command).clone(),
+            Self::Broken(path) => {
+                return std::fs::remove_file(path).map_err(|error| Error::new(Kind::CommandFailed, error.to_string()));
+            }
+        };
+        let output = exec.run(&command)?;
+        exec.retire_warm();
+        if output.ok { Ok(()) } else { Err(super::failure(&command, output.ran)) }
+    }
+}
