@@ -29,16 +29,7 @@ impl Session {
             None => outer_name(inner),
         };
         let outer = (bridge.0, outer.as_str());
-        let target = self.link_require(bridge)?;
-        if target.kind() != Some("bridge") {
-            let kind = target.kind().unwrap_or("physical link");
-            return Err(Error::new(
-                Kind::InvalidArgument,
-                format!("`{}` in `{}` is a {kind}, not a bridge", bridge.1, bridge.0),
-            )
-            .hint(format!("make one: `{}.bridge(\"br0\")`", if *bridge.0 == Where::Host { "host()" } else { "ns" }))
-            .netns(bridge.0.name()));
-        }
+        self.require_bridge(bridge)?;
         let mut did = self.veth(inner, outer)?;
         if did == Did::Something {
             self.apply(op::link::master_up(outer.0, outer.1, bridge.1))?;
@@ -59,6 +50,24 @@ impl Session {
             did = Did::Something;
         }
         Ok(self.count(did))
+    }
+}
+
+impl Session {
+    /// A link that must be a bridge. It is looked at once: should it vanish later, the kernel says so when a port is to join it.
+    fn require_bridge(&self, (netns, name): At<'_>) -> Result<()> {
+        if self.facts.borrow().is_bridge(netns, name) {
+            return Ok(());
+        }
+        let link = self.link_require((netns, name))?;
+        if link.kind() == Some("bridge") {
+            self.facts.borrow_mut().saw_bridge(netns, name);
+            return Ok(());
+        }
+        let kind = link.kind().unwrap_or("physical link");
+        Err(Error::new(Kind::InvalidArgument, format!("`{name}` in `{netns}` is a {kind}, not a bridge"))
+            .hint(format!("make one: `{}.bridge(\"br0\")`", if *netns == Where::Host { "host()" } else { "ns" }))
+            .netns(netns.name()))
     }
 }
 

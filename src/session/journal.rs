@@ -10,7 +10,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -230,7 +230,6 @@ fn take_lock(folder: &Path) -> io::Result<Option<File>> {
         Err(error) => return Err(error.into()),
     }
     // Its owner may have removed the file between the opening and the locking.
-    use std::os::unix::fs::MetadataExt;
     let same = std::fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|own| own.ino() == there.ino()));
     if same { Ok(Some(lock)) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
 }

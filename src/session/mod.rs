@@ -8,6 +8,7 @@ mod bridge;
 pub mod claim;
 mod firewall;
 pub mod journal;
+mod known;
 mod link;
 mod netns;
 mod raw;
@@ -38,6 +39,7 @@ use crate::op::{self, Command, Object, Op, Undo, Where};
 use audit::Audit;
 use claim::Claims;
 use journal::{Identity, Journal};
+use known::Known;
 
 /// Where a run acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,6 +176,7 @@ pub struct Session {
     journal: RefCell<Option<Journal>>,
     audit: Option<Audit>,
     claims: RefCell<Claims>,
+    facts: RefCell<Known>,
     deferred: RefCell<HashMap<Where, Op>>,
     background: RefCell<Vec<Rc<Background>>>,
     /// Namespaces beyond the named ones that play a part, for probes that look for who owns an address.
@@ -200,6 +203,7 @@ impl Session {
             journal: RefCell::default(),
             audit: None,
             claims: RefCell::default(),
+            facts: RefCell::default(),
             deferred: RefCell::default(),
             background: RefCell::default(),
             hidden: RefCell::default(),
@@ -415,6 +419,7 @@ impl Session {
         let op = record.op.clone();
         let made_link = record.identity;
         self.log.borrow_mut().push(record);
+        self.facts.borrow_mut().learn(&op);
         let result = self.exec.run(&op.command);
         if op.moves_names() {
             self.exec.retire_warm();
@@ -490,13 +495,12 @@ impl Session {
             }
             Object::Link { netns, name, .. } => {
                 let key = (netns.clone(), name.clone());
+                let mut links = self.made_links.borrow_mut();
                 match (&op.undo, identity) {
-                    (Undo::Commands(_), Some(Identity::Link(index))) => {
-                        drop(self.made_links.borrow_mut().insert(key, index))
-                    }
-                    (Undo::Commands(_), _) => drop(self.made_links.borrow_mut().insert(key, 0)),
-                    (Undo::None(_), _) => drop(self.made_links.borrow_mut().remove(&key)),
-                }
+                    (Undo::Commands(_), Some(Identity::Link(index))) => links.insert(key, index),
+                    (Undo::Commands(_), _) => links.insert(key, 0),
+                    (Undo::None(_), _) => links.remove(&key),
+                };
                 None
             }
             Object::LinkSetting { name, setting } if setting == "name" => {
@@ -536,6 +540,7 @@ impl Session {
     /// When it could not run to its end; a program that fails is an [`Output`].
     pub fn run_user(&self, netns: &Where, words: &[String], stdin: Option<&str>, deadline: Duration) -> Result<Output> {
         self.settle_all()?;
+        self.facts.borrow_mut().forget();
         // It may leave a daemon behind, which must not hold the lock of the run.
         self.share_lock(false);
         let output = self.exec.run_user(netns, words, stdin, deadline);
@@ -553,6 +558,7 @@ impl Session {
     /// When it cannot be started.
     pub fn start_user(&self, netns: &Where, words: &[String]) -> Result<Rc<Background>> {
         self.settle_all()?;
+        self.facts.borrow_mut().forget();
         // What lives longer than the run must not hold its lock.
         self.share_lock(false);
         let background = self.exec.start_user(netns, words);

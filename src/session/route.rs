@@ -174,7 +174,8 @@ impl Session {
             self.link_require((netns, dev))?;
         }
         let words = spec.words(family, &dst);
-        let have = self.routes_to(netns, family, &dst, spec.table.as_deref())?;
+        let unrouted = dst == "default" && self.facts.borrow().no_route(netns);
+        let have = if unrouted { Vec::new() } else { self.routes_to(netns, family, &dst, spec.table.as_deref())? };
         let op = match have.iter().find(|route| spec.same_place(family, route)) {
             Some(route) if spec.satisfied_by(route) => return Ok(self.count(Did::Nothing)),
             // `ip -6 route replace` adds a second next hop in some cases; so the old one goes by its own words in the undo.
