@@ -94,12 +94,7 @@ pub const TABLE: &[Said] = &[
     ),
     said("Bridge not found", Kind::NotFound, None, ("Error: Bridge not found.", IPROUTE2)),
     said("RTNETLINK answers: File exists", Kind::AlreadyExists, None, ("RTNETLINK answers: File exists", IPROUTE2)),
-    said(
-        "address already assigned",
-        Kind::AlreadyExists,
-        None,
-        ("Error: ipv4: Address already assigned.", "iproute2 6.10"),
-    ),
+    said("ddress already assigned", Kind::AlreadyExists, None, ("Error: ipv4: Address already assigned.", IPROUTE2)),
     said(
         "RTNETLINK answers: Operation not permitted",
         Kind::PermissionDenied,

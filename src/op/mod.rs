@@ -182,14 +182,17 @@ impl Command {
 /// Quotes words so that a POSIX shell reads them back as they are.
 #[must_use]
 pub fn quote(words: &[String]) -> String {
-    words
-        .iter()
-        .map(|word| {
-            // A NUL cannot be a word of any command; exec refuses it before this matters.
-            shlex::try_quote(word).map_or_else(|_| word.replace('\0', "\u{fffd}"), std::borrow::Cow::into_owned)
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
+    // shlex quotes every word with a `=`, which only matters in front of a command.
+    let plain =
+        |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "_./:=@%+,-".contains(c));
+    let quoted = |(at, word): (usize, &String)| {
+        if plain(word) && (at > 0 || !word.contains('=')) {
+            return word.clone();
+        }
+        // A NUL cannot be a word of any command; exec refuses it before this matters.
+        shlex::try_quote(word).map_or_else(|_| word.replace('\0', "\u{fffd}"), std::borrow::Cow::into_owned)
+    };
+    words.iter().enumerate().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
 /// What an op changes.
