@@ -135,6 +135,17 @@ impl Exec {
         self.netns(netns)?.within(work)
     }
 
+    /// Whether a namespace forwards IPv4, read from `/proc` by a thread inside: no process for what every run asks.
+    ///
+    /// # Errors
+    ///
+    /// As [`Exec::within`]. A file that is not there means no.
+    pub fn forwards(&self, netns: &Where) -> Result<bool> {
+        self.within(netns, || {
+            std::fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|text| text.trim() == "1")
+        })
+    }
+
     /// Runs a command to its end, warm when possible.
     ///
     /// # Errors

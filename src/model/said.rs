@@ -49,7 +49,7 @@ pub const TABLE: &[Said] = &[
         ("Garbage instead of arguments \"x ...\". Try \"ip link help\".", IPROUTE2),
     ),
     said("Cannot find device", Kind::NotFound, None, ("Cannot find device \"veth9\"", IPROUTE2)),
-    said("does not exist", Kind::NotFound, None, ("Device \"veth9\" does not exist.", IPROUTE2)),
+    said("\" does not exist", Kind::NotFound, None, ("Device \"veth9\" does not exist.", IPROUTE2)),
     said(
         "Cannot open network namespace",
         Kind::NotFound,

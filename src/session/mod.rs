@@ -177,6 +177,7 @@ pub struct Session {
     audit: Option<Audit>,
     claims: RefCell<Claims>,
     facts: RefCell<Known>,
+    inherits_forwarding: Cell<Option<bool>>,
     deferred: RefCell<HashMap<Where, Op>>,
     background: RefCell<Vec<Rc<Background>>>,
     /// Namespaces beyond the named ones that play a part, for probes that look for who owns an address.
@@ -204,6 +205,7 @@ impl Session {
             audit: None,
             claims: RefCell::default(),
             facts: RefCell::default(),
+            inherits_forwarding: Cell::new(None),
             deferred: RefCell::default(),
             background: RefCell::default(),
             hidden: RefCell::default(),

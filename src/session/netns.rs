@@ -5,10 +5,13 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::netns::{NETNS_DIR, id_at, names, path_of};
 use crate::model::names::netns_name;
 use crate::model::{link, suggest};
-use crate::op::{self, Where};
+use crate::op::{self, Op, Undo, Where};
+
+/// Whether a namespace is a router for IPv4.
+const FORWARDING: &str = "net.ipv4.ip_forward";
 
 impl Session {
-    /// The namespace `name`, made (with `lo` up) if it is not there.
+    /// The namespace `name`, made (with `lo` up, and not forwarding) if it is not there.
     ///
     /// # Errors
     ///
@@ -37,8 +40,23 @@ impl Session {
         }
         self.apply(op::netns::add(name))?;
         self.exec.warm_up(&netns);
+        if self.inherits_forwarding(&netns)? {
+            let op = op::sysctl::set(&netns, FORWARDING, "0", "1");
+            self.apply(Op { undo: Undo::Commands(Vec::new()), ..op })?;
+        }
         self.defer(op::link::lo_up(&netns, self.mark().as_deref()));
         Ok(self.count(Did::Something))
+    }
+
+    /// Whether a new namespace forwards at once: the kernel gives it the IPv4 settings of the machine's own first namespace (`devinet_init_net`,
+    /// net.core.devconf_inherit_init_net), so beside Docker every new namespace would be a router. Looked at once per run: it is the same for all.
+    fn inherits_forwarding(&self, netns: &Where) -> Result<bool> {
+        if let Some(known) = self.inherits_forwarding.get() {
+            return Ok(known);
+        }
+        let forwards = self.exec.forwards(netns)?;
+        self.inherits_forwarding.set(Some(forwards));
+        Ok(forwards)
     }
 
     /// Whether the namespace is there now.
