@@ -520,11 +520,11 @@ impl Session {
 
     /// Marks a link that was just made on the machine, unless it is gone with a namespace that carries the mark.
     fn mark_link(&self, op: &Op) -> Result<()> {
-        let (Object::Link { netns, name, .. }, Undo::Commands(_), Some(mark)) = (&op.changes, &op.undo, self.mark())
+        let (Object::Link { netns, name, peer }, Undo::Commands(_), Some(mark)) = (&op.changes, &op.undo, self.mark())
         else {
             return Ok(());
         };
-        if self.is_made(netns) {
+        if self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)) {
             return Ok(());
         }
         self.apply(op::link::mark(netns, name, &mark)).map(drop)

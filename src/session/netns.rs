@@ -49,7 +49,7 @@ impl Session {
     }
 
     /// Whether a new namespace forwards at once: the kernel gives it the IPv4 settings of the machine's own first namespace (`devinet_init_net`,
-    /// net.core.devconf_inherit_init_net), so beside Docker every new namespace would be a router. Looked at once per run: it is the same for all.
+    /// `net.core.devconf_inherit_init_net`), so beside Docker every new namespace would be a router. Looked at once per run: it is the same for all.
     fn inherits_forwarding(&self, netns: &Where) -> Result<bool> {
         if let Some(known) = self.inherits_forwarding.get() {
             return Ok(known);
