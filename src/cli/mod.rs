@@ -61,6 +61,7 @@ enum Command {
 #[command(after_help = "\
 Several scripts run in order in one session: netwright run base.rhai lab.rhai
 What follows the scripts is theirs: netwright run lab.rhai --pods 3   (in the script: arg(\"pods\", 2))
+netwright run lab.rhai --help lists the arguments of the script.
 
 Examples:
   netwright run scripts/02-container-network.rhai

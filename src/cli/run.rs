@@ -21,6 +21,7 @@ use crate::report::human::{self, Human};
 use crate::report::json;
 use crate::sandbox::{self, Entered, Sandbox};
 use crate::script::engine::{self, Job, Outcome, STACK_BYTES};
+use crate::script::usage::usage;
 use crate::session::audit::Audit;
 use crate::session::journal::{self, End, Header, Journal};
 use crate::session::{Event, Mode, Session, Undone, run_id};
@@ -38,6 +39,16 @@ pub(super) fn run(arguments: &RunArgs) -> u8 {
     let report = if arguments.json { Human::quiet(arguments.trace) } else { Human::new(arguments.trace) };
     let json = arguments.json;
     let mode = if arguments.host { Mode::Host } else { Mode::Sandbox };
+    let (scripts, words) = arguments.common.split();
+    if let Some(script) = scripts.first().filter(|_| words.iter().any(|word| word == "--help" || word == "-h")) {
+        return match usage(script) {
+            Ok(text) => {
+                human::print(&text);
+                0
+            }
+            Err(error) => fail(&error),
+        };
+    }
     let on_host = OnHost { audit: arguments.audit.clone(), trial: arguments.trial };
     start(&arguments.common, mode, report, on_host, move |finished| {
         let code = exit_code(finished);

@@ -6,6 +6,7 @@
 //! | `resolver` | `import` |
 //! | `source` | texts of scripts |
 //! | `arguments` | `--var` and the words after the script |
+//! | [`usage`] | what a script says of itself |
 //! | `api` | all that scripts can call |
 //! | [`error`], [`explain`], [`parse`], [`signature`] | what went wrong, in the words of a script author |
 
@@ -18,5 +19,6 @@ pub mod parse;
 mod resolver;
 pub mod signature;
 mod source;
+pub mod usage;
 
 pub use resolver::STD;
