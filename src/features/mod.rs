@@ -16,7 +16,6 @@ use crate::exec::{Exec, Output};
 use crate::model::said;
 use crate::model::suggest::nearest;
 use crate::op::{Command, Tool, Where};
-use crate::session;
 use table::{Known, Proof};
 
 /// Programs that scripts may need beside netwright's own tools, by their plain names.
@@ -175,14 +174,16 @@ fn prove(known: &Known, lab: &dyn Lab) -> Result<Answer> {
 
 /// A command that was refused, or found the tool busy, says nothing about the kernel.
 fn not_refused(step: &str, output: &Output) -> Result<()> {
-    match said::recognise(&output.ran.stderr).map(|said| said.kind) {
-        Some(Kind::PermissionDenied | Kind::Busy) => Err(session::failure(&command(step), output.ran.clone())),
-        _ if output.ran.stderr.contains("Operation not permitted") => Err(Error::new(
-            Kind::PermissionDenied,
-            format!("`{}` is forbidden: {}", step, first_line(&output.ran.stderr).unwrap_or_default()),
-        )),
-        _ => Ok(()),
-    }
+    let stderr = &output.ran.stderr;
+    let kind = match said::recognise(stderr).map(|said| said.kind) {
+        // `ip tuntap` about `/dev/net/tun`: who may not open it has no tun.
+        _ if stderr.starts_with("open: ") => return Ok(()),
+        _ if stderr.contains("Operation not permitted") => Kind::PermissionDenied,
+        Some(kind @ (Kind::PermissionDenied | Kind::Busy)) => kind,
+        _ => return Ok(()),
+    };
+    let line = first_line(stderr).unwrap_or_default();
+    Err(Error::new(kind, format!("`{step}` in a throw-away namespace: {line}")).ran(output.ran.clone()))
 }
 
 /// The answer of a step that failed. The steps are known to be right, so it is the kernel or the tool that cannot.
@@ -200,4 +201,109 @@ fn command(step: &str) -> Command {
     let program = words.next().unwrap_or_default();
     let tool = Tool::ALL.into_iter().find(|tool| tool.program() == program).unwrap_or(Tool::Ip);
     Command::new(tool, &Where::Host, words)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::path::Path;
+
+    use super::*;
+    use crate::error::Ran;
+
+    /// A lab that knows some kinds of links, and says of others what iproute2 says.
+    struct Fake {
+        kinds: &'static [&'static str],
+        says: &'static str,
+        ran: RefCell<Vec<String>>,
+    }
+
+    impl Fake {
+        fn new(kinds: &'static [&'static str], says: &'static str) -> Self {
+            Self { kinds, says, ran: RefCell::default() }
+        }
+    }
+
+    impl Lab for Fake {
+        fn run(&self, command: &Command) -> Result<Output> {
+            self.ran.borrow_mut().push(command.line());
+            let ok = self.kinds.iter().any(|kind| command.argv.windows(2).any(|pair| pair == ["type", *kind]));
+            let stderr = if ok { "" } else { self.says }.to_owned();
+            Ok(Output { ran: Ran { status: Some(i32::from(!ok)), stderr, ..Ran::default() }, ok })
+        }
+
+        fn has_file(&self, _path: &Path) -> Result<bool> {
+            Ok(false)
+        }
+
+        fn has_program(&self, name: &str) -> bool {
+            name == "there"
+        }
+    }
+
+    const UNKNOWN_TYPE: &str = "Error: Unknown device type.\n";
+
+    fn ask(word: &str, lab: &Fake) -> String {
+        match probe(&Feature::parse(word).expect(word), lab) {
+            Answer::Yes => "yes".into(),
+            Answer::No { reason, said } => format!("no: {reason} | {}", said.unwrap_or_default()),
+            Answer::Unknown(error) => format!("unknown: {error}"),
+        }
+    }
+
+    #[test]
+    fn a_link_stands_on_whatever_the_kernel_has() {
+        let lab = Fake::new(&["bridge", "vlan"], UNKNOWN_TYPE);
+        assert_eq!(ask("vlan", &lab), "yes");
+        let ran = lab.ran.take();
+        assert_eq!(ran.last().map(String::as_str), Some("ip link add link nwlower name nwprobe type vlan id 2"));
+        assert_eq!(ran.len(), 4, "veth, dummy, bridge, and then vlan: {ran:?}");
+
+        assert_eq!(
+            ask("vlan", &Fake::new(&["veth"], UNKNOWN_TYPE)),
+            "no: this kernel has no vlan links | Error: Unknown device type."
+        );
+        assert!(ask("vlan", &Fake::new(&[], UNKNOWN_TYPE)).starts_with("no: this kernel has no link"));
+    }
+
+    #[test]
+    fn a_probe_costs_only_what_was_asked() {
+        let lab = Fake::new(&["vxlan"], UNKNOWN_TYPE);
+        assert_eq!(ask("vxlan", &lab), "yes");
+        assert_eq!(lab.ran.take(), ["ip link add name nwprobe type vxlan id 1 dstport 4789"]);
+        assert_eq!(ask("tool:there", &lab), "yes");
+        assert_eq!(ask("tool:gone", &lab), "no: `gone` is not installed | ");
+        assert_eq!(lab.ran.take(), [""; 0]);
+    }
+
+    #[test]
+    fn what_was_refused_is_unknown_and_not_missing() {
+        let refused = Fake::new(&[], "RTNETLINK answers: Operation not permitted\n");
+        for word in ["bridge", "vlan", "netem", "tun"] {
+            assert!(ask(word, &refused).starts_with("unknown: "), "{word}: {}", ask(word, &refused));
+        }
+        let no_device = Fake::new(&[], "open: Permission denied\n");
+        assert_eq!(ask("tun", &no_device), "no: there are no tun links here | open: Permission denied");
+    }
+
+    #[test]
+    fn unknown_words_are_errors_with_a_way_out() {
+        let hints = |word: &str| Feature::parse(word).expect_err(word).parts().hints.join(" | ");
+        assert!(hints("vlann").starts_with("did you mean `vlan`?"), "{}", hints("vlann"));
+        assert!(hints("tcpdumb").starts_with("did you mean `tcpdump`?"), "{}", hints("tcpdumb"));
+        assert!(hints("zzzzzzzz").starts_with("it knows bridge, veth"), "{}", hints("zzzzzzzz"));
+        for word in ["tool:", "tool:a b", "tool:/bin/sh", "tool:a\0"] {
+            assert_eq!(Feature::parse(word).expect_err(word).kind(), Kind::InvalidArgument);
+        }
+    }
+
+    #[test]
+    fn every_step_of_the_table_names_a_tool() {
+        for known in table::TABLE {
+            let (Proof::Steps(steps) | Proof::OnLink(steps)) = known.proof else { continue };
+            for step in steps.iter().chain(table::PARENTS) {
+                assert_eq!(&command(step).line(), step);
+            }
+        }
+    }
 }
