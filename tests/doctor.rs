@@ -108,7 +108,9 @@ fn a_machine_without_traps_is_clear_and_stays_as_it_is() {
     assert!(output.stderr.is_empty(), "doctor changed the machine: {}", text(&output.stderr));
     let report = json(&output);
     for trap in report["traps"].as_array().expect("traps") {
-        assert_eq!(trap["state"], "clear", "{trap}");
+        // The kernel shows the legacy tables (`/proc/net/ip_tables_names`) to root of the machine only.
+        let hidden = trap["code"] == "both-backends" && !is_root();
+        assert_eq!(trap["state"], if hidden { "unknown" } else { "clear" }, "{trap}");
     }
     assert_eq!(report["ready"], true, "{}", report["missing"]);
 }
@@ -133,7 +135,11 @@ fn every_trap_is_found_with_a_way_out() {
     };
     check("forward-drop", "as Docker sets it", "iptables -I DOCKER-USER");
     check("forward-drop-v6", "FORWARD is DROP", "ip6tables -I FORWARD");
-    check("both-backends", "legacy (1) and nf_tables", "update-alternatives");
+    if is_root() {
+        check("both-backends", "legacy (1) and nf_tables", "update-alternatives");
+    } else {
+        assert_eq!(trap(&report, "both-backends")["state"], "unknown");
+    }
     check("nft-drops", "inet fw gate (policy drop)", "nft list table inet fw");
     check("rp-filter", "v0, v1", "rp_filter=2");
     check("broken-netns", "bro ken", "ip netns delete 'bro ken'");
@@ -264,18 +270,18 @@ fn what_a_script_needs_and_is_not_here_skips_it() {
 #[test]
 fn doctor_and_needs_say_the_same() {
     let (report, _) = doctor("", "");
-    let script: String = report["features"]
+    let script: Vec<String> = report["features"]
         .as_array()
         .expect("features")
         .iter()
         .filter(|feature| feature["answer"] == "no")
-        .map(|feature| format!("{}, ", feature["name"]))
+        .map(|feature| feature["name"].to_string())
         .collect();
     if script.is_empty() {
         println!("skipped: this kernel has every feature");
         return;
     }
-    let skipped = json(&run("--json", &format!("needs([{script}]);")))["skipped"].to_string();
+    let skipped = json(&run("--json", &format!("needs([{}]);", script.join(", "))))["skipped"].to_string();
     for feature in report["features"].as_array().expect("features").iter().filter(|feature| feature["answer"] == "no") {
         assert!(skipped.contains(feature["reason"].as_str().expect("a reason")), "{feature}: {skipped}");
     }

@@ -92,7 +92,7 @@ fn hindrance(known: &Known, tools: &[Found]) -> Option<String> {
         let program = step.split(' ').next();
         tools.iter().find(|tool| Some(tool.name) == program)?.trouble()
     };
-    steps.iter().find_map(|step| broken(&step))
+    steps.iter().find_map(broken)
 }
 
 /// Each backend of iptables has modules of its own.
