@@ -10,6 +10,8 @@
 //! | [`session`] | what this run did: each verb looks first, acts if it must, records the inverse, counts | starting processes |
 //! | [`op`] | commands and ops as values: pure constructors, one file per tool | any I/O |
 //! | [`exec`] | the only place that starts processes: duct, warm tools, deadlines, output caps | knowing what a command means |
+//! | [`features`] | what this kernel and its tools can do, tried out in throw-away namespaces | starting processes; touching any other network |
+//! | [`doctor`] | what this machine has, lacks, and hides: tools, privileges, features, traps | changing anything |
 //! | [`model`] | what tools print and users write, as types: parsers and validators | any I/O |
 //! | [`probe`] | netwright's own packets and listeners, in the calling thread's namespace | processes, printing |
 //! | [`sandbox`] | the namespaces that play the host, and the pretended internet behind its uplink | |
@@ -32,9 +34,11 @@
 //! - Every script function has a doc comment with an example that runs.
 
 pub mod cli;
+pub mod doctor;
 pub mod draw;
 pub mod error;
 pub mod exec;
+pub mod features;
 pub mod model;
 pub mod op;
 pub mod probe;

@@ -1,15 +1,51 @@
-//! `netwright doctor`
+//! `netwright doctor`: whether this machine has what netwright needs, and what on it will surprise.
+
+use std::path::PathBuf;
+
 use clap::Args;
+
+use super::{fail, parse_tool};
+use crate::doctor;
+use crate::report::doctor::{self as show, Marks};
+use crate::report::{human, json};
 
 /// `netwright doctor`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Nothing is changed: features of the kernel are tried out in a sandbox, kernel modules are not loaded, traps are only looked at.
+Without root some traps cannot be read; they are then marked as unknown.
+Exit codes: 0 netwright can work here, 4 something that it needs is missing.")]
 pub struct DoctorArgs {
     /// Print as JSON
     #[arg(long)]
     json: bool,
+    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
+    tools: Vec<(String, PathBuf)>,
 }
 
 pub(super) fn doctor(arguments: &DoctorArgs) -> u8 {
-    let _ = arguments.json;
-    0
+    let report = match doctor::examine(&arguments.tools) {
+        Ok(report) => report,
+        Err(error) => {
+            let code = fail(&error);
+            return if error.kind() == crate::Kind::InvalidArgument { 2 } else { code };
+        }
+    };
+    let code = if report.lacks().is_empty() { 0 } else { 4 };
+    if arguments.json {
+        json::print(&show::document(&report, code));
+    } else {
+        human::print(&show::human(&report, Marks::of_locale()));
+    }
+    code
+}
+
+/// When this process is the child that tries features: does so, and gives the exit code.
+pub(super) fn child() -> Option<u8> {
+    let (document, code) = doctor::ability::child()?;
+    if let Some(document) = document {
+        json::print(&document);
+    }
+    Some(code)
 }

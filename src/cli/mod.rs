@@ -145,6 +145,9 @@ pub fn main() -> ExitCode {
     if let Some(code) = sandbox::run_probe_child() {
         return ExitCode::from(code);
     }
+    if let Some(code) = doctor::child() {
+        return ExitCode::from(code);
+    }
     let cli = match Cli::try_parse_from(arguments()) {
         Ok(cli) => cli,
         Err(error) => {

@@ -211,13 +211,13 @@ fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// Ends what the run started. On the machine: keeps what a run that succeeded made, and undoes one that failed.
+/// Ends what the run started. On the machine: keeps what a run that succeeded made, and undoes one that failed or was skipped half way.
 fn finish(session: &Session, outcome: &Outcome, trial: Option<Duration>) -> Option<Undone> {
     if session.mode() == Mode::Sandbox {
         session.stop_background();
         return None;
     }
-    if !outcome.errors.is_empty() {
+    if !outcome.errors.is_empty() || outcome.skipped.is_some() {
         // The signal that ended the script must not end its undoing.
         session.exec().interrupt().reset();
         let undone = session.undo_all();
@@ -276,6 +276,15 @@ pub(super) fn exit_code(finished: &Finished) -> u8 {
 /// Prints what went wrong, and what was undone.
 pub(super) fn show_errors(finished: &Finished) {
     let mut errors = finished.outcome.errors.clone();
+    if let Some(reason) = &finished.outcome.skipped {
+        human::line(&format!("skipped: {reason}"));
+        if let (true, Some(undone)) = (errors.is_empty(), finished.undone.as_ref().filter(|undone| undone.steps > 0)) {
+            human::line(&format!("undone: {}", undone.summary()));
+            for (line, why) in &undone.left {
+                human::line(&format!("left: {line} ({why})"));
+            }
+        }
+    }
     if let (Some(first), Some(undone)) = (errors.first_mut(), &finished.undone) {
         first.parts_mut().notes.push(("undone".into(), undone.summary()));
         for (line, why) in &undone.left {

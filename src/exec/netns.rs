@@ -102,6 +102,16 @@ impl AsFd for NetnsFile {
 /// `NSFS_MAGIC` of linux/magic.h.
 const NSFS_MAGIC: rustix::fs::FsWord = 0x6e73_6673;
 
+/// Whether a network namespace is mounted at `path`. A broken entry under `/run/netns` is an ordinary file.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn is_netns(path: &Path) -> io::Result<bool> {
+    // Not by opening it: the files that `ip netns` makes may be opened by nobody until something is mounted there.
+    Ok(rustix::fs::statfs(path)?.f_type == NSFS_MAGIC)
+}
+
 /// The error of a thread that could not enter a namespace.
 #[must_use]
 pub fn enter_error(error: &io::Error) -> Error {

@@ -26,11 +26,13 @@ pub mod names;
 pub mod neigh;
 pub mod net_addr;
 pub mod netns;
+pub mod nft_drops;
 pub mod route;
 pub mod rule;
 pub mod said;
 pub mod suggest;
 pub mod sysctl;
+pub mod version;
 mod words;
 
 pub use addr::Cidr;

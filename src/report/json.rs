@@ -41,6 +41,7 @@ pub fn print_run(session: &Session, outcome: &Outcome, undone: Option<&Undone>, 
             "took_ms": took.as_secs_f64() * 1e3,
             "exit": code,
         },
+        "skipped": outcome.skipped,
         "commands": commands,
         "errors": outcome.errors.iter().map(error).collect::<Vec<_>>(),
         "undone": undone.map(|undone| json!({

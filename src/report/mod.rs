@@ -3,6 +3,7 @@
 //! Beside `cli` this is the only room that prints. A renderer here returns a string; it decides nothing about what happened.
 
 pub mod diagnostic;
+pub mod doctor;
 pub mod human;
 pub mod json;
 pub mod span;

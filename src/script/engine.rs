@@ -35,6 +35,8 @@ pub struct Job {
 pub struct Outcome {
     /// The status that the script asked for with `exit`.
     pub exit: Option<u8>,
+    /// Why it ended as skipped: something that it needs is missing here.
+    pub skipped: Option<String>,
     /// What it failed with: the error that ended it, or the checks that did not hold.
     pub errors: Vec<Error>,
     /// How many checks held.
@@ -55,7 +57,7 @@ impl Outcome {
 #[must_use]
 pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
     let sources = Sources::default();
-    let mut outcome = Outcome { exit: None, errors: Vec::new(), passed: 0, sources: sources.clone() };
+    let mut outcome = Outcome { exit: None, skipped: None, errors: Vec::new(), passed: 0, sources: sources.clone() };
     let arguments = match Arguments::parse(&job.vars, &job.words) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -74,9 +76,13 @@ pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
     let run = Run(Rc::new(state));
     for path in &job.scripts {
         match Script::load(path, &sources, &run).and_then(|script| script.evaluate(&run)) {
-            Ok(None) => {}
-            Ok(Some(status)) => {
+            Ok(Last::Line) => {}
+            Ok(Last::Exit(status)) => {
                 outcome.exit = Some(status);
+                break;
+            }
+            Ok(Last::Skipped(reason)) => {
+                outcome.skipped = Some(reason);
                 break;
             }
             Err(error) => {
@@ -89,7 +95,7 @@ pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
     if interrupted && outcome.errors.is_empty() {
         outcome.errors.push(session.exec().interrupt().error());
     }
-    if outcome.errors.is_empty() && outcome.exit.is_none() {
+    if outcome.errors.is_empty() && outcome.exit.is_none() && outcome.skipped.is_none() {
         for line in run.0.arguments.borrow().unused() {
             session.emit(&Event::Warning(&line));
         }
@@ -98,6 +104,16 @@ pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
     outcome.errors.extend(run.0.failed.borrow_mut().drain(..));
     run.0.listeners.borrow_mut().clear();
     outcome
+}
+
+/// What a script came to that did not fail.
+enum Last {
+    /// Its last line.
+    Line,
+    /// `exit`, with this status.
+    Exit(u8),
+    /// `skip` or `needs`, with this reason.
+    Skipped(String),
 }
 
 /// One script, compiled.
@@ -129,11 +145,11 @@ impl Script {
         }
     }
 
-    /// Runs it and then what it deferred. `Some` is the status of `exit`.
-    fn evaluate(&self, run: &Run) -> Result<Option<u8>> {
+    /// Runs it and then what it deferred.
+    fn evaluate(&self, run: &Run) -> Result<Last> {
         let mut scope = Scope::new();
         let result = self.engine.run_ast_with_scope(&mut scope, &self.ast);
-        let mut ended = result.map_or_else(|error| self.ended(error, run), |()| Ok(None));
+        let mut ended = result.map_or_else(|error| self.ended(error, run), |()| Ok(Last::Line));
         while let Some(work) = { run.0.deferred.borrow_mut().pop() } {
             let result = work.call::<Dynamic>(&self.engine, &self.ast, ());
             if let Err(error) = result {
@@ -148,9 +164,10 @@ impl Script {
         ended
     }
 
-    fn ended(&self, error: Box<rhai::EvalAltResult>, run: &Run) -> Result<Option<u8>> {
+    fn ended(&self, error: Box<rhai::EvalAltResult>, run: &Run) -> Result<Last> {
         match self.with_context(|context| from_rhai(error, context)) {
-            Ended::Exit(status) => Ok(Some(u8::try_from(status).unwrap_or(0))),
+            Ended::Exit(status) => Ok(Last::Exit(u8::try_from(status).unwrap_or(0))),
+            Ended::Skipped(reason) => Ok(Last::Skipped(reason)),
             Ended::Interrupted => Err(run.0.session.exec().interrupt().error()),
             Ended::Error(error) => Err(error),
         }

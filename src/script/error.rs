@@ -28,11 +28,17 @@ thread_local! {
 pub enum Ended {
     /// The script asked for it, with this status.
     Exit(i64),
+    /// It asked to be skipped, for this reason.
+    Skipped(String),
     /// Somebody else asked for it.
     Interrupted,
     /// It failed.
     Error(Error),
 }
+
+/// The token of a run that ends as skipped, with the reason. `ErrorTerminated` carries it past every `try`.
+#[derive(Clone, Debug)]
+pub(crate) struct Skip(pub(crate) String);
 
 /// What is known about the scripts when one of them fails. Nothing of it costs anything before.
 pub struct Context<'a> {
@@ -286,6 +292,9 @@ fn ended(leaf: EvalAltResult, at: &Place, context: &Context<'_>) -> Ended {
 fn terminated(token: &Dynamic) -> Ended {
     if let Ok(status) = token.as_int() {
         return Ended::Exit(status);
+    }
+    if let Some(Skip(reason)) = token.read_lock::<Skip>().as_deref() {
+        return Ended::Skipped(reason.clone());
     }
     let ours = token.read_lock::<Map>().and_then(|map| from_map(&map, token.tag()));
     ours.map_or(Ended::Interrupted, Ended::Error)

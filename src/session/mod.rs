@@ -6,6 +6,7 @@
 pub mod audit;
 mod bridge;
 pub mod claim;
+mod feature;
 mod firewall;
 pub mod journal;
 mod known;
@@ -184,6 +185,8 @@ pub struct Session {
     hidden: RefCell<Vec<Where>>,
     /// Every namespace that the script has named, in order.
     known: RefCell<Vec<Where>>,
+    /// What was found out about this machine.
+    features: crate::features::Features,
 }
 
 impl Session {
@@ -210,6 +213,7 @@ impl Session {
             background: RefCell::default(),
             hidden: RefCell::default(),
             known: RefCell::default(),
+            features: crate::features::Features::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 pub mod firewall;
 pub mod link;
+pub mod needs;
 pub mod netns;
 pub mod process;
 pub mod route;
@@ -130,6 +131,7 @@ pub(crate) fn register(engine: &mut Engine) {
         exported_module!(firewall::api),
         exported_module!(process::api),
         exported_module!(verify::api),
+        exported_module!(needs::api),
         exported_module!(run::api),
         exported_module!(value::api),
     ] {

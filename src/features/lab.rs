@@ -1,0 +1,74 @@
+//! Where features are tried out.
+
+use std::cell::OnceCell;
+use std::path::Path;
+
+use crate::error::Result;
+use crate::exec::apart::Apart;
+use crate::exec::{Exec, Output, tools};
+use crate::op::Command;
+
+/// A place apart from every other network. A fake one answers in tests.
+pub trait Lab {
+    /// Runs a command there; its own namespace is ignored.
+    ///
+    /// # Errors
+    ///
+    /// When it could not be run to its end; a command that failed is an [`Output`].
+    fn run(&self, command: &Command) -> Result<Output>;
+
+    /// Whether a file is there as seen from inside.
+    ///
+    /// # Errors
+    ///
+    /// When there is no way in.
+    fn has_file(&self, path: &Path) -> Result<bool>;
+
+    /// Whether a program is installed.
+    fn has_program(&self, name: &str) -> bool;
+}
+
+/// A throw-away namespace, made when it is first needed.
+pub struct ApartLab<'a> {
+    exec: &'a Exec,
+    apart: OnceCell<Apart>,
+}
+
+impl<'a> ApartLab<'a> {
+    /// Costs nothing yet.
+    #[must_use]
+    pub fn new(exec: &'a Exec) -> Self {
+        Self { exec, apart: OnceCell::new() }
+    }
+
+    fn apart(&self) -> Result<&Apart> {
+        if self.apart.get().is_none() {
+            let _ = self.apart.set(Apart::new()?);
+        }
+        self.apart.get().ok_or_else(|| crate::Error::new(crate::Kind::Internal, "the namespace is gone"))
+    }
+}
+
+impl Lab for ApartLab<'_> {
+    fn run(&self, command: &Command) -> Result<Output> {
+        let command = Command { netns: self.apart()?.netns(), ..command.clone() };
+        self.exec.run_fresh(&command)
+    }
+
+    fn has_file(&self, path: &Path) -> Result<bool> {
+        self.apart()?.has_file(path)
+    }
+
+    fn has_program(&self, name: &str) -> bool {
+        tools::find(name).is_some()
+    }
+}
+
+impl Drop for ApartLab<'_> {
+    fn drop(&mut self) {
+        if let Some(apart) = self.apart.get() {
+            // The executor keeps namespaces open: this one would outlive its name in `/proc`.
+            self.exec.forget(&apart.netns());
+        }
+    }
+}
