@@ -104,14 +104,24 @@ struct Common {
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
     /// End the run after this time, for example `90s`
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     timeout: Option<Duration>,
+    /// Give each command of netwright's own this much time instead of 10 s
+    #[arg(long, value_name = "TIME", value_parser = parse_limit)]
+    command_timeout: Option<Duration>,
     /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
     /// The script, more scripts, and the arguments for them
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "SCRIPT")]
     words: Vec<OsString>,
+}
+
+fn parse_limit(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(limit) if !limit.is_zero() => Ok(limit),
+        _ => Err("write a time above zero with its unit, for example `500ms`, `90s` or `5m`".into()),
+    }
 }
 
 fn parse_tool(text: &str) -> Result<(String, PathBuf), String> {

@@ -16,7 +16,7 @@ use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::reexec;
 use crate::exec::tools::Tools;
-use crate::op::Where;
+use crate::op::{Tool, Where};
 use crate::report::human::{self, Human};
 use crate::report::json;
 use crate::sandbox::{self, Entered, Sandbox};
@@ -105,15 +105,16 @@ pub(super) fn start(
     }
     let job = Job { scripts, vars: common.vars.clone(), words };
     let timeout = common.timeout;
+    let command_timeout = common.command_timeout;
     let work = move || {
         let begun = Instant::now();
         if let Some(timeout) = timeout {
             interrupt.set_deadline(timeout);
         }
-        let session = match mode {
-            Mode::Sandbox => in_sandbox(&tools, interrupt, report),
-            Mode::Host => on_machine(&tools, interrupt, report, &job, &on_host),
-        };
+        let session = executor(&tools, interrupt, command_timeout).and_then(|exec| match mode {
+            Mode::Sandbox => in_sandbox(exec, report),
+            Mode::Host => on_machine(exec, report, &job, &on_host),
+        });
         match session {
             Err(error) => fail(&error),
             Ok(session) => {
@@ -143,24 +144,35 @@ pub(super) struct OnHost {
     trial: Option<Duration>,
 }
 
-/// The session of a run in the sandbox, with the uplink.
-fn in_sandbox(tools: &[(String, PathBuf)], interrupt: Interrupt, report: Human) -> Result<Rc<Session>> {
+/// What runs the commands of this run.
+fn executor(tools: &[(String, PathBuf)], interrupt: Interrupt, command_timeout: Option<Duration>) -> Result<Exec> {
     let exec = Exec::new(Tools::new(tools)?, interrupt)?;
+    Ok(match command_timeout {
+        Some(limit) => exec.with_deadline(limit),
+        None => exec,
+    })
+}
+
+/// The session of a run in the sandbox, with the uplink.
+fn in_sandbox(exec: Exec, report: Human) -> Result<Rc<Session>> {
     let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
+    // The sandbox has a sysfs of its own. A program that is not iproute2 may well end with 0.
+    if !std::path::Path::new("/sys/class/net/eth0").exists() {
+        let ip = exec.tools().path(Tool::Ip)?;
+        let message = "the uplink of the sandbox cannot be built: `ip` reports success, but there is no `eth0`";
+        return Err(Error::new(Kind::ToolOutput, message).hint(format!(
+            "is `{}` iproute2? `{} -V` says so",
+            ip.display(),
+            ip.display()
+        )));
+    }
     let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(move |event: &Event<'_>| report.event(event))));
     session.add_hidden(Where::Path(internet.to_path_buf()));
     Ok(session)
 }
 
 /// The session of a run on this machine, with its journal.
-fn on_machine(
-    tools: &[(String, PathBuf)],
-    interrupt: Interrupt,
-    report: Human,
-    job: &Job,
-    on_host: &OnHost,
-) -> Result<Rc<Session>> {
-    let exec = Exec::new(Tools::new(tools)?, interrupt)?;
+fn on_machine(exec: Exec, report: Human, job: &Job, on_host: &OnHost) -> Result<Rc<Session>> {
     let id = run_id();
     let script =
         job.scripts.first().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).unwrap_or_default();

@@ -39,6 +39,7 @@ const SPAWNERS: usize = 2;
 pub struct Exec {
     tools: Tools,
     interrupt: Interrupt,
+    deadline: Duration,
     host: NetnsFile,
     open: RefCell<HashMap<Where, NetnsFile>>,
     warm: RefCell<WarmPool>,
@@ -64,7 +65,21 @@ impl Exec {
             Error::new(Kind::Unsupported, format!("cannot open /proc/thread-self/ns/net: {error}"))
                 .hint("netwright needs /proc and a kernel with network namespaces")
         })?;
-        Ok(Self { tools, interrupt, host, open: RefCell::default(), warm: RefCell::default() })
+        Ok(Self {
+            tools,
+            interrupt,
+            deadline: process::DEADLINE,
+            host,
+            open: RefCell::default(),
+            warm: RefCell::default(),
+        })
+    }
+
+    /// Sets how long one command of netwright's own may take, [`process::DEADLINE`] otherwise.
+    #[must_use]
+    pub fn with_deadline(mut self, deadline: Duration) -> Self {
+        self.deadline = deadline;
+        self
     }
 
     /// The flag that stops everything.
@@ -158,7 +173,7 @@ impl Exec {
         if let Some((family, line)) = line {
             match self.run_warm(command, family, &line) {
                 Ok((output, sure)) if output.ok || sure => return Ok(output),
-                Err(error) if error.kind() == Kind::TimedOut => return Err(error),
+                Err(error) if matches!(error.kind(), Kind::TimedOut | Kind::Interrupted) => return Err(error),
                 // A failure may come from a stale cache, and a broken process says nothing: ask a fresh one.
                 Ok(_) | Err(_) => self.drop_warm(&command.netns, family),
             }
@@ -181,8 +196,15 @@ impl Exec {
             env: process::clean_env(),
             netns: (command.netns != Where::Host).then_some(&netns),
         };
-        let finished = process::run(&program, Limits::default(), &self.interrupt)?;
-        finished_output(&command.line(), finished)
+        let limits = Limits { deadline: self.deadline, stop_on_interrupt: false };
+        let finished = process::run(&program, limits, &self.interrupt)?;
+        finished_output(&command.line(), finished, self.deadline).map_err(|error| match error.kind() {
+            Kind::TimedOut => error.hint("`--command-timeout 30s` gives each command more time"),
+            Kind::ToolOutput => {
+                error.hint(format!("is `{}` what it should be? `--tool` takes another", path.display()))
+            }
+            _ => error,
+        })
     }
 
     /// The answer of a warm process, and whether a failure needs no confirmation: a link that is not there, by a name that the process
@@ -197,9 +219,14 @@ impl Exec {
             .map_err(|error| process::start_error(&ip, &error))?;
         let name = line.strip_prefix("address show dev ");
         let unknown = name.is_some_and(|name| !warm.may_know(name));
-        let reply = warm.run(line, process::DEADLINE).map_err(|error| {
-            let kind = if error.kind() == io::ErrorKind::TimedOut { Kind::TimedOut } else { Kind::ToolOutput };
-            timed_out(kind, &command.line(), begun.elapsed())
+        let reply = warm.run(line, self.deadline, &self.interrupt).map_err(|error| {
+            let ran = Ran { command: command.line(), took: begun.elapsed(), ..Ran::default() };
+            match error.kind() {
+                io::ErrorKind::TimedOut => not_ended(End::TimedOut, ran, self.deadline)
+                    .hint("`--command-timeout 30s` gives each command more time"),
+                io::ErrorKind::Interrupted => not_ended(End::Interrupted, ran, self.deadline),
+                _ => Error::new(Kind::ToolOutput, format!("`{}` stopped answering", ran.command)).ran(ran),
+            }
         });
         if reply.is_err() {
             drop(pool);
@@ -227,16 +254,28 @@ impl Exec {
     ///
     /// # Errors
     ///
-    /// `CommandFailed` with what it said.
+    /// What kept it from running, or `CommandFailed` with what it said.
     pub fn run_setup(&self, argv: &[&str], stdin: &str, netns: Option<&Path>) -> Result<()> {
         let netns = netns.map_or(Where::Host, |path| Where::Path(path.to_path_buf()));
         let mut command = Command::new(Tool::Ip, &netns, argv.iter().skip(1).copied());
         command.stdin = Some(stdin.to_owned());
-        let output = self.run_fresh(&command)?;
+        let brief = |ran: Ran| Ran { command: "ip -batch -".into(), ..ran };
+        let output = self.run_fresh(&command).map_err(|mut error| {
+            let parts = error.parts_mut();
+            parts.message = format!(
+                "the uplink of the sandbox cannot be built: {}",
+                parts.message.replace(&command.line(), "ip -batch -")
+            );
+            parts.ran = parts.ran.take().map(brief);
+            error
+        })?;
         if output.ok {
             return Ok(());
         }
-        Err(Error::new(Kind::CommandFailed, "the uplink of the sandbox cannot be built").ran(output.ran))
+        let ip = self.tools.path(Tool::Ip)?;
+        Err(Error::new(Kind::CommandFailed, "the uplink of the sandbox cannot be built: `ip` failed")
+            .hint(format!("is `{}` iproute2? `{} -V` says so", ip.display(), ip.display()))
+            .ran(brief(output.ran)))
     }
 
     /// Runs the user's own program in a namespace, with what `ip netns exec` gives (`/etc/netns`, `/sys`) when it has a name.
@@ -257,7 +296,11 @@ impl Exec {
         };
         let limits = Limits { deadline, stop_on_interrupt: true };
         let finished = process::run(&program, limits, &self.interrupt)?;
-        finished_output(&user_line(netns, words), finished)
+        finished_output(&user_line(netns, words), finished, deadline).map_err(|error| match error.kind() {
+            Kind::TimedOut => error.hint("`#{ timeout: \"5m\" }` gives it more time; `ns.start(…)` leaves it running"),
+            Kind::ToolOutput => error.hint("write its output to a file instead"),
+            _ => error,
+        })
     }
 
     /// Starts the user's own program in a namespace and leaves it running.
@@ -274,7 +317,8 @@ impl Exec {
 
     fn user_program(&self, netns: &Where, words: &[String]) -> Result<(std::path::PathBuf, Vec<OsString>)> {
         let Some((program, rest)) = words.split_first() else {
-            return Err(Error::new(Kind::InvalidArgument, "there is no command to run"));
+            return Err(Error::new(Kind::InvalidArgument, "there is no command to run")
+                .hint("give a program and its words: `ns.exec(\"ip -brief link\")`"));
         };
         let path = tools::find(program).ok_or_else(|| {
             Error::new(Kind::ToolMissing, format!("there is no program `{program}`"))
@@ -306,35 +350,33 @@ pub fn user_line(netns: &Where, words: &[String]) -> String {
     crate::op::quote(&prefix.into_iter().chain(words.iter().cloned()).collect::<Vec<_>>())
 }
 
-fn timed_out(kind: Kind, command: &str, took: Duration) -> Error {
-    let message = match kind {
-        Kind::TimedOut => format!("`{command}` did not end within {} s", took.as_secs()),
-        Kind::Interrupted => format!("interrupted while `{command}` ran"),
-        _ => format!("`{command}` stopped answering"),
+/// The error of a process that we ended; `limit` is what it had.
+fn not_ended(end: End, ran: Ran, limit: Duration) -> Error {
+    let command = &ran.command;
+    let (kind, message) = match end {
+        End::Interrupted => (Kind::Interrupted, format!("interrupted while `{command}` ran")),
+        End::Flooded => {
+            (Kind::ToolOutput, format!("`{command}` printed more than {} MiB", process::OUTPUT_MAX_BYTES >> 20))
+        }
+        _ => (Kind::TimedOut, format!("`{command}` did not end within {}", humantime::format_duration(limit))),
     };
-    Error::new(kind, message).ran(Ran { command: command.to_owned(), took, ..Ran::default() })
+    Error::new(kind, message).ran(ran)
 }
 
 /// Turns a finished process into an output, or into the error of one that did not end by itself.
-fn finished_output(command: &str, finished: Finished) -> Result<Output> {
-    let Finished { end, stdout, stderr, truncated, took } = finished;
-    let ran =
-        |status| Ran { command: command.to_owned(), status, stdout: stdout.clone(), stderr: stderr.clone(), took };
+fn finished_output(command: &str, finished: Finished, limit: Duration) -> Result<Output> {
+    let Finished { end, stdout, stderr, took } = finished;
+    let ran = Ran { command: command.to_owned(), status: None, stdout, stderr, took };
     let status = match end {
         End::Exited(status) => status,
         End::Killed(signal) => 128 + signal,
-        End::TimedOut => return Err(timed_out(Kind::TimedOut, command, took).ran(ran(None))),
-        End::Interrupted => return Err(timed_out(Kind::Interrupted, command, took).ran(ran(None))),
+        // Millions of characters of it say nothing more.
+        End::Flooded => {
+            return Err(not_ended(end, Ran { stdout: String::new(), stderr: String::new(), ..ran }, limit));
+        }
+        End::TimedOut | End::Interrupted => return Err(not_ended(end, ran, limit)),
     };
-    if truncated {
-        let mib = process::OUTPUT_MAX_BYTES >> 20;
-        return Err(Error::new(Kind::ToolOutput, format!("`{command}` printed more than {mib} MiB")).ran(Ran {
-            stdout: String::new(),
-            stderr: String::new(),
-            ..ran(Some(status))
-        }));
-    }
-    Ok(Output { ok: status == 0, ran: ran(Some(status)) })
+    Ok(Output { ok: status == 0, ran: Ran { status: Some(status), ..ran } })
 }
 
 type Key = (Where, Family);

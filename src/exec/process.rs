@@ -24,6 +24,8 @@ pub const OUTPUT_MAX_BYTES: usize = 16 << 20;
 const LINGER: Duration = Duration::from_millis(200);
 /// How long a process has between TERM and KILL.
 const TERM_GRACE: Duration = Duration::from_secs(1);
+/// How long a command that changes the kernel may still finish after the run was told to stop.
+pub(super) const FINISH_GRACE: Duration = Duration::from_secs(1);
 /// How often a wait looks at the interrupt flag.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -47,7 +49,8 @@ pub struct Program<'a> {
 pub struct Limits {
     /// When it is ended, counted from its start.
     pub deadline: Duration,
-    /// Whether a signal to the run ends it at once. A command that changes the kernel is let finish (it has its deadline).
+    /// Whether a signal to the run ends it at once. A command that changes the kernel gets [`FINISH_GRACE`] to finish: it needs
+    /// milliseconds unless it hangs.
     pub stop_on_interrupt: bool,
 }
 
@@ -68,6 +71,8 @@ pub enum End {
     TimedOut,
     /// By us, because the run was interrupted.
     Interrupted,
+    /// By us, because it printed more than [`OUTPUT_MAX_BYTES`].
+    Flooded,
 }
 
 /// What a process left.
@@ -79,8 +84,6 @@ pub struct Finished {
     pub stdout: String,
     /// Standard error likewise.
     pub stderr: String,
-    /// Whether output was thrown away beyond the cap.
-    pub truncated: bool,
     /// From start to end.
     pub took: Duration,
 }
@@ -170,8 +173,17 @@ pub fn start_error(path: &Path, error: &io::Error) -> Error {
     let name = path.display();
     match error.kind() {
         io::ErrorKind::NotFound => Error::new(Kind::ToolMissing, format!("`{name}` does not exist")),
-        io::ErrorKind::PermissionDenied => Error::new(Kind::PermissionDenied, format!("`{name}` may not be executed")),
-        _ => Error::new(Kind::CommandFailed, format!("cannot start `{name}`: {error}")),
+        io::ErrorKind::PermissionDenied => Error::new(Kind::PermissionDenied, format!("`{name}` may not be executed"))
+            .hint(format!("`ls -l {name}` shows its mode and owner")),
+        _ if error.raw_os_error() == Some(rustix::io::Errno::NOEXEC.raw_os_error()) => {
+            Error::new(Kind::CommandFailed, format!("`{name}` is not a program of this machine"))
+                .hint("a script needs a first line such as `#!/bin/sh`")
+        }
+        _ => {
+            let text = error.to_string();
+            let text = text.split(" (os error").next().unwrap_or_default();
+            Error::new(Kind::CommandFailed, format!("cannot start `{name}`: {}", text.to_lowercase()))
+        }
     }
 }
 
@@ -216,12 +228,19 @@ impl Waiter {
         let mut stop: Option<(End, Instant)> = None;
         let mut killed = false;
         let mut exited: Option<Instant> = None;
+        let mut interrupted: Option<Instant> = None;
+        let grace = if limits.stop_on_interrupt { Duration::ZERO } else { FINISH_GRACE };
         loop {
             let now = Instant::now();
+            if interrupted.is_none() && interrupt.is_set() {
+                interrupted = Some(now);
+            }
             if exited.is_none() && stop.is_none() {
-                if now >= self.begun + limits.deadline {
+                if self.out.truncated || self.err.truncated {
+                    stop = Some((End::Flooded, now));
+                } else if now >= self.begun + limits.deadline {
                     stop = Some((End::TimedOut, now));
-                } else if limits.stop_on_interrupt && interrupt.is_set() {
+                } else if interrupted.is_some_and(|since| now >= since + grace) {
                     stop = Some((End::Interrupted, now));
                 }
                 if stop.is_some() {
@@ -250,11 +269,11 @@ impl Waiter {
         }
         let end = match stop {
             Some((end, _)) => end,
+            None if self.out.truncated || self.err.truncated => End::Flooded,
             None => self.status(),
         };
         Finished {
             end,
-            truncated: self.out.truncated || self.err.truncated,
             stdout: lossy(std::mem::take(&mut self.out.bytes)),
             stderr: lossy(std::mem::take(&mut self.err.bytes)),
             took: self.begun.elapsed(),

@@ -60,7 +60,8 @@ impl Tools {
                 return Err(Error::new(
                     Kind::ToolMissing,
                     format!("`{}` is not at `{}`", tool.program(), path.display()),
-                ));
+                )
+                .hint(format!("`--tool {}=PATH` said so; without it, `PATH` decides", tool.program())));
             }
             None => which::which_in(tool.program(), Some(search_path()), "/").map_err(|_| {
                 Error::new(Kind::ToolMissing, format!("`{}` is not installed", tool.program()))
@@ -73,11 +74,20 @@ impl Tools {
     }
 }
 
-/// `PATH` and the `sbin` folders behind it.
+/// `PATH` and the `sbin` folders behind it, each folder once.
 #[must_use]
 pub fn search_path() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
-    if path.is_empty() { format!("{SBIN}:/usr/bin:/bin") } else { format!("{path}:{SBIN}") }
+    if path.is_empty() {
+        return format!("{SBIN}:/usr/bin:/bin");
+    }
+    let mut folders: Vec<&str> = Vec::new();
+    for folder in path.split(':').chain(SBIN.split(':')) {
+        if !folders.contains(&folder) {
+            folders.push(folder);
+        }
+    }
+    folders.join(":")
 }
 
 /// Finds any program: by its path, or by name on [`search_path`].

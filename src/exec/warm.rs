@@ -14,14 +14,17 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_process_group};
 
+use super::interrupt::Interrupt;
 use super::netns::NetnsFile;
-use super::process::{OUTPUT_MAX_BYTES, Started, clean_env, os_words, set_nonblocking, start};
+use super::process::{FINISH_GRACE, OUTPUT_MAX_BYTES, Started, clean_env, os_words, set_nonblocking, start};
 
 /// The words of a warm `ip`. A batch line has no flags of its own, so what is said with `-6` needs a process of its own.
 const ARGV: [&str; 5] = ["-j", "-d", "-force", "-batch", "-"];
 const ARGV_V6: [&str; 6] = ["-6", "-j", "-d", "-force", "-batch", "-"];
 /// No object of `ip` begins like this, so the line always fails.
 const MARKER: &str = "netwright-end-of-reply";
+/// How often a wait looks at the interrupt flag.
+const TICK: Duration = Duration::from_millis(50);
 
 /// A warm `ip` inside one namespace.
 pub(super) struct Warm {
@@ -66,13 +69,14 @@ impl Warm {
         })
     }
 
-    /// Runs one command. Any error means that the process is of no use any more.
-    pub(super) fn run(&mut self, line: &str, deadline: Duration) -> io::Result<Reply> {
+    /// Runs one command. Any error means that the process is of no use any more: `TimedOut` after the deadline, `Interrupted` when the
+    /// run was told to stop and [`FINISH_GRACE`] has passed, another one when it ended or printed too much.
+    pub(super) fn run(&mut self, line: &str, deadline: Duration, interrupt: &Interrupt) -> io::Result<Reply> {
         let text = format!("{line}\n{MARKER}\n");
         let stdin = self.stdin.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
         stdin.write_all(text.as_bytes())?;
         self.lines += 2;
-        let reply = self.reply(Instant::now() + deadline)?;
+        let reply = self.reply(Instant::now() + deadline, interrupt)?;
         self.remember(line, &reply);
         Ok(reply)
     }
@@ -96,33 +100,46 @@ impl Warm {
         }
     }
 
-    fn reply(&mut self, deadline: Instant) -> io::Result<Reply> {
+    fn reply(&mut self, mut deadline: Instant, interrupt: &Interrupt) -> io::Result<Reply> {
         let end = format!("Command failed -:{}\n", self.lines);
         let failure = format!("Command failed -:{}\n", self.lines - 1);
         let (mut out, mut err) = (Vec::new(), Vec::new());
+        let (mut out_open, mut ended, mut interrupted) = (true, false, false);
         loop {
             let open = read_available(&mut self.stderr, &mut err)?;
             if err.ends_with(end.as_bytes()) {
                 read_available(&mut self.stdout, &mut out)?;
                 break;
             }
-            if !open || out.len() > OUTPUT_MAX_BYTES || err.len() > OUTPUT_MAX_BYTES {
+            // A process that ended may have left its streams to a daemon, so their end is not waited for.
+            if !open || ended || out.len() > OUTPUT_MAX_BYTES || err.len() > OUTPUT_MAX_BYTES {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+            }
+            if !interrupted && interrupt.is_set() {
+                interrupted = true;
+                deadline = deadline.min(Instant::now() + FINISH_GRACE);
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                return Err(io::Error::from(io::ErrorKind::TimedOut));
+                let kind = if interrupted { io::ErrorKind::Interrupted } else { io::ErrorKind::TimedOut };
+                return Err(io::Error::from(kind));
             }
+            let left = left.min(TICK);
             let timeout =
-                Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(10), tv_nsec: left.subsec_nanos().into() };
-            let mut fds = [PollFd::new(&self.stdout, PollFlags::IN), PollFd::new(&self.stderr, PollFlags::IN)];
+                Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(0), tv_nsec: left.subsec_nanos().into() };
+            let mut fds =
+                vec![PollFd::new(&self.stderr, PollFlags::IN), PollFd::new(&self.started.pidfd, PollFlags::IN)];
+            if out_open {
+                fds.push(PollFd::new(&self.stdout, PollFlags::IN));
+            }
             match poll(&mut fds, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
-            let stdout_ready = !fds[0].revents().is_empty();
+            ended = !fds[1].revents().is_empty();
+            let stdout_ready = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
             if stdout_ready {
-                read_available(&mut self.stdout, &mut out)?;
+                out_open = read_available(&mut self.stdout, &mut out)?;
             }
         }
         let stderr = String::from_utf8_lossy(&err).into_owned();
@@ -199,7 +216,8 @@ pub(super) fn batch_line(argv: &[String]) -> Option<(Family, String)> {
 /// Reads what is there; `false` at the end of the file.
 fn read_available(file: &mut File, into: &mut Vec<u8>) -> io::Result<bool> {
     let mut buffer = [0; 16 << 10];
-    loop {
+    // A program that prints without end is never done; the caller looks at the length.
+    while into.len() <= OUTPUT_MAX_BYTES {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(false),
             Ok(count) => into.extend_from_slice(&buffer[..count]),
@@ -208,6 +226,7 @@ fn read_available(file: &mut File, into: &mut Vec<u8>) -> io::Result<bool> {
             Err(error) => return Err(error),
         }
     }
+    Ok(true)
 }
 
 #[cfg(test)]

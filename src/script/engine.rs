@@ -128,10 +128,11 @@ struct Script {
 impl Script {
     fn load(path: &Path, sources: &Sources, run: &Run) -> Result<Self> {
         let name = path.display().to_string();
-        let text = source::read(path)?;
+        let interrupt = run.0.session.exec().interrupt();
+        let text = source::read(path, interrupt)?;
         sources.add(&name, &text);
         let root = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
-        let resolver = Resolver::new(sources.clone(), root);
+        let resolver = Resolver::new(sources.clone(), root, interrupt.clone());
         let engine = new_engine(run, resolver.clone());
         let mut script = Self { ast: AST::empty(), engine, name, resolver, sources: sources.clone() };
         let compiled = script.engine.compile(source::without_shebang(&text));

@@ -235,7 +235,22 @@ pub fn from_rhai(error: Box<EvalAltResult>, context: &Context<'_>) -> Ended {
     calls.dedup_by(|inner, outer| inner.place == outer.place);
     calls.reverse();
     error.parts_mut().calls = calls;
+    out_of_std(&mut error);
     Ended::Error(error)
+}
+
+/// An error inside of netwright's own modules is shown at the call that led there from the user's script: nobody can edit `std/…`.
+fn out_of_std(error: &mut Error) {
+    let is_std = |place: &Place| place.source.as_deref().is_some_and(|source| source.starts_with("std/"));
+    let parts = error.parts_mut();
+    let Some(inside) = parts.place.clone().filter(is_std) else { return };
+    let Some(at) = parts.calls.iter().position(|call| !is_std(&call.place)) else { return };
+    let outside = parts.calls.remove(at);
+    // The steps between the two lie inside, too.
+    parts.calls.drain(..at);
+    parts.place = Some(outside.place);
+    let source = inside.source.unwrap_or_default();
+    parts.notes.push(("inside".into(), format!("{source}:{}:{}", inside.line, inside.column)));
 }
 
 /// The script that a closure stands in. Rhai names the file of the function that calls it, also to `place_of`.

@@ -404,7 +404,8 @@ fn mismatch(what: &str, functions: &[&Signature], given: &[String], skip: usize)
     let given = given.get(skip..).unwrap_or_default();
     let mut candidates: Vec<&[Param]> =
         functions.iter().map(|function| function.params.get(skip..).unwrap_or_default()).collect();
-    candidates.sort_by_key(|params| params.len());
+    // Rhai lists overloads in no particular order.
+    candidates.sort_by_cached_key(|params| (params.len(), shape(params)));
     let mut shapes: Vec<String> = Vec::new();
     for params in &candidates {
         let shape = shape(params);

@@ -13,6 +13,7 @@ use super::error::throw;
 use super::signature::{self, Signature};
 use super::source::{self, Sources};
 use crate::error::{Error, Kind};
+use crate::exec::interrupt::Interrupt;
 use crate::model::suggest;
 
 /// The modules that are part of netwright, by the path that scripts import.
@@ -29,6 +30,7 @@ struct State {
     sources: Sources,
     /// The real folder of the main script: modules stay below it.
     root: PathBuf,
+    interrupt: Interrupt,
     loaded: RefCell<HashMap<String, Shared<Module>>>,
     loading: RefCell<Vec<String>>,
     signatures: RefCell<Vec<Signature>>,
@@ -36,10 +38,11 @@ struct State {
 
 impl Resolver {
     /// A resolver for scripts in and below `root`.
-    pub(crate) fn new(sources: Sources, root: PathBuf) -> Self {
+    pub(crate) fn new(sources: Sources, root: PathBuf, interrupt: Interrupt) -> Self {
         Self(Rc::new(State {
             sources,
             root,
+            interrupt,
             loaded: RefCell::default(),
             loading: RefCell::default(),
             signatures: RefCell::default(),
@@ -68,7 +71,11 @@ impl Resolver {
             }
             return Err(error.hint(format!("modules of netwright: {}", Self::std_paths().join(", "))));
         }
-        if Path::new(path).is_absolute() || path.is_empty() {
+        if path.is_empty() {
+            return Err(Error::new(Kind::InvalidArgument, "the path of a module is empty")
+                .hint("a module is imported relative to the importing file: import \"lib/mine\" as mine"));
+        }
+        if Path::new(path).is_absolute() {
             return Err(Error::new(Kind::InvalidArgument, format!("`{path}` is not a relative path"))
                 .hint("a module is imported relative to the importing file: import \"lib/mine\" as mine"));
         }
@@ -86,7 +93,14 @@ impl Resolver {
         };
         let named = tidy(&folder.join(with_ending));
         let not_found = |why: String| {
-            Error::new(Kind::NotFound, format!("no module `{path}`"))
+            let error = Error::new(Kind::NotFound, format!("no module `{path}`"));
+            let near = STD.iter().map(|(name, _)| *name).find(|name| name.strip_prefix("std/") == Some(path));
+            let near = near.map(str::to_owned).or_else(|| source::nearest_file(&named));
+            let error = match near {
+                Some(near) => error.hint(format!("did you mean `{near}`?")),
+                None => error,
+            };
+            error
                 .hint(format!("looked for `{}`: {why}", named.display()))
                 .hint("modules of netwright begin with `std/`")
         };
@@ -98,7 +112,7 @@ impl Resolver {
             )
             .hint("modules stay below the folder of the main script, so that a script can be vendored with them"));
         }
-        Ok((named.display().to_string(), source::read(&named)?))
+        Ok((named.display().to_string(), source::read(&named, &self.0.interrupt)?))
     }
 
     fn load(&self, engine: &Engine, importer: Option<&str>, path: &str) -> Result<Shared<Module>, Box<EvalAltResult>> {

@@ -6,11 +6,19 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 
 use crate::error::{Error, Kind, Place, Result};
+use crate::exec::interrupt::Interrupt;
+use crate::model::suggest;
 
 /// The longest script that is read, in bytes. A network of a thousand namespaces written out by hand is a tenth of it.
 const SCRIPT_MAX_BYTES: u64 = 4 << 20;
+/// How long a pipe may stay silent.
+const STREAM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The texts by name. Cloning shares.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +41,7 @@ impl crate::report::diagnostic::Sources for Sources {
 /// # Errors
 ///
 /// `NotFound`, `PermissionDenied`; `InvalidArgument` for a folder, for what is too large, and for what is not UTF-8, with the line.
-pub(crate) fn read(path: &Path) -> Result<String> {
+pub(crate) fn read(path: &Path, interrupt: &Interrupt) -> Result<String> {
     let name = path.display();
     let failed = |error: &io::Error| {
         let kind = match error.kind() {
@@ -41,8 +49,15 @@ pub(crate) fn read(path: &Path) -> Result<String> {
             io::ErrorKind::PermissionDenied => Kind::PermissionDenied,
             _ => Kind::CommandFailed,
         };
-        Error::new(kind, format!("cannot read `{name}`: {}", plain(error)))
+        let error = Error::new(kind, format!("cannot read `{name}`: {}", plain(error)));
+        match nearest_file(path).filter(|_| kind == Kind::NotFound) {
+            Some(near) => error.hint(format!("did you mean `{near}`?")),
+            None => error,
+        }
     };
+    if path.as_os_str().is_empty() {
+        return Err(Error::new(Kind::InvalidArgument, "the name of the script is empty").hint("netwright run SCRIPT"));
+    }
     let metadata = std::fs::metadata(path).map_err(|error| failed(&error))?;
     if metadata.is_dir() {
         return Err(Error::new(Kind::InvalidArgument, format!("`{name}` is a folder, not a script")));
@@ -57,9 +72,16 @@ pub(crate) fn read(path: &Path) -> Result<String> {
     }
     // A pipe says nothing about its length, so what is read is bounded too.
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-    io::Read::read_to_end(&mut io::Read::take(file, SCRIPT_MAX_BYTES + 1), &mut bytes)
-        .map_err(|error| failed(&error))?;
+    if metadata.is_file() {
+        let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
+        io::Read::read_to_end(&mut io::Read::take(file, SCRIPT_MAX_BYTES + 1), &mut bytes)
+            .map_err(|error| failed(&error))?;
+    } else {
+        read_stream(path, &mut bytes, interrupt).map_err(|error| match error {
+            Stream::Failed(error) => failed(&error),
+            Stream::Stopped(error) => error,
+        })?;
+    }
     if bytes.len() as u64 > SCRIPT_MAX_BYTES {
         return Err(too_large(bytes.len() as u64));
     }
@@ -75,6 +97,61 @@ pub(crate) fn read(path: &Path) -> Result<String> {
         .hint("a script is UTF-8 text")
         .at(Place { source: Some(name.to_string()), line, column })
     })
+}
+
+/// Why a stream could not be read.
+enum Stream {
+    Failed(io::Error),
+    Stopped(Error),
+}
+
+/// Reads a pipe or a device, at most one byte more than a script may have. A pipe into which nobody writes must not hold the run for ever.
+fn read_stream(path: &Path, bytes: &mut Vec<u8>, interrupt: &Interrupt) -> Result<(), Stream> {
+    use std::io::{IsTerminal, Read};
+    use std::os::unix::fs::OpenOptionsExt;
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
+    let mut file = std::fs::File::options().read(true).custom_flags(flags).open(path).map_err(Stream::Failed)?;
+    let patience = if file.is_terminal() { Duration::MAX } else { STREAM_PATIENCE };
+    let mut heard = Instant::now();
+    let mut buffer = [0; 16 << 10];
+    while bytes.len() as u64 <= SCRIPT_MAX_BYTES {
+        interrupt.check().map_err(Stream::Stopped)?;
+        if heard.elapsed() > patience {
+            let message = format!("nobody writes a script into `{}`", path.display());
+            let waited = humantime::format_duration(patience);
+            return Err(Stream::Stopped(
+                Error::new(Kind::TimedOut, message)
+                    .hint(format!("waited {waited}; a script in a file needs no writer")),
+            ));
+        }
+        let tick = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
+        // A pipe that nobody has opened yet reads as ended, but does not poll as such.
+        if poll(&mut [PollFd::new(&file, PollFlags::IN)], Some(&tick)).is_ok_and(|ready| ready == 0) {
+            continue;
+        }
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(()),
+            Ok(count) => {
+                bytes.extend_from_slice(&buffer[..count]);
+                heard = Instant::now();
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Err(error) => return Err(Stream::Failed(error)),
+        }
+    }
+    Ok(())
+}
+
+/// The script beside a missing one that was perhaps meant.
+pub(crate) fn nearest_file(path: &Path) -> Option<String> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let names: Vec<String> = std::fs::read_dir(folder.unwrap_or(Path::new(".")))
+        .ok()?
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|name| Path::new(name).extension().is_some_and(|ending| ending == "rhai"))
+        .collect();
+    let near = suggest::nearest(path.file_name()?.to_str()?, names.iter().map(String::as_str))?;
+    Some(folder.map_or_else(|| near.to_owned(), |folder| folder.join(near).display().to_string()))
 }
 
 /// An I/O error without Rust's `(os error 2)`.

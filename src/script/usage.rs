@@ -19,7 +19,7 @@ static ARG: LazyLock<Option<Regex>> =
 ///
 /// When the script cannot be read.
 pub fn usage(path: &Path) -> Result<String> {
-    let text = source::read(path)?;
+    let text = source::read(path, &crate::exec::interrupt::Interrupt::default())?;
     let mut out = format!("{}\n", path.display());
     let header: Vec<&str> = text
         .lines()

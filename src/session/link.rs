@@ -262,6 +262,11 @@ impl Session {
         if self.link_find(at)?.is_none() {
             return Ok(self.count(Did::Nothing));
         }
+        if at.1 == "lo" {
+            return Err(Error::new(Kind::InvalidArgument, "the loopback link `lo` cannot be deleted")
+                .hint("`link.down()` sets it down; it goes with its namespace")
+                .netns(at.0.name()));
+        }
         self.apply(op::link::delete(at.0, at.1))?;
         Ok(self.count(Did::Something))
     }
@@ -355,6 +360,7 @@ impl Session {
 fn kind_error(mut error: Error, kind: &str) -> Error {
     if error.kind() == Kind::Unsupported {
         error.parts_mut().message = format!("this kernel has no links of kind {kind}");
+        error.parts_mut().hints.clear();
         error =
             error.hint(format!("`modprobe {kind}` as root may load it; `netwright doctor` lists what the kernel has"));
     }

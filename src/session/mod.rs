@@ -607,7 +607,13 @@ pub fn failure(command: &Command, ran: Ran) -> Error {
     let line = ran.stderr.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));
     let message = match line {
         Some(line) => format!("`{program}` in `{}`: {}", command.netns, line.trim_end_matches('.')),
-        None => format!("`{program}` in `{}` failed with status {}", command.netns, ran.status.unwrap_or(-1)),
+        None => match ran.status {
+            Some(status @ 129..=192) => {
+                let signal = crate::exec::interrupt::signal_name(status - 128);
+                format!("`{program}` in `{}` was ended by {signal}", command.netns)
+            }
+            status => format!("`{program}` in `{}` failed with status {}", command.netns, status.unwrap_or(-1)),
+        },
     };
     let mut error = Error::new(kind, message).netns(command.netns.name()).ran(ran);
     if let Some(hint) = known.and_then(|known| known.hint) {

@@ -39,6 +39,12 @@ impl Session {
             return Ok(self.count(if up { Did::Nothing } else { Did::Something }));
         }
         self.apply(op::netns::add(name))?;
+        if path_of(&netns).as_deref().and_then(id_at).is_none() {
+            let message = format!("`ip netns add {name}` reports success, but there is no namespace `{name}`");
+            return Err(Error::new(Kind::ToolOutput, message)
+                .hint("is `ip` really iproute2? `netwright doctor` names the program that is run")
+                .netns(name.to_owned()));
+        }
         self.exec.warm_up(&netns);
         if self.inherits_forwarding(&netns)? {
             let op = op::sysctl::set(&netns, FORWARDING, "0", "1");
@@ -81,7 +87,11 @@ impl Session {
     /// `Busy` when processes live inside; what `ip netns delete` says.
     pub fn netns_delete(&self, netns: &Where) -> Result<Did> {
         let Where::Named(name) = netns else {
-            return Err(Error::new(Kind::InvalidArgument, format!("`{netns}` has no name that could be deleted")));
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                format!("`{netns}` cannot be deleted: it is not a namespace by name"),
+            )
+            .hint("only what `netns(\"…\")` made, or `ip netns list` shows, can be deleted"));
         };
         self.claim("netns", name)?;
         if !self.netns_exists(netns) {
@@ -111,12 +121,17 @@ impl Session {
     }
 }
 
-/// Adds the names that there are, and the nearest.
+/// Adds the names that there are, and the nearest, or how to get one.
 fn with_netns_names(error: Error, netns: &Where) -> Error {
     let names = names().unwrap_or_default();
     let error = match suggest::nearest(&netns.name(), names.iter().map(String::as_str)) {
         Some(name) => error.hint(format!("did you mean `{name}`?")),
-        None => error,
+        None => match netns {
+            Where::Named(name) => error.hint(format!("`netns(\"{name}\")` makes it")),
+            Where::Path(_) | Where::Host => {
+                error.hint("`ls -l /run/netns /proc/*/ns/net` shows namespaces by their files")
+            }
+        },
     };
     if names.is_empty() { error } else { error.label(format!("namespaces: {}", names.join(", "))) }
 }

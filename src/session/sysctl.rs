@@ -2,6 +2,7 @@
 
 use super::{Did, Mode, Session};
 use crate::error::{Error, Kind, Result};
+use crate::model::suggest;
 use crate::model::sysctl::{Name, parse_value, values_equal};
 use crate::op::{self, Where};
 
@@ -12,8 +13,28 @@ impl Session {
     ///
     /// `InvalidArgument` for a name that can be none, `NotFound` when the kernel has none of that name.
     pub fn sysctl_get(&self, netns: &Where, name: &str) -> Result<String> {
-        let name = self.sysctl_name(netns, name)?;
-        Ok(parse_value(&self.query(&op::sysctl::get(netns, &word(&name)))?))
+        let valid = self.sysctl_name(netns, name)?;
+        let command = op::sysctl::get(netns, &word(&valid));
+        let output = self.ask(&command)?;
+        if output.ok {
+            return Ok(parse_value(&output.ran.stdout));
+        }
+        if output.ran.stderr.contains("No such file or directory") {
+            return Err(self.no_sysctl(netns, name, &valid)?.ran(output.ran));
+        }
+        Err(super::failure(&command, output.ran))
+    }
+
+    /// The error of a name that the kernel does not have, with the nearest of the deepest folder that it has.
+    fn no_sysctl(&self, netns: &Where, name: &str, valid: &Name) -> Result<Error> {
+        let parts: Vec<&str> = valid.slashed().split('/').collect();
+        let near = self.within(netns, || nearest_setting(&parts))?;
+        let mut error = Error::new(Kind::NotFound, format!("no sysctl `{name}` in `{netns}`")).netns(netns.name());
+        if let Some(near) = near {
+            error = error.hint(format!("did you mean `{}`?", Name::parse(&near).map_or(near, |name| name.dotted())));
+        }
+        let folder = parts.get(..parts.len().saturating_sub(1)).unwrap_or_default().join("/");
+        Ok(error.hint(format!("`ls /proc/sys/{folder}` shows what there is; some come with a kernel module")))
     }
 
     /// Sets a setting and reads it back: `sysctl -w` returns 0 for values that the kernel does not keep (KNOWLEDGE.md).
@@ -59,4 +80,25 @@ impl Session {
 /// A name as `sysctl` takes it: dotted, except where a link's name holds a dot.
 fn word(name: &Name) -> String {
     if name.slashed().contains('.') { name.slashed().to_owned() } else { name.dotted() }
+}
+
+/// The setting nearest to one that is not there, in slashes: the first part that does not exist is replaced. Looks at the `/proc/sys/net` of
+/// the calling thread's namespace.
+fn nearest_setting(parts: &[&str]) -> Option<String> {
+    let mut path = std::path::PathBuf::from("/proc/sys");
+    for (at, part) in parts.iter().enumerate() {
+        let next = path.join(part);
+        if next.exists() {
+            path = next;
+            continue;
+        }
+        let names: Vec<String> =
+            std::fs::read_dir(&path).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+        let near = suggest::nearest(part, names.iter().map(String::as_str))?;
+        let mut found: Vec<&str> = parts.to_vec();
+        *found.get_mut(at)? = near;
+        let found = found.join("/");
+        return std::path::Path::new("/proc/sys").join(&found).exists().then_some(found);
+    }
+    None
 }

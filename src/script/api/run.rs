@@ -3,7 +3,7 @@
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{EvalAltResult, FnPtr, Map, Position};
 
-use super::value::duration;
+use super::value::{duration, type_of};
 use super::{Out, act_global, reject, run_of};
 use crate::error::{Error, Kind};
 use crate::script::error::{place_of, throw};
@@ -82,8 +82,28 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn sleep(context: NativeCallContext, time: Dynamic) -> Out<()> {
-        let time = reject(&context, duration(&time))?;
-        act_global(&context, |session| session.exec().interrupt().sleep(time))
+        pause(&context, &time)
+    }
+
+    /// The same for a number of seconds.
+    ///
+    /// ```rhai
+    /// sleep(0);
+    /// ```
+    // Rhai has a `sleep` of its own for numbers, which no Ctrl-C ends; only the very same types take its place.
+    #[rhai_fn(name = "sleep", return_raw)]
+    pub fn sleep_seconds(context: NativeCallContext, seconds: i64) -> Out<()> {
+        pause(&context, &seconds.into())
+    }
+
+    /// The same for a part of a second.
+    ///
+    /// ```rhai
+    /// sleep(0.01);
+    /// ```
+    #[rhai_fn(name = "sleep", return_raw)]
+    pub fn sleep_fraction(context: NativeCallContext, seconds: f64) -> Out<()> {
+        pause(&context, &seconds.into())
     }
 
     /// Ends the run as a success.
@@ -101,9 +121,14 @@ pub mod api {
     /// ```rhai
     /// if netns_list().len() > 100 { exit(10); }
     /// ```
+    // Any value: Rhai has an `exit` of its own, which would take what is no integer for a success.
     #[rhai_fn(name = "exit", return_raw)]
-    pub fn exit(context: NativeCallContext, status: i64) -> Out<()> {
-        leave(&context, status)
+    pub fn exit(context: NativeCallContext, status: Dynamic) -> Out<()> {
+        let number = status.as_int().map_err(|_| {
+            Error::new(Kind::InvalidArgument, format!("a script exits with a number, not with {}", type_of(&status)))
+                .hint("`exit()` ends the run as a success, `exit(10)` to `exit(63)` with a status of your own")
+        });
+        leave(&context, reject(&context, number)?)
     }
 
     /// Runs a function at the end of the run, however it ends; the last one first.
@@ -130,6 +155,11 @@ pub mod api {
         run_of(&context)?.0.session.emit(&crate::session::Event::Printed(&text));
         Ok(())
     }
+}
+
+fn pause(context: &NativeCallContext, time: &Dynamic) -> Out<()> {
+    let time = reject(context, duration(time))?;
+    act_global(context, |session| session.exec().interrupt().sleep(time))
 }
 
 /// Ends the run; what is outside the script's range is an error.

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{Out, reject};
 use crate::error::{Error, Kind, Result};
 use crate::model::{Cidr, suggest};
-use crate::script::signature::{netwright_words, type_word};
+use crate::script::signature::{netwright_words, type_word, with_article};
 
 /// JSON as a script sees it. Numbers beyond 63 bits become floats.
 pub(crate) fn to_dynamic(value: &Value) -> Dynamic {
@@ -37,10 +37,10 @@ pub(crate) fn to_array<'a>(records: impl IntoIterator<Item = &'a serde_json::Map
     records.into_iter().map(|map| to_map(map).into()).collect()
 }
 
-/// A type as script authors call it.
+/// A type as script authors call it, with its article.
 #[must_use]
 pub(crate) fn type_of(value: &Dynamic) -> String {
-    type_word(value.type_name(), &netwright_words)
+    with_article(&type_word(value.type_name(), &netwright_words))
 }
 
 /// The options of a call: a map whose keys are known.
@@ -179,7 +179,10 @@ pub(crate) fn duration(value: &Dynamic) -> Result<Duration> {
     });
     match seconds {
         Some(seconds) => Duration::try_from_secs_f64(seconds).map_err(|_| bad(&seconds.to_string())),
-        None => Err(bad(&type_of(value))),
+        None => {
+            Err(Error::new(Kind::InvalidArgument, format!("a time is a string or a number, not {}", type_of(value)))
+                .hint("write \"200ms\", \"5s\", \"1m 30s\", or a number of seconds"))
+        }
     }
 }
 
