@@ -128,7 +128,7 @@ fn every_command_that_the_readme_shows_exists() {
             }
             let help = netwright(Who::Me, &[command, "--help"]).stdout;
             // What follows the script is the script's own.
-            let own = words.iter().take_while(|word| **word != "SCRIPT" && !word.ends_with(".rhai"));
+            let own = words.iter().take_while(|word| **word != "SCRIPT" && !word.contains(".rhai"));
             for flag in own.filter(|word| word.starts_with("--") && word.len() > 2) {
                 let flag = flag.split('=').next().unwrap_or(flag);
                 if !help.contains(flag) {
@@ -195,4 +195,25 @@ fn a_plan_pasted_into_a_shell_builds_the_network() {
     let ran = machine("\"$1\" run --json --host scripts/01-two-namespaces.rhai", &[common::NETWRIGHT]);
     let document: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
     assert_ne!(document["run"]["changed"], 0, "{document}");
+}
+
+/// Ends of cables between fresh namespaces have the same indices everywhere; the other end is still the right one.
+#[test]
+fn cables_with_the_same_indices_are_told_apart() {
+    let script = ScriptFile::new(
+        r#"
+        for pair in [["blue", "green"], ["red", "grey"]] {
+            let ends = veth(netns(pair[0]), "eth0", netns(pair[1]), "eth0");
+            assert_eq(ends[0].peer.netns.name, pair[1]);
+            assert_eq(ends[1].peer.netns.name, pair[0]);
+        }
+        host().ip("link set dev lo up"); // what was known is to be looked at again
+        veth(netns("blue"), "eth0", netns("green"), "eth0");
+        let caught = ();
+        try { veth(netns("blue"), "eth0", netns("grey"), "eth0"); } catch (e) { caught = e.error; }
+        assert_eq(caught, "AlreadyExists");
+        "#,
+    );
+    let ran = netwright(Who::Me, &["run", script.path()]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
 }
