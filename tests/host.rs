@@ -7,11 +7,13 @@ use std::process::{Command, Stdio};
 use common::{NETWRIGHT, Ran, ScriptFile, is_root, root};
 
 /// `snapshot` prints all that a run could change, in a form that is the same when nothing has changed. Tables and chains that are empty
-/// and accept are left out: iptables makes them by looking and never deletes them.
+/// and accept are left out: iptables makes them by looking and never deletes them. So are link-local addresses, which the kernel adds a
+/// second after a link is up.
 const PRELUDE: &str = r#"
 set -u
 rules() { awk '/^\*/ { table = $1 } /^-A/ || (/^:/ && $2 != "ACCEPT") { sub(/ \[[0-9:]*\]/, ""); print table, $0 }'; }
-snapshot() {
+snapshot() { everything | grep -v -E 'fe80:|ff00::' | sort -u; }
+everything() {
     ip netns list 2>/dev/null | sort
     ip -j -d link show | tr ',' '\n' | grep -E '"(ifname|ifindex|mtu|master|address|operstate|info_kind|flags|link)"' || true
     ip -o address show | sed -E 's/valid_lft .*//'
