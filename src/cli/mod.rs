@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Beside `report` this is the only room that prints.
 
+mod doc;
 pub mod doctor;
 mod plan;
 mod run;
@@ -25,7 +26,8 @@ Examples:
   netwright run lab.rhai                     in a sandbox: no root needed, this machine is not touched
   sudo netwright run --host lab.rhai         on this machine; kept if it succeeds, undone if it fails
   netwright plan lab.rhai                    the commands it would run
-  netwright doctor                           what is missing here";
+  netwright doctor                           what is missing here
+  netwright doc link.addr                    what scripts can call";
 
 /// Write a Linux network as a small Rhai script; rehearse it without root, run it.
 #[derive(Debug, Parser)]
@@ -54,6 +56,8 @@ enum Command {
     /// Undo a run unless it is confirmed in time; started by --try
     #[command(name = "__watch", hide = true)]
     Watch(runs::WatchArgs),
+    /// Say what scripts can call
+    Doc(doc::DocArgs),
 }
 
 /// `netwright run`
@@ -176,6 +180,7 @@ pub fn main() -> ExitCode {
         Command::Gc(arguments) => runs::gc(arguments),
         Command::Confirm(arguments) => runs::confirm(arguments),
         Command::Watch(arguments) => runs::watch(arguments),
+        Command::Doc(arguments) => doc::doc(arguments),
     };
     ExitCode::from(code)
 }

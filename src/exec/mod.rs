@@ -34,6 +34,8 @@ use warm::{Family, Warm, batch_line};
 const WARM_MAX: usize = 256;
 /// How many threads start warm processes ahead: two halve the cost, more bring nothing on two cores (KNOWLEDGE.md).
 const SPAWNERS: usize = 2;
+/// How long `ip netns exec` may take to enter a namespace before nobody waits for it any more.
+const ENTRY_MAX: Duration = Duration::from_secs(1);
 
 /// Runs commands. It belongs to one thread; what it starts ahead runs on threads of its own.
 pub struct Exec {
@@ -312,7 +314,11 @@ impl Exec {
         let file = self.netns(netns)?;
         let (path, argv) = self.user_program(netns, words)?;
         let enter = matches!(netns, Where::Path(_)).then_some(&file);
-        background::Background::start(&path, &argv, enter, user_line(netns, words))
+        let background = background::Background::start(&path, &argv, enter, user_line(netns, words))?;
+        if matches!(netns, Where::Named(_)) {
+            await_entry(&background, netns);
+        }
+        Ok(background)
     }
 
     fn user_program(&self, netns: &Where, words: &[String]) -> Result<(std::path::PathBuf, Vec<OsString>)> {
@@ -336,6 +342,16 @@ impl Exec {
             }
             Where::Host | Where::Path(_) => (path, rest.collect()),
         })
+    }
+}
+
+/// Waits until `ip netns exec` has entered the namespace, so that whoever asks for the process's namespace finds the right one.
+fn await_entry(background: &background::Background, netns: &Where) {
+    let wanted = netns::path_of(netns).as_deref().and_then(netns::id_at);
+    let of_process = format!("/proc/{}/ns/net", background.pid());
+    let until = Instant::now() + ENTRY_MAX;
+    while background.running() && netns::id_at(std::path::Path::new(&of_process)) != wanted && Instant::now() < until {
+        std::thread::sleep(Duration::from_micros(200));
     }
 }
 

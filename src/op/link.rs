@@ -321,6 +321,11 @@ mod tests {
             "ip -n red address delete 10.0.0.1/24 dev x",
         );
         check(
+            &addr_delete(&red(), "x", "10.0.0.1/24"),
+            "ip -n red address delete 10.0.0.1/24 dev x",
+            "ip -n red address add 10.0.0.1/24 dev x",
+        );
+        check(
             &qdisc_replace(&red(), "x", &["netem".into(), "delay".into(), "20ms".into()]),
             "tc -n red qdisc replace dev x root netem delay 20ms",
             "tc -n red qdisc delete dev x root",

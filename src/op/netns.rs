@@ -28,10 +28,10 @@ pub fn delete_command(name: &str) -> Command {
     Command::new(Tool::Ip, &Where::Host, ["netns", "delete", name])
 }
 
-/// Lists the named namespaces: `ip -j netns list`.
+/// Lists the named namespaces, with the ids that `netns` has for them: `ip -j netns list`.
 #[must_use]
-pub fn list() -> Command {
-    Command::new(Tool::Ip, &Where::Host, ["-j", "netns", "list"])
+pub fn list(netns: &Where) -> Command {
+    Command::new(Tool::Ip, netns, ["-j", "netns", "list"])
 }
 
 #[cfg(test)]
@@ -44,6 +44,6 @@ mod tests {
         assert_eq!(add("blue").undo, Undo::by(delete_command("blue")));
         assert_eq!(delete("blue").command.line(), "ip netns delete blue");
         assert!(delete("blue").moves_names() && !add("blue").moves_names());
-        assert_eq!(list().line(), "ip -j netns list");
+        assert_eq!(list(&Where::Host).line(), "ip -j netns list");
     }
 }

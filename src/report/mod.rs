@@ -6,4 +6,5 @@ pub mod diagnostic;
 pub mod doctor;
 pub mod human;
 pub mod json;
+pub mod reference;
 pub mod span;

@@ -188,23 +188,10 @@ impl Script {
     }
 }
 
-/// The only place that makes an engine.
-fn new_engine(run: &Run, resolver: Resolver) -> Engine {
-    let mut engine = Engine::new();
-    // Explicit, because Rhai's own differ between debug and release builds (KNOWLEDGE.md).
-    engine.set_max_call_levels(64);
-    engine.set_max_expr_depths(256, 128);
-    engine.set_max_string_size(64 << 20);
-    engine.set_max_array_size(1 << 20);
-    engine.set_max_map_size(1 << 20);
-    engine.set_max_modules(256);
-    // The optimiser drops a `try { import … }` whose alias is not used.
-    engine.set_optimization_level(OptimizationLevel::None);
-    engine.set_strict_variables(true);
-    engine.disable_symbol("eval");
-    engine.set_module_resolver(resolver);
+/// The engine of a run.
+pub(super) fn new_engine(run: &Run, resolver: Resolver) -> Engine {
+    let mut engine = bare_engine(resolver);
     engine.set_default_tag(Dynamic::from(run.clone()));
-    api::register(&mut engine);
 
     let interrupt = run.0.session.exec().interrupt().clone();
     engine.on_progress(move |operations| {
@@ -219,6 +206,25 @@ fn new_engine(run: &Run, resolver: Resolver) -> Engine {
         let source = source.unwrap_or("script");
         debugger.emit(&Event::Warning(&format!("{source}:{position:?} {text}")));
     });
+    engine
+}
+
+/// The engine without a run: it knows all that scripts can call, and can only parse. The one `Engine::new`.
+pub(super) fn bare_engine(resolver: Resolver) -> Engine {
+    let mut engine = Engine::new();
+    // Explicit, because Rhai's own differ between debug and release builds (KNOWLEDGE.md).
+    engine.set_max_call_levels(64);
+    engine.set_max_expr_depths(256, 128);
+    engine.set_max_string_size(64 << 20);
+    engine.set_max_array_size(1 << 20);
+    engine.set_max_map_size(1 << 20);
+    engine.set_max_modules(256);
+    // The optimiser drops a `try { import … }` whose alias is not used.
+    engine.set_optimization_level(OptimizationLevel::None);
+    engine.set_strict_variables(true);
+    engine.disable_symbol("eval");
+    engine.set_module_resolver(resolver);
+    api::register(&mut engine);
     engine
 }
 

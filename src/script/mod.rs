@@ -8,6 +8,7 @@
 //! | `arguments` | `--var` and the words after the script |
 //! | [`usage`] | what a script says of itself |
 //! | `api` | all that scripts can call |
+//! | [`reference`] | the documentation of all that scripts can call, as data |
 //! | [`error`], [`explain`], [`parse`], [`signature`] | what went wrong, in the words of a script author |
 
 mod api;
@@ -16,6 +17,7 @@ pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod parse;
+pub mod reference;
 mod resolver;
 pub mod signature;
 mod source;

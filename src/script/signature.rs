@@ -119,7 +119,17 @@ pub fn with_article(word: &str) -> String {
 /// With the standard packages this is half a megabyte of metadata: for `help()` and for errors, not for the hot path.
 #[must_use]
 pub fn of_engine(engine: &Engine, words: &Words) -> Vec<Signature> {
-    let Ok(json) = engine.gen_fn_metadata_to_json(true) else { return Vec::new() };
+    of_metadata_of(engine, true, words)
+}
+
+/// What this crate adds to the language: as [`of_engine`], without Rhai's standard packages.
+#[must_use]
+pub fn of_api(engine: &Engine, words: &Words) -> Vec<Signature> {
+    of_metadata_of(engine, false, words)
+}
+
+fn of_metadata_of(engine: &Engine, standard: bool, words: &Words) -> Vec<Signature> {
+    let Ok(json) = engine.gen_fn_metadata_to_json(standard) else { return Vec::new() };
     let Ok(value) = serde_json::from_str::<Value>(&json) else { return Vec::new() };
     let mut all = Vec::new();
     of_module(&value, None, words, &mut all);

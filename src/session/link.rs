@@ -4,7 +4,7 @@ use ipnet::IpNet;
 
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
-use crate::model::link::{self, Link, Peer};
+use crate::model::link::{self, Link};
 use crate::model::names::link_name;
 use crate::model::{addr, link_kinds, net_addr, said, suggest};
 use crate::op::{self, Where};
@@ -85,7 +85,7 @@ impl Session {
                 self.apply(op::link::add_veth(a, b))?;
                 Ok(Did::Something)
             }
-            (Some(link), Some(peer)) if is_pair(&link, &peer, a, b) => Ok(Did::Nothing),
+            (Some(link), Some(peer)) if self.are_ends((a.0, &link), (b.0, &peer))? => Ok(Did::Nothing),
             (Some(link), other) if other.is_none() || link.kind() != Some("veth") => Err(taken(a, &link, b)),
             (_, Some(link)) => Err(taken(b, &link, a)),
             (Some(link), None) => Err(taken(a, &link, b)),
@@ -328,32 +328,6 @@ impl Session {
             .hint(format!("name the link: `{}.link(\"eth0\")`", if *netns == Where::Host { "host()" } else { "ns" }))
             .netns(netns.name()))
     }
-
-    /// The other end of a veth, wherever it is.
-    ///
-    /// # Errors
-    ///
-    /// `NotFound` for the link, or when it has no other end that netwright can see.
-    pub fn link_peer(&self, at: At<'_>) -> Result<(Where, String)> {
-        let link = self.link_require(at)?;
-        match link.peer() {
-            Some(Peer::Here(name)) => Ok((at.0.clone(), name)),
-            Some(Peer::Elsewhere { ifindex, .. }) => {
-                for netns in self.everywhere() {
-                    let Ok(links) = self.links(&netns) else { continue };
-                    let back = |other: &Link| other.ifindex == ifindex && other.peer_index() == Some(link.ifindex);
-                    if let Some(other) = links.into_iter().find(back) {
-                        return Ok((netns, other.ifname));
-                    }
-                }
-                Err(Error::new(Kind::NotFound, format!("the other end of `{}` is in a namespace without a name", at.1)))
-            }
-            None => Err(Error::new(
-                Kind::NotFound,
-                format!("`{}` in `{}` is {}: it has no other end", at.1, at.0, describe(&link)),
-            )),
-        }
-    }
 }
 
 /// What `Unsupported` is about: the kernel's words do not name the kind.
@@ -365,16 +339,6 @@ fn kind_error(mut error: Error, kind: &str) -> Error {
             error.hint(format!("`modprobe {kind}` as root may load it; `netwright doctor` lists what the kernel has"));
     }
     error
-}
-
-/// Whether two links are the ends of one veth.
-fn is_pair(link: &Link, other: &Link, a: At<'_>, b: At<'_>) -> bool {
-    let points = |link: &Link, to: &Link, from: At<'_>, at: At<'_>| match link.peer() {
-        Some(Peer::Here(name)) => from.0 == at.0 && name == to.ifname,
-        Some(Peer::Elsewhere { ifindex, .. }) => from.0 != at.0 && ifindex == to.ifindex,
-        None => false,
-    };
-    points(link, other, a, b) && points(other, link, b, a)
 }
 
 /// The error of a name that belongs to something else than the veth that is wanted.
@@ -389,7 +353,7 @@ fn taken(at: At<'_>, link: &Link, other: At<'_>) -> Error {
 }
 
 /// What a link is, in a few words.
-fn describe(link: &Link) -> String {
+pub(super) fn describe(link: &Link) -> String {
     match link.kind() {
         Some("veth") => "the end of another veth".into(),
         Some(kind) => format!("a {kind}"),

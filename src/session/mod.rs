@@ -12,6 +12,7 @@ pub mod journal;
 mod known;
 mod link;
 mod netns;
+mod peer;
 mod raw;
 mod route;
 pub mod scan;
@@ -27,7 +28,7 @@ pub use shape::Shape;
 pub use undo::Undone;
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -179,7 +180,8 @@ pub struct Session {
     claims: RefCell<Claims>,
     facts: RefCell<Known>,
     inherits_forwarding: Cell<Option<bool>>,
-    deferred: RefCell<HashMap<Where, Op>>,
+    /// Sorted, so that the commands of a run are always in the same order.
+    deferred: RefCell<BTreeMap<Where, Op>>,
     background: RefCell<Vec<Rc<Background>>>,
     /// Namespaces beyond the named ones that play a part, for probes that look for who owns an address.
     hidden: RefCell<Vec<Where>>,
@@ -405,8 +407,8 @@ impl Session {
     ///
     /// As [`Session::apply`].
     pub fn settle_all(&self) -> Result<()> {
-        let ops: Vec<Op> = self.deferred.borrow_mut().drain().map(|(_, op)| op).collect();
-        ops.into_iter().try_for_each(|op| self.apply_now(op).map(drop))
+        let ops = std::mem::take(&mut *self.deferred.borrow_mut());
+        ops.into_values().try_for_each(|op| self.apply_now(op).map(drop))
     }
 
     fn apply_now(&self, mut op: Op) -> Result<Output> {

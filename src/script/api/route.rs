@@ -59,7 +59,7 @@ pub mod api {
     ///
     /// ```rhai
     /// let blue = netns("ns-blue");
-    /// blue.link("lo").addr("10.0.0.1/24");
+    /// veth(blue, "eth0", netns("ns-green"), "eth0")[0].addr("10.0.0.1/24").up();
     /// blue.route("default", "10.0.0.254");
     /// assert_eq(blue.route_get("203.0.113.1").gateway, "10.0.0.254");
     /// ```

@@ -6,7 +6,9 @@ use rhai::{EvalAltResult, FnPtr, Map, Position};
 use super::value::{duration, type_of};
 use super::{Out, act_global, reject, run_of};
 use crate::error::{Error, Kind};
+use crate::report::reference;
 use crate::script::error::{place_of, throw};
+use crate::script::reference::Reference;
 
 #[export_module]
 pub mod api {
@@ -155,6 +157,35 @@ pub mod api {
         run_of(&context)?.0.session.emit(&crate::session::Event::Printed(&text));
         Ok(())
     }
+
+    /// Prints what scripts can call, by the type that it belongs to.
+    ///
+    /// ```rhai
+    /// help();
+    /// ```
+    #[rhai_fn(name = "help", return_raw)]
+    pub fn help(context: NativeCallContext) -> Out<()> {
+        print_help(&context, None)
+    }
+
+    /// Prints the documentation of a name (`"link.addr"`, `"addr"`), a type (`"link"`) or a module (`"std/container"`).
+    ///
+    /// ```rhai
+    /// help("link.addr");
+    /// help("std/container");
+    /// ```
+    #[rhai_fn(name = "help", return_raw)]
+    pub fn help_of(context: NativeCallContext, name: &str) -> Out<()> {
+        print_help(&context, Some(name))
+    }
+}
+
+/// Prints the documentation, as `netwright doc` does.
+fn print_help(context: &NativeCallContext, name: Option<&str>) -> Out<()> {
+    let reference = Reference::of(context.engine());
+    let page = reject(context, reference.find(name))?;
+    run_of(context)?.0.session.emit(&crate::session::Event::Printed(reference::text(&page).trim_end()));
+    Ok(())
 }
 
 fn pause(context: &NativeCallContext, time: &Dynamic) -> Out<()> {

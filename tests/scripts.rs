@@ -1,0 +1,219 @@
+//! The scripts that people run and vendor, the README, and the plan: all of it runs on the real kernel in sandboxes.
+
+mod common;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use common::{Ran, ScriptFile, Who, everyone, fenced, golden, missing_functions, netwright, on_threads, root, scripts};
+
+/// Runs a script as it is meant to be run: those named `…_test.rhai` by `netwright test`.
+fn run_script(who: Who, path: &str) -> Ran {
+    if path.ends_with("_test.rhai") {
+        return netwright(who, &["test", path]);
+    }
+    netwright(who, &["run", "--timeout", "120s", path])
+}
+
+#[test]
+fn every_script_runs_as_root_and_as_a_plain_user() {
+    let mut jobs = Vec::new();
+    for path in scripts() {
+        let text = fs::read_to_string(root().join(&path)).expect("a script");
+        let missing = missing_functions(&text);
+        if missing.is_empty() {
+            jobs.extend(everyone().into_iter().map(|who| (who, path.to_str().expect("UTF-8").to_owned())));
+        } else {
+            println!("skipped: {}: netwright has no `{}` yet", path.display(), missing.join("`, `"));
+        }
+    }
+    for must in ["01-two-namespaces", "02-container-network", "05-runbook", "06-errors"] {
+        assert!(jobs.iter().any(|(_, path)| path.contains(must)), "{must} was not run");
+    }
+    let results = on_threads(&jobs, |(who, path)| run_script(*who, path));
+    let mut problems = String::new();
+    for ((who, path), ran) in jobs.iter().zip(results) {
+        if ran.code != 0 {
+            let _ = writeln!(problems, "{path} as {who:?}: exit {}\n{}\n{}", ran.code, ran.stdout, ran.stderr);
+        }
+    }
+    println!("{} runs", jobs.len());
+    assert!(problems.is_empty(), "{problems}");
+}
+
+#[test]
+fn the_contract_scripts_are_the_contract() {
+    let contract = root().parent().expect("a parent").join("shared/contract");
+    let contract = if contract.is_dir() { contract } else { Path::new("/work/shared/contract").to_path_buf() };
+    let Ok(entries) = fs::read_dir(&contract) else {
+        println!("skipped: there is no {}", contract.display());
+        return;
+    };
+    let mut compared = 0;
+    for entry in entries.flatten() {
+        let ours = root().join("scripts").join(entry.file_name());
+        let theirs = fs::read_to_string(entry.path()).expect("a contract script");
+        assert_eq!(fs::read_to_string(&ours).unwrap_or_default(), theirs, "{}", ours.display());
+        compared += 1;
+    }
+    assert!(compared >= 6, "{compared}");
+}
+
+#[test]
+fn every_script_says_what_it_is_and_draws_it() {
+    for path in scripts() {
+        let text = fs::read_to_string(root().join(&path)).expect("a script");
+        let head: Vec<&str> = text.lines().skip_while(|line| line.starts_with("#!")).collect();
+        let sentence = head.first().is_some_and(|line| line.starts_with("//! ") && line.len() > 20);
+        assert!(sentence, "{}: the first line says what the script is: `//! …`", path.display());
+    }
+}
+
+#[test]
+fn the_readme_knows_every_script() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    for path in scripts() {
+        assert!(readme.contains(&format!("({})", path.display())), "README.md does not link {}", path.display());
+    }
+}
+
+#[test]
+fn every_rhai_block_of_the_readme_runs() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let blocks = fenced(&readme, "rhai");
+    assert!(!blocks.is_empty());
+    for (line, block) in blocks {
+        let missing = missing_functions(&block);
+        if !missing.is_empty() {
+            println!("skipped: README.md:{line}: netwright has no `{}` yet", missing.join("`, `"));
+            continue;
+        }
+        let script = ScriptFile::new(&block);
+        let ran = netwright(Who::Me, &["run", "--timeout", "60s", script.path()]);
+        assert_eq!(ran.code, 0, "README.md:{line}\n{block}\n{}", ran.stderr);
+    }
+}
+
+/// The names of the subcommands, as `netwright help` lists them.
+fn subcommands() -> BTreeSet<String> {
+    let help = netwright(Who::Me, &["help"]).stdout;
+    let list = help.lines().skip_while(|line| *line != "Commands:").skip(1).take_while(|line| line.starts_with("  "));
+    list.filter_map(|line| line.split_whitespace().next().map(str::to_owned)).collect()
+}
+
+#[test]
+fn every_command_that_the_readme_shows_exists() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let known = subcommands();
+    assert!(known.contains("run") && known.contains("plan"), "{known:?}");
+    let mut problems = String::new();
+    let mut seen = 0;
+    for (at, line) in readme.lines().enumerate() {
+        // `netwright …` at the beginning of a line of code, after `--` of cargo, or between backticks.
+        let parts = line.split("netwright ").skip(1).map(|rest| rest.split('`').next().unwrap_or(rest));
+        let starts = line.trim_start().starts_with("netwright ") || line.contains("`netwright ");
+        let cargo = line.split("cargo run").skip(1).filter_map(|rest| rest.split_once("-- ").map(|(_, words)| words));
+        for words in parts.filter(|_| starts).chain(cargo) {
+            let words: Vec<&str> = words.split_whitespace().map(|word| word.trim_matches(['[', ']', ','])).collect();
+            let Some(command) = words.first().filter(|word| word.chars().all(|c| c.is_ascii_lowercase())) else {
+                continue;
+            };
+            seen += 1;
+            if !known.contains(*command) {
+                let _ = writeln!(problems, "README.md:{}: there is no `netwright {command}`", at + 1);
+                continue;
+            }
+            let help = netwright(Who::Me, &[command, "--help"]).stdout;
+            // What follows the script is the script's own.
+            let own = words.iter().take_while(|word| **word != "SCRIPT" && !word.contains(".rhai"));
+            for flag in own.filter(|word| word.starts_with("--") && word.len() > 2) {
+                let flag = flag.split('=').next().unwrap_or(flag);
+                if !help.contains(flag) {
+                    let _ = writeln!(problems, "README.md:{}: `netwright {command}` has no {flag}", at + 1);
+                }
+            }
+        }
+    }
+    assert!(problems.is_empty(), "{problems}");
+    assert!(seen >= 3, "{seen}");
+}
+
+#[test]
+fn the_readme_has_the_exit_codes_of_the_help() {
+    let help = netwright(Who::Me, &["--help"]).stdout;
+    for code in ["129", "130", "143", "70"] {
+        assert!(help.contains(code), "{code}");
+    }
+}
+
+/// What is planned is what runs, so a plan shows the same from run to run.
+#[test]
+fn plans_are_golden_files() {
+    let plans = [
+        ("plan-01.txt", "scripts/01-two-namespaces.rhai"),
+        ("plan-02.txt", "scripts/02-container-network.rhai"),
+        ("plan-05.txt", "scripts/05-runbook.rhai"),
+        ("plan-dual-stack.txt", "scripts/dual-stack.rhai"),
+        ("plan-port-forward.txt", "scripts/port-forward.rhai"),
+    ];
+    let results = on_threads(&plans, |(_, script)| {
+        everyone().into_iter().map(|who| netwright(who, &["plan", script])).collect::<Vec<_>>()
+    });
+    for ((name, script), runs) in plans.into_iter().zip(results) {
+        for ran in runs {
+            assert_eq!(ran.code, 0, "{script}: {}", ran.stderr);
+            golden(name, &ran.stdout);
+        }
+    }
+}
+
+/// A namespace that plays a machine, entered without touching this one: as root, or as root of a user namespace.
+fn machine(script: &str, args: &[&str]) -> Ran {
+    let flags = if common::is_root() { "-nm" } else { "-Urnm" };
+    let prelude = "set -e; mount -t tmpfs none /run; mkdir /run/netns; ip link set lo up; ";
+    let mut command = Command::new("unshare");
+    command.args([flags, "bash", "-c", &format!("{prelude}{script}"), "machine"]).args(args);
+    command.current_dir(root()).stdin(Stdio::null()).output().expect("unshare").into()
+}
+
+#[test]
+fn a_plan_pasted_into_a_shell_builds_the_network() {
+    let plan = netwright(Who::Me, &["plan", "scripts/01-two-namespaces.rhai"]).stdout;
+    let file = ScriptFile::new(&plan);
+    // Afterwards there is nothing left for the script to change, and its expectations hold.
+    let ran = machine(
+        "bash -e \"$1\"; \"$2\" run --json --host scripts/01-two-namespaces.rhai",
+        &[file.path(), common::NETWRIGHT],
+    );
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_eq!(document["run"]["changed"], 0, "{document}");
+    // And without the plan there is.
+    let ran = machine("\"$1\" run --json --host scripts/01-two-namespaces.rhai", &[common::NETWRIGHT]);
+    let document: serde_json::Value = serde_json::from_str(&ran.stdout).expect("JSON");
+    assert_ne!(document["run"]["changed"], 0, "{document}");
+}
+
+/// Ends of cables between fresh namespaces have the same indices everywhere; the other end is still the right one.
+#[test]
+fn cables_with_the_same_indices_are_told_apart() {
+    let script = ScriptFile::new(
+        r#"
+        for pair in [["blue", "green"], ["red", "grey"]] {
+            let ends = veth(netns(pair[0]), "eth0", netns(pair[1]), "eth0");
+            assert_eq(ends[0].peer.netns.name, pair[1]);
+            assert_eq(ends[1].peer.netns.name, pair[0]);
+        }
+        host().ip("link set dev lo up"); // what was known is to be looked at again
+        veth(netns("blue"), "eth0", netns("green"), "eth0");
+        let caught = ();
+        try { veth(netns("blue"), "eth0", netns("grey"), "eth0"); } catch (e) { caught = e.error; }
+        assert_eq(caught, "AlreadyExists");
+        "#,
+    );
+    let ran = netwright(Who::Me, &["run", script.path()]);
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
