@@ -315,6 +315,9 @@ fn each_fault_is_named_where_it_is() {
     let mut wrong = Vec::new();
     for (name, inject, place, class, hook) in FAULTS {
         let lab = routed();
+        // The neighbours are known before: the filter of the reverse path eats ARP as well, and says nothing of it.
+        let warm = lab.all["a"].run(|| ping("10.2.0.2".parse().unwrap(), &quick(), &|| false).unwrap());
+        assert!(warm.verdict.is_reached(), "{name}: {warm:?}");
         for (ns, lines) in *inject {
             lab.sh(ns, lines);
         }
@@ -430,13 +433,6 @@ fn a_bridge_that_filters_or_refuses() {
     assert_eq!(path(&recording), "a/eth0 s/pa s/pb b/eth0 b/eth0 s/pb s/pa a/eth0", "{}", show(&recording));
     assert_eq!(recording.end(), End::Open, "{}", show(&recording));
 
-    lab.sh("s", "bridge link set dev pa isolated on\nbridge link set dev pb isolated on");
-    lab.sh("a", "ip neigh flush dev eth0");
-    let (verdict, recording) = pinged(&recorder, &lab, "a", "10.3.0.2", &quick());
-    assert!(!verdict.is_reached(), "{verdict:?}");
-    eprintln!("isolated: {} {:?}", recording.summary(), recording.dropped().map(|(seen, _)| spot(&recording, seen)));
-    lab.sh("s", "bridge link set dev pa isolated off\nbridge link set dev pb isolated off");
-
     if std::path::Path::new("/proc/sys/net/bridge").exists() {
         lab.sh("s", "sysctl -qw net.bridge.bridge-nf-call-iptables=1\niptables -A FORWARD -p icmp -j DROP");
         let (verdict, recording) = pinged(&recorder, &lab, "a", "10.3.0.2", &quick());
@@ -448,6 +444,15 @@ fn a_bridge_that_filters_or_refuses() {
     } else {
         eprintln!("skipped in part: no br_netfilter");
     }
+    // Neighbours are known: an isolated port drops ARP requests without an event.
+    lab.sh("s", "bridge link set dev pa isolated on\nbridge link set dev pb isolated on");
+    let (verdict, recording) = pinged(&recorder, &lab, "a", "10.3.0.2", &quick());
+    assert!(!verdict.is_reached(), "{verdict:?}");
+    let (place, class, _) = died(&recording);
+    assert_eq!(place, "s/pa", "{}", show(&recording));
+    assert!(matches!(class, Class::BridgeRefused | Class::NoTarget), "{}", show(&recording));
+    lab.sh("s", "bridge link set dev pa isolated off\nbridge link set dev pb isolated off");
+
     lab.sh("s", "bridge link set dev pb state 0");
     let (_, recording) = pinged(&recorder, &lab, "b", "10.3.0.1", &quick());
     assert_eq!((died(&recording).0.as_str(), died(&recording).1), ("s/pb", Class::PortState), "{}", show(&recording));
@@ -486,6 +491,14 @@ fn ipv6_is_followed_too() {
     assert_eq!(died(&go().1), ("b/eth0".into(), Class::Ruleset, Some(Hook::Input)));
 }
 
+/// Ends the noise also when an assertion fails.
+struct Hush<'a>(&'a AtomicBool);
+impl Drop for Hush<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Other people's packets: from a namespace pair of their own, dropped at the end like ours.
 #[test]
 fn a_busy_machine_does_not_hide_the_probe() {
@@ -498,13 +511,6 @@ fn a_busy_machine_does_not_hide_the_probe() {
     }
     let quiet = AtomicBool::new(false);
     let recorder = Recorder::open().unwrap();
-    /// Ends the noise also when an assertion fails.
-    struct Hush<'a>(&'a AtomicBool);
-    impl Drop for Hush<'_> {
-        fn drop(&mut self) {
-            self.0.store(true, Ordering::Relaxed);
-        }
-    }
     thread::scope(|scope| {
         let hush = Hush(&quiet);
         let noise = scope.spawn(|| {

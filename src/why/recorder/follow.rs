@@ -19,6 +19,9 @@ const ETH_P_MIN: u16 = 0x600;
 /// `LOOPBACK_IFINDEX`: the incoming link of a route lookup for a packet of one's own.
 const OUTPUT: i64 = 1;
 
+/// How long after its last sign of life a packet may be dropped in a foreign thread: its address then belongs to somebody else.
+const FRESH: Duration = Duration::from_micros(200);
+
 /// A link of a known namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Spot {
@@ -36,6 +39,7 @@ struct Packet {
     /// The last thing it did was to leave `spot`.
     sent: bool,
     cpu: u32,
+    pid: u32,
     time: Duration,
 }
 
@@ -136,8 +140,8 @@ impl Follower<'_> {
             return;
         }
         let id = self.number();
-        let (cpu, time) = (raw.cpu, raw.time);
-        let packet = Packet { id, protocol: None, len, leg: cursor.leg, spot, sent: false, cpu, time };
+        let (cpu, pid, time) = (raw.cpu, raw.pid, raw.time);
+        let packet = Packet { id, protocol: None, len, leg: cursor.leg, spot, sent: false, cpu, pid, time };
         self.packets.insert(skb.to_owned(), packet);
     }
 
@@ -165,7 +169,17 @@ impl Follower<'_> {
                 .or(here.filter(|id| !self.knows(*id)))
         });
         let spot = Spot { netns, dev: dev.to_owned() };
-        let packet = Packet { id, protocol, len, leg, spot: spot.clone(), sent: true, cpu: raw.cpu, time: raw.time };
+        let packet = Packet {
+            id,
+            protocol,
+            len,
+            leg,
+            spot: spot.clone(),
+            sent: true,
+            cpu: raw.cpu,
+            pid: raw.pid,
+            time: raw.time,
+        };
         self.packets.insert(skb.to_owned(), packet);
         let at = Cursor { packet: Some(id), protocol, leg, ..Cursor::default() };
         self.push(own, raw, Some(spot), &at, What::Xmit { len });
@@ -190,7 +204,17 @@ impl Follower<'_> {
         });
         let id = id.unwrap_or_else(|| self.number());
         let spot = Spot { netns, dev: dev.to_owned() };
-        let packet = Packet { id, protocol, len, leg, spot: spot.clone(), sent: false, cpu: raw.cpu, time: raw.time };
+        let packet = Packet {
+            id,
+            protocol,
+            len,
+            leg,
+            spot: spot.clone(),
+            sent: false,
+            cpu: raw.cpu,
+            pid: raw.pid,
+            time: raw.time,
+        };
         self.packets.insert(skb.to_owned(), packet);
         *cursor =
             Cursor { ours: true, netns, dev: Some(dev.to_owned()), packet: Some(id), protocol, leg, source: None };
@@ -208,7 +232,7 @@ impl Follower<'_> {
             // An address is used again within milliseconds: only what is worked on here. What waited for its neighbour is reported with it.
             let packet = self.packets.get(skb)?;
             let fits = packet.protocol.is_none_or(|other| Some(other) == protocol) && hook != Some(Hook::Output);
-            let fresh = packet.cpu == raw.cpu && raw.time.saturating_sub(packet.time) < Duration::from_millis(1);
+            let fresh = (packet.cpu, packet.pid) == (raw.cpu, raw.pid) && raw.time.saturating_sub(packet.time) < FRESH;
             (fits && (own || (fresh && reason.as_deref() != Some("NEIGH_FAILED")))).then_some(skb)
         });
         let packet = known.and_then(|skb| self.packets.remove(skb));
@@ -239,6 +263,7 @@ impl Follower<'_> {
         let (iif, error) = (raw.number("iif").unwrap_or(0), raw.small("err").unwrap_or(0));
         if iif > OUTPUT {
             cursor.source = Some(source);
+            self.settle_by_index(iif, cursor);
         } else if iif == OUTPUT && cursor.source == Some(destination) {
             cursor.leg = Leg::Reply;
         }
@@ -247,6 +272,22 @@ impl Follower<'_> {
         let iif = u32::try_from(iif).unwrap_or(0);
         let what = What::Fib { table, error, iif, source, destination, out };
         self.push(true, raw, None, cursor, what);
+    }
+
+    /// Two namespaces had a link of the name: the index that routing was asked with may tell them apart.
+    fn settle_by_index(&mut self, iif: i64, cursor: &mut Cursor) {
+        let (None, Some(dev), Ok(index)) = (cursor.netns, &cursor.dev, u32::try_from(iif)) else { return };
+        let mut all = self.places.iter().filter(|place| place.link(dev).is_some_and(|link| link.index == index));
+        let (Some(place), None) = (all.next(), all.next()) else { return };
+        cursor.netns = Some(place.netns.id());
+        // What led here was in the same place.
+        let mine = |seen: &&mut Seen| seen.netns.is_none() && seen.packet == cursor.packet && seen.dev == cursor.dev;
+        for seen in self.seen.iter_mut().rev().take_while(mine) {
+            seen.netns = cursor.netns;
+        }
+        for packet in self.packets.values_mut().filter(|packet| Some(packet.id) == cursor.packet && !packet.sent) {
+            packet.spot.netns = cursor.netns;
+        }
     }
 
     fn icmp(&mut self, own: bool, raw: &Raw, cursor: &Cursor) {
@@ -365,4 +406,53 @@ fn caller(stack: &[String]) -> Option<String> {
             || name.starts_with("skb_release")
     };
     stack.iter().find(|name| !freeing(name)).cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exec::netns::NetnsFile;
+    use crate::op::Where;
+    use crate::why::recorder::{KnownLink, parse};
+
+    const RECEIVED: &str = "p-7 [001] ..s1. 10.000010: netif_receive_skb: dev=lo skbaddr=00000000aaaaaaaa len=105\n";
+
+    fn followed(own: &str, others: &str) -> Vec<Seen> {
+        let netns = NetnsFile::current().unwrap();
+        let id = netns.id();
+        let links = vec![KnownLink { index: 1, name: "lo".into(), peer: None }];
+        let place = Place { at: Where::Host, netns, links };
+        let read = |mine, text| parse::trace(text).events.into_iter().map(move |raw| (mine, raw));
+        let mut events: Vec<_> = read(true, own).chain(read(false, others)).collect();
+        events.sort_by_key(|(_, raw)| raw.time);
+        follow(&events, id, &[place], Match { protocol: Some(0x800), length: Some(105) })
+    }
+
+    fn drops(own: &str, others: &str) -> usize {
+        followed(own, others).iter().filter(|seen| matches!(seen.what, What::Drop(_))).count()
+    }
+
+    fn dropped(pid: u32, cpu: u32, micros: u32) -> String {
+        format!(
+            "x-{pid} [{cpu:03}] ..s1. 10.{micros:06}: kfree_skb: skbaddr=00000000aaaaaaaa rx_sk=0 protocol=2048 location=nft_do_chain+0x1/0x2 reason: NETFILTER_DROP\n"
+        )
+    }
+
+    #[test]
+    fn an_address_that_was_used_again_is_not_ours() {
+        assert_eq!(drops(&format!("{RECEIVED}{}", dropped(7, 1, 15)), ""), 1, "our own");
+        assert_eq!(drops(RECEIVED, &dropped(9, 1, 30)), 0, "another thread on the same processor");
+        // The same thread that handled our packet, in another trace.
+        assert_eq!(drops("", &format!("{RECEIVED}{}", dropped(7, 1, 15))), 1);
+        assert_eq!(drops("", &format!("{RECEIVED}{}", dropped(7, 1, 900))), 0, "too late");
+        assert_eq!(drops("", &format!("{RECEIVED}{}", dropped(7, 0, 15))), 0, "another processor");
+    }
+
+    #[test]
+    fn what_others_receive_on_top_of_our_thread_is_not_ours() {
+        let foreign = format!("{}{}", RECEIVED.replace("len=105", "len=228"), dropped(7, 1, 15));
+        assert_eq!(followed(&foreign, ""), []);
+        // A unix socket's message.
+        assert_eq!(drops(&dropped(7, 1, 5).replace("2048", "0").replace("..s1.", "....."), ""), 0);
+    }
 }

@@ -45,7 +45,7 @@ pub enum Class {
     SocketRefused,
     /// An address that must not appear there: own, loopback, multicast.
     Martian,
-    /// IPsec policy.
+    /// An `IPsec` policy.
     Xfrm,
     /// A security module or a cgroup program.
     Security,
