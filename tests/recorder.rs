@@ -238,7 +238,7 @@ fn path(recording: &Recording) -> String {
 
 /// Where, what, and in which hook.
 fn died(recording: &Recording) -> (String, Class, Option<Hook>) {
-    let Some((seen, dropped)) = recording.dropped() else { panic!("no drop: {}", show(&recording)) };
+    let Some((seen, dropped)) = recording.dropped() else { panic!("no drop: {}", show(recording)) };
     (spot(recording, seen), dropped.class, dropped.hook)
 }
 
