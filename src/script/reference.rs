@@ -11,6 +11,7 @@ use super::resolver::{Resolver, STD};
 use super::signature::{self, Param, Signature, netwright_words};
 use super::source::Sources;
 use crate::error::{Error, Kind, Result};
+use crate::exec::interrupt::Interrupt;
 
 /// How a script uses an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,7 @@ impl Reference {
     /// The reference of this netwright.
     #[must_use]
     pub fn new() -> Self {
-        Self::of(&bare_engine(Resolver::new(Sources::default(), Path::new("").to_path_buf())))
+        Self::of(&bare_engine(Resolver::new(Sources::default(), Path::new("").to_path_buf(), Interrupt::default())))
     }
 
     /// The reference of an engine that has the API.
@@ -316,7 +317,7 @@ fn summary(text: &str) -> String {
 /// `InvalidArgument` for a name that is no module.
 pub fn definitions(module: Option<&str>) -> Result<String> {
     let Some(given) = module else {
-        let engine = bare_engine(Resolver::new(Sources::default(), Path::new("").to_path_buf()));
+        let engine = bare_engine(Resolver::new(Sources::default(), Path::new("").to_path_buf(), Interrupt::default()));
         let mut all: Vec<String> = signature::of_api(&engine, &netwright_words).iter().map(definition).collect();
         all.sort_by_cached_key(|text| text.lines().last().unwrap_or_default().to_owned());
         return Ok(format!("module static;\n{}", all.concat()));
