@@ -293,7 +293,7 @@ fn a_skip_hides_no_failure_and_no_mistake() {
     assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
     for (script, says) in [
         ("needs(\"vlann\");", "did you mean `vlan`?"),
-        ("needs([1]);", "a feature is a string, not integer"),
+        ("needs([1]);", "a feature is a string, not an integer"),
         ("skip(\" \");", "a skip needs a reason"),
     ] {
         let output = run("", script);

@@ -389,13 +389,13 @@ fn an_unanswered_neighbour_fails_in_a_timer() {
     let (lab, recorder) = (routed(), Recorder::open().unwrap());
     for (from, to, place) in [("a", "10.1.0.77", "a/eth0"), ("a", "10.2.0.77", "r/vb")] {
         let options = quick();
-        let plan = Plan { linger: Duration::from_secs(5), ..lab.plan(length(&options)) };
+        let plan = Plan { linger: Duration::from_secs(60), ..lab.plan(length(&options)) };
         let addr = to.parse().unwrap();
         let start = Instant::now();
         let (report, recording) =
             recorder.record(&lab.all[from].file, &plan, || ping(addr, &options, &|| false).unwrap()).unwrap();
         assert!(!report.verdict.is_reached());
-        assert!(start.elapsed() < Duration::from_millis(4500), "it stopped waiting when the neighbour had failed");
+        assert!(start.elapsed() < Duration::from_secs(30), "it stopped waiting when the neighbour had failed");
         let Some((seen, dropped)) = recording.dropped() else { panic!("{}", show(&recording)) };
         assert_eq!(
             (dropped.class, seen.own, spot(&recording, seen).as_str()),

@@ -2,11 +2,13 @@
 
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Signal, getegid, geteuid, getpid, getppid, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, set_name, unshare_unsafe};
 
-use signal_hook::low_level::siginfo::{Cause, Origin};
+use signal_hook::low_level::siginfo::Origin;
 
 use super::explain::{Failure, Step};
 use super::lifeline::{Heard, Lifeline};
@@ -58,6 +60,7 @@ impl Mode {
 #[derive(Debug)]
 pub struct Sandbox {
     mode: Mode,
+    last: Mutex<Option<(i32, Instant)>>,
 }
 
 impl Sandbox {
@@ -69,13 +72,23 @@ impl Sandbox {
 
     /// Whether a signal that reached this process counts.
     ///
-    /// What came from outside the pid namespace directly (the kernel then shows sender 0) was sent to a whole process group, and the
-    /// supervisor hands the same signal on through pid 1: counting both would turn one `timeout -s INT` into two Ctrl-C.
+    /// What was sent to a whole process group arrives twice: once directly, and once handed on by the supervisor through pid 1. Which of the two
+    /// comes first is chance, and the kernel merges them into one while both are pending, so neither can be told by its sender: the same signal
+    /// within [`TWICE`] is one. Otherwise one `timeout -s INT` would be two Ctrl-C, and the second leaves without cleaning up.
     #[must_use]
     pub fn counts(&self, origin: &Origin) -> bool {
-        origin.cause == Cause::Kernel || origin.process.is_none_or(|sender| sender.pid != 0)
+        let Ok(mut last) = self.last.lock() else { return true };
+        let now = Instant::now();
+        let again = last.is_some_and(|(signal, at)| signal == origin.signal && now.duration_since(at) < TWICE);
+        if !again {
+            *last = Some((origin.signal, now));
+        }
+        !again
     }
 }
+
+/// Within this time the same signal is the same keystroke: far longer than handing it on takes, shorter than a second thought.
+const TWICE: Duration = Duration::from_millis(300);
 
 /// How the run inside ended. P0 and P1 have nothing left to do but to exit with `code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +162,7 @@ pub fn enter_or_supervise(keep: &[PathBuf]) -> Result<Entered> {
         Some(Marker::Init { mode, lifeline, probe }) => become_init(mode, lifeline, probe, keep).map(Entered::Ended),
         Some(Marker::Inside { mode }) if is_inside() => {
             let _ = set_name(c"netwright");
-            Ok(Entered::Inside(Sandbox { mode }))
+            Ok(Entered::Inside(Sandbox { mode, last: Mutex::new(None) }))
         }
         _ => Err(not_a_sandbox()),
     }

@@ -413,7 +413,7 @@ mod tests {
         assert_eq!(titles("ns.plug"), ["namespace.plug"; 2]);
         assert!(titles("addrs").contains(&"link.addrs".to_owned()));
         assert_eq!(titles("container::pod"), ["map.pod"]);
-        assert_eq!(titles("netns(\"blue\")"), ["netns"]);
+        assert_eq!(titles("netns(\"blue\")"), ["netns", "link.netns"]);
         assert!(matches!(reference.find(Some("std/lab")), Ok(Page::Module(..))));
         assert!(matches!(reference.find(Some("lab")), Ok(Page::Module(..))));
         assert!(matches!(reference.find(Some("ns")), Ok(Page::Type(..))));
