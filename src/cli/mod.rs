@@ -2,9 +2,13 @@
 
 mod doc;
 pub mod doctor;
+mod generate;
 mod plan;
+mod repl;
+mod repl_line;
 mod run;
 mod runs;
+mod show;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -26,6 +30,8 @@ Examples:
   netwright run lab.rhai                     in a sandbox: no root needed, this machine is not touched
   sudo netwright run --host lab.rhai         on this machine; kept if it succeeds, undone if it fails
   netwright plan lab.rhai                    the commands it would run
+  netwright repl                             try things out
+  sudo netwright show                        draw the network of this machine
   netwright doctor                           what is missing here
   netwright doc link.addr                    what scripts can call";
 
@@ -43,6 +49,13 @@ enum Command {
     Run(RunArgs),
     /// Rehearse a script in a sandbox and print every command that would run
     Plan(PlanArgs),
+    /// Try things out, in a sandbox unless told otherwise
+    Repl(repl::ReplArgs),
+    /// Draw the live network of this machine
+    Show(show::ShowArgs),
+    /// Write shell completions or man pages, for packagers
+    #[command(hide = true)]
+    Generate(generate::GenerateArgs),
     /// Look whether this machine has what netwright needs, and what to do about it
     Doctor(doctor::DoctorArgs),
     /// List the runs of this machine: live, kept, dead, and what each made
@@ -174,6 +187,9 @@ pub fn main() -> ExitCode {
     let code = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
+        Command::Repl(arguments) => repl::repl(arguments),
+        Command::Show(arguments) => show::show(arguments),
+        Command::Generate(arguments) => generate::generate(arguments, Cli::command()),
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Ps(arguments) => runs::ps(arguments),
         Command::Down(arguments) => runs::down(arguments),

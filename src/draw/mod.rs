@@ -1,178 +1,208 @@
-//! The live network as text: read from the kernel, drawn for a terminal of 80 columns.
+//! The live network as a picture: read from the kernel, drawn as text, dot, mermaid or SVG, or given as a document.
+//!
+//! | file | what |
+//! |---|---|
+//! | `read` | the kernel's answer as a [`Topology`] |
+//! | `fold` | namespaces that are alike as one, so that hundreds stay readable |
+//! | `text` | for a terminal of 80 columns |
+//! | `graph` | dot and mermaid |
+//! | `layout`, `svg` | boxes in layers, cables between their edges |
 
-use std::fmt::Write as _;
+mod fold;
+mod graph;
+mod layout;
+mod read;
+mod svg;
+mod text;
 
-use crate::error::Result;
-use crate::model::link::{Link, Peer};
-use crate::model::{link, net_addr, route};
-use crate::op::route::Family;
-use crate::op::{self, Where};
-use crate::session::Session;
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+pub use read::state_of;
+
+/// More namespaces than this are folded in a picture.
+pub const MANY: usize = 12;
 
 /// The network of all namespaces at one moment.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Topology {
     /// Each namespace, the host first.
     pub namespaces: Vec<Namespace>,
 }
 
+/// What a namespace is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// The namespace that plays the host.
+    Host,
+    /// A named one, or one given by a path.
+    #[default]
+    Netns,
+    /// The sandbox's pretended internet.
+    Internet,
+}
+
 /// One namespace.
-#[derive(Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
-    /// Which one.
-    pub at: Where,
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    #[serde(default)]
+    pub role: Role,
+    /// How many namespaces this stands for; more than 1 only in a folded picture.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: usize,
     /// Its links.
     pub links: Vec<Link>,
-    /// The addresses of each link, by its name.
-    pub addrs: Vec<(String, Vec<String>)>,
-    /// Its default gateways.
-    pub gateways: Vec<String>,
+    /// Its routes beyond those that come with addresses: `default via 10.0.0.254`.
+    pub routes: Vec<String>,
     /// Whether it forwards IPv4.
     pub forwards: bool,
     /// NAT rules, as iptables prints them.
     pub nat: Vec<String>,
 }
 
-impl Topology {
-    /// Reads the live network. A namespace that vanishes meanwhile is left out.
-    ///
-    /// # Errors
-    ///
-    /// When a tool fails otherwise.
-    pub fn read(session: &Session) -> Result<Self> {
-        let mut namespaces = Vec::new();
-        for at in session.everywhere() {
-            if !session.netns_exists(&at) {
-                continue;
-            }
-            namespaces.push(Namespace::read(session, at)?);
-        }
-        Ok(Self { namespaces })
-    }
+/// One link.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Its kind: `veth`, `bridge`, …; `None` for hardware and loopback.
+    pub kind: Option<String>,
+    /// Its addresses, link-local ones left out.
+    pub addrs: Vec<String>,
+    /// Whether packets pass.
+    pub state: State,
+    /// The bridge, bond or VRF that it is a port of.
+    pub master: Option<String>,
+    /// The other end of a veth.
+    pub peer: Option<End>,
+    /// How many links this stands for; more than 1 only in a folded picture.
+    #[serde(default = "one", skip_serializing_if = "is_one")]
+    pub count: usize,
+}
 
-    /// The other end of a veth, as `netns/link`.
-    fn peer(&self, of: &Namespace, link: &Link) -> Option<String> {
-        match link.peer()? {
-            Peer::Here(name) => Some(name),
-            Peer::Elsewhere { ifindex, .. } => self.namespaces.iter().find_map(|other| {
-                let back = |end: &&Link| end.ifindex == ifindex && end.peer_index() == Some(link.ifindex);
-                let end = other.links.iter().find(back).filter(|_| other.at != of.at)?;
-                Some(format!("{}/{}", display(&other.at), end.ifname))
-            }),
-        }
-    }
+/// One end of a cable.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct End {
+    /// The namespace's name.
+    pub netns: String,
+    /// The link's name.
+    pub link: String,
+}
 
-    /// The drawing.
+/// Whether packets pass a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Up, with a carrier.
+    #[default]
+    Up,
+    /// Set up, but nothing is at the other end.
+    NoCarrier,
+    /// Not set up.
+    Down,
+}
+
+impl State {
+    /// The word for it.
     #[must_use]
-    pub fn text(&self) -> String {
-        let mut out = String::new();
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::NoCarrier => "no-carrier",
+            Self::Down => "down",
+        }
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "it is what serde calls")]
+fn is_one(count: &usize) -> bool {
+    *count == 1
+}
+
+/// A cable between two ends, each by the index of its namespace and link.
+pub(crate) type Cable = [(usize, usize); 2];
+
+impl Topology {
+    /// The veth pairs, each once.
+    fn cables(&self) -> Vec<Cable> {
+        let mut seen = BTreeSet::new();
+        let mut cables = Vec::new();
+        for (n, namespace) in self.namespaces.iter().enumerate() {
+            for (l, link) in namespace.links.iter().enumerate() {
+                let Some(other) = link.peer.as_ref().and_then(|peer| self.find(peer)) else { continue };
+                let cable = if (n, l) <= other { [(n, l), other] } else { [other, (n, l)] };
+                if seen.insert(cable) {
+                    cables.push(cable);
+                }
+            }
+        }
+        cables
+    }
+
+    fn find(&self, end: &End) -> Option<(usize, usize)> {
+        let n = self.namespaces.iter().position(|namespace| namespace.name == end.netns)?;
+        let l = self.namespaces[n].links.iter().position(|link| link.name == end.link)?;
+        Some((n, l))
+    }
+
+    /// What there is, one fact a line, in a fixed order: two of these lists can be compared.
+    #[must_use]
+    pub fn facts(&self) -> BTreeSet<String> {
+        let mut facts = BTreeSet::new();
         for namespace in &self.namespaces {
-            if !out.is_empty() {
-                out.push('\n');
+            let name = &namespace.name;
+            facts.insert(format!("{name}{}", if namespace.forwards { " forwarding" } else { "" }));
+            for link in &namespace.links {
+                facts.insert(format!("{name}/{}{} {}", link.name, link.kind_word(), link.state.word()));
+                facts.extend(link.addrs.iter().map(|addr| format!("{name}/{} {addr}", link.name)));
+                facts.extend(link.master.iter().map(|master| format!("{name}/{} port of {master}", link.name)));
             }
-            self.draw(namespace, &mut out);
+            facts.extend(namespace.routes.iter().map(|route| format!("{name} route {route}")));
+            facts.extend(namespace.nat.iter().map(|rule| format!("{name} nat {rule}")));
         }
-        out.trim_end().to_owned()
+        facts
     }
 
-    fn draw(&self, namespace: &Namespace, out: &mut String) {
-        let forwards = if namespace.forwards { "  forwarding" } else { "" };
-        let _ = writeln!(out, "{}{forwards}", display(&namespace.at));
-        let top: Vec<&Link> = namespace
-            .links
-            .iter()
-            .filter(|link| link.master.is_none() && (!link.is_loopback() || namespace.own_loopback().is_some()))
-            .collect();
-        let last = top.len() + namespace.gateways.len() + namespace.nat.len();
-        let mut drawn = 0;
-        let mut branch = |out: &mut String, text: &str| {
-            drawn += 1;
-            let _ = writeln!(out, "{} {text}", if drawn == last { "└──" } else { "├──" });
-            if drawn == last { "    " } else { "│   " }
-        };
-        for link in top {
-            let stem = branch(out, &self.line(namespace, link));
-            let ports: Vec<&Link> =
-                namespace.links.iter().filter(|port| port.master.as_deref() == Some(link.ifname.as_str())).collect();
-            for (index, port) in ports.iter().enumerate() {
-                let corner = if index + 1 == ports.len() { "└──" } else { "├──" };
-                let _ = writeln!(out, "{stem}{corner} {}", self.line(namespace, port));
-            }
-        }
-        for gateway in &namespace.gateways {
-            branch(out, &format!("default via {gateway}"));
-        }
-        for rule in &namespace.nat {
-            branch(out, &format!("nat {rule}"));
-        }
-    }
-
-    fn line(&self, namespace: &Namespace, link: &Link) -> String {
-        let mut line = link.ifname.clone();
-        if let Some(kind) = link.kind().filter(|kind| *kind != "veth") {
-            let _ = write!(line, " ({kind})");
-        }
-        for addr in namespace.addrs_of(&link.ifname) {
-            let _ = write!(line, " {addr}");
-        }
-        if !link.is_up() {
-            line.push_str(" down");
-        } else if !link.has_carrier() && !link.is_loopback() {
-            line.push_str(" no-carrier");
-        }
-        if let Some(peer) = self.peer(namespace, link) {
-            let _ = write!(line, " ── {peer}");
-        }
-        line
+    /// The document: `#{ schema, namespaces }`.
+    #[must_use]
+    pub fn document(&self) -> serde_json::Value {
+        let mut document = serde_json::json!({ "schema": 1 });
+        document["namespaces"] = serde_json::to_value(&self.namespaces).unwrap_or_default();
+        document
     }
 }
 
 impl Namespace {
-    fn read(session: &Session, at: Where) -> Result<Self> {
-        let text = session.query(&op::link::show_all(&at))?;
-        let links = link::parse(&text, "ip address show")?;
-        let addrs = net_addr::parse(&text, "ip address show")?;
-        let mut gateways = Vec::new();
-        for family in [Family::V4, Family::V6] {
-            let text = session.query(&op::route::show(&at, family, "default", None))?;
-            let routes = route::parse(&text, "ip route show")?;
-            gateways.extend(routes.iter().filter_map(|route| Some(route.next_hop()?.to_string())));
-        }
-        let forwards = session.sysctl_get(&at, "net.ipv4.ip_forward").is_ok_and(|value| value == "1");
-        let rules = session.firewall_rules(&at, Family::V4, Some("nat")).unwrap_or_default();
-        let nat = rules
-            .tables
-            .iter()
-            .flat_map(|table| &table.chains)
-            .flat_map(|chain| chain.rules.iter().map(|rule| rule.text().to_owned()))
-            .collect();
-        let shown = |net: &ipnet::IpNet| match net.addr() {
-            std::net::IpAddr::V6(ip) => !ip.is_unicast_link_local(),
-            std::net::IpAddr::V4(_) => true,
-        };
-        let addrs = addrs
-            .iter()
-            .map(|addr| (addr.ifname.clone(), addr.ipnets().filter(shown).map(|net| net.to_string()).collect()))
-            .collect();
-        Ok(Self { at, links, addrs, gateways, forwards, nat })
+    /// Links that a picture shows: no loopback without an address of its own.
+    fn shown(&self) -> impl Iterator<Item = (usize, &Link)> {
+        self.links.iter().enumerate().filter(|(_, link)| link.name != "lo" || !link.addrs.is_empty())
     }
 
-    fn addrs_of<'a>(&'a self, link: &'a str) -> impl Iterator<Item = &'a str> {
-        let usual = move |addr: &&str| link == "lo" && matches!(*addr, "127.0.0.1/8" | "::1/128");
-        let of_link = self.addrs.iter().filter(move |(name, _)| name == link);
-        of_link.flat_map(|(_, addrs)| addrs.iter().map(String::as_str)).filter(move |addr| !usual(addr))
+    /// The ports of a bridge, bond or VRF.
+    fn ports<'a>(&'a self, master: &'a str) -> impl Iterator<Item = (usize, &'a Link)> {
+        self.shown().filter(move |(_, link)| link.master.as_deref() == Some(master))
     }
 
-    /// An address on the loopback link beyond the usual ones.
-    fn own_loopback(&self) -> Option<&str> {
-        self.addrs_of("lo").next()
+    fn has_link(&self, name: &str) -> bool {
+        self.links.iter().any(|link| link.name == name)
     }
 }
 
-/// The name of a namespace; the sandbox's internet has none of `ip netns`.
-fn display(at: &Where) -> String {
-    match at {
-        Where::Path(path) if path == std::path::Path::new(crate::sandbox::INTERNET) => "the internet".to_owned(),
-        other => other.name(),
+impl Link {
+    /// ` (bridge)`; nothing for a veth, of which there are most.
+    fn kind_word(&self) -> String {
+        match self.kind.as_deref() {
+            None | Some("veth") => String::new(),
+            Some(kind) => format!(" ({kind})"),
+        }
     }
 }

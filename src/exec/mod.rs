@@ -321,6 +321,19 @@ impl Exec {
         Ok(background)
     }
 
+    /// Runs a program of the user's with this process's own terminal: a shell. It shares our process group, so that it may take the
+    /// terminal; the status that it ended with.
+    ///
+    /// # Errors
+    ///
+    /// `ToolMissing` when there is no such program.
+    pub fn run_interactive(&self, netns: &Where, words: &[String]) -> Result<i32> {
+        let file = self.netns(netns)?;
+        let (path, argv) = self.user_program(netns, words)?;
+        let enter = matches!(netns, Where::Path(_)).then_some(&file);
+        process::run_interactive(&path, &argv, enter).map_err(|error| process::start_error(&path, &error))
+    }
+
     fn user_program(&self, netns: &Where, words: &[String]) -> Result<(std::path::PathBuf, Vec<OsString>)> {
         let Some((program, rest)) = words.split_first() else {
             return Err(Error::new(Kind::InvalidArgument, "there is no command to run")

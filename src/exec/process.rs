@@ -140,6 +140,18 @@ pub(super) fn start(
     }
 }
 
+/// Runs a process with our own terminal, in our own process group, to its end.
+pub(super) fn run_interactive(path: &Path, argv: &[OsString], netns: Option<&NetnsFile>) -> io::Result<i32> {
+    let run = || -> io::Result<i32> {
+        let ended = duct::cmd(path, argv).full_env(user_env()).unchecked().run()?;
+        Ok(ended.status.code().unwrap_or(-1))
+    };
+    match netns {
+        None => run(),
+        Some(netns) => netns.within(run).map_err(|error| io::Error::other(error.to_string()))?,
+    }
+}
+
 /// Runs a process to its end.
 ///
 /// # Errors

@@ -65,15 +65,7 @@ pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
             return outcome;
         }
     };
-    let state = RunState {
-        session: Rc::clone(session),
-        arguments: RefCell::new(arguments),
-        deferred: RefCell::default(),
-        passed: Cell::new(0),
-        failed: RefCell::default(),
-        listeners: RefCell::default(),
-    };
-    let run = Run(Rc::new(state));
+    let run = new_run(session, arguments);
     for path in &job.scripts {
         match Script::load(path, &sources, &run).and_then(|script| script.evaluate(&run)) {
             Ok(Last::Line) => {}
@@ -114,6 +106,18 @@ enum Last {
     Exit(u8),
     /// `skip` or `needs`, with this reason.
     Skipped(String),
+}
+
+/// The state that the calls of one run share.
+pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments) -> Run {
+    Run(Rc::new(RunState {
+        session: Rc::clone(session),
+        arguments: RefCell::new(arguments),
+        deferred: RefCell::default(),
+        passed: Cell::new(0),
+        failed: RefCell::default(),
+        listeners: RefCell::default(),
+    }))
 }
 
 /// One script, compiled.

@@ -9,15 +9,19 @@
 //! | [`usage`] | what a script says of itself |
 //! | `api` | all that scripts can call |
 //! | [`reference`] | the documentation of all that scripts can call, as data |
+//! | [`repl`], `complete`, `pretty` | input by input: what persists, completion and hints, values for people |
 //! | [`error`], [`explain`], [`parse`], [`signature`] | what went wrong, in the words of a script author |
 
 mod api;
 mod arguments;
+mod complete;
 pub mod engine;
 pub mod error;
 pub mod explain;
 pub mod parse;
 pub mod reference;
+mod pretty;
+pub mod repl;
 mod resolver;
 pub mod signature;
 mod source;

@@ -19,6 +19,7 @@ pub mod scan;
 mod shape;
 mod sysctl;
 pub mod undo;
+mod undo_last;
 
 pub use bridge::PlugOptions;
 pub use firewall::{FirewallAnswer, Forward};

@@ -144,6 +144,21 @@ pub mod api {
         Ok(())
     }
 
+    /// The live network as a map: `#{ schema, namespaces: [#{ name, links, routes, forwards, nat, … }] }`.
+    ///
+    /// ```rhai
+    /// netns("ns-blue");
+    /// assert(topology().namespaces.some(|ns| ns.name == "ns-blue"));
+    /// ```
+    #[rhai_fn(return_raw)]
+    pub fn topology(context: NativeCallContext) -> Out<Dynamic> {
+        let document = act_global(&context, |session| {
+            session.settle_all()?;
+            crate::draw::Topology::read(session).map(|topology| topology.document())
+        })?;
+        Ok(super::super::value::to_dynamic(&document))
+    }
+
     /// Draws the live network: every namespace with its links, addresses, routes and NAT.
     ///
     /// ```rhai

@@ -1,0 +1,526 @@
+//! `netwright repl`: a conversation with a sandbox, or with this machine.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::io::{BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use clap::Args;
+use rustyline::error::ReadlineError;
+use rustyline::history::FileHistory;
+use rustyline::{CompletionType, Config, Editor};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::SignalsInfo;
+use signal_hook::iterator::exfiltrator::origin::WithOrigin;
+
+use super::repl_line::Assistant;
+use super::{fail, parse_tool, require_root, signal_code};
+use crate::draw::Topology;
+use crate::error::{Error, Kind, Result};
+use crate::exec::Exec;
+use crate::exec::interrupt::Interrupt;
+use crate::exec::tools::Tools;
+use crate::op::Where;
+use crate::report::human::{self, Human};
+use crate::sandbox::{self, Entered, Sandbox};
+use crate::script::engine::STACK_BYTES;
+use crate::script::repl::{Answer, Console};
+use crate::session::{Event, Mode, Session};
+
+/// How many lines the history keeps.
+const HISTORY: usize = 10_000;
+
+const HELP: &str = "\
+Type what a script would say; a value without `;` behind it is shown. Tab completes, the arrow keys find what was typed before.
+
+  :help [NAME]      this, or what a function or property does: :help link.addr
+  :show             draw the network as it is now
+  :diff             what is different from the start
+  :why FROM TO      what stops a packet, if this netwright can tell
+  :undo [N]         take back the last input that changed something, or the last N
+  :trace on|off     print each command that runs
+  :save FILE        write the session as a script
+  :shell [NS]       a shell in a namespace
+  :quit             end; so does Ctrl-D";
+
+/// `netwright repl`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Multi-line input goes on until it is complete; an empty line ends it early. :help lists the commands.
+
+Examples:
+  netwright repl                          a sandbox: nothing here touches this machine
+  netwright repl scripts/02-container-network.rhai
+  sudo netwright repl --host              this machine; :undo takes back what was done
+  netwright repl < lines                  without a terminal: a line after the other")]
+pub(super) struct ReplArgs {
+    /// Act on this machine instead of a sandbox
+    #[arg(long)]
+    host: bool,
+    /// Print each command with its time
+    #[arg(long)]
+    trace: bool,
+    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
+    tools: Vec<(String, PathBuf)>,
+    /// A script to run first
+    #[arg(value_name = "SCRIPT")]
+    script: Option<PathBuf>,
+}
+
+/// Runs `netwright repl`; the exit code.
+pub(super) fn repl(arguments: &ReplArgs) -> u8 {
+    if let Err(error) = Tools::new(&arguments.tools) {
+        fail(&error);
+        return 2;
+    }
+    let mode = if arguments.host { Mode::Host } else { Mode::Sandbox };
+    let sandbox = match mode {
+        Mode::Host => match require_root() {
+            Ok(()) => None,
+            Err(error) => return fail(&error),
+        },
+        Mode::Sandbox => {
+            let mut keep: Vec<PathBuf> = arguments.tools.iter().map(|(_, path)| path.clone()).collect();
+            keep.extend(arguments.script.clone());
+            match sandbox::enter_or_supervise(&keep) {
+                Ok(Entered::Inside(sandbox)) => Some(sandbox),
+                Ok(Entered::Ended(ended)) => {
+                    if let Some(message) = ended.message() {
+                        human::line(&message);
+                    }
+                    return ended.code;
+                }
+                Err(error) => return fail(&error),
+            }
+        }
+    };
+    let (interrupt, busy) = (Interrupt::default(), Arc::new(AtomicBool::new(false)));
+    if let Err(error) = listen(&interrupt, &busy, sandbox) {
+        return fail(&error);
+    }
+    let (tools, script, trace) = (arguments.tools.clone(), arguments.script.clone(), arguments.trace);
+    let work = move || match Talk::new(&tools, interrupt, mode, trace, script.as_deref(), busy) {
+        Ok(mut talk) => talk.go(script.as_deref()),
+        Err(error) => fail(&error),
+    };
+    let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK_BYTES).spawn(work);
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        Ok(Err(_)) => {
+            fail(&Error::new(Kind::Internal, "the evaluating thread panicked").hint("please report this as a bug"))
+        }
+        Err(error) => fail(&Error::new(Kind::Busy, format!("cannot start a thread: {error}"))),
+    }
+}
+
+/// Ctrl-C ends the running call and nothing else; TERM and HUP end the session, with the terminal as it was.
+fn listen(interrupt: &Interrupt, busy: &Arc<AtomicBool>, sandbox: Option<Sandbox>) -> Result<()> {
+    let cannot = |error: std::io::Error| Error::new(Kind::Internal, format!("cannot listen to signals: {error}"));
+    let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP]).map_err(cannot)?;
+    let (cell, busy) = (interrupt.cell(), Arc::clone(busy));
+    let terminal = rustix::termios::tcgetattr(std::io::stdin()).ok();
+    let listen = move || {
+        for origin in signals.forever() {
+            if sandbox.as_ref().is_some_and(|sandbox| !sandbox.counts(&origin)) {
+                continue;
+            }
+            if busy.load(Ordering::SeqCst) {
+                cell.store(origin.signal, Ordering::SeqCst);
+            } else if origin.signal != SIGINT {
+                if let Some(terminal) = &terminal {
+                    let now = rustix::termios::OptionalActions::Now;
+                    let _ = rustix::termios::tcsetattr(std::io::stdin(), now, terminal);
+                }
+                human::line("\nended by a signal; what was done on this machine stays");
+                std::process::exit(signal_code(origin.signal).into());
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop).map_err(cannot)
+}
+
+/// How the conversation goes on.
+enum Next {
+    On,
+    End(u8),
+}
+
+/// A conversation with a person or with a pipe.
+struct Talk {
+    console: Rc<RefCell<Console>>,
+    session: Rc<Session>,
+    trace: Rc<Cell<bool>>,
+    /// The network at the start.
+    start: BTreeSet<String>,
+    /// Something runs that Ctrl-C may end.
+    busy: Arc<AtomicBool>,
+    /// The exit code of the first error, for a pipe.
+    code: u8,
+}
+
+impl Talk {
+    fn new(
+        tools: &[(String, PathBuf)],
+        interrupt: Interrupt,
+        mode: Mode,
+        trace: bool,
+        script: Option<&Path>,
+        busy: Arc<AtomicBool>,
+    ) -> Result<Self> {
+        let exec = Exec::new(Tools::new(tools)?, interrupt)?;
+        let internet = match mode {
+            Mode::Host => None,
+            Mode::Sandbox => Some(sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?),
+        };
+        let trace = Rc::new(Cell::new(trace));
+        let quiet: Rc<Cell<bool>> = Rc::default();
+        let events = {
+            let (trace, quiet) = (Rc::clone(&trace), Rc::clone(&quiet));
+            move |event: &Event<'_>| Human::new(trace.get() && !quiet.get()).event(event)
+        };
+        let session = Rc::new(Session::new(exec, mode, Box::new(events)));
+        if let Some(internet) = internet {
+            session.add_hidden(Where::Path(internet.to_path_buf()));
+        }
+        quiet.set(true);
+        let start = Topology::read(&session)?.facts();
+        quiet.set(false);
+        let mut console = Console::new(&session, script);
+        console.quiet = quiet;
+        Ok(Self { console: Rc::new(RefCell::new(console)), session, trace, start, busy, code: 0 })
+    }
+
+    fn go(&mut self, script: Option<&Path>) -> u8 {
+        let person = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+        if let Some(script) = script {
+            let answer = self.while_busy(|console| console.load(script));
+            if let Next::End(code) = self.answered(answer) {
+                return self.end(code);
+            }
+        }
+        let code = if person { self.with_person() } else { self.with_pipe() };
+        self.end(code)
+    }
+
+    fn with_person(&mut self) -> u8 {
+        if self.session.mode() == Mode::Host {
+            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            human::line(&format!("netwright acts on this machine: {name}   (:help for commands, :undo takes back)"));
+        } else {
+            human::line("netwright in a sandbox, nothing here touches this machine   (:help for commands)");
+        }
+        let config = Config::builder().completion_type(CompletionType::List).auto_add_history(false).tab_stop(4);
+        let config = match config.max_history_size(HISTORY).and_then(|config| config.history_ignore_dups(true)) {
+            Ok(config) => config.build(),
+            Err(_) => Config::default(),
+        };
+        let mut editor: Editor<Assistant, FileHistory> = match Editor::with_config(config) {
+            Ok(editor) => editor,
+            Err(error) => {
+                return fail(&Error::new(Kind::Internal, format!("the terminal cannot be used: {error}")));
+            }
+        };
+        let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        editor.set_helper(Some(Assistant::new(&self.console, colour)));
+        let history = history_file();
+        if let Some(history) = &history {
+            let _ = editor.load_history(history);
+        }
+        let prompt = if self.session.mode() == Mode::Host { "netwright --host> " } else { "netwright> " };
+        let code = loop {
+            match editor.readline(prompt) {
+                Ok(input) => {
+                    if !input.trim().is_empty() {
+                        let _ = editor.add_history_entry(input.trim_end());
+                    }
+                    if let Next::End(code) = self.take(&input) {
+                        break code;
+                    }
+                }
+                Err(ReadlineError::Interrupted) => {}
+                Err(ReadlineError::Eof) if self.may_leave(&mut editor) => break 0,
+                Err(ReadlineError::Eof) => {}
+                Err(error) => break fail(&Error::new(Kind::Internal, format!("the terminal is gone: {error}"))),
+            }
+        };
+        if let Some(history) = &history {
+            // The history is a comfort: a home without room for it is no reason to complain.
+            let _ = history.parent().map(std::fs::create_dir_all);
+            let _ = editor.append_history(history);
+        }
+        code
+    }
+
+    fn with_pipe(&mut self) -> u8 {
+        let mut input = String::new();
+        for line in std::io::stdin().lock().lines() {
+            let Ok(line) = line else { break };
+            let ends = line.trim().is_empty() && !input.is_empty();
+            input.push_str(&line);
+            input.push('\n');
+            if !ends && !is_command(&input) && self.console.borrow().is_unfinished(&input) {
+                continue;
+            }
+            if let Next::End(code) = self.take(&std::mem::take(&mut input)) {
+                return code;
+            }
+        }
+        match self.take(&input) {
+            Next::End(code) => code,
+            Next::On => self.code,
+        }
+    }
+
+    /// One complete input.
+    fn take(&mut self, input: &str) -> Next {
+        let text = input.trim();
+        if text.is_empty() {
+            return Next::On;
+        }
+        if is_command(text) {
+            return self.command(text);
+        }
+        let answer = self.while_busy(|console| console.evaluate(input.trim_end()));
+        self.answered(answer)
+    }
+
+    fn while_busy<T>(&self, work: impl FnOnce(&mut Console) -> T) -> T {
+        self.busy.store(true, Ordering::SeqCst);
+        let result = work(&mut self.console.borrow_mut());
+        self.busy.store(false, Ordering::SeqCst);
+        result
+    }
+
+    fn answered(&mut self, answer: Result<Answer>) -> Next {
+        let interrupt = self.session.exec().interrupt();
+        let signal = interrupt.signal();
+        interrupt.reset();
+        let failed = self.console.borrow().take_failed();
+        for error in failed {
+            self.complain(&error);
+        }
+        match answer {
+            Ok(Answer::Done(value)) => {
+                if let Some(value) = value {
+                    human::print(&format!("{value}\n"));
+                }
+            }
+            Ok(Answer::Exit(status)) => return Next::End(status),
+            Err(error) => self.complain(&error),
+        }
+        match signal {
+            Some(signal) if signal != SIGINT => Next::End(signal_code(signal)),
+            _ => Next::On,
+        }
+    }
+
+    fn complain(&mut self, error: &Error) {
+        human::error(error, self.console.borrow().sources());
+        if self.code == 0 {
+            self.code = error.kind().exit_code();
+        }
+    }
+
+    fn command(&mut self, text: &str) -> Next {
+        let (name, rest) = text.split_once(char::is_whitespace).map_or((text, ""), |(name, rest)| (name, rest.trim()));
+        let done = match name {
+            ":quit" | ":q" | ":exit" => return Next::End(self.code),
+            ":help" | ":h" | ":?" => self.help(rest),
+            ":show" => self.show(),
+            ":diff" => self.diff(),
+            ":why" => return self.why(rest),
+            ":undo" => self.undo(rest),
+            ":trace" => self.set_trace(rest),
+            ":save" => self.save(rest),
+            ":shell" => self.shell(rest),
+            _ => {
+                Err(Error::new(Kind::InvalidArgument, format!("no command `{name}`")).hint(":help lists the commands"))
+            }
+        };
+        if let Err(error) = done {
+            self.complain(&error);
+        }
+        Next::On
+    }
+
+    fn help(&self, name: &str) -> Result<()> {
+        if name.is_empty() {
+            human::print(&format!("{HELP}\n"));
+            return Ok(());
+        }
+        let found = self.console.borrow().describe(name);
+        let missing = || Error::new(Kind::NotFound, format!("nothing is called `{name}`"));
+        found.ok_or_else(missing).map(|text| human::print(&format!("{text}\n")))
+    }
+
+    fn show(&self) -> Result<()> {
+        let topology = self.topology()?;
+        let colour = std::io::stdout().is_terminal();
+        human::print(&format!("{}\n", topology.draw_text(colour)));
+        Ok(())
+    }
+
+    fn topology(&self) -> Result<Topology> {
+        self.session.settle_all()?;
+        Topology::read(&self.session)
+    }
+
+    fn diff(&self) -> Result<()> {
+        let now = self.topology()?.facts();
+        let gone = self.start.difference(&now).map(|fact| (fact, '-'));
+        let mut lines: Vec<(&String, char)> = gone.chain(now.difference(&self.start).map(|fact| (fact, '+'))).collect();
+        lines.sort();
+        for (fact, mark) in &lines {
+            human::print(&format!("{mark} {fact}\n"));
+        }
+        if lines.is_empty() {
+            human::line("nothing is different from the start");
+        }
+        Ok(())
+    }
+
+    /// `:why A B` is the script function, with names of namespaces put into its words.
+    fn why(&mut self, rest: &str) -> Next {
+        let words: Vec<&str> = rest.split_whitespace().collect();
+        let known = self.console.borrow().knows("why");
+        let [from, to] = words.as_slice() else {
+            self.complain(&Error::new(Kind::InvalidArgument, "write `:why FROM TO`").hint(":why ns-blue 10.0.0.2"));
+            return Next::On;
+        };
+        if !known {
+            self.complain(&Error::new(Kind::Unsupported, "this netwright has no `why` yet"));
+            return Next::On;
+        }
+        let names = self.session.netns_names().unwrap_or_default();
+        let spell = |word: &str| {
+            if self.console.borrow().has_variable(word) {
+                word.to_owned()
+            } else if word == "host" {
+                "host()".to_owned()
+            } else if names.iter().any(|name| name == word) {
+                format!("netns({word:?})")
+            } else {
+                format!("{word:?}")
+            }
+        };
+        let input = format!("print(why({}, {}));", spell(from), spell(to));
+        let answer = self.while_busy(|console| console.evaluate(&input));
+        self.answered(answer)
+    }
+
+    fn undo(&self, rest: &str) -> Result<()> {
+        let count: usize = if rest.is_empty() { Ok(1) } else { rest.parse() }
+            .map_err(|_| Error::new(Kind::InvalidArgument, format!("`:undo {rest}`: how many inputs is a number")))?;
+        let (lines, undone) = self.console.borrow_mut().undo(count)?;
+        if undone.steps == 0 {
+            human::line("there is nothing to undo");
+            return Ok(());
+        }
+        for line in lines.iter().flat_map(|input| input.lines()) {
+            human::line(&format!("- {line}"));
+        }
+        human::line(&format!("undone: {}", undone.summary()));
+        for (line, why) in &undone.left {
+            human::line(&format!("left: {line} ({why})"));
+        }
+        Ok(())
+    }
+
+    fn set_trace(&self, rest: &str) -> Result<()> {
+        let on = match rest {
+            "on" => true,
+            "off" => false,
+            "" => !self.trace.get(),
+            _ => return Err(Error::new(Kind::InvalidArgument, "write `:trace on` or `:trace off`")),
+        };
+        self.trace.set(on);
+        human::line(if on { "trace on" } else { "trace off" });
+        Ok(())
+    }
+
+    fn save(&self, rest: &str) -> Result<()> {
+        if rest.is_empty() {
+            return Err(Error::new(Kind::InvalidArgument, "write `:save FILE`").hint(":save lab.rhai"));
+        }
+        let script = self.console.borrow().script();
+        let write = || -> std::io::Result<()> {
+            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(rest)?;
+            file.write_all(b"#!/usr/bin/env -S netwright run\n")?;
+            file.write_all(script.as_bytes())
+        };
+        write().map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => {
+                Error::new(Kind::AlreadyExists, format!("`{rest}` is there already")).hint("save under another name")
+            }
+            _ => Error::new(Kind::CommandFailed, format!("cannot write `{rest}`: {error}")),
+        })?;
+        human::line(&format!("saved {} lines to {rest}", script.lines().count()));
+        Ok(())
+    }
+
+    fn shell(&self, rest: &str) -> Result<()> {
+        let netns = match rest {
+            "" | "host" | "host()" => Where::Host,
+            name => Where::Named(name.to_owned()),
+        };
+        self.session.settle_all()?;
+        self.session.netns_require(&netns)?;
+        let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
+        human::line(&format!("a shell in {netns}; `exit` comes back"));
+        let result = self.session.exec().run_interactive(&netns, &[shell]);
+        self.session.exec().retire_warm();
+        result.map(drop)
+    }
+
+    /// Ctrl-D: asks only when something was done on the machine.
+    fn may_leave(&self, editor: &mut Editor<Assistant, FileHistory>) -> bool {
+        let changes = self.session.changes();
+        if self.session.mode() == Mode::Sandbox || changes == 0 {
+            return true;
+        }
+        let ask = format!("{changes} commands changed this machine: keep, undo or stay? [k/u/s] ");
+        match editor.readline(&ask).as_deref().map(str::trim) {
+            Ok("k" | "keep") => true,
+            Ok("u" | "undo") => {
+                if let Err(error) = self.undo(&usize::MAX.to_string()) {
+                    human::error(&error, self.console.borrow().sources());
+                }
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Runs what was deferred and ends what was started; from a pipe that failed, the machine gets back what it was.
+    fn end(&mut self, code: u8) -> u8 {
+        let errors = self.while_busy(Console::end);
+        for error in &errors {
+            self.complain(error);
+        }
+        self.session.exec().interrupt().reset();
+        self.session.stop_background();
+        let code = if code == 0 && !errors.is_empty() { self.code } else { code };
+        let failed_pipe = code != 0 && !std::io::stdin().is_terminal();
+        if self.session.mode() == Mode::Host && failed_pipe && self.session.changes() > 0 {
+            let undone = self.session.undo_all();
+            human::line(&format!("undone: {}", undone.summary()));
+            return if undone.left.is_empty() { code } else { 5 };
+        }
+        code
+    }
+}
+
+fn is_command(text: &str) -> bool {
+    text.trim_start().starts_with(':')
+}
+
+/// `$XDG_STATE_HOME/netwright/history`, or below `~/.local/state`.
+fn history_file() -> Option<PathBuf> {
+    let state = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
+    let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")));
+    state.map(|state| state.join("netwright/history"))
+}

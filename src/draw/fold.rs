@@ -1,0 +1,138 @@
+//! Namespaces that are alike, as one: a star of 40 is a hub and "node-1 … node-40".
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
+
+use super::{End, Link, Namespace, Role, Topology};
+
+/// As many must be alike before they are folded.
+const ALIKE: usize = 4;
+
+impl Topology {
+    /// The picture with at most about `most` namespaces: when there are more, those alike become one, and so do the links to them.
+    #[must_use]
+    pub fn folded(&self, most: usize) -> Self {
+        if self.namespaces.len() <= most {
+            return self.clone();
+        }
+        let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (index, namespace) in self.namespaces.iter().enumerate() {
+            if namespace.role == Role::Netns {
+                groups.entry(self.shape(namespace)).or_default().push(index);
+            }
+        }
+        // Which namespace each one is drawn as.
+        let mut drawn_as: HashMap<usize, usize> = HashMap::new();
+        for members in groups.values().filter(|members| members.len() >= ALIKE) {
+            drawn_as.extend(members.iter().map(|member| (*member, members[0])));
+        }
+        let members_of = |first: usize| -> Vec<usize> {
+            (0..self.namespaces.len()).filter(|index| drawn_as.get(index) == Some(&first)).collect()
+        };
+        let mut names: HashMap<&str, String> = HashMap::new();
+        for (index, namespace) in self.namespaces.iter().enumerate() {
+            let name = match drawn_as.get(&index) {
+                Some(first) => range_of(members_of(*first).iter().map(|at| self.namespaces[*at].name.as_str())),
+                None => namespace.name.clone(),
+            };
+            names.insert(&namespace.name, name);
+        }
+        // Where each link is drawn, so that peers can follow.
+        let mut ends: HashMap<End, End> = HashMap::new();
+        let mut namespaces = Vec::new();
+        for (index, namespace) in self.namespaces.iter().enumerate() {
+            let members: Vec<&Namespace> = match drawn_as.get(&index) {
+                Some(first) if *first != index => continue,
+                Some(first) => members_of(*first).iter().map(|at| &self.namespaces[*at]).collect(),
+                None => vec![namespace],
+            };
+            namespaces.push(self.merge(&members, &names, &mut ends));
+        }
+        for link in namespaces.iter_mut().flat_map(|namespace: &mut Namespace| &mut namespace.links) {
+            link.peer = link.peer.take().and_then(|peer| ends.get(&peer).cloned());
+        }
+        Self { namespaces }
+    }
+
+    /// What makes namespaces alike: the same links in the same state on the same others, and routes and rules of the same kind.
+    fn shape(&self, namespace: &Namespace) -> String {
+        let mut shape = format!("{} {} {}", namespace.forwards, namespace.nat.len(), namespace.routes.len());
+        for link in &namespace.links {
+            let far = link.peer.as_ref().map(|peer| {
+                let master = self.find(peer).and_then(|(n, l)| self.namespaces[n].links[l].master.clone());
+                (peer.netns.clone(), master)
+            });
+            let _ = write!(
+                shape,
+                " {}:{:?}:{}:{:?}:{:?}:{far:?}",
+                link.name,
+                link.kind,
+                link.addrs.len(),
+                link.state,
+                link.master
+            );
+        }
+        shape
+    }
+
+    /// Namespaces that are alike as one; inside of each, links to the same folded namespace and master as one.
+    fn merge(&self, members: &[&Namespace], names: &HashMap<&str, String>, ends: &mut HashMap<End, End>) -> Namespace {
+        let first = members[0];
+        let name = names.get(first.name.as_str()).cloned().unwrap_or_default();
+        let mut links: Vec<Link> = Vec::new();
+        if members.len() > 1 {
+            for (at, link) in first.links.iter().enumerate() {
+                let all: Vec<&Link> = members.iter().filter_map(|member| member.links.get(at)).collect();
+                links.push(joined(&all));
+                for member in members {
+                    let here = End { netns: name.clone(), link: link.name.clone() };
+                    ends.insert(End { netns: member.name.clone(), link: member.links[at].name.clone() }, here);
+                }
+            }
+        } else {
+            let mut bundles: Vec<(String, Vec<&Link>)> = Vec::new();
+            for link in &first.links {
+                let far = link
+                    .peer
+                    .as_ref()
+                    .and_then(|peer| names.get(peer.netns.as_str()).filter(|name| **name != peer.netns));
+                let key = match far {
+                    Some(far) => format!("{far} {:?} {:?} {}", link.master, link.state, link.addrs.is_empty()),
+                    None => link.name.clone(),
+                };
+                match bundles.iter_mut().find(|(known, _)| *known == key) {
+                    Some((_, bundle)) => bundle.push(link),
+                    None => bundles.push((key, vec![link])),
+                }
+            }
+            for (_, bundle) in &bundles {
+                let link = joined(bundle);
+                for part in bundle {
+                    let here = End { netns: name.clone(), link: link.name.clone() };
+                    ends.insert(End { netns: name.clone(), link: part.name.clone() }, here);
+                }
+                links.push(link);
+            }
+        }
+        Namespace { name, count: members.len(), links, ..first.clone() }
+    }
+}
+
+/// Links as one: `veth-1 … veth-40` with the first and last address.
+fn joined(all: &[&Link]) -> Link {
+    let Some(first) = all.first() else { return Link::default() };
+    let name = range_of(all.iter().map(|link| link.name.as_str()));
+    let addrs = (0..first.addrs.len())
+        .map(|at| range_of(all.iter().filter_map(|link| link.addrs.get(at)).map(String::as_str)))
+        .collect();
+    Link { name, addrs, count: all.len(), ..(*first).clone() }
+}
+
+/// `first … last`, or the one when all are the same.
+fn range_of<'a>(mut all: impl Iterator<Item = &'a str>) -> String {
+    let first = all.next().unwrap_or_default();
+    match all.last() {
+        Some(last) if last != first => format!("{first} … {last}"),
+        _ => first.to_owned(),
+    }
+}

@@ -1,0 +1,117 @@
+//! For a terminal: a tree per namespace, ports below their bridge, each cable named by its other end.
+
+use std::fmt::Write as _;
+
+use super::{Link, Namespace, State, Topology};
+
+/// As wide as the picture gets.
+const WIDTH: usize = 80;
+/// ANSI: down in grey, up without a carrier in yellow, names bold.
+const GREY: &str = "\u{1b}[90m";
+const YELLOW: &str = "\u{1b}[33m";
+const BOLD: &str = "\u{1b}[1m";
+const RESET: &str = "\u{1b}[0m";
+
+impl Topology {
+    /// The drawing without colour, folded when there are many namespaces.
+    #[must_use]
+    pub fn text(&self) -> String {
+        self.draw_text(false)
+    }
+
+    /// The drawing, with ANSI colours or without.
+    #[must_use]
+    pub fn draw_text(&self, colour: bool) -> String {
+        let mut out = String::new();
+        for namespace in &self.folded(super::MANY).namespaces {
+            if !out.is_empty() {
+                out.push('\n');
+            }
+            draw(namespace, colour, &mut out);
+        }
+        out.trim_end().to_owned()
+    }
+}
+
+fn draw(namespace: &Namespace, colour: bool, out: &mut String) {
+    let (bold, reset) = if colour { (BOLD, RESET) } else { ("", "") };
+    let _ = write!(out, "{bold}{}{reset}", namespace.name);
+    if namespace.count > 1 {
+        let _ = write!(out, "  ({} alike)", namespace.count);
+    }
+    out.push_str(if namespace.forwards { "  forwarding\n" } else { "\n" });
+    let is_top = |link: &Link| link.master.as_ref().is_none_or(|master| !namespace.has_link(master));
+    let top: Vec<&Link> = namespace.shown().map(|(_, link)| link).filter(|link| is_top(link)).collect();
+    let last = top.len() + namespace.routes.len() + namespace.nat.len();
+    let mut drawn = 0;
+    let mut branch = |out: &mut String, text: &str, colour: Option<&str>| {
+        drawn += 1;
+        let (corner, stem) = if drawn == last { ("└── ", "    ") } else { ("├── ", "│   ") };
+        wrapped(out, corner, stem, text, colour);
+        stem
+    };
+    for link in top {
+        let stem = branch(out, &line(link), tint(link, colour));
+        let ports: Vec<&Link> = namespace.ports(&link.name).map(|(_, port)| port).collect();
+        for (index, port) in ports.iter().enumerate() {
+            let (corner, below) =
+                if index + 1 == ports.len() { ("└── ", "    ") } else { ("├── ", "│   ") };
+            wrapped(out, &format!("{stem}{corner}"), &format!("{stem}{below}"), &line(port), tint(port, colour));
+        }
+    }
+    for route in &namespace.routes {
+        branch(out, route, None);
+    }
+    for rule in &namespace.nat {
+        branch(out, &format!("nat {rule}"), None);
+    }
+}
+
+fn tint(link: &Link, colour: bool) -> Option<&'static str> {
+    match link.state {
+        State::Up => None,
+        State::NoCarrier => Some(YELLOW),
+        State::Down => Some(GREY),
+    }
+    .filter(|_| colour)
+}
+
+fn line(link: &Link) -> String {
+    let mut line = format!("{}{}", link.name, link.kind_word());
+    if link.count > 1 {
+        let _ = write!(line, " ({} links)", link.count);
+    }
+    for addr in &link.addrs {
+        let _ = write!(line, " {addr}");
+    }
+    if link.state != State::Up {
+        let _ = write!(line, " {}", link.state.word());
+    }
+    if let Some(peer) = &link.peer {
+        let _ = write!(line, " ── {}/{}", peer.netns, peer.link);
+    }
+    line
+}
+
+/// A line, broken between words where it would leave the screen; what follows stands below its text.
+fn wrapped(out: &mut String, first: &str, next: &str, text: &str, colour: Option<&str>) {
+    let room = WIDTH.saturating_sub(next.chars().count() + 2).max(20);
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let line = lines.last_mut().map_or(0, |line| line.chars().count());
+        if line > 0 && line + 1 + word.chars().count() > room {
+            lines.push(String::new());
+        }
+        if let Some(line) = lines.last_mut() {
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line.push_str(word);
+        }
+    }
+    let (begin, end) = colour.map_or(("", ""), |colour| (colour, RESET));
+    for (index, line) in lines.iter().enumerate() {
+        let lead = if index == 0 { first.to_owned() } else { format!("{next}  ") };
+        let _ = writeln!(out, "{lead}{begin}{line}{end}");
+    }
+}
