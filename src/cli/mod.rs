@@ -1,6 +1,7 @@
 //! The command line: one file per subcommand. Beside `report` this is the only room that prints.
 
 mod doc;
+mod check;
 pub mod doctor;
 mod generate;
 mod plan;
@@ -32,6 +33,7 @@ Examples:
   netwright plan lab.rhai                    the commands it would run
   netwright repl                             try things out
   sudo netwright show                        draw the network of this machine
+  netwright check lab.rhai                   mistakes, found without running
   netwright doctor                           what is missing here
   netwright doc link.addr                    what scripts can call";
 
@@ -51,6 +53,8 @@ enum Command {
     Plan(PlanArgs),
     /// Try things out, in a sandbox unless told otherwise
     Repl(repl::ReplArgs),
+    /// Find mistakes in scripts without running anything
+    Check(check::CheckArgs),
     /// Draw the live network of this machine
     Show(show::ShowArgs),
     /// Write shell completions or man pages, for packagers
@@ -188,6 +192,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
         Command::Repl(arguments) => repl::repl(arguments),
+        Command::Check(arguments) => check::check(arguments),
         Command::Show(arguments) => show::show(arguments),
         Command::Generate(arguments) => generate::generate(arguments, Cli::command()),
         Command::Doctor(arguments) => doctor::doctor(arguments),

@@ -83,7 +83,7 @@ impl Topology {
         if members.len() > 1 {
             for (at, link) in first.links.iter().enumerate() {
                 let all: Vec<&Link> = members.iter().filter_map(|member| member.links.get(at)).collect();
-                links.push(joined(&all));
+                links.push(Link { count: 1, ..joined(&all) });
                 for member in members {
                     let here = End { netns: name.clone(), link: link.name.clone() };
                     ends.insert(End { netns: member.name.clone(), link: member.links[at].name.clone() }, here);
@@ -128,11 +128,28 @@ fn joined(all: &[&Link]) -> Link {
     Link { name, addrs, count: all.len(), ..(*first).clone() }
 }
 
-/// `first … last`, or the one when all are the same.
-fn range_of<'a>(mut all: impl Iterator<Item = &'a str>) -> String {
-    let first = all.next().unwrap_or_default();
-    match all.last() {
-        Some(last) if last != first => format!("{first} … {last}"),
-        _ => first.to_owned(),
+/// `first … last` by their numbers, or the one when all are the same.
+fn range_of<'a>(all: impl Iterator<Item = &'a str>) -> String {
+    let mut all: Vec<&str> = all.collect();
+    all.sort_by_cached_key(|text| natural(text));
+    match (all.first(), all.last()) {
+        (Some(first), Some(last)) if first != last => format!("{first} … {last}"),
+        (Some(one), _) => (*one).to_owned(),
+        _ => String::new(),
     }
+}
+
+/// Text cut into words and numbers, so that `node-9` comes before `node-10`.
+fn natural(text: &str) -> Vec<(u128, String)> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let word = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let digits = rest[word..].find(|c: char| !c.is_ascii_digit()).map_or(rest.len(), |len| word + len);
+        // The word first: the number that follows it decides among the same words.
+        parts.push((0, rest[..word].to_owned()));
+        parts.push((rest[word..digits].parse().unwrap_or(u128::MAX), String::new()));
+        rest = &rest[digits..];
+    }
+    parts
 }

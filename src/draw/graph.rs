@@ -83,8 +83,13 @@ pub(super) fn title(namespace: &Namespace) -> String {
 }
 
 pub(super) fn facts(namespace: &Namespace) -> Vec<String> {
-    let nat = namespace.nat.iter().map(|rule| format!("nat {rule}"));
+    let nat = namespace.nat.iter().map(|rule| format!("nat {}", short(rule)));
     namespace.routes.iter().cloned().chain(nat).collect()
+}
+
+/// A rule without netwright's mark, which says nothing in a picture.
+pub(super) fn short(rule: &str) -> String {
+    rule.replace("-m comment --comment netwright ", "")
 }
 
 fn words(link: &Link) -> Vec<String> {

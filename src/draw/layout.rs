@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use super::graph::{facts, title};
 use super::{Namespace, Role, State, Topology};
 
-/// Sizes in pixels; a letter of the small font is about 6.2 wide.
-const LETTER: f64 = 6.3;
+/// Sizes in pixels; a letter of the small font is 6.6 wide.
+const LETTER: f64 = 6.7;
 const LINE: f64 = 16.0;
 const PAD: f64 = 12.0;
 const TITLE: f64 = 26.0;
@@ -18,6 +18,9 @@ const MARGIN: f64 = 28.0;
 const ROW: f64 = 1080.0;
 /// A chain is drawn in a row up to this many boxes.
 const CHAIN: usize = 6;
+
+/// As many routes and rules are written into a box.
+const FACTS: usize = 8;
 
 /// A line of text in a box.
 #[derive(Debug)]
@@ -86,6 +89,11 @@ pub(super) fn layout(picture: &Topology) -> Layout {
     let count = picture.namespaces.len();
     let cables = picture.cables();
     let mut near = vec![Vec::new(); count];
+    // Tabs side by side must fit, even when all leave by the same side.
+    let mut tabs_width = vec![0.0; count];
+    for (n, l) in cables.iter().flatten() {
+        tabs_width[*n] += tab_width(&tab_name(&picture.namespaces[*n].links[*l])) + 14.0;
+    }
     for [(a, _), (b, _)] in &cables {
         if a != b {
             near[*a].push(*b);
@@ -93,7 +101,7 @@ pub(super) fn layout(picture: &Topology) -> Layout {
         }
     }
     let mut blocks: Vec<Block> =
-        picture.namespaces.iter().zip(&near).map(|(one, near)| block(one, near.len())).collect();
+        picture.namespaces.iter().zip(&tabs_width).map(|(one, tabs)| block(one, *tabs)).collect();
     let mut placed = vec![false; count];
     let (mut top, mut width) = (MARGIN, 0.0_f64);
     // A part that hangs together after the other; those that stand alone share rows.
@@ -121,7 +129,15 @@ pub(super) fn layout(picture: &Topology) -> Layout {
     layout
 }
 
-fn block(namespace: &Namespace, cables: usize) -> Block {
+fn tab_name(link: &super::Link) -> String {
+    if link.count > 1 { format!("{} links", link.count) } else { link.name.clone() }
+}
+
+fn tab_width(name: &str) -> f64 {
+    text_width(name) + 14.0
+}
+
+fn block(namespace: &Namespace, tabs: f64) -> Block {
     let mut lines = Vec::new();
     let class = |state: State| match state {
         State::Up => "link",
@@ -148,10 +164,15 @@ fn block(namespace: &Namespace, cables: usize) -> Block {
         let ports: Vec<&super::Link> = namespace.ports(&link.name).map(|(_, port)| port).collect();
         ports.iter().for_each(|port| push(port, 14.0));
     }
-    lines.extend(facts(namespace).into_iter().map(|text| Line { text: cut(&text, 46), class: "fact", indent: 0.0 }));
+    let facts = facts(namespace);
+    let more = facts.len().saturating_sub(FACTS);
+    lines.extend(facts.iter().take(FACTS).map(|text| Line { text: cut(text, 46), class: "fact", indent: 0.0 }));
+    if more > 0 {
+        lines.push(Line { text: format!("… and {more} more"), class: "fact", indent: 0.0 });
+    }
     let widest = lines.iter().map(|line| text_width(&line.text) + line.indent).fold(0.0, f64::max);
     let title = title(namespace);
-    let width = (widest + 2.0 * PAD).max(text_width(&title) * 1.25 + 2.0 * PAD).max(120.0).max(float(cables) * 84.0);
+    let width = (widest + 2.0 * PAD).max(text_width(&title) * 1.25 + 2.0 * PAD).max(120.0).max(tabs);
     let height = TITLE + float(lines.len()) * LINE + 2.0 * PAD;
     let (role, count) = (namespace.role, namespace.count);
     Block { title, role, count, lines, x: 0.0, y: 0.0, width, height, row: 0 }
@@ -246,7 +267,7 @@ fn place(blocks: &mut [Block], rows: &[Vec<usize>], near: &[Vec<usize>], mut top
     let first = blocks.iter().map(|block| block.row).max().unwrap_or(0) + 1;
     // In a chain the gap holds two tabs side by side.
     let single = rows.len() == 1 && rows[0].len() > 1 && !near[rows[0][0]].is_empty();
-    let gap = if single { GAP_X * 3.5 } else { GAP_X };
+    let gap = if single { GAP_X * 3.0 } else { GAP_X };
     let extra = gap - GAP_X;
     for (index, row) in rows.iter().enumerate() {
         let tallest = row.iter().map(|one| blocks[*one].height).fold(0.0, f64::max);
@@ -279,8 +300,8 @@ fn tabs(picture: &Topology, cables: &[super::Cable], layout: &mut Layout) {
             Side::Left
         };
         let link = &picture.namespaces[n].links[l];
-        let name = if link.count > 1 { format!("{} links", link.count) } else { link.name.clone() };
-        let width = text_width(&name) + 14.0;
+        let name = tab_name(link);
+        let width = tab_width(&name);
         Tab { block: n, side, name, state: link.state, x: 0.0, y: 0.0, width }
     };
     let mut made: Vec<[Tab; 2]> = cables.iter().map(|[a, b]| [tab(*a, b.0), tab(*b, a.0)]).collect();

@@ -63,7 +63,7 @@ fn draw(namespace: &Namespace, colour: bool, out: &mut String) {
         branch(out, route, None);
     }
     for rule in &namespace.nat {
-        branch(out, &format!("nat {rule}"), None);
+        branch(out, &format!("nat {}", super::graph::short(rule)), None);
     }
 }
 

@@ -9,11 +9,13 @@
 //! | [`usage`] | what a script says of itself |
 //! | `api` | all that scripts can call |
 //! | [`reference`] | the documentation of all that scripts can call, as data |
+//! | [`check`] | mistakes found without running |
 //! | [`repl`], `complete`, `pretty` | input by input: what persists, completion and hints, values for people |
 //! | [`error`], [`explain`], [`parse`], [`signature`] | what went wrong, in the words of a script author |
 
 mod api;
 mod arguments;
+pub mod check;
 mod complete;
 pub mod engine;
 pub mod error;

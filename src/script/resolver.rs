@@ -60,7 +60,7 @@ impl Resolver {
     }
 
     /// The name under which a module is known, and its text.
-    fn find(&self, importer: Option<&str>, path: &str) -> crate::Result<(String, String)> {
+    pub(super) fn find(&self, importer: Option<&str>, path: &str) -> crate::Result<(String, String)> {
         if path.starts_with("std/") {
             if let Some((_, text)) = STD.iter().find(|(name, _)| *name == path) {
                 return Ok((path.to_owned(), (*text).to_owned()));

@@ -11,9 +11,11 @@ use crate::op;
 use crate::session::{NeighSpec, RawAnswer, RouteSpec};
 
 /// The options of a route.
-const ROUTE: [&str; 10] = ["via", "dev", "metric", "table", "type", "src", "scope", "onlink", "mtu", "family"];
+pub(crate) const ROUTE: [&str; 10] =
+    ["via", "dev", "metric", "table", "type", "src", "scope", "onlink", "mtu", "family"];
 /// The words of a policy rule.
-const RULE: [&str; 10] = ["from", "to", "iif", "oif", "fwmark", "table", "priority", "tos", "ipproto", "dport"];
+pub(crate) const RULE: [&str; 10] =
+    ["from", "to", "iif", "oif", "fwmark", "table", "priority", "tos", "ipproto", "dport"];
 
 fn route_spec(dst: &Dynamic, options: &Options) -> Result<RouteSpec> {
     let family = match options.text("family")?.as_deref() {

@@ -1,0 +1,181 @@
+//! What literal arguments may be: names, addresses, targets, times, and the options of maps.
+
+use std::time::Duration;
+
+use crate::error::{Error, Kind, Result};
+use crate::model::iptables_args::Invocation;
+use crate::model::{Cidr, addr, link_kinds, names, suggest, sysctl};
+use crate::probe::{Endpoint, Proto, Target};
+
+/// Checks a literal string at a position of a call. `this` is the type of the receiver, whose position is 0.
+pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text: &str) -> Result<()> {
+    match (this, name, at) {
+        (None, "netns", 0) => names::netns_name(text),
+        (None, "cidr", 0) => text.parse::<Cidr>().map(drop),
+        (None, "veth", 1 | 3) => names::link_name(text),
+        (None, "sleep" | "eventually", 0) => time(text),
+        (Some("namespace"), "plug", 1) => names::link_name(text),
+        (Some("namespace"), kind, 1) if link_kinds::kind(kind).is_ok() => names::link_name(text),
+        (Some("namespace"), "route", 1) => addr::destination(text).map(drop),
+        (Some("namespace"), "route", 2) | (Some("namespace"), "route_get" | "neigh", 1) => addr::ip(text).map(drop),
+        (Some("namespace"), "neigh", 2) | (Some("link"), "mac", 1) => addr::mac(text).map(drop),
+        (Some("namespace"), "sysctl", 1) => sysctl::Name::parse(text).map(drop),
+        (Some("namespace"), "listen", 1) => text.parse::<Endpoint>().map(drop),
+        (Some("namespace"), "ping", 1) => target(text, true),
+        (Some("namespace"), "connect", 1) => target(text, false),
+        (Some("namespace"), "iptables" | "ip6tables", 1) => iptables(text),
+        (Some("namespace"), "exec" | "start" | "ip", 1) => words(text, name).map(drop),
+        (Some("namespace"), "masquerade", 2) if count > 2 => source(text),
+        (Some("namespace"), "port_forward", 1) => text.parse::<Endpoint>().and_then(|endpoint| has_ports(&endpoint)),
+        (Some("namespace"), "port_forward", 2) => socket(text),
+        (Some("link"), "addr", 1) => addr::interface_addr(text).map(drop),
+        (Some("link"), "rename", 1) => names::link_name(text),
+        (Some("expectation"), "reaches" | "cannot_reach", 1) => text.parse::<Target>().map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Checks a literal number at a position of a call.
+pub(super) fn number(name: &str, this: Option<&str>, at: usize, number: i64) -> Result<()> {
+    let invalid = |message: String| Err(Error::new(Kind::InvalidArgument, message));
+    match (this, name, at) {
+        (None, "exit", 0) if number != 0 && !(10..=63).contains(&number) => {
+            invalid(format!("a script exits with 0 or with 10 to 63, not with {number}"))
+        }
+        (Some("link"), "mtu", 1) if !(68..=i64::from(i32::MAX)).contains(&number) => {
+            invalid(format!("no link has an MTU of {number}"))
+        }
+        (Some("cidr"), "subnets", 1) if !(0..=128).contains(&number) => {
+            invalid(format!("no network has a prefix of {number} bits"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A value in a literal map.
+pub(super) enum Value<'a> {
+    /// A literal string.
+    Text(&'a str),
+    /// A literal that reads as a word: a number, true or false.
+    Word(String),
+    /// Anything else.
+    Unknown,
+}
+
+/// Checks the keys of a literal map, and the literal values that have a form; the key that is wrong comes with the error.
+pub(super) fn options(name: &str, this: Option<&str>, map: &[(&str, Value<'_>)]) -> Vec<(Option<usize>, Error)> {
+    if this == Some("namespace") && link_kinds::kind(name).is_ok() {
+        return of_link(name, map);
+    }
+    let Some(known) = known(name, this) else { return Vec::new() };
+    let mut found = Vec::new();
+    for (index, (key, value)) in map.iter().enumerate() {
+        if !known.contains(key) {
+            let mut error = Error::new(Kind::InvalidArgument, format!("`{name}` has no option `{key}`"));
+            if let Some(near) = suggest::nearest(key, known.iter().copied()) {
+                error = error.hint(format!("did you mean `{near}`?"));
+            }
+            found.push((Some(index), error.hint(format!("options: {}", known.join(", ")))));
+            continue;
+        }
+        let Value::Text(text) = value else { continue };
+        let checked = match (name, *key) {
+            (_, "timeout" | "interval") => time(text),
+            ("plug", "outer") => names::link_name(text),
+            ("route", "via" | "src") => addr::ip(text).map(drop),
+            ("shape", "direction") if !["both", "egress", "ingress"].contains(text) => {
+                Err(Error::new(Kind::InvalidArgument, format!("`{text}` is no direction"))
+                    .hint("\"both\", \"egress\" or \"ingress\""))
+            }
+            _ => Ok(()),
+        };
+        found.extend(checked.err().map(|error| (Some(index), error)));
+    }
+    found
+}
+
+fn known(name: &str, this: Option<&str>) -> Option<&'static [&'static str]> {
+    use super::super::api;
+    Some(match (this?, name) {
+        ("namespace", "plug") => &["outer"],
+        ("namespace", "route") => &api::route::ROUTE,
+        ("namespace", "rule") => &api::route::RULE,
+        ("namespace", "ip") => &["undo"],
+        ("namespace", "exec") => &["timeout", "stdin"],
+        ("namespace", "listen") => &["banner"],
+        ("namespace", "ping") => &["count", "timeout", "size", "interval"],
+        ("namespace", "connect") | ("expectation", "reaches" | "cannot_reach") => &["timeout"],
+        ("link", "shape") => &["rate", "burst", "delay", "jitter", "loss", "direction"],
+        _ => return None,
+    })
+}
+
+/// iproute2's options of a kind of link: the same table that makes the command.
+fn of_link(kind: &str, map: &[(&str, Value<'_>)]) -> Vec<(Option<usize>, Error)> {
+    let mut found = Vec::new();
+    for (index, (key, value)) in map.iter().enumerate() {
+        let checked = match value {
+            Value::Text(text) => link_kinds::change_argv(kind, &[(key, text)]),
+            Value::Word(word) => link_kinds::change_argv(kind, &[(key, word)]),
+            Value::Unknown => link_kinds::option(kind, key).map(|_| Vec::new()),
+        };
+        match checked {
+            Err(error) if error.kind() != Kind::Unsupported => found.push((Some(index), error)),
+            _ => {}
+        }
+    }
+    if let Ok(known) = link_kinds::kind(kind)
+        && let Some(missing) = known.required.iter().find(|needed| !map.iter().any(|(key, _)| key == *needed))
+    {
+        let error = Error::new(Kind::InvalidArgument, format!("a {kind} link needs the option `{missing}`"));
+        found.push((None, error));
+    }
+    found
+}
+
+fn time(text: &str) -> Result<()> {
+    humantime::parse_duration(text).map(|_: Duration| ()).map_err(|_| {
+        Error::new(Kind::InvalidArgument, format!("`{text}` is not a time"))
+            .hint("write \"200ms\", \"5s\", \"1m 30s\", or a number of seconds")
+    })
+}
+
+fn target(text: &str, ping: bool) -> Result<()> {
+    let target: Target = text.parse()?;
+    match (ping, target.proto == Proto::Icmp) {
+        (true, false) => Err(Error::new(Kind::InvalidArgument, format!("`ping` takes an address, not `{target}`"))
+            .hint(format!("ns.connect(\"{target}\") tries a port"))),
+        (false, true) => Err(Error::new(Kind::InvalidArgument, format!("`connect` takes a port: tcp/{target}:80"))
+            .hint(format!("ns.ping(\"{target}\") tries an address"))),
+        _ => Ok(()),
+    }
+}
+
+fn has_ports(endpoint: &Endpoint) -> Result<()> {
+    if endpoint.proto == Proto::Icmp {
+        return Err(Error::new(Kind::InvalidArgument, "icmp has no ports").hint("\"tcp/8080\" or \"udp/53\""));
+    }
+    Ok(())
+}
+
+fn socket(text: &str) -> Result<()> {
+    text.parse::<std::net::SocketAddr>().map(drop).map_err(|_| {
+        Error::new(Kind::InvalidArgument, format!("`{text}` is not an address with a port"))
+            .hint("\"10.0.0.1:80\" or \"[2001:db8::1]:80\"")
+    })
+}
+
+fn source(text: &str) -> Result<()> {
+    if text.contains('/') { addr::network(text).map(drop) } else { addr::ip(text).map(drop) }
+}
+
+fn words(text: &str, of: &str) -> Result<Vec<String>> {
+    shlex::split(text).ok_or_else(|| {
+        Error::new(Kind::InvalidArgument, format!("the quotes of `{text}` do not match"))
+            .hint(format!("give `{of}` an array of words instead: [\"a\", \"b c\"]"))
+    })
+}
+
+fn iptables(text: &str) -> Result<()> {
+    Invocation::parse(&words(text, "iptables")?).map(drop)
+}

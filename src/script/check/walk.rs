@@ -1,0 +1,583 @@
+//! The walk over the tree, with the types that are known.
+
+use std::collections::{HashMap, HashSet};
+
+use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
+
+use super::super::error::place;
+use super::super::explain::{Explainer, Site};
+use super::super::parse;
+use super::super::signature::{Signature, netwright_words, type_word};
+use super::literals::{self, Value};
+use super::{Finding, Tree, unknown};
+use crate::error::{Error, Kind};
+
+/// The type of an expression in the author's words; `None` when it is not known.
+type Ty = Option<String>;
+
+/// Types whose functions are all known, so that what fits none of them is a mistake.
+const KNOWN: &[&str] = &[
+    "namespace",
+    "link",
+    "cidr",
+    "process",
+    "listener",
+    "expectation",
+    "string",
+    "integer",
+    "float",
+    "bool",
+    "array",
+    "map",
+    "function",
+];
+/// Types that netwright brings.
+const OURS: &[&str] = &["namespace", "link", "cidr", "process", "listener", "expectation"];
+/// Calls that Rhai's parser or engine answers itself.
+const SPECIAL: &[&str] = &[
+    "print",
+    "debug",
+    "type_of",
+    "Fn",
+    "call",
+    "curry",
+    "is_def_var",
+    "is_def_fn",
+    "is_shared",
+    "eval",
+    "to_string",
+    "to_debug",
+];
+/// Calls that can fail a test.
+const EXPECTS: &[&str] = &["expect", "assert", "assert_eq", "check", "eventually", "skip", "needs"];
+
+pub(super) struct Walker<'a> {
+    name: &'a str,
+    explainer: Explainer<'a>,
+    tree: &'a Tree,
+    imports: Vec<(String, String)>,
+    /// Keys of literal maps: what they hold may be called like a method.
+    keys: HashSet<String>,
+    /// Variables that are assigned to after they were declared.
+    assigned: HashSet<String>,
+    scopes: Vec<HashMap<String, Ty>>,
+    /// Closures that were walked where they stand.
+    walked: HashSet<String>,
+    /// How many `try` bodies stand around: what fails in one may be meant to.
+    tries: usize,
+    pub(super) findings: Vec<Finding>,
+}
+
+impl<'a> Walker<'a> {
+    /// `keys` are those of maps that imported modules may return.
+    pub(super) fn new(
+        name: &'a str,
+        explainer: Explainer<'a>,
+        tree: &'a Tree,
+        text: &str,
+        mut keys: HashSet<String>,
+    ) -> Self {
+        let mut assigned = HashSet::new();
+        keys.extend(tree.keys());
+        for statement in tree.statements() {
+            statement.walk(&mut Vec::new(), &mut |path: &[ASTNode<'_>]| {
+                match path.last() {
+                    Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => {
+                        if let Expr::Variable(variable, ..) = &assignment.1.lhs {
+                            assigned.insert(variable.1.to_string());
+                        } else if let Expr::Dot(dot, ..) = &assignment.1.lhs
+                            && let Expr::Property(property, _) = &dot.rhs
+                        {
+                            keys.insert(property.2.to_string());
+                        }
+                    }
+                    _ => {}
+                }
+                true
+            });
+        }
+        Self {
+            name,
+            explainer,
+            tree,
+            imports: parse::imports(text),
+            keys,
+            assigned,
+            scopes: vec![HashMap::new()],
+            walked: HashSet::new(),
+            tries: 0,
+            findings: Vec::new(),
+        }
+    }
+
+    pub(super) fn walk(&mut self) {
+        let tree = self.tree;
+        self.statements(&tree.main, true);
+        self.scopes = vec![HashMap::new()];
+        for function in tree.functions.iter().filter(|function| !function.is_closure()) {
+            self.function(&function.body, &function.def.params, &[]);
+        }
+        for function in tree.functions.iter().filter(|function| function.is_closure()) {
+            if !self.walked.contains(function.def.name.as_str()) {
+                self.function(&function.body, &function.def.params, &[]);
+            }
+        }
+    }
+
+    /// A body with its parameters; the first of them may have known types (captured variables).
+    fn function(&mut self, body: &'a [Stmt], params: &[rhai::ImmutableString], types: &[Ty]) {
+        let outer = std::mem::replace(&mut self.scopes, vec![HashMap::new()]);
+        for (index, param) in params.iter().enumerate() {
+            self.declare(param, types.get(index).cloned().flatten());
+        }
+        self.statements(body, false);
+        self.scopes = outer;
+    }
+
+    fn declare(&mut self, name: &str, ty: Ty) {
+        let ty = ty.filter(|_| !self.assigned.contains(name));
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.insert(name.to_owned(), ty);
+        }
+    }
+
+    fn variable(&self, name: &str) -> Ty {
+        self.scopes.iter().rev().find_map(|scope| scope.get(name)).cloned().flatten()
+    }
+
+    fn report(&mut self, rule: &'static str, error: Error, at: Position) {
+        if self.tries > 0 && matches!(rule, "value" | "option" | "call") {
+            return;
+        }
+        let error = error.at(place(self.name, at));
+        self.findings.push(Finding { rule, error });
+    }
+
+    /// Statements of one block. `main` is the script itself, whose last value nobody takes.
+    fn statements(&mut self, statements: &'a [Stmt], main: bool) {
+        for (index, statement) in statements.iter().enumerate() {
+            self.statement(statement);
+            if main || index + 1 < statements.len() {
+                self.unused(statement);
+            }
+        }
+    }
+
+    fn block(&mut self, statements: &'a [Stmt]) {
+        self.scopes.push(HashMap::new());
+        self.statements(statements, false);
+        self.scopes.pop();
+    }
+
+    /// A value that nobody looks at, of a call that has no other use.
+    fn unused(&mut self, statement: &Stmt) {
+        let (call, at) = match statement {
+            Stmt::FnCall(call, at) => (call, *at),
+            Stmt::Expr(expr) => match &**expr {
+                Expr::FnCall(call, at) => (call, *at),
+                Expr::Dot(dot, ..) => match &dot.rhs {
+                    Expr::MethodCall(call, at) if call.name == "why" => (call, *at),
+                    _ => return,
+                },
+                _ => return,
+            },
+            _ => return,
+        };
+        match call.name.as_str() {
+            "why" => {
+                let error = Error::new(Kind::InvalidArgument, "nobody looks at what `why` found");
+                self.report("unused", error.hint("print(why(…)), or look at its `.verdict`"), at);
+            }
+            "expect" => {
+                let error = Error::new(Kind::InvalidArgument, "`expect` alone expects nothing");
+                self.report("unused", error.hint("say what: `.reaches(…)`, `.equals(…)`, `.is_true()`"), at);
+            }
+            "cidr" | "topology" | "netns_list" | "reachability" | "run" | "env" => {
+                let error = Error::new(Kind::InvalidArgument, format!("nobody looks at what `{}` returns", call.name));
+                self.report("unused", error, at);
+            }
+            _ => {}
+        }
+    }
+
+    fn statement(&mut self, statement: &'a Stmt) {
+        match statement {
+            Stmt::If(flow, _) => {
+                self.expr(&flow.expr);
+                self.block(flow.body.statements());
+                self.block(flow.branch.statements());
+            }
+            Stmt::While(flow, _) | Stmt::Do(flow, ..) => {
+                self.expr(&flow.expr);
+                self.block(flow.body.statements());
+            }
+            Stmt::For(parts, _) => {
+                self.expr(&parts.2.expr);
+                self.scopes.push(HashMap::new());
+                self.declare(&parts.0.name, None);
+                if let Some(counter) = &parts.1 {
+                    self.declare(&counter.name, Some("integer".to_owned()));
+                }
+                self.statements(parts.2.body.statements(), false);
+                self.scopes.pop();
+            }
+            Stmt::Switch(parts, _) => {
+                self.expr(&parts.0);
+                for case in &parts.1.expressions {
+                    self.expr(&case.lhs);
+                    self.expr(&case.rhs);
+                }
+            }
+            Stmt::Var(parts, ..) => {
+                let ty = self.expr(&parts.1);
+                self.declare(&parts.0.name, ty);
+            }
+            Stmt::Assignment(parts) => {
+                self.expr(&parts.1.lhs);
+                self.expr(&parts.1.rhs);
+            }
+            Stmt::FnCall(call, at) => drop(self.call(call, *at, None)),
+            Stmt::Block(block) => self.block(block.statements()),
+            Stmt::TryCatch(flow, _) => {
+                self.tries += 1;
+                self.block(flow.body.statements());
+                self.tries -= 1;
+                self.scopes.push(HashMap::new());
+                if let Expr::Variable(variable, ..) = &flow.expr {
+                    self.declare(&variable.1, Some("map".to_owned()));
+                }
+                self.statements(flow.branch.statements(), false);
+                self.scopes.pop();
+            }
+            Stmt::Expr(expr) => drop(self.expr(expr)),
+            Stmt::BreakLoop(Some(expr), ..) | Stmt::Return(Some(expr), ..) => drop(self.expr(expr)),
+            _ => {}
+        }
+    }
+
+    fn expr(&mut self, expr: &'a Expr) -> Ty {
+        let known = |word: &str| Some(word.to_owned());
+        match expr {
+            Expr::DynamicConstant(value, _) => {
+                if let Some(pointer) = value.read_lock::<rhai::FnPtr>() {
+                    self.closure(pointer.fn_name(), &[]);
+                }
+                known(&type_word(value.type_name(), &netwright_words))
+            }
+            Expr::BoolConstant(..) => known("bool"),
+            Expr::IntegerConstant(..) => known("integer"),
+            Expr::FloatConstant(..) => known("float"),
+            Expr::StringConstant(..) => known("string"),
+            Expr::InterpolatedString(parts, _) => {
+                parts.iter().for_each(|part| drop(self.expr(part)));
+                known("string")
+            }
+            Expr::Array(items, _) => {
+                items.iter().for_each(|item| drop(self.expr(item)));
+                known("array")
+            }
+            Expr::Map(map, _) => {
+                map.0.iter().for_each(|(_, value)| drop(self.expr(value)));
+                known("map")
+            }
+            Expr::Unit(_) => known("nothing"),
+            Expr::Variable(variable, ..) if variable.2.is_empty() => self.variable(&variable.1),
+            Expr::Stmt(block) => {
+                self.block(block.statements());
+                None
+            }
+            Expr::FnCall(call, at) => self.call(call, *at, None),
+            Expr::Dot(dot, ..) => {
+                let ty = self.expr(&dot.lhs);
+                self.member(ty, receiver_name(&dot.lhs), &dot.rhs)
+            }
+            Expr::Index(index, ..) => {
+                let ty = self.expr(&index.lhs);
+                self.index(ty.as_deref(), &index.rhs)
+            }
+            Expr::And(parts, _) | Expr::Or(parts, _) => {
+                parts.iter().for_each(|part| drop(self.expr(part)));
+                known("bool")
+            }
+            Expr::Coalesce(parts, _) => {
+                parts.iter().for_each(|part| drop(self.expr(part)));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// What stands behind a dot.
+    fn member(&mut self, ty: Ty, receiver: Option<String>, rhs: &'a Expr) -> Ty {
+        match rhs {
+            Expr::Property(property, at) => self.property(ty, receiver, &property.2, *at),
+            Expr::MethodCall(call, at) => self.call(call, *at, Some((ty, receiver))),
+            Expr::Dot(dot, ..) => {
+                let ty = self.member(ty, receiver, &dot.lhs);
+                self.member(ty, None, &dot.rhs)
+            }
+            Expr::Index(index, ..) => {
+                let ty = self.member(ty, receiver, &index.lhs);
+                self.index(ty.as_deref(), &index.rhs)
+            }
+            other => self.expr(other),
+        }
+    }
+
+    /// What stands in brackets, and what follows them.
+    fn index(&mut self, container: Option<&str>, rhs: &'a Expr) -> Ty {
+        let item = if container == Some("string") { Some("char".to_owned()) } else { None };
+        match rhs {
+            Expr::Dot(dot, ..) => {
+                self.expr(&dot.lhs);
+                self.member(item, None, &dot.rhs)
+            }
+            Expr::Index(index, ..) => {
+                self.expr(&index.lhs);
+                self.index(None, &index.rhs)
+            }
+            other => {
+                self.expr(other);
+                item
+            }
+        }
+    }
+
+    fn property(&mut self, ty: Ty, receiver: Option<String>, name: &str, at: Position) -> Ty {
+        let ty = ty?;
+        let getter = format!("get${name}");
+        let found = self.explainer.all.iter().find(|one| one.name == getter && one.this_type.as_ref() == Some(&ty));
+        match found {
+            Some(getter) => (getter.returns != "any value").then(|| getter.returns.clone()),
+            None if ty != "map" && KNOWN.contains(&ty.as_str()) => {
+                let site = Site { method: true, receiver, module: None };
+                let error = self.explainer.property(name, &ty, None, &site);
+                self.report("call", error, at);
+                None
+            }
+            None => None,
+        }
+    }
+
+    fn call(&mut self, call: &'a FnCallExpr, at: Position, receiver: Option<(Ty, Option<String>)>) -> Ty {
+        let name = call.name.as_str();
+        if name == "curry"
+            && let [Expr::DynamicConstant(value, _), captured @ ..] = &call.args[..]
+        {
+            let types: Vec<Ty> = captured.iter().map(|one| self.expr(one)).collect();
+            if let Some(pointer) = value.read_lock::<rhai::FnPtr>() {
+                self.closure(pointer.fn_name(), &types);
+            }
+            return Some("function".to_owned());
+        }
+        let args: Vec<Ty> = call.args.iter().map(|argument| self.expr(argument)).collect();
+        if !call.namespace.is_empty() {
+            self.in_module(call, &args, at);
+            return None;
+        }
+        if name == "test" {
+            self.test(call, at);
+        }
+        let is_word = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        if call.op_token.is_some() || !is_word {
+            return matches!(name, "==" | "!=" | "<" | ">" | "<=" | ">=" | "!").then(|| "bool".to_owned());
+        }
+        if SPECIAL.contains(&name) {
+            return matches!(name, "type_of" | "to_string" | "to_debug").then(|| "string".to_owned());
+        }
+        let this = receiver.as_ref().map(|(ty, _)| ty.clone());
+        let given: Vec<Ty> = this.iter().cloned().chain(args).collect();
+        let method = receiver.is_some();
+        let fitting: Vec<&Signature> = self.named(name).filter(|one| fits(one, &given, method)).collect();
+        if fitting.is_empty() {
+            self.unfit(name, &given, receiver, at);
+            return None;
+        }
+        self.literals(call, &given, method, at);
+        let returns = &fitting[0].returns;
+        (returns != "any value" && !fitting[0].scripted && fitting.iter().all(|one| one.returns == *returns))
+            .then(|| returns.clone())
+    }
+
+    fn named(&self, name: &str) -> impl Iterator<Item = &'a Signature> + use<'a, '_> {
+        let name = name.to_owned();
+        self.explainer.all.iter().filter(move |one| one.module.is_none() && one.name == name)
+    }
+
+    /// No function takes these arguments.
+    fn unfit(&mut self, name: &str, given: &[Ty], receiver: Option<(Ty, Option<String>)>, at: Position) {
+        let untyped = matches!(receiver, Some((None, _)));
+        if untyped {
+            if self.keys.contains(name) {
+                return;
+            }
+            if self.named(name).next().is_none() {
+                let methods =
+                    self.explainer.all.iter().filter(|one| one.this_type.is_some() && !one.name.contains('$'));
+                let names: Vec<&str> = methods.map(|one| one.name.as_str()).collect();
+                let error = unknown(format!("no function `{name}` on anything"), name, &names);
+                self.report("call", error, at);
+                return;
+            }
+        }
+        // A map may hold a function of that name.
+        if matches!(&receiver, Some((Some(ty), _)) if ty == "map") && self.keys.contains(name) {
+            return;
+        }
+        let words: Vec<&str> = given.iter().map(|ty| ty.as_deref().unwrap_or("?")).collect();
+        let (method, receiver) = match receiver {
+            Some((_, name)) => (true, name),
+            None => (false, None),
+        };
+        let site = Site { method, receiver, module: None };
+        let error = if untyped {
+            let takes: HashSet<usize> = self.named(name).map(|one| one.params.len().saturating_sub(1)).collect();
+            let mut takes: Vec<String> = takes.iter().map(ToString::to_string).collect();
+            takes.sort();
+            let count = given.len() - 1;
+            Error::new(
+                Kind::InvalidArgument,
+                format!("`{name}` takes {} arguments, you gave {count}", takes.join(" or ")),
+            )
+        } else {
+            self.explainer.function(&format!("{name} ({})", words.join(", ")), &site)
+        };
+        self.report("call", error, at);
+    }
+
+    fn in_module(&mut self, call: &FnCallExpr, args: &[Ty], at: Position) {
+        let alias = call.namespace.to_string();
+        let alias = alias.trim_end_matches("::").to_owned();
+        let Some((path, _)) = self.imports.iter().find(|(_, name)| *name == alias) else { return };
+        let of_module = |one: &&Signature| one.module.as_deref() == Some(path.as_str());
+        let known = self.explainer.all.iter().any(|one| of_module(&one));
+        let fits = self
+            .explainer
+            .all
+            .iter()
+            .filter(of_module)
+            .any(|one| one.name == call.name.as_str() && one.params.len() == args.len());
+        if known && !fits {
+            let site = Site { module: Some(path.clone()), ..Site::default() };
+            let words: Vec<&str> = args.iter().map(|ty| ty.as_deref().unwrap_or("?")).collect();
+            let spelled = format!("{alias}::{} ({})", call.name, words.join(", "));
+            let error = self.explainer.function(&spelled, &site);
+            self.report("call", error, at);
+        }
+    }
+
+    /// A closure where it stands, with the types of what it captures.
+    fn closure(&mut self, name: &str, types: &[Ty]) {
+        let tree = self.tree;
+        let found = tree.functions.iter().find(|function| function.is_closure() && function.def.name == name);
+        if let Some(function) = found
+            && self.walked.insert(name.to_owned())
+        {
+            self.function(&function.body, &function.def.params, types);
+        }
+    }
+
+    /// Literal arguments that can never be valid.
+    fn literals(&mut self, call: &'a FnCallExpr, given: &[Ty], method: bool, at: Position) {
+        let name = call.name.as_str();
+        // A method written as a function has its receiver among the arguments.
+        let ours = given.first().and_then(|ty| ty.as_deref()).filter(|ty| OURS.contains(ty));
+        let is_method = ours.is_some_and(|ty| self.named(name).any(|one| one.this_type.as_deref() == Some(ty)));
+        let this = ours.filter(|_| is_method);
+        let skip = usize::from(method);
+        for (index, argument) in call.args.iter().enumerate() {
+            let position = index + skip;
+            let result = match argument {
+                Expr::StringConstant(text, _) => literals::text(name, this, position, given.len(), text),
+                Expr::IntegerConstant(number, _) => literals::number(name, this, position, *number),
+                _ => Ok(()),
+            };
+            if let Err(error) = result {
+                self.report("value", error, argument.position());
+            }
+            if let Expr::Map(map, _) = argument {
+                let entries: Vec<(&str, Value<'_>)> =
+                    map.0.iter().map(|(key, value)| (key.name.as_str(), literal(value))).collect();
+                for (which, error) in literals::options(name, this, &entries) {
+                    let at = which.and_then(|which| map.0.get(which)).map_or(at, |(key, _)| key.pos);
+                    self.report("option", error, at);
+                }
+            }
+        }
+    }
+
+    /// A test that cannot fail by what it looks at.
+    fn test(&mut self, call: &FnCallExpr, at: Position) {
+        let pointer = match call.args.get(1) {
+            Some(Expr::DynamicConstant(value, _)) => {
+                value.read_lock::<rhai::FnPtr>().map(|one| one.fn_name().to_owned())
+            }
+            Some(Expr::FnCall(curry, _)) if curry.name == "curry" => match curry.args.first() {
+                Some(Expr::DynamicConstant(value, _)) => {
+                    value.read_lock::<rhai::FnPtr>().map(|one| one.fn_name().to_owned())
+                }
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(function) =
+            pointer.and_then(|name| self.tree.functions.iter().find(|one| one.def.name == name.as_str()))
+        else {
+            return;
+        };
+        let scripted = |name: &str| self.tree.functions.iter().any(|one| one.def.name == name);
+        let mut expects = false;
+        for statement in &function.body {
+            statement.walk(&mut Vec::new(), &mut |path: &[ASTNode<'_>]| {
+                expects |= match path.last() {
+                    Some(ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _)))
+                    | Some(ASTNode::Stmt(Stmt::FnCall(call, _))) => {
+                        EXPECTS.contains(&call.name.as_str()) || !call.namespace.is_empty() || scripted(&call.name)
+                    }
+                    Some(ASTNode::Stmt(Stmt::Return(_, flags, _))) => flags.contains(rhai::ASTFlags::BREAK),
+                    _ => false,
+                };
+                true
+            });
+        }
+        if !expects {
+            let error = Error::new(Kind::InvalidArgument, "this test expects nothing, so it always passes");
+            self.report("test", error.hint("expect(…).reaches(…), assert(…), assert_eq(…, …)"), at);
+        }
+    }
+}
+
+/// The name of a plain variable.
+fn receiver_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Variable(variable, ..) if variable.2.is_empty() => Some(variable.1.to_string()),
+        _ => None,
+    }
+}
+
+fn literal(value: &Expr) -> Value<'_> {
+    match value {
+        Expr::StringConstant(text, _) => Value::Text(text),
+        Expr::IntegerConstant(number, _) => Value::Word(number.to_string()),
+        Expr::BoolConstant(truth, _) => Value::Word(if *truth { "1" } else { "0" }.to_owned()),
+        _ => Value::Unknown,
+    }
+}
+
+/// Whether a function can take these arguments, the receiver of a method first.
+fn fits(signature: &Signature, given: &[Ty], method: bool) -> bool {
+    if signature.scripted {
+        // `x.f(1)` of a script's own `fn f(a)`: the receiver is `this`.
+        return signature.params.len() + usize::from(method) == given.len();
+    }
+    signature.params.len() == given.len()
+        && signature.params.iter().zip(given).all(|(param, given)| match given.as_deref() {
+            None => true,
+            Some(given) => {
+                param.ty == "any value"
+                    || param.ty == given
+                    || !KNOWN.contains(&param.ty.as_str())
+                    || !KNOWN.contains(&given) && given != "nothing"
+            }
+        })
+}
