@@ -17,6 +17,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
 use super::repl_line::Assistant;
+use super::run::{OnHost, finish, hostname, on_machine};
 use super::{fail, parse_tool, require_root, signal_code};
 use crate::draw::Topology;
 use crate::error::{Error, Kind, Result};
@@ -26,7 +27,7 @@ use crate::exec::tools::Tools;
 use crate::op::Where;
 use crate::report::human::{self, Human};
 use crate::sandbox::{self, Entered, Sandbox};
-use crate::script::engine::STACK_BYTES;
+use crate::script::engine::{Job, STACK_BYTES};
 use crate::script::repl::{Answer, Console};
 use crate::session::{Event, Mode, Session};
 
@@ -79,7 +80,7 @@ pub(super) fn repl(arguments: &ReplArgs) -> u8 {
     }
     let mode = if arguments.host { Mode::Host } else { Mode::Sandbox };
     let sandbox = match mode {
-        Mode::Host => match require_root() {
+        Mode::Host => match require_root("--host") {
             Ok(()) => None,
             Err(error) => return fail(&error),
         },
@@ -98,6 +99,7 @@ pub(super) fn repl(arguments: &ReplArgs) -> u8 {
             }
         }
     };
+    super::run::raise_open_files();
     let (interrupt, busy) = (Interrupt::default(), Arc::new(AtomicBool::new(false)));
     if let Err(error) = listen(&interrupt, &busy, sandbox) {
         return fail(&error);
@@ -135,7 +137,7 @@ fn listen(interrupt: &Interrupt, busy: &Arc<AtomicBool>, sandbox: Option<Sandbox
                     let now = rustix::termios::OptionalActions::Now;
                     let _ = rustix::termios::tcsetattr(std::io::stdin(), now, terminal);
                 }
-                human::line("\nended by a signal; what was done on this machine stays");
+                human::line("\nended by a signal; `netwright gc` undoes what was done on this machine");
                 std::process::exit(signal_code(origin.signal).into());
             }
         }
@@ -171,21 +173,26 @@ impl Talk {
         script: Option<&Path>,
         busy: Arc<AtomicBool>,
     ) -> Result<Self> {
-        let exec = Exec::new(Tools::new(tools)?, interrupt)?;
-        let internet = match mode {
-            Mode::Host => None,
-            Mode::Sandbox => Some(sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?),
-        };
         let trace = Rc::new(Cell::new(trace));
         let quiet: Rc<Cell<bool>> = Rc::default();
         let events = {
             let (trace, quiet) = (Rc::clone(&trace), Rc::clone(&quiet));
             move |event: &Event<'_>| Human::new(trace.get() && !quiet.get()).event(event)
         };
-        let session = Rc::new(Session::new(exec, mode, Box::new(events)));
-        if let Some(internet) = internet {
-            session.add_hidden(Where::Path(internet.to_path_buf()));
-        }
+        let events: Box<dyn Fn(&Event<'_>)> = Box::new(events);
+        let session = match mode {
+            Mode::Host => {
+                let job = Job { scripts: script.map(Path::to_path_buf).into_iter().collect(), ..Job::default() };
+                on_machine(tools, interrupt, events, &job, &OnHost::default())?
+            }
+            Mode::Sandbox => {
+                let exec = Exec::new(Tools::new(tools)?, interrupt)?;
+                let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
+                let session = Rc::new(Session::new(exec, mode, events));
+                session.add_hidden(Where::Path(internet.to_path_buf()));
+                session
+            }
+        };
         quiet.set(true);
         let start = Topology::read(&session)?.facts();
         quiet.set(false);
@@ -208,7 +215,7 @@ impl Talk {
 
     fn with_person(&mut self) -> u8 {
         if self.session.mode() == Mode::Host {
-            let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+            let name = hostname();
             human::line(&format!("netwright acts on this machine: {name}   (:help for commands, :undo takes back)"));
         } else {
             human::line("netwright in a sandbox, nothing here touches this machine   (:help for commands)");
@@ -502,11 +509,12 @@ impl Talk {
             self.complain(error);
         }
         self.session.exec().interrupt().reset();
-        self.session.stop_background();
         let code = if code == 0 && !errors.is_empty() { self.code } else { code };
-        let failed_pipe = code != 0 && !std::io::stdin().is_terminal();
-        if self.session.mode() == Mode::Host && failed_pipe && self.session.changes() > 0 {
-            let undone = self.session.undo_all();
+        // From a pipe it is a run like any other: what failed is undone. A person has seen what failed and decides.
+        let failed = code != 0 && !std::io::stdin().is_terminal();
+        let undone = finish(&self.session, failed, None);
+        self.session.release_claims();
+        if let Some(undone) = undone {
             human::line(&format!("undone: {}", undone.summary()));
             return if undone.left.is_empty() { code } else { 5 };
         }

@@ -115,11 +115,18 @@ pub(super) fn start(
             Mode::Sandbox => in_sandbox(exec, report),
             Mode::Host => on_machine(exec, report, &job, &on_host),
         });
+        let session = match mode {
+            Mode::Sandbox => in_sandbox(&tools, interrupt, report),
+            Mode::Host => {
+                let events = Box::new(move |event: &Event<'_>| report.event(event));
+                on_machine(&tools, interrupt, events, &job, &on_host)
+            }
+        };
         match session {
             Err(error) => fail(&error),
             Ok(session) => {
                 let outcome = engine::run(&job, &session);
-                let undone = finish(&session, &outcome, on_host.trial);
+                let undone = finish(&session, !outcome.errors.is_empty() || outcome.skipped.is_some(), on_host.trial);
                 session.release_claims();
                 after(&Finished { session, outcome, undone, took: begun.elapsed() })
             }
@@ -173,6 +180,14 @@ fn in_sandbox(exec: Exec, report: Human) -> Result<Rc<Session>> {
 
 /// The session of a run on this machine, with its journal.
 fn on_machine(exec: Exec, report: Human, job: &Job, on_host: &OnHost) -> Result<Rc<Session>> {
+pub(super) fn on_machine(
+    tools: &[(String, PathBuf)],
+    interrupt: Interrupt,
+    events: Box<dyn Fn(&Event<'_>)>,
+    job: &Job,
+    on_host: &OnHost,
+) -> Result<Rc<Session>> {
+    let exec = Exec::new(Tools::new(tools)?, interrupt)?;
     let id = run_id();
     let script =
         job.scripts.first().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).unwrap_or_default();
@@ -195,7 +210,6 @@ fn on_machine(exec: Exec, report: Human, job: &Job, on_host: &OnHost) -> Result<
             Error::new(Kind::CommandFailed, format!("cannot start the watcher of `--try`: {error}"))
         })?;
     }
-    let events = Box::new(move |event: &Event<'_>| report.event(event));
     Ok(Rc::new(Session::on_host(exec, id, journal, audit, events)))
 }
 
@@ -217,19 +231,19 @@ fn user() -> String {
 }
 
 /// A warm process has three pipes and a claim one file: a thousand namespaces need more open files than the usual 1024.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 /// Ends what the run started. On the machine: keeps what a run that succeeded made, and undoes one that failed or was skipped half way.
-fn finish(session: &Session, outcome: &Outcome, trial: Option<Duration>) -> Option<Undone> {
+pub(super) fn finish(session: &Session, failed: bool, trial: Option<Duration>) -> Option<Undone> {
     if session.mode() == Mode::Sandbox {
         session.stop_background();
         return None;
     }
-    if !outcome.errors.is_empty() || outcome.skipped.is_some() {
+    if failed {
         // The signal that ended the script must not end its undoing.
         session.exec().interrupt().reset();
         let undone = session.undo_all();
@@ -247,7 +261,7 @@ fn finish(session: &Session, outcome: &Outcome, trial: Option<Duration>) -> Opti
         return Some(undone);
     }
     session.stop_background();
-    let nothing = session.log().is_empty();
+    let nothing = session.log().iter().all(crate::session::Record::is_undone);
     if let Some(mut journal) = session.take_journal() {
         if nothing {
             journal.remove();
@@ -340,6 +354,6 @@ fn listen(interrupt: &Interrupt, sandbox: Option<Sandbox>) -> Result<()> {
 }
 
 /// The name of this machine, for the loud line of `--host`.
-fn hostname() -> String {
+pub(super) fn hostname() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
 }

@@ -309,6 +309,9 @@ impl Console {
         let all = kept.get_or_insert_with(|| {
             let mut all = signature::of_engine(&self.engine, &netwright_words);
             all.extend(signature::of_ast(&self.library, None).into_iter().filter(|own| !own.name.contains('$')));
+            // `fn map.pod(…)` of an imported module is called without the module's name.
+            let methods = self.resolver.signatures().into_iter().filter(|one| one.this_type.is_some());
+            all.extend(methods.map(|one| Signature { module: None, ..one }));
             Rc::new(all)
         });
         Rc::clone(all)

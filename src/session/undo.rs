@@ -95,6 +95,8 @@ pub struct Undoing<'a> {
     journal: Option<&'a mut Journal>,
     mark: Option<String>,
     undone: Undone,
+    /// The first record that is undone.
+    first: usize,
 }
 
 impl<'a> Undoing<'a> {
@@ -102,7 +104,13 @@ impl<'a> Undoing<'a> {
     #[must_use]
     pub fn new(exec: &'a Exec, records: &'a [Record], journal: Option<&'a mut Journal>, id: &str) -> Self {
         let mark = journal.is_some().then(|| mark_of(id));
-        Self { exec, records, journal, mark, undone: Undone::default() }
+        Self { exec, records, journal, mark, undone: Undone::default(), first: 0 }
+    }
+
+    /// Leaves what came before a record in place.
+    #[must_use]
+    pub(super) fn since(self, first: usize) -> Self {
+        Self { first, ..self }
     }
 
     /// Undoes everything: firewall first, then the rest from the last to the first, namespaces at the end and together; then looks whether they are gone.
@@ -113,14 +121,16 @@ impl<'a> Undoing<'a> {
             Object::Netns { .. } => 2,
             _ => 1,
         };
-        let mut order: Vec<usize> = (0..self.records.len()).rev().filter(|n| !self.records[*n].undone.get()).collect();
+        let mut order: Vec<usize> =
+            (self.first..self.records.len()).rev().filter(|n| !self.records[*n].undone.get()).collect();
         // Stable: within a rank, last first.
         order.sort_by_key(|number| rank(&self.records[*number]));
         for &number in &order {
             let record = &self.records[number];
             let counts = record.succeeded();
             self.undone.steps += usize::from(counts);
-            let step = if record.inside_made { Step::Done } else { self.step(record) };
+            // What it lies in may stay, when only the end is undone.
+            let step = if record.inside_made && self.first == 0 { Step::Done } else { self.step(record) };
             match step {
                 Step::Done => {
                     self.undone.done += usize::from(counts);

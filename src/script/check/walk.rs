@@ -399,9 +399,11 @@ impl<'a> Walker<'a> {
             .then(|| returns.clone())
     }
 
-    fn named(&self, name: &str) -> impl Iterator<Item = &'a Signature> + use<'a, '_> {
+    /// The functions of this name that need no module before them; `fn map.pod(…)` of an imported module is one.
+    fn named(&self, name: &str) -> impl Iterator<Item = &'a Signature> + use<'a> {
         let name = name.to_owned();
-        self.explainer.all.iter().filter(move |one| one.module.is_none() && one.name == name)
+        let is_free = |one: &Signature| one.module.is_none() || one.scripted && one.this_type.is_some();
+        self.explainer.all.iter().filter(move |one| one.name == name && is_free(one))
     }
 
     /// No function takes these arguments.
@@ -431,7 +433,10 @@ impl<'a> Walker<'a> {
         };
         let site = Site { method, receiver, module: None };
         let error = if untyped {
-            let takes: HashSet<usize> = self.named(name).map(|one| one.params.len().saturating_sub(1)).collect();
+            let takes: HashSet<usize> = self
+                .named(name)
+                .map(|one| one.params.len() - usize::from(!one.scripted && !one.params.is_empty()))
+                .collect();
             let mut takes: Vec<String> = takes.iter().map(ToString::to_string).collect();
             takes.sort();
             let count = given.len() - 1;
@@ -568,6 +573,11 @@ fn literal(value: &Expr) -> Value<'_> {
 fn fits(signature: &Signature, given: &[Ty], method: bool) -> bool {
     if signature.scripted {
         // `x.f(1)` of a script's own `fn f(a)`: the receiver is `this`.
+        let receiver = given.first().and_then(|ty| ty.as_deref());
+        let this = signature.this_type.as_deref();
+        if this.is_some_and(|this| !method || receiver.is_some_and(|ty| !this.eq_ignore_ascii_case(ty))) {
+            return false;
+        }
         return signature.params.len() + usize::from(method) == given.len();
     }
     signature.params.len() == given.len()

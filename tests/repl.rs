@@ -1,0 +1,198 @@
+//! The REPL in a pipe and on a terminal. Each conversation has a sandbox of its own.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+use expectrl::{ControlCode, Eof, Session};
+
+fn netwright(home: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netwright"));
+    command.current_dir(home).env("HOME", home).env("NO_COLOR", "1").env("TERM", "xterm").env_remove("XDG_STATE_HOME");
+    command
+}
+
+fn piped(home: &Path, lines: &str) -> Output {
+    let mut child = netwright(home)
+        .arg("repl")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+/// Standard output and error and the exit code.
+fn told(home: &Path, lines: &str) -> (String, String, i32) {
+    let output = piped(home, lines);
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    (text(&output.stdout), text(&output.stderr), output.status.code().unwrap_or(-1))
+}
+
+#[test]
+fn values_are_shown_unless_a_semicolon_ends_the_input() {
+    let home = tempfile::tempdir().unwrap();
+    let lines = "let blue = netns(\"ns-blue\");\n1 + 1\n2 + 2;\n\"a word\"\nblue\n\
+                 veth(blue, \"eth0\", host(), \"veth-a\")[0].addr(\"10.0.0.1/24\").up()\n[#{ name: \"x\", size: 3 }, #{ name: \"y\" }]\n#{}\n";
+    let (out, err, code) = told(home.path(), lines);
+    assert_eq!(
+        out, "2\n\"a word\"\nns-blue: lo\nns-blue/eth0 10.0.0.1/24 no-carrier\n name  size\n x     3\n y\n#{}\n",
+        "{err}"
+    );
+    assert_eq!((err.as_str(), code), ("", 0));
+}
+
+#[test]
+fn functions_imports_and_closures_live_on_and_input_may_have_many_lines() {
+    let home = tempfile::tempdir().unwrap();
+    let lines = "import \"std/lab\" as lab;\nfn twice(x) {\n  x *\n    2\n}\nlet add = 3;\nlet f = |x| x + add;\n\
+                 twice(f.call(4))\nlab::chain(\n  2\n).ips.len()\nlet text = `one\ntwo`;\ntext.len()\n";
+    let (out, err, code) = told(home.path(), lines);
+    assert_eq!((out.as_str(), err.as_str(), code), ("14\n2\n7\n", "", 0));
+}
+
+#[test]
+fn errors_name_the_line_of_the_conversation_and_do_not_end_it() {
+    let home = tempfile::tempdir().unwrap();
+    let lines = "fn bad(ns) {\n  ns.lnk(\"eth0\")\n}\nbad(host());\nif true {\n\n1 + 1\nunknwn\n:nope\n";
+    let (out, err, code) = told(home.path(), lines);
+    assert_eq!(out, "2\n");
+    assert_eq!(code, 3);
+    assert!(
+        err.contains("no function `lnk`") && err.contains("--> repl:2:6") && err.contains("did you mean `link`?"),
+        "{err}"
+    );
+    assert!(err.contains("the `{` is never closed"), "an empty line ends an input: {err}");
+    assert!(err.contains("no variable `unknwn`") && err.contains("no command `:nope`"), "{err}");
+}
+
+#[test]
+fn undo_takes_back_what_an_input_did_and_the_saved_session_runs() {
+    let home = tempfile::tempdir().unwrap();
+    let lines = "let blue = netns(\"ns-blue\");\nlet br0 = host().bridge(\"br0\").up();\n1 + 1\nblue.plug(\"eth0\", br0).addr(\"10.0.0.1/24\");\n\
+                 fn f() { 1 }\n:undo\nblue.links.len()\nhost().link(\"br0\").state != \"\"\nblue.plug(\"eth1\", br0).addr(\"10.0.0.2/24\");\n\
+                 :diff\n:undo 2\nnetns_list()\n:undo\nnetns_list()\n:undo\n";
+    let (out, err, code) = told(home.path(), lines);
+    assert_eq!(code, 0, "{err}");
+    assert!(out.starts_with("2\n1\ntrue\n"), "{out}");
+    assert!(out.contains("+ ns-blue/eth1 10.0.0.2/24\n") && !out.contains("eth0 10.0.0.1"), "{out}");
+    assert!(out.ends_with("[ns-blue]\n[]\n"), "{out}");
+    assert!(err.contains("- blue.plug(\"eth0\", br0)") && err.contains("nothing left behind"), "{err}");
+    assert!(err.contains("there is nothing to undo"), "{err}");
+
+    let (_, err, code) = told(
+        home.path(),
+        "let blue = netns(\"ns-blue\")\nblue.lnk()\nfn f(ns) {\n ns.name\n}\nassert_eq(f(blue), \"ns-blue\")\n:save lab.rhai\n",
+    );
+    assert_eq!(code, 3);
+    assert!(err.contains("saved"), "{err}");
+    let saved = netwright(home.path()).args(["run", "lab.rhai"]).output().unwrap();
+    assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
+    let (_, err, _) = told(home.path(), ":save lab.rhai\n");
+    assert!(err.contains("is there already"), "{err}");
+}
+
+#[test]
+fn commands_answer() {
+    let home = tempfile::tempdir().unwrap();
+    let lines = "let blue = netns(\"ns-blue\");\n:help\n:help link.mtu\n:help nothing_such\n:trace on\nblue.links.len()\n:trace off\n:show\n:why a\n:quit\n1 + 1\n";
+    let (out, err, _) = told(home.path(), lines);
+    assert!(
+        out.contains(":undo [N]") && out.contains("link.mtu(mtu: integer) → link") && out.contains("\nns-blue\n"),
+        "{out}"
+    );
+    assert!(
+        err.contains("nothing is called `nothing_such`") && err.contains("? ") && err.contains("write `:why FROM TO`"),
+        "{err}"
+    );
+    assert!(!out.ends_with("2\n"), "`:quit` ends: {out}");
+}
+
+#[test]
+fn a_script_is_loaded_first_and_deferred_work_runs_at_the_end() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("own.rhai"), "fn half(x) { x / 2 }\n").unwrap();
+    let script =
+        "#!/usr/bin/env netwright\nimport \"own\" as own;\nlet n = own::half(10);\ndefer(|| print(`bye ${n}`));\n";
+    std::fs::write(home.path().join("first.rhai"), script).unwrap();
+    let mut child = netwright(home.path())
+        .args(["repl", "first.rhai"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdin.take().unwrap().write_all(b"n + own::half(4)\nexit(12)\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "7\nbye 5\n", "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(12));
+}
+
+fn terminal(home: &Path) -> Session {
+    let mut command = netwright(home);
+    command.arg("repl");
+    let mut session = Session::spawn(command).unwrap();
+    session.set_expect_timeout(Some(Duration::from_secs(60)));
+    session.expect("netwright> ").unwrap();
+    session
+}
+
+#[test]
+fn on_a_terminal_tab_completes_ctrl_c_interrupts_and_ctrl_d_ends() {
+    let home = tempfile::tempdir().unwrap();
+    let mut terminal = terminal(home.path());
+    terminal.send("let blue = netns(\"ns-blue\");\r").unwrap();
+    terminal.expect("netwright> ").unwrap();
+
+    // Several lines are one input.
+    terminal.send("fn f(x) {\rx + 41\r}\r").unwrap();
+    terminal.expect("netwright> ").unwrap();
+    terminal.send("f(1)\r").unwrap();
+    terminal.expect("42").unwrap();
+
+    // Functions of the value at hand, with the signature as a hint; then a link that exists now.
+    terminal.send("blue.brid\t").unwrap();
+    terminal.expect("blue.bridge(").unwrap();
+    terminal.expect("name: string").unwrap();
+    terminal.send("\"br-seven\").up()\r").unwrap();
+    terminal.expect("ns-blue/br-seven").unwrap();
+    terminal.send("blue.link(\"br-s\t").unwrap();
+    terminal.expect("br-seven").unwrap();
+    terminal.send("\").mtu + 1\r").unwrap();
+    terminal.expect("1501").unwrap();
+
+    // Ctrl-C drops the line.
+    terminal.send("throw \"never run").unwrap();
+    terminal.send(ControlCode::EndOfText).unwrap();
+    terminal.expect("netwright> ").unwrap();
+    terminal.send("f(2)\r").unwrap();
+    terminal.expect("43").unwrap();
+
+    // Ctrl-C ends the running call, and the session goes on.
+    terminal.send("sleep(\"60s\"); f(1000)\r").unwrap();
+    std::thread::sleep(Duration::from_millis(700));
+    terminal.send(ControlCode::EndOfText).unwrap();
+    terminal.expect("interrupted").unwrap();
+    terminal.expect("netwright> ").unwrap();
+    terminal.send("f(3)\r").unwrap();
+    terminal.expect("44").unwrap();
+
+    terminal.send(":undo\r").unwrap();
+    terminal.expect("nothing left behind").unwrap();
+    terminal.send("blue.links.len() + 900\r").unwrap();
+    terminal.expect("901").unwrap();
+    terminal.send(":save saved.rhai\r").unwrap();
+    terminal.expect("saved").unwrap();
+
+    terminal.expect("netwright> ").unwrap();
+    terminal.send(ControlCode::EndOfTransmission).unwrap();
+    terminal.expect(Eof).unwrap();
+
+    let saved = netwright(home.path()).args(["run", "saved.rhai"]).output().unwrap();
+    assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
+    let history = std::fs::read_to_string(home.path().join(".local/state/netwright/history")).unwrap();
+    assert!(history.contains("f(1)") && !history.contains("never run"), "{history}");
+}
