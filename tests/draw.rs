@@ -113,7 +113,7 @@ fn show_reads_the_machine_and_changes_nothing() {
         &script,
         format!(
             "veth(netns(\"a\"), \"x\", netns(\"b\"), \"x\"); veth(netns(\"c\"), \"x\", netns(\"d\"), \"x\");\n\
-             let before = run().commands;\nlet shown = host().exec([\"{program}\", \"show\", \"--json\"]);\nprint(shown.stdout);\n\
+             let settled = topology();\nlet before = run().commands;\nlet shown = host().exec([\"{program}\", \"show\", \"--json\"]);\nprint(shown.stdout);\n\
              let ends = topology().namespaces.filter(|ns| ns.name.len() == 1).map(|ns| ns.name + ns.links[1].peer.netns);\n\
              assert_eq(ends, [\"ab\", \"ba\", \"cd\", \"dc\"]);\nassert_eq(run().commands, before);\n"
         ),

@@ -9,7 +9,13 @@ use expectrl::{ControlCode, Eof, Session};
 
 fn netwright(home: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_netwright"));
-    command.current_dir(home).env("HOME", home).env("NO_COLOR", "1").env("TERM", "xterm").env_remove("XDG_STATE_HOME");
+    command
+        .current_dir(home)
+        .env("HOME", home)
+        .env("NO_COLOR", "1")
+        .env("TERM", "xterm")
+        .env("SHELL", "/bin/sh")
+        .env_remove("XDG_STATE_HOME");
     command
 }
 
@@ -131,6 +137,13 @@ fn a_script_is_loaded_first_and_deferred_work_runs_at_the_end() {
     assert_eq!(output.status.code(), Some(12));
 }
 
+/// Types a line, once the prompt is there.
+fn line(terminal: &mut Session, text: &str, answer: &str) {
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.send(format!("{text}\r")).unwrap();
+    terminal.expect(answer).unwrap();
+}
+
 fn terminal(home: &Path) -> Session {
     let mut command = netwright(home);
     command.arg("repl");
@@ -144,50 +157,55 @@ fn terminal(home: &Path) -> Session {
 fn on_a_terminal_tab_completes_ctrl_c_interrupts_and_ctrl_d_ends() {
     let home = tempfile::tempdir().unwrap();
     let mut terminal = terminal(home.path());
-    terminal.send("let blue = netns(\"ns-blue\");\r").unwrap();
-    terminal.expect("netwright> ").unwrap();
+    terminal.send("let blue = netns(\"ns-blue\"); 6 * 111\r").unwrap();
+    terminal.expect("666").unwrap();
 
     // Several lines are one input.
-    terminal.send("fn f(x) {\rx + 41\r}\r").unwrap();
-    terminal.expect("netwright> ").unwrap();
-    terminal.send("f(1)\r").unwrap();
+    for line in ["fn f(x) {\r", "x + 41\r", "} f(1)\r"] {
+        // What a person types comes after the prompt is there.
+        std::thread::sleep(Duration::from_millis(300));
+        terminal.send(line).unwrap();
+    }
     terminal.expect("42").unwrap();
 
     // Functions of the value at hand, with the signature as a hint; then a link that exists now.
+    std::thread::sleep(Duration::from_millis(300));
     terminal.send("blue.brid\t").unwrap();
     terminal.expect("blue.bridge(").unwrap();
     terminal.expect("name: string").unwrap();
     terminal.send("\"br-seven\").up()\r").unwrap();
     terminal.expect("ns-blue/br-seven").unwrap();
+    std::thread::sleep(Duration::from_millis(300));
     terminal.send("blue.link(\"br-s\t").unwrap();
     terminal.expect("br-seven").unwrap();
     terminal.send("\").mtu + 1\r").unwrap();
     terminal.expect("1501").unwrap();
 
     // Ctrl-C drops the line.
+    std::thread::sleep(Duration::from_millis(300));
     terminal.send("throw \"never run").unwrap();
     terminal.send(ControlCode::EndOfText).unwrap();
     terminal.expect("netwright> ").unwrap();
-    terminal.send("f(2)\r").unwrap();
-    terminal.expect("43").unwrap();
+    line(&mut terminal, "f(2)", "43");
 
     // Ctrl-C ends the running call, and the session goes on.
+    std::thread::sleep(Duration::from_millis(300));
     terminal.send("sleep(\"60s\"); f(1000)\r").unwrap();
     std::thread::sleep(Duration::from_millis(700));
     terminal.send(ControlCode::EndOfText).unwrap();
     terminal.expect("interrupted").unwrap();
     terminal.expect("netwright> ").unwrap();
-    terminal.send("f(3)\r").unwrap();
-    terminal.expect("44").unwrap();
+    line(&mut terminal, "f(3)", "44");
 
-    terminal.send(":undo\r").unwrap();
-    terminal.expect("nothing left behind").unwrap();
-    terminal.send("blue.links.len() + 900\r").unwrap();
-    terminal.expect("901").unwrap();
-    terminal.send(":save saved.rhai\r").unwrap();
-    terminal.expect("saved").unwrap();
+    line(&mut terminal, ":undo", "nothing left behind");
+    line(&mut terminal, "blue.links.len() + 900", "901");
+    line(&mut terminal, ":save saved.rhai", "saved ");
 
-    terminal.expect("netwright> ").unwrap();
+    // A shell in between gives the terminal back.
+    line(&mut terminal, ":shell ns-blue", "comes back");
+    line(&mut terminal, "echo $((700 + 77)); exit", "777");
+    line(&mut terminal, "f(4)", "45");
+    std::thread::sleep(Duration::from_millis(300));
     terminal.send(ControlCode::EndOfTransmission).unwrap();
     terminal.expect(Eof).unwrap();
 

@@ -140,16 +140,31 @@ pub(super) fn start(
     }
 }
 
-/// Runs a process with our own terminal, in our own process group, to its end.
+/// Runs a process with our own terminal, in a process group that is ours alone, to its end.
 pub(super) fn run_interactive(path: &Path, argv: &[OsString], netns: Option<&NetnsFile>) -> io::Result<i32> {
     let run = || -> io::Result<i32> {
         let ended = duct::cmd(path, argv).full_env(user_env()).unchecked().run()?;
         Ok(ended.status.code().unwrap_or(-1))
     };
-    match netns {
+    let _ = rustix::process::setpgid(None, None);
+    take_terminal();
+    let status = match netns {
         None => run(),
         Some(netns) => netns.within(run).map_err(|error| io::Error::other(error.to_string()))?,
-    }
+    };
+    take_terminal();
+    status
+}
+
+/// Makes our process group the one in the foreground. A shell gives the terminal back to the group that it came from by number; in a
+/// sandbox that group lives outside of the pid namespace and has none, so we have a group of our own and take the terminal back.
+fn take_terminal() {
+    let ours = rustix::process::getpid();
+    // SAFETY: a disposition is set and put back; no handler of ours runs.
+    let before = unsafe { libc::signal(libc::SIGTTOU, libc::SIG_IGN) };
+    let _ = rustix::termios::tcsetpgrp(io::stdin(), ours);
+    // SAFETY: as above.
+    unsafe { libc::signal(libc::SIGTTOU, before) };
 }
 
 /// Runs a process to its end.
