@@ -184,7 +184,9 @@ fn on_a_terminal_tab_completes_ctrl_c_interrupts_and_ctrl_d_ends() {
     // Ctrl-C drops the line.
     std::thread::sleep(Duration::from_millis(300));
     terminal.send("throw \"never run").unwrap();
-    terminal.send(ControlCode::EndOfText).unwrap();
+    terminal.expect("never run").unwrap();
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.send_control(ControlCode::EndOfText).unwrap();
     terminal.expect("netwright> ").unwrap();
     line(&mut terminal, "f(2)", "43");
 
@@ -192,7 +194,7 @@ fn on_a_terminal_tab_completes_ctrl_c_interrupts_and_ctrl_d_ends() {
     std::thread::sleep(Duration::from_millis(300));
     terminal.send("sleep(\"60s\"); f(1000)\r").unwrap();
     std::thread::sleep(Duration::from_millis(700));
-    terminal.send(ControlCode::EndOfText).unwrap();
+    terminal.send_control(ControlCode::EndOfText).unwrap();
     terminal.expect("interrupted").unwrap();
     terminal.expect("netwright> ").unwrap();
     line(&mut terminal, "f(3)", "44");
@@ -206,7 +208,7 @@ fn on_a_terminal_tab_completes_ctrl_c_interrupts_and_ctrl_d_ends() {
     line(&mut terminal, "echo $((700 + 77)); exit", "777");
     line(&mut terminal, "f(4)", "45");
     std::thread::sleep(Duration::from_millis(300));
-    terminal.send(ControlCode::EndOfTransmission).unwrap();
+    terminal.send_control(ControlCode::EndOfTransmission).unwrap();
     terminal.expect(Eof).unwrap();
 
     let saved = netwright(home.path()).args(["run", "saved.rhai"]).output().unwrap();

@@ -248,9 +248,8 @@ impl Talk {
                         break code;
                     }
                 }
-                Err(ReadlineError::Interrupted) => {}
                 Err(ReadlineError::Eof) if self.may_leave(&mut editor) => break 0,
-                Err(ReadlineError::Eof) => {}
+                Err(ReadlineError::Eof | ReadlineError::Interrupted) => {}
                 Err(error) => break fail(&Error::new(Kind::Internal, format!("the terminal is gone: {error}"))),
             }
         };

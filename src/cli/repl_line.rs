@@ -104,7 +104,7 @@ impl Validator for Assistant {
         let input = context.input();
         let is_command = input.trim_start().starts_with(':');
         // Two line ends say that it is meant as it stands.
-        if is_command || input.trim().is_empty() || input.ends_with("\n") || !self.console.borrow().is_unfinished(input)
+        if is_command || input.trim().is_empty() || input.ends_with('\n') || !self.console.borrow().is_unfinished(input)
         {
             return Ok(ValidationResult::Valid(None));
         }

@@ -46,7 +46,7 @@ impl Topology {
                 Some(first) => members_of(*first).iter().map(|at| &self.namespaces[*at]).collect(),
                 None => vec![namespace],
             };
-            namespaces.push(self.merge(&members, &names, &mut ends));
+            namespaces.push(Self::merge(&members, &names, &mut ends));
         }
         for link in namespaces.iter_mut().flat_map(|namespace: &mut Namespace| &mut namespace.links) {
             link.peer = link.peer.take().and_then(|peer| ends.get(&peer).cloned());
@@ -76,7 +76,7 @@ impl Topology {
     }
 
     /// Namespaces that are alike as one; inside of each, links to the same folded namespace and master as one.
-    fn merge(&self, members: &[&Namespace], names: &HashMap<&str, String>, ends: &mut HashMap<End, End>) -> Namespace {
+    fn merge(members: &[&Namespace], names: &HashMap<&str, String>, ends: &mut HashMap<End, End>) -> Namespace {
         let first = members[0];
         let name = names.get(first.name.as_str()).cloned().unwrap_or_default();
         let mut links: Vec<Link> = Vec::new();

@@ -1,6 +1,7 @@
 //! Where things stand: each connected part of the network in layers below its root, or in a row when it is a chain.
 
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 
 use super::graph::{facts, title};
 use super::{Namespace, Role, State, Topology};
@@ -111,7 +112,9 @@ pub(super) fn layout(picture: &Topology) -> Layout {
             continue;
         }
         let part = reach(&near, start);
-        part.iter().for_each(|member| placed[*member] = true);
+        for member in &part {
+            placed[*member] = true;
+        }
         if part.len() == 1 {
             alone.push(start);
             continue;
@@ -147,10 +150,10 @@ fn block(namespace: &Namespace, tabs: f64) -> Block {
     let mut push = |link: &super::Link, indent: f64| {
         let mut text = format!("{}{}", link.name, link.kind_word());
         if link.count > 1 {
-            text.push_str(&format!(" ({} links)", link.count));
+            let _ = write!(text, " ({} links)", link.count);
         }
         if link.state != State::Up {
-            text.push_str(&format!(" {}", link.state.word()));
+            let _ = write!(text, " {}", link.state.word());
         }
         lines.push(Line { text, class: class(link.state), indent });
         lines.extend(link.addrs.iter().map(|addr| Line { text: addr.clone(), class: "addr", indent: indent + 12.0 }));
@@ -162,7 +165,9 @@ fn block(namespace: &Namespace, tabs: f64) -> Block {
         }
         push(link, 0.0);
         let ports: Vec<&super::Link> = namespace.ports(&link.name).map(|(_, port)| port).collect();
-        ports.iter().for_each(|port| push(port, 14.0));
+        for port in ports {
+            push(port, 14.0);
+        }
     }
     let facts = facts(namespace);
     let more = facts.len().saturating_sub(FACTS);

@@ -104,7 +104,7 @@ fn read(session: &Session, at: &Where) -> Result<(Namespace, Vec<link::Link>)> {
     let addrs = net_addr::parse(&text, "ip address show")?;
     let addrs_of = |name: &str| -> Vec<String> {
         let of_link = addrs.iter().filter(|addr| addr.ifname == name);
-        of_link.flat_map(net_addr::Addr::ipnets).filter(|net| is_shown(net)).map(|net| net.to_string()).collect()
+        of_link.flat_map(net_addr::Addr::ipnets).filter(is_shown).map(|net| net.to_string()).collect()
     };
     let shown = links
         .iter()

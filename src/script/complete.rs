@@ -235,7 +235,7 @@ impl View<'_> {
                 .signatures
                 .iter()
                 .find(|step| step.module.is_none() && step.name == name && is_method_of(step, &ty));
-            ty = step?.returns.clone();
+            ty.clone_from(&step?.returns);
         }
         (ty != "any value").then_some(ty)
     }

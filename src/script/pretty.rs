@@ -1,5 +1,7 @@
 //! Values as people read them: tables for arrays of maps, links with their addresses and state.
 
+use std::fmt::Write as _;
+
 use comfy_table::{ContentArrangement, Table};
 use rhai::{Array, Dynamic, Engine, Map, Scope};
 
@@ -191,7 +193,7 @@ fn table(engine: &Engine, rows: &[Map]) -> String {
     }
     let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     if !hidden.is_empty() {
-        text.push_str(&format!("also: {}\n", hidden.join(", ")));
+        let _ = writeln!(text, "also: {}", hidden.join(", "));
     }
     text.trim_end().to_owned()
 }

@@ -12,9 +12,8 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
     match (this, name, at) {
         (None, "netns", 0) => names::netns_name(text),
         (None, "cidr", 0) => text.parse::<Cidr>().map(drop),
-        (None, "veth", 1 | 3) => names::link_name(text),
         (None, "sleep" | "eventually", 0) => time(text),
-        (Some("namespace"), "plug", 1) => names::link_name(text),
+        (None, "veth", 1 | 3) | (Some("namespace"), "plug", 1) | (Some("link"), "rename", 1) => names::link_name(text),
         (Some("namespace"), kind, 1) if link_kinds::kind(kind).is_ok() => names::link_name(text),
         (Some("namespace"), "route", 1) => addr::destination(text).map(drop),
         (Some("namespace"), "route", 2) | (Some("namespace"), "route_get" | "neigh", 1) => addr::ip(text).map(drop),
@@ -29,7 +28,6 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (Some("namespace"), "port_forward", 1) => text.parse::<Endpoint>().and_then(|endpoint| has_ports(&endpoint)),
         (Some("namespace"), "port_forward", 2) => socket(text),
         (Some("link"), "addr", 1) => addr::interface_addr(text).map(drop),
-        (Some("link"), "rename", 1) => names::link_name(text),
         (Some("expectation"), "reaches" | "cannot_reach", 1) => text.parse::<Target>().map(drop),
         _ => Ok(()),
     }

@@ -81,17 +81,14 @@ impl<'a> Walker<'a> {
         keys.extend(tree.keys());
         for statement in tree.statements() {
             statement.walk(&mut Vec::new(), &mut |path: &[ASTNode<'_>]| {
-                match path.last() {
-                    Some(ASTNode::Stmt(Stmt::Assignment(assignment))) => {
-                        if let Expr::Variable(variable, ..) = &assignment.1.lhs {
-                            assigned.insert(variable.1.to_string());
-                        } else if let Expr::Dot(dot, ..) = &assignment.1.lhs
-                            && let Expr::Property(property, _) = &dot.rhs
-                        {
-                            keys.insert(property.2.to_string());
-                        }
+                if let Some(ASTNode::Stmt(Stmt::Assignment(assignment))) = path.last() {
+                    if let Expr::Variable(variable, ..) = &assignment.1.lhs {
+                        assigned.insert(variable.1.to_string());
+                    } else if let Expr::Dot(dot, ..) = &assignment.1.lhs
+                        && let Expr::Property(property, _) = &dot.rhs
+                    {
+                        keys.insert(property.2.to_string());
                     }
-                    _ => {}
                 }
                 true
             });
@@ -249,8 +246,9 @@ impl<'a> Walker<'a> {
                 self.statements(flow.branch.statements(), false);
                 self.scopes.pop();
             }
-            Stmt::Expr(expr) => drop(self.expr(expr)),
-            Stmt::BreakLoop(Some(expr), ..) | Stmt::Return(Some(expr), ..) => drop(self.expr(expr)),
+            Stmt::Expr(expr) | Stmt::BreakLoop(Some(expr), ..) | Stmt::Return(Some(expr), ..) => {
+                drop(self.expr(expr));
+            }
             _ => {}
         }
     }
@@ -535,10 +533,10 @@ impl<'a> Walker<'a> {
         for statement in &function.body {
             statement.walk(&mut Vec::new(), &mut |path: &[ASTNode<'_>]| {
                 expects |= match path.last() {
-                    Some(ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _)))
-                    | Some(ASTNode::Stmt(Stmt::FnCall(call, _))) => {
-                        EXPECTS.contains(&call.name.as_str()) || !call.namespace.is_empty() || scripted(&call.name)
-                    }
+                    Some(
+                        ASTNode::Expr(Expr::FnCall(call, _) | Expr::MethodCall(call, _))
+                        | ASTNode::Stmt(Stmt::FnCall(call, _)),
+                    ) => EXPECTS.contains(&call.name.as_str()) || !call.namespace.is_empty() || scripted(&call.name),
                     Some(ASTNode::Stmt(Stmt::Return(_, flags, _))) => flags.contains(rhai::ASTFlags::BREAK),
                     _ => false,
                 };
