@@ -5,6 +5,8 @@ pub mod doctor;
 mod plan;
 mod run;
 mod runs;
+mod test;
+mod test_child;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,7 +21,7 @@ use crate::sandbox;
 
 /// Exit codes in `--help`; DESIGN.md has the table.
 const AFTER_HELP: &str = "\
-Exit codes: 0 ok, 1 a check failed, 2 wrong usage, 3 script error, 4 something is missing (tool, privilege, kernel feature),
+Exit codes: 0 ok, 1 a check or test failed, 2 wrong usage, 3 script error, 4 something is missing (tool, privilege, kernel feature; no test),
 5 clean-up incomplete, 6 timeout, 7 held by another run, 70 bug, 129/130/143 signal after clean-up.
 
 Examples:
@@ -43,6 +45,10 @@ enum Command {
     Run(RunArgs),
     /// Rehearse a script in a sandbox and print every command that would run
     Plan(PlanArgs),
+    /// Run test files, each in a sandbox of its own, in parallel, with reports for people and programs
+    Test(test::TestArgs),
+    #[command(name = "__test", hide = true)]
+    TestChild(test_child::ChildArgs),
     /// Look whether this machine has what netwright needs, and what to do about it
     Doctor(doctor::DoctorArgs),
     /// List the runs of this machine: live, kept, dead, and what each made
@@ -174,6 +180,8 @@ pub fn main() -> ExitCode {
     let code = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
+        Command::Test(arguments) => test::test(arguments),
+        Command::TestChild(arguments) => test_child::child(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Ps(arguments) => runs::ps(arguments),
         Command::Down(arguments) => runs::down(arguments),

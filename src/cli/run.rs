@@ -103,7 +103,7 @@ pub(super) fn start(
     if mode == Mode::Host {
         human::line(&format!("netwright acts on this machine: {}", hostname()));
     }
-    let job = Job { scripts, vars: common.vars.clone(), words };
+    let job = Job { scripts, vars: common.vars.clone(), words, ..Job::default() };
     let timeout = common.timeout;
     let command_timeout = common.command_timeout;
     let work = move || {
@@ -281,6 +281,7 @@ pub(super) fn exit_code(finished: &Finished) -> u8 {
             signal => signal_code(signal),
         },
         Some(error) => error.kind().exit_code(),
+        None if finished.outcome.tests[1] > 0 => 1,
         None => finished.outcome.exit.unwrap_or(0),
     }
 }
@@ -306,6 +307,13 @@ pub(super) fn show_errors(finished: &Finished) {
     for error in &errors {
         human::error(error, finished.outcome.sources());
     }
+    for file in &finished.outcome.kept {
+        human::line(&format!("packets: {file}"));
+    }
+    let [passed, failed, skipped] = finished.outcome.tests;
+    if passed + failed + skipped > 0 {
+        human::line(&format!("tests: {passed} passed, {failed} failed, {skipped} skipped"));
+    }
     if finished.outcome.passed > 0 {
         let failed = errors.iter().filter(|error| error.kind() == Kind::CheckFailed).count();
         human::line(&format!("checks: {} held, {failed} failed", finished.outcome.passed));
@@ -316,7 +324,7 @@ pub(super) fn show_errors(finished: &Finished) {
 static LAST_SIGNAL: AtomicI32 = AtomicI32::new(0);
 
 /// First signal: the run ends, with undoing. Second: the process ends at once.
-fn listen(interrupt: &Interrupt, sandbox: Option<Sandbox>) -> Result<()> {
+pub(super) fn listen(interrupt: &Interrupt, sandbox: Option<Sandbox>) -> Result<()> {
     let cannot = |error: std::io::Error| Error::new(Kind::Internal, format!("cannot listen to signals: {error}"));
     let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP]).map_err(cannot)?;
     let cell = interrupt.cell();
