@@ -122,8 +122,7 @@ test("é ☃ \x07\x00]]>&<b># | \u202e", || { print("\x1b[2J ]]> & <b> \x01 \u00
 test("false", || false);
 test("exits", || { exit(0); });
 test("left", || { blue.start("sleep 1000"); netns("green"); });
-test("silence", || { blue.plug("eth0", host().bridge("br0").addr("10.0.0.254/24").up()).addr("10.0.0.1/24");
-    expect(blue).cannot_reach("tcp/10.0.0.254:80"); });
+test("no route", || { expect(blue).cannot_reach("10.99.99.99"); });
 test("deferred", || { defer(|| throw "late"); });
 test("nested", || { test("inner", || true); });
 test("last", || { assert(true); });
@@ -149,7 +148,7 @@ fn one_bad_test_does_not_stop_the_next() {
         ("false", "failed"),
         ("exits", "failed"),
         ("left", "passed"),
-        ("silence", "passed"), // a refused connection is proof
+        ("no route", "passed"), // the kernel's own word is proof
         ("deferred", "failed"),
         ("nested", "failed"),
         ("last", "passed"),

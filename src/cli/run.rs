@@ -217,7 +217,7 @@ fn user() -> String {
 }
 
 /// A warm process has three pipes and a claim one file: a thousand namespaces need more open files than the usual 1024.
-fn raise_open_files() {
+pub(super) fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });

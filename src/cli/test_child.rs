@@ -53,6 +53,7 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
             &Error::new(Kind::InvalidArgument, "`__test` is for netwright itself").hint("use `netwright test`"),
         );
     };
+    run::raise_open_files();
     let interrupt = Interrupt::default();
     if let Err(error) = run::listen(&interrupt, Some(sandbox)) {
         return fail(&error);

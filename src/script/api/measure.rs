@@ -50,6 +50,8 @@ impl Captures {
                 kept.push(file.display().to_string());
             } else {
                 let _ = std::fs::remove_file(&file);
+                // The folder goes with its last file; it stays when there is anything else in it.
+                let _ = file.parent().map(std::fs::remove_dir);
             }
         }
         kept
