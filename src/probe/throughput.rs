@@ -76,7 +76,7 @@ fn receive(listener: &TcpListener, done: &AtomicBool, cancel: &(dyn Fn() -> bool
         match listener.accept() {
             Ok((stream, _)) => break stream,
             Err(error) if error.kind() == ErrorKind::WouldBlock && !over() => {
-                std::thread::sleep(Duration::from_millis(1))
+                std::thread::sleep(Duration::from_millis(1));
             }
             Err(error) => return Err(fail(error)),
         }

@@ -115,11 +115,11 @@ impl Live {
         self.ended += 1;
         match test.outcome {
             Outcome::Passed if test.attempt > 1 => {
-                self.mark("33", "FLAKY", &format!("{text}, attempt {}", test.attempt))
+                self.mark("33", "FLAKY", &format!("{text}, attempt {}", test.attempt));
             }
             Outcome::Passed => self.mark("32", "ok", &text),
             Outcome::Skipped => {
-                self.mark("33", "skip", &format!("{text}: {}", one(test.reason.as_deref().unwrap_or_default())))
+                self.mark("33", "skip", &format!("{text}: {}", one(test.reason.as_deref().unwrap_or_default())));
             }
             Outcome::Failed => self.mark("31", "FAIL", &text),
             Outcome::Inconclusive => self.mark("31", "FAIL", &format!("{text}  inconclusive")),

@@ -198,7 +198,9 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
         })?;
         let count = run.0.captures.count.get() + 1;
         run.0.captures.count.set(count);
-        let file = folder.join(format!("{}-{count}-{}-{link}.pcap", session.id(), netns.at.name()));
+        // In sandboxes that run at the same time every run has the same process id: the script's name tells them apart.
+        let script = run.0.tests.plan.borrow().file.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let file = folder.join(format!("{}-{script}-{count}-{}-{link}.pcap", session.id(), netns.at.name()));
         // Without `-U` packets wait in a buffer; without `-Z root` it becomes a user who may not write there.
         let words = ["tcpdump", "-i", link, "-n", "-U", "-Z", "root", "-w"].map(String::from).into_iter();
         let words: Vec<String> = words.chain([file.display().to_string()]).chain(filter).collect();
