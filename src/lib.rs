@@ -6,6 +6,7 @@
 //! |---|---|---|
 //! | [`cli`] | one file per subcommand: arguments in, exit code out | knowing Rhai or a tool's words |
 //! | [`script`] | the Rhai side: the engine, `import`, all that scripts can call, errors in a script author's words | nobody else names `rhai` |
+//! | [`testing`] | test files: which there are, a process and a sandbox for each, what came of every test, as events | printing, knowing Rhai |
 //! | [`verify`] | expectations about reachability: what a probe means, who answered, whether silence proves anything | processes |
 //! | [`session`] | what this run did: each verb looks first, acts if it must, records the inverse, counts | starting processes |
 //! | [`op`] | commands and ops as values: pure constructors, one file per tool | any I/O |
@@ -47,6 +48,7 @@ pub mod report;
 pub mod sandbox;
 pub mod script;
 pub mod session;
+pub mod testing;
 pub mod verify;
 pub mod why;
 

@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand. Beside `report` this is the only room that prints.
 
-mod doc;
 mod check;
+mod doc;
 pub mod doctor;
 mod generate;
 mod plan;
@@ -10,6 +10,8 @@ mod repl_line;
 mod run;
 mod runs;
 mod show;
+mod test;
+mod test_child;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -24,7 +26,7 @@ use crate::sandbox;
 
 /// Exit codes in `--help`; DESIGN.md has the table.
 const AFTER_HELP: &str = "\
-Exit codes: 0 ok, 1 a check failed, 2 wrong usage, 3 script error, 4 something is missing (tool, privilege, kernel feature),
+Exit codes: 0 ok, 1 a check or test failed, 2 wrong usage, 3 script error, 4 something is missing (tool, privilege, kernel feature; no test),
 5 clean-up incomplete, 6 timeout, 7 held by another run, 70 bug, 129/130/143 signal after clean-up.
 
 Examples:
@@ -60,6 +62,10 @@ enum Command {
     /// Write shell completions or man pages, for packagers
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
+    /// Run test files, each in a sandbox of its own, in parallel, with reports for people and programs
+    Test(test::TestArgs),
+    #[command(name = "__test", hide = true)]
+    TestChild(test_child::ChildArgs),
     /// Look whether this machine has what netwright needs, and what to do about it
     Doctor(doctor::DoctorArgs),
     /// List the runs of this machine: live, kept, dead, and what each made
@@ -195,6 +201,8 @@ pub fn main() -> ExitCode {
         Command::Check(arguments) => check::check(arguments),
         Command::Show(arguments) => show::show(arguments),
         Command::Generate(arguments) => generate::generate(arguments, Cli::command()),
+        Command::Test(arguments) => test::test(arguments),
+        Command::TestChild(arguments) => test_child::child(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Ps(arguments) => runs::ps(arguments),
         Command::Down(arguments) => runs::down(arguments),

@@ -103,7 +103,7 @@ pub(super) fn start(
     if mode == Mode::Host {
         human::line(&format!("netwright acts on this machine: {}", hostname()));
     }
-    let job = Job { scripts, vars: common.vars.clone(), words };
+    let job = Job { scripts, vars: common.vars.clone(), words, ..Job::default() };
     let timeout = common.timeout;
     let command_timeout = common.command_timeout;
     let work = move || {
@@ -111,17 +111,11 @@ pub(super) fn start(
         if let Some(timeout) = timeout {
             interrupt.set_deadline(timeout);
         }
+        let events = Box::new(move |event: &Event<'_>| report.event(event));
         let session = executor(&tools, interrupt, command_timeout).and_then(|exec| match mode {
-            Mode::Sandbox => in_sandbox(exec, report),
-            Mode::Host => on_machine(exec, report, &job, &on_host),
+            Mode::Sandbox => in_sandbox(exec, events),
+            Mode::Host => on_machine(exec, events, &job, &on_host),
         });
-        let session = match mode {
-            Mode::Sandbox => in_sandbox(&tools, interrupt, report),
-            Mode::Host => {
-                let events = Box::new(move |event: &Event<'_>| report.event(event));
-                on_machine(&tools, interrupt, events, &job, &on_host)
-            }
-        };
         match session {
             Err(error) => fail(&error),
             Ok(session) => {
@@ -161,7 +155,7 @@ fn executor(tools: &[(String, PathBuf)], interrupt: Interrupt, command_timeout: 
 }
 
 /// The session of a run in the sandbox, with the uplink.
-fn in_sandbox(exec: Exec, report: Human) -> Result<Rc<Session>> {
+pub(super) fn in_sandbox(exec: Exec, events: Box<dyn Fn(&Event<'_>)>) -> Result<Rc<Session>> {
     let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
     // The sandbox has a sysfs of its own. A program that is not iproute2 may well end with 0.
     if !std::path::Path::new("/sys/class/net/eth0").exists() {
@@ -173,21 +167,18 @@ fn in_sandbox(exec: Exec, report: Human) -> Result<Rc<Session>> {
             ip.display()
         )));
     }
-    let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(move |event: &Event<'_>| report.event(event))));
+    let session = Rc::new(Session::new(exec, Mode::Sandbox, events));
     session.add_hidden(Where::Path(internet.to_path_buf()));
     Ok(session)
 }
 
 /// The session of a run on this machine, with its journal.
-fn on_machine(exec: Exec, report: Human, job: &Job, on_host: &OnHost) -> Result<Rc<Session>> {
 pub(super) fn on_machine(
-    tools: &[(String, PathBuf)],
-    interrupt: Interrupt,
+    exec: Exec,
     events: Box<dyn Fn(&Event<'_>)>,
     job: &Job,
     on_host: &OnHost,
 ) -> Result<Rc<Session>> {
-    let exec = Exec::new(Tools::new(tools)?, interrupt)?;
     let id = run_id();
     let script =
         job.scripts.first().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).unwrap_or_default();
@@ -295,6 +286,7 @@ pub(super) fn exit_code(finished: &Finished) -> u8 {
             signal => signal_code(signal),
         },
         Some(error) => error.kind().exit_code(),
+        None if finished.outcome.tests[1] > 0 => 1,
         None => finished.outcome.exit.unwrap_or(0),
     }
 }
@@ -320,6 +312,13 @@ pub(super) fn show_errors(finished: &Finished) {
     for error in &errors {
         human::error(error, finished.outcome.sources());
     }
+    for file in &finished.outcome.kept {
+        human::line(&format!("packets: {file}"));
+    }
+    let [passed, failed, skipped] = finished.outcome.tests;
+    if passed + failed + skipped > 0 {
+        human::line(&format!("tests: {passed} passed, {failed} failed, {skipped} skipped"));
+    }
     if finished.outcome.passed > 0 {
         let failed = errors.iter().filter(|error| error.kind() == Kind::CheckFailed).count();
         human::line(&format!("checks: {} held, {failed} failed", finished.outcome.passed));
@@ -330,7 +329,7 @@ pub(super) fn show_errors(finished: &Finished) {
 static LAST_SIGNAL: AtomicI32 = AtomicI32::new(0);
 
 /// First signal: the run ends, with undoing. Second: the process ends at once.
-fn listen(interrupt: &Interrupt, sandbox: Option<Sandbox>) -> Result<()> {
+pub(super) fn listen(interrupt: &Interrupt, sandbox: Option<Sandbox>) -> Result<()> {
     let cannot = |error: std::io::Error| Error::new(Kind::Internal, format!("cannot listen to signals: {error}"));
     let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP]).map_err(cannot)?;
     let cell = interrupt.cell();

@@ -6,6 +6,8 @@
 
 pub mod apart;
 pub mod background;
+pub mod census;
+pub mod child;
 pub mod interrupt;
 pub mod netns;
 pub mod process;

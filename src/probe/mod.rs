@@ -16,17 +16,21 @@
 //! | `connect` | TCP and UDP |
 //! | `witness` | who received it: the other end's view |
 //! | `listener` | a TCP and UDP echo service |
+//! | [`http`] | a GET, so that nothing like `curl` is needed |
+//! | [`throughput`] | bits per second over TCP |
 //! | `dad` | waiting for IPv6 addresses to become usable |
 //! | `packet` | bytes to values and back; pure |
 //! | `sys` | system calls that socket2 and rustix do not have; all `unsafe` is there |
 
 mod connect;
 mod dad;
+pub mod http;
 mod listener;
 mod packet;
 mod ping;
 mod sys;
 mod target;
+pub mod throughput;
 mod verdict;
 mod witness;
 

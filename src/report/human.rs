@@ -35,6 +35,8 @@ impl Human {
             Event::Printed(text) if self.data_is_ours => line(text),
             Event::Printed(text) => print(&format!("{text}\n")),
             Event::Checked { sentence, held } => line(&format!("{} {sentence}", if *held { "ok  " } else { "FAIL" })),
+            Event::TestListed { name, .. } => line(name),
+            Event::TestEnded(test) => test_ended(test),
             Event::Warning(text) => line(&format!("warning: {text}")),
             Event::Ran { ran, changes, ok, place } if self.trace => {
                 let mark = if *changes { '+' } else { '?' };
@@ -43,8 +45,22 @@ impl Human {
                 let millis = ran.took.as_secs_f64() * 1e3;
                 line(&format!("{mark} {millis:>8.3} ms  {}{status}{place}", escape(&ran.command)));
             }
-            Event::Ran { .. } => {}
+            Event::Ran { .. } | Event::TestBegan { .. } => {}
         }
+    }
+}
+
+/// A test of a script that is run by itself: its line, and why it failed.
+fn test_ended(test: &crate::testing::Ended<'_>) {
+    use crate::testing::Outcome;
+    let name = escape(&test.name.replace('\n', " "));
+    match test.outcome() {
+        Outcome::Passed => line(&format!("ok   {name}")),
+        Outcome::Skipped => line(&format!("skip {name}: {}", test.skipped.unwrap_or_default())),
+        Outcome::Failed | Outcome::Inconclusive => line(&format!("FAIL {name}")),
+    }
+    for failure in test.errors {
+        error(failure, test.sources);
     }
 }
 

@@ -4,7 +4,14 @@
 
 pub mod diagnostic;
 pub mod doctor;
+pub mod files;
+pub mod github;
 pub mod human;
 pub mod json;
+pub mod junit;
+pub mod live;
+pub mod markdown;
 pub mod reference;
 pub mod span;
+pub mod stream;
+pub mod tap;

@@ -6,6 +6,7 @@ use std::rc::Rc;
 
 use rhai::{AST, Dynamic, Engine, OptimizationLevel, Scope};
 
+use super::api::tests::{Caller, Case, Tests, run_case};
 use super::api::{self, Run, RunState};
 use super::arguments::Arguments;
 use super::error::{Context, Ended, from_parse, from_rhai};
@@ -15,6 +16,7 @@ use super::source::{self, Sources};
 use crate::error::{Error, Kind, Result};
 use crate::report::diagnostic;
 use crate::session::{Event, Session};
+use crate::testing::{Filter, Plan, names};
 
 /// The stack of the thread that evaluates: Rhai recurses, and its limits below fit into this with room to spare.
 pub const STACK_BYTES: usize = 64 << 20;
@@ -28,6 +30,8 @@ pub struct Job {
     pub vars: Vec<String>,
     /// The words after the script.
     pub words: Vec<String>,
+    /// Which tests of the scripts run, and how.
+    pub tests: Plan,
 }
 
 /// How a run ended.
@@ -41,6 +45,16 @@ pub struct Outcome {
     pub errors: Vec<Error>,
     /// How many checks held.
     pub passed: u64,
+    /// How many tests passed, failed and were skipped.
+    pub tests: [u64; 3],
+    /// How many different sentences tests had, whether or not they ran.
+    pub met: usize,
+    /// Tests that were never met, because the script ended before them: name and line.
+    pub unmet: Vec<(String, usize)>,
+    /// Files that hold captured packets.
+    pub kept: Vec<String>,
+    /// Whether a script could not be read as one.
+    pub unreadable: bool,
     /// The texts that the errors speak of.
     sources: Sources,
 }
@@ -57,7 +71,25 @@ impl Outcome {
 #[must_use]
 pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
     let sources = Sources::default();
-    let mut outcome = Outcome { exit: None, skipped: None, errors: Vec::new(), passed: 0, sources: sources.clone() };
+    let mut outcome = Outcome {
+        exit: None,
+        skipped: None,
+        errors: Vec::new(),
+        passed: 0,
+        tests: [0; 3],
+        met: 0,
+        unmet: Vec::new(),
+        kept: Vec::new(),
+        unreadable: false,
+        sources: sources.clone(),
+    };
+    let filter = match Filter::new(job.tests.filter.as_deref()) {
+        Ok(filter) => filter,
+        Err(error) => {
+            outcome.errors.push(error);
+            return outcome;
+        }
+    };
     let arguments = match Arguments::parse(&job.vars, &job.words) {
         Ok(arguments) => arguments,
         Err(error) => {
@@ -65,9 +97,25 @@ pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
             return outcome;
         }
     };
-    let run = new_run(session, arguments);
+    let tests = Tests { plan: RefCell::new(job.tests.clone()), filter: RefCell::new(filter), ..Tests::default() };
+    let run = new_run(session, arguments, tests);
     for path in &job.scripts {
-        match Script::load(path, &sources, &run).and_then(|script| script.evaluate(&run)) {
+        let script = match Script::load(path, &sources, &run) {
+            Ok(script) => Rc::new(script),
+            Err(error) => {
+                outcome.unreadable = true;
+                outcome.errors.push(error);
+                break;
+            }
+        };
+        *run.0.tests.script.borrow_mut() = Some(Rc::clone(&script));
+        let last = script.evaluate(&run);
+        // The engine holds the run: together they would hold each other for ever.
+        run.0.tests.script.borrow_mut().take();
+        if !matches!(last, Ok(Last::Line)) {
+            outcome.unmet = script.unmet(&run);
+        }
+        match last {
             Ok(Last::Line) => {}
             Ok(Last::Exit(status)) => {
                 outcome.exit = Some(status);
@@ -93,7 +141,12 @@ pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
         }
     }
     outcome.passed = run.0.passed.get();
+    outcome.tests = run.0.tests.counts.get();
+    outcome.met = run.0.tests.names.borrow().len();
     outcome.errors.extend(run.0.failed.borrow_mut().drain(..));
+    // A failed set-up keeps its packets; those of a plain run were asked for.
+    let keep = !outcome.errors.is_empty() || outcome.tests[1] > 0 || !job.tests.leaks;
+    outcome.kept = run.0.captures.end(0, keep);
     run.0.listeners.borrow_mut().clear();
     outcome
 }
@@ -109,7 +162,7 @@ enum Last {
 }
 
 /// The state that the calls of one run share.
-pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments) -> Run {
+pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments, tests: Tests) -> Run {
     Run(Rc::new(RunState {
         session: Rc::clone(session),
         arguments: RefCell::new(arguments),
@@ -117,11 +170,13 @@ pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments) -> Run {
         passed: Cell::new(0),
         failed: RefCell::default(),
         listeners: RefCell::default(),
+        tests,
+        captures: api::measure::Captures::default(),
     }))
 }
 
 /// One script, compiled.
-struct Script {
+pub(crate) struct Script {
     engine: Engine,
     ast: AST,
     name: String,
@@ -155,6 +210,9 @@ impl Script {
         let mut scope = Scope::new();
         let result = self.engine.run_ast_with_scope(&mut scope, &self.ast);
         let mut ended = result.map_or_else(|error| self.ended(error, run), |()| Ok(Last::Line));
+        if matches!(ended, Ok(Last::Line)) {
+            ended = self.run_waiting(run).map_or_else(|error| self.ended(error, run), |()| Ok(Last::Line));
+        }
         while let Some(work) = { run.0.deferred.borrow_mut().pop() } {
             let result = work.call::<Dynamic>(&self.engine, &self.ast, ());
             if let Err(error) = result {
@@ -169,8 +227,46 @@ impl Script {
         ended
     }
 
+    /// Runs the tests that wait for the end of the set-up, in the order that the seed decides.
+    fn run_waiting(&self, run: &Run) -> api::Out<()> {
+        let mut waiting: Vec<_> = run.0.tests.waiting.borrow_mut().drain(..).collect();
+        let seed = run.0.tests.plan.borrow().seed.unwrap_or_default();
+        crate::testing::schedule::shuffle(&mut waiting, seed);
+        waiting.iter().try_for_each(|case| run_case(run, case, &Caller::Script(self)))
+    }
+
+    /// The tests in its text that were not met, among those that the plan wants.
+    fn unmet(&self, run: &Run) -> Vec<(String, usize)> {
+        let tests = &run.0.tests;
+        let (met, plan) = (tests.names.borrow(), tests.plan.borrow());
+        let text =
+            diagnostic::Sources::text(&self.sources, &self.name).map(std::borrow::Cow::into_owned).unwrap_or_default();
+        let wanted = |name: &str| {
+            let only = plan.only.as_ref().is_none_or(|only| only.contains(name));
+            only && !met.contains_key(name) && tests.filter.borrow().takes(&plan.file, name)
+        };
+        let mut waiting = tests.waiting.borrow().iter().map(Case::origin).collect::<Vec<_>>();
+        waiting.extend(names::in_text(&text).into_iter().filter(|(name, _)| wanted(name)));
+        waiting
+    }
+
+    /// Calls a function that the script has made.
+    pub(crate) fn call(&self, work: &rhai::FnPtr) -> api::Out<Dynamic> {
+        work.call(&self.engine, &self.ast, ())
+    }
+
+    /// What ended a call.
+    pub(crate) fn explain(&self, error: Box<rhai::EvalAltResult>) -> Ended {
+        self.with_context(|context| from_rhai(error, context))
+    }
+
+    /// The texts that its errors speak of.
+    pub(crate) fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
     fn ended(&self, error: Box<rhai::EvalAltResult>, run: &Run) -> Result<Last> {
-        match self.with_context(|context| from_rhai(error, context)) {
+        match self.explain(error) {
             Ended::Exit(status) => Ok(Last::Exit(u8::try_from(status).unwrap_or(0))),
             Ended::Skipped(reason) => Ok(Last::Skipped(reason)),
             Ended::Interrupted => Err(run.0.session.exec().interrupt().error()),

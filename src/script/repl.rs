@@ -10,6 +10,7 @@ use std::rc::Rc;
 use rhai::{AST, Dynamic, Engine, Expr, LexError, ParseErrorType, Scope, Stmt};
 
 use super::api::Run;
+use super::api::tests::Tests;
 use super::arguments::Arguments;
 use super::engine::{new_engine, new_run};
 use super::error::{Context, Ended, from_parse, from_rhai};
@@ -64,8 +65,9 @@ impl Console {
     /// A conversation that may import what lies below `root`; errors call its text `name`.
     fn with(session: &Rc<Session>, root: &Path, name: &str) -> Self {
         let sources = Sources::default();
-        let resolver = Resolver::new(sources.clone(), root.canonicalize().unwrap_or_default());
-        let run = new_run(session, Arguments::default());
+        let resolver =
+            Resolver::new(sources.clone(), root.canonicalize().unwrap_or_default(), session.exec().interrupt().clone());
+        let run = new_run(session, Arguments::default(), Tests::default());
         let engine = new_engine(&run, resolver.clone());
         Self {
             engine,
@@ -100,7 +102,7 @@ impl Console {
     ///
     /// When it cannot be read, and as [`Console::evaluate`].
     pub fn load(&mut self, script: &Path) -> Result<Answer> {
-        let text = source::read(script)?;
+        let text = source::read(script, self.run.0.session.exec().interrupt())?;
         let answer = self.evaluate(&source::without_shebang(&text))?;
         Ok(match answer {
             Answer::Done(_) => Answer::Done(None),

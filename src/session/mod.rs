@@ -104,6 +104,22 @@ pub enum Event<'a> {
         /// Whether it held.
         held: bool,
     },
+    /// A test has this name; it does not run.
+    TestListed {
+        /// Its name.
+        name: &'a str,
+        /// Where it stands.
+        place: Option<&'a Place>,
+    },
+    /// A test begins.
+    TestBegan {
+        /// Its name.
+        name: &'a str,
+        /// Where it stands.
+        place: Option<&'a Place>,
+    },
+    /// A test ended.
+    TestEnded(&'a crate::testing::Ended<'a>),
     /// Something the user should know that is no error.
     Warning(&'a str),
 }

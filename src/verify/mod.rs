@@ -3,9 +3,13 @@
 //! The packets are [`crate::probe`]'s; here is what they mean. An answer counts only from the one who was asked for; silence counts as
 //! "cannot reach" only when somebody else gets an answer from the same place.
 
+pub mod matrix;
+
 use std::net::IpAddr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
+
+use ipnet::IpNet;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::net_addr;
@@ -235,33 +239,29 @@ impl Session {
         Ok(proof.into_inner())
     }
 
-    /// The addresses of `to` that `from` may be expected to reach: one per family that both have, the one in a network of `from`'s first.
-    fn shared_addrs(&self, from: &Where, to: &Where) -> Result<Vec<IpAddr>> {
-        let nets = |netns: &Where| -> Result<Vec<ipnet::IpNet>> {
-            let addrs = self.addrs(netns)?;
-            let usable = |net: &ipnet::IpNet| {
-                let link_local = matches!(net.addr(), IpAddr::V6(ip) if ip.is_unicast_link_local());
-                !net.addr().is_loopback() && !link_local
-            };
-            Ok(addrs.iter().flat_map(net_addr::Addr::ipnets).filter(usable).collect())
+    /// The addresses of a namespace that another one may be expected to reach.
+    fn usable_nets(&self, netns: &Where) -> Result<Vec<IpNet>> {
+        let addrs = self.addrs(netns)?;
+        let usable = |net: &IpNet| {
+            let link_local = matches!(net.addr(), IpAddr::V6(ip) if ip.is_unicast_link_local());
+            !net.addr().is_loopback() && !link_local
         };
-        let (mine, theirs) = (nets(from)?, nets(to)?);
-        let mut found = Vec::new();
-        for v4 in [true, false] {
-            let of_family = |net: &&ipnet::IpNet| net.addr().is_ipv4() == v4;
-            let near = |net: &ipnet::IpNet| mine.iter().any(|own| own.contains(&net.addr()));
-            let candidate =
-                theirs.iter().filter(of_family).find(|net| near(net)).or_else(|| theirs.iter().find(of_family));
-            let has_family = mine.iter().any(|net| of_family(&net));
-            if let Some(net) = candidate.filter(|_| has_family) {
-                found.push(net.addr());
-            }
-        }
-        // Without a common family, the first address fails with the kernel's own reason.
-        if found.is_empty() {
-            found.extend(theirs.first().map(ipnet::IpNet::addr));
-        }
-        Ok(found)
+        Ok(addrs.iter().flat_map(net_addr::Addr::ipnets).filter(usable).collect())
+    }
+
+    /// The first address of `to` that `from` may be expected to reach.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` when it has none.
+    pub fn first_shared_addr(&self, from: &Where, to: &Where) -> Result<IpAddr> {
+        self.shared_addrs(from, to)?.first().copied().ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("`{to}` has no address that could be reached")).netns(to.name())
+        })
+    }
+
+    fn shared_addrs(&self, from: &Where, to: &Where) -> Result<Vec<IpAddr>> {
+        Ok(shared(&self.usable_nets(from)?, &self.usable_nets(to)?))
     }
 
     /// IPv6 addresses cannot be used before duplicate address detection is done: waits for the prober's and for the owner's.
@@ -281,4 +281,23 @@ impl Session {
         }
         self.exec().interrupt().check()
     }
+}
+
+/// The addresses among `theirs` that `mine` may be expected to reach: one per family that both have, the one in a network of ours first.
+fn shared(mine: &[IpNet], theirs: &[IpNet]) -> Vec<IpAddr> {
+    let mut found = Vec::new();
+    for v4 in [true, false] {
+        let of_family = |net: &&IpNet| net.addr().is_ipv4() == v4;
+        let near = |net: &IpNet| mine.iter().any(|own| own.contains(&net.addr()));
+        let candidate = theirs.iter().filter(of_family).find(|net| near(net)).or_else(|| theirs.iter().find(of_family));
+        let has_family = mine.iter().any(|net| of_family(&net));
+        if let Some(net) = candidate.filter(|_| has_family) {
+            found.push(net.addr());
+        }
+    }
+    // Without a common family, the first address fails with the kernel's own reason.
+    if found.is_empty() {
+        found.extend(theirs.first().map(IpNet::addr));
+    }
+    found
 }

@@ -5,11 +5,13 @@
 
 pub mod firewall;
 pub mod link;
+pub mod measure;
 pub mod needs;
 pub mod netns;
 pub mod process;
 pub mod route;
 pub mod run;
+pub mod tests;
 pub mod value;
 pub mod verify;
 
@@ -44,6 +46,10 @@ pub(crate) struct RunState {
     pub(crate) failed: RefCell<Vec<Error>>,
     /// netwright's own listeners, kept until the end.
     pub(crate) listeners: RefCell<Vec<process::Listener>>,
+    /// The tests of the run.
+    pub(crate) tests: tests::Tests,
+    /// What captures packets.
+    pub(crate) captures: measure::Captures,
 }
 
 /// A namespace, as scripts hold it.
@@ -123,6 +129,8 @@ pub(crate) fn register(engine: &mut Engine) {
         .register_type_with_name::<process::Process>("Process")
         .register_type_with_name::<process::Listener>("Listener")
         .register_type_with_name::<verify::Expectation>("Expectation")
+        .register_type_with_name::<measure::Reachability>("Reachability")
+        .register_type_with_name::<measure::Capture>("Capture")
         .register_type_with_name::<crate::model::Cidr>("Cidr");
     for module in [
         exported_module!(netns::api),
@@ -131,6 +139,8 @@ pub(crate) fn register(engine: &mut Engine) {
         exported_module!(firewall::api),
         exported_module!(process::api),
         exported_module!(verify::api),
+        exported_module!(tests::api),
+        exported_module!(measure::api),
         exported_module!(needs::api),
         exported_module!(run::api),
         exported_module!(value::api),

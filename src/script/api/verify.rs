@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{EvalAltResult, FnPtr, ImmutableString, Map, Position};
 
+use super::measure::Reachability;
 use super::value::{Options, duration, type_of};
 use super::{Netns, Out, Run, act, act_global, reject, run_of};
 use crate::error::{Error, Kind, Result};
@@ -112,6 +113,34 @@ fn show(value: &Dynamic) -> String {
     if value.is_string() { format!("{value:?}") } else { value.to_string() }
 }
 
+/// A value that is not `true` fails; a matrix does when a pair is not as expected.
+fn check_true(context: &NativeCallContext, value: &Dynamic) -> Out<()> {
+    let Some(matrix) = value.clone().try_cast::<Reachability>() else {
+        return Err(throw(failed(format!("found {}, expected true", show(value))).at(place_of(context))));
+    };
+    let error = match matrix.0.differences().count() {
+        0 => return Ok(()),
+        1 => failed("1 pair is not as expected"),
+        wrong => failed(format!("{wrong} pairs are not as expected")),
+    };
+    Err(throw(error.note("found", matrix.0.to_string()).at(place_of(context))))
+}
+
+/// A value over several lines, one for each item, so that two can be compared.
+fn lines(value: &Dynamic, depth: usize) -> String {
+    let indent = "  ".repeat(depth);
+    if let Ok(items) = value.as_array_ref() {
+        let items: Vec<String> = items.iter().map(|item| lines(item, depth + 1)).collect();
+        return format!("{indent}[\n{}{indent}]\n", items.concat());
+    }
+    if let Ok(map) = value.as_map_ref() {
+        let item = |(key, value)| format!("{indent}  {key}: {}", lines(value, depth + 1).trim_start());
+        let items: Vec<String> = map.iter().map(item).collect();
+        return format!("{indent}#{{\n{}{indent}}}\n", items.concat());
+    }
+    format!("{indent}{}\n", show(value))
+}
+
 /// Whether two values are the same, by the script's own `==` where it has one.
 fn same(context: &NativeCallContext, a: &Dynamic, b: &Dynamic) -> bool {
     if let (Some(a), Some(b)) = (number(a), number(b)) {
@@ -145,9 +174,20 @@ fn check_equal(context: &NativeCallContext, found: &Dynamic, expected: &Dynamic)
     if same(context, found, expected) {
         return Ok(());
     }
-    let error = failed(format!("found {}, expected {}", show(found), show(expected)))
-        .note("expected", show(expected))
-        .note("found", show(found));
+    let nested = |value: &Dynamic| value.is_map() || value.is_array();
+    let error = if nested(found) && nested(expected) {
+        let (old, new) = (lines(expected, 0), lines(found, 0));
+        let text = similar::TextDiff::from_lines(&old, &new).unified_diff().context_radius(3).to_string();
+        // The `@@` lines count lines of a text that nobody sees.
+        let text: Vec<&str> = text.lines().filter(|line| !line.starts_with("@@")).collect();
+        failed("what was found is not what was expected")
+            .label("- expected, + found")
+            .note("difference", text.join("\n"))
+    } else {
+        failed(format!("found {}, expected {}", show(found), show(expected)))
+            .note("expected", show(expected))
+            .note("found", show(found))
+    };
     Err(throw(error.at(place_of(context))))
 }
 
@@ -413,7 +453,7 @@ pub mod api {
         if expectation.value.as_bool() == Ok(true) {
             return Ok(());
         }
-        Err(throw(failed(format!("found {}, expected true", show(&expectation.value))).at(place_of(&context))))
+        check_true(&context, &expectation.value)
     }
 
     /// Fails unless the condition holds.

@@ -1,0 +1,223 @@
+//! `netwright test`: test files, each in a sandbox of its own, in parallel.
+
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+use super::{fail, parse_tool, signal_code};
+use crate::error::{Error, Kind, Result};
+use crate::exec::interrupt::Interrupt;
+use crate::report::files::{Output, Reports, Spec};
+use crate::report::live::Live;
+use crate::report::{human, stream};
+use crate::testing::event::Event;
+use crate::testing::memory::{self, Failed};
+use crate::testing::results::Results;
+use crate::testing::schedule::{self, Options};
+use crate::testing::{Filter, Plan, TIMEOUT, discover};
+
+/// `netwright test`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+Without PATH: every file named *_test.rhai below the current folder. Each file gets a sandbox of its own.
+
+Examples:
+  netwright test
+  netwright test tests/ --filter 'policy.*database' --report junit=report.xml
+  netwright test --failed --keep-on-failure
+  sudo netwright test --report github --report md=summary.md")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
+pub(super) struct TestArgs {
+    /// Run only tests whose `FILE: sentence` matches this regular expression
+    #[arg(long, value_name = "RE")]
+    filter: Option<String>,
+    /// Name the tests instead of running them
+    #[arg(long)]
+    list: bool,
+    /// Run only what failed last time in this folder
+    #[arg(long)]
+    failed: bool,
+    /// How many files run at once; as many as there are cores otherwise
+    #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// The time for each test, and for the set-up of a file
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
+    timeout: Duration,
+    /// Try a failed test again this often, each time in a fresh sandbox
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    retries: u32,
+    /// Run files and tests in another order; the seed is printed and repeats it
+    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = false, default_missing_value = "random")]
+    shuffle: Option<String>,
+    /// Leave the sandbox of a file with a failure open until Ctrl-C, and say how to enter it
+    #[arg(long)]
+    keep_on_failure: bool,
+    /// Open a shell in the sandbox when a test fails
+    #[arg(long, conflicts_with_all = ["jobs", "keep_on_failure"])]
+    shell_on_failure: bool,
+    /// Write a report: junit=FILE, tap=FILE, json=FILE, md=FILE, github; `-` is standard output; several are possible
+    #[arg(long = "report", value_name = "KIND=FILE")]
+    reports: Vec<Spec>,
+    /// Write every event as a JSON line
+    #[arg(long, value_name = "FILE")]
+    events: Option<PathBuf>,
+    /// Print the results as JSON
+    #[arg(long)]
+    json: bool,
+    /// Where artefacts of failed tests go, for example captured packets
+    #[arg(long, value_name = "FOLDER", default_value = "netwright-artefacts")]
+    artefacts: PathBuf,
+    /// Give the scripts an argument
+    #[arg(long = "var", value_name = "NAME=VALUE")]
+    vars: Vec<String>,
+    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
+    tools: Vec<(String, PathBuf)>,
+    /// Files, and folders to look for `*_test.rhai` in
+    #[arg(value_name = "PATH")]
+    paths: Vec<PathBuf>,
+}
+
+/// Runs `netwright test`; the exit code.
+pub(super) fn test(arguments: &TestArgs) -> u8 {
+    match prepare(arguments) {
+        Ok(prepared) => go(arguments, prepared),
+        Err(error) => {
+            fail(&error);
+            // What is wrong with the command line is wrong usage.
+            if error.kind().exit_code() == 3 { 2 } else { error.kind().exit_code() }
+        }
+    }
+}
+
+struct Prepared {
+    files: Vec<PathBuf>,
+    options: Options,
+    reports: Reports,
+    events: Option<Output>,
+    interrupt: Interrupt,
+}
+
+fn prepare(arguments: &TestArgs) -> Result<Prepared> {
+    Filter::new(arguments.filter.as_deref())?;
+    let mut files = discover::files(&arguments.paths)?;
+    let only = arguments.failed.then(memory::recall);
+    if let Some(only) = &only {
+        files.retain(|file| file.canonicalize().is_ok_and(|file| only.contains_key(&file)));
+    }
+    let artefacts = std::path::absolute(&arguments.artefacts).ok();
+    let plan = Plan {
+        filter: arguments.filter.clone(),
+        list: arguments.list,
+        timeout: Some(if arguments.timeout.is_zero() { TIMEOUT } else { arguments.timeout }),
+        seed: seed(arguments.shuffle.as_deref())?,
+        leaks: true,
+        keep: arguments.keep_on_failure,
+        shell: arguments.shell_on_failure,
+        artefacts,
+        ..Plan::default()
+    };
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    let jobs = if arguments.shell_on_failure { 1 } else { arguments.jobs.map_or(cores, usize::from) };
+    let mut args: Vec<OsString> = Vec::new();
+    for (name, path) in &arguments.tools {
+        args.extend(["--tool".into(), format!("{name}={}", path.display()).into()]);
+    }
+    for var in &arguments.vars {
+        args.extend(["--var".into(), var.into()]);
+    }
+    let mut specs = arguments.reports.clone();
+    specs.extend(arguments.json.then(Spec::json));
+    let reports = Reports::open(&specs)?;
+    let mut events = arguments.events.as_deref().map(Output::open).transpose()?;
+    events.iter_mut().for_each(Output::clear);
+    let interrupt = Interrupt::default();
+    listen(&interrupt)?;
+    let options = Options { jobs, retries: arguments.retries, plan, only, args };
+    Ok(Prepared { files, options, reports, events, interrupt })
+}
+
+fn seed(shuffle: Option<&str>) -> Result<Option<u64>> {
+    match shuffle {
+        None => Ok(None),
+        Some("random") => {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+            Ok(Some(u64::from(now.subsec_nanos()) ^ u64::from(std::process::id())))
+        }
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            Error::new(Kind::InvalidArgument, format!("`--shuffle {text}` is not a number"))
+                .hint("write the seed that an earlier run printed, or `--shuffle` alone behind the paths")
+        }),
+    }
+}
+
+fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
+    let Prepared { files, options, mut reports, mut events, interrupt } = prepared;
+    let mut live = Live::new();
+    let (mut gathered, mut trouble) = (Results::default(), None);
+    let results = schedule::run(&options, &files, &interrupt, |event| {
+        if let (Some(output), None) = (&mut events, &trouble) {
+            trouble = output.write(&stream::line(event)).err();
+        }
+        gathered.add(event);
+        match event {
+            Event::Listed { file, test, .. } => human::print(&format!("{file}: {}\n", test.replace('\n', " "))),
+            Event::Began { .. } | Event::Ended { .. } if arguments.list => {}
+            // Before the last line is printed: kept sandboxes stay open after it.
+            Event::Ended { .. } => {
+                trouble = trouble.take().or_else(|| reports.write(&gathered).err());
+                live.event(event);
+            }
+            _ => live.event(event),
+        }
+    });
+    if files.is_empty() && !arguments.list {
+        let text =
+            if arguments.failed { "nothing failed last time" } else { "there is no file named *_test.rhai here" };
+        human::line(text);
+    }
+    if !arguments.list
+        && let Err(error) = remember(&files, &results)
+    {
+        human::line(&format!("warning: {error}"));
+    }
+    if let Some(error) = trouble {
+        fail(&error);
+        return if results.exit == 0 { 4 } else { results.exit };
+    }
+    if arguments.list && files.is_empty() { 4 } else { results.exit }
+}
+
+fn remember(files: &[PathBuf], results: &Results) -> Result<()> {
+    let (mut ran, mut failed) = (Failed::new(), Failed::new());
+    for path in files {
+        let Some(all) = results.files.get(&path.display().to_string()) else { continue };
+        let real = path.canonicalize().unwrap_or_else(|_| path.clone());
+        let names = |bad: bool| -> BTreeSet<String> {
+            all.tests.iter().filter(|test| !bad || test.outcome.is_bad()).map(|test| test.test.clone()).collect()
+        };
+        ran.insert(real.clone(), names(false));
+        failed.insert(real, names(true));
+    }
+    memory::remember(&ran, &failed)
+}
+
+/// First signal: the files that run are asked to end, and no other begins. Second: this process ends at once, and they with it.
+fn listen(interrupt: &Interrupt) -> Result<()> {
+    let cannot = |error: std::io::Error| Error::new(Kind::Internal, format!("cannot listen to signals: {error}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(cannot)?;
+    let cell = interrupt.cell();
+    let listen = move || {
+        for signal in signals.forever() {
+            if cell.swap(signal, std::sync::atomic::Ordering::SeqCst) != 0 {
+                std::process::exit(signal_code(signal).into());
+            }
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop).map_err(cannot)
+}

@@ -1,0 +1,192 @@
+//! `netwright __test FILE`: what the runner starts for each file. Its plan comes on standard input, its events go to standard output.
+
+use std::cell::RefCell;
+use std::io::Read;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+
+use super::{fail, parse_tool, run};
+use crate::error::{Error, Kind, Result};
+use crate::exec::interrupt::Interrupt;
+use crate::exec::tools::Tools;
+use crate::exec::{Exec, census, child};
+use crate::op::Where;
+use crate::report::stream;
+use crate::sandbox::{self, Entered};
+use crate::script::engine::{self, Job, Outcome, STACK_BYTES};
+use crate::session::{Event, Mode, Session};
+use crate::testing::event::{self, Failure, Test};
+use crate::testing::{self, Plan};
+
+/// What stands for a file's own checks and set-up among its tests.
+const TOP_LEVEL: &str = "(top level)";
+
+/// `netwright __test`
+#[derive(Args, Debug)]
+pub(super) struct ChildArgs {
+    #[arg(long = "var")]
+    vars: Vec<String>,
+    #[arg(long = "tool", value_parser = parse_tool)]
+    tools: Vec<(String, PathBuf)>,
+    file: PathBuf,
+}
+
+/// Runs one file; the exit code.
+pub(super) fn child(arguments: &ChildArgs) -> u8 {
+    let supervisor = std::env::var_os(sandbox::ENV).is_none();
+    if supervisor {
+        child::end_with_parent();
+    }
+    let keep: Vec<_> = arguments.tools.iter().map(|(_, path)| path.clone()).chain([arguments.file.clone()]).collect();
+    let sandbox = match sandbox::enter_or_supervise(&keep) {
+        Ok(Entered::Inside(sandbox)) => sandbox,
+        Ok(Entered::Ended(ended)) => return ended.code,
+        Err(error) => return fail(&error),
+    };
+    let mut text = String::new();
+    let plan = std::io::stdin().read_to_string(&mut text).ok().and_then(|_| serde_json::from_str::<Plan>(&text).ok());
+    let Some(plan) = plan else {
+        return fail(
+            &Error::new(Kind::InvalidArgument, "`__test` is for netwright itself").hint("use `netwright test`"),
+        );
+    };
+    run::raise_open_files();
+    let interrupt = Interrupt::default();
+    if let Err(error) = run::listen(&interrupt, Some(sandbox)) {
+        return fail(&error);
+    }
+    if let Some(timeout) = plan.timeout {
+        interrupt.set_deadline(timeout);
+    }
+    let (tools, vars, file) = (arguments.tools.clone(), arguments.vars.clone(), arguments.file.clone());
+    let job = Job { scripts: vec![file], vars, words: Vec::new(), tests: plan };
+    let work = move || match session(&tools, interrupt, &job.tests) {
+        Err(error) => fail(&error),
+        Ok(session) => {
+            let begun = Instant::now();
+            let outcome = engine::run(&job, &session);
+            finish(&job, &session, &outcome, begun)
+        }
+    };
+    let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK_BYTES).spawn(work);
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        Ok(Err(_)) => {
+            fail(&Error::new(Kind::Internal, "the evaluating thread panicked").hint("please report this as a bug"))
+        }
+        Err(error) => fail(&Error::new(Kind::Busy, format!("cannot start a thread: {error}"))),
+    }
+}
+
+/// A session in the sandbox whose events go to the runner.
+fn session(tools: &[(String, PathBuf)], interrupt: Interrupt, plan: &Plan) -> Result<Rc<Session>> {
+    let exec = Exec::new(Tools::new(tools)?, interrupt)?;
+    let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
+    let (file, shell) = (plan.file.clone(), plan.shell);
+    let events = move |event: &Event<'_>| tell(&file, shell, event);
+    let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(events)));
+    session.add_hidden(Where::Path(internet.to_path_buf()));
+    Ok(session)
+}
+
+fn tell(file: &str, shell: bool, event: &Event<'_>) {
+    let file = file.to_owned();
+    match event {
+        Event::TestListed { name, place } => {
+            stream::print(&event::Event::Listed {
+                file,
+                test: (*name).to_owned(),
+                line: place.map_or(0, |at| at.line),
+            });
+        }
+        Event::TestBegan { name, place } => {
+            stream::print(&event::Event::TestBegan {
+                file,
+                test: (*name).to_owned(),
+                line: place.map_or(0, |at| at.line),
+            });
+        }
+        Event::TestEnded(ended) => {
+            stream::print(&event::Event::TestEnded(Box::new(Test::new(&file, ended))));
+            if shell && ended.outcome().is_bad() {
+                open_shell(&file, ended);
+            }
+        }
+        Event::Printed(text) => stream::print(&event::Event::Printed { file, text: (*text).to_owned() }),
+        Event::Warning(text) => stream::print(&event::Event::Warned { file, text: (*text).to_owned() }),
+        _ => {}
+    }
+}
+
+fn open_shell(file: &str, ended: &testing::Ended<'_>) {
+    let text = format!("a shell in the sandbox of {file}: {}\n`exit` goes on with the next test", ended.name);
+    stream::to_terminal(&text);
+    if let Err(error) = child::shell() {
+        let text = format!("cannot open a shell: {error}");
+        stream::print(&event::Event::Warned { file: file.to_owned(), text });
+    }
+}
+
+/// Tells how the file ended: the tests that never ran, and what its own top level came to.
+fn finish(job: &Job, session: &Session, outcome: &Outcome, begun: Instant) -> u8 {
+    let plan = &job.tests;
+    let failures: Vec<Failure> = outcome.errors.iter().map(|error| Failure::new(error, outcome.sources())).collect();
+    let bad = RefCell::new(outcome.tests[1] > 0);
+    let end = |name: &str, line: usize, errors: &[Error], skipped: Option<&str>| {
+        let place = crate::error::Place { source: Some(plan.file.clone()), line, column: 0 };
+        let took = if name == TOP_LEVEL { begun.elapsed() } else { Duration::ZERO };
+        let sources = outcome.sources();
+        let place = Some(&place);
+        let ended = testing::Ended { name, place, errors, skipped, took, left: &[], picture: None, sources };
+        *bad.borrow_mut() |= ended.outcome().is_bad();
+        stream::print(&event::Event::TestEnded(Box::new(Test::new(&plan.file, &ended))));
+    };
+    let unreadable = outcome.unreadable && !failures.is_empty();
+    let whole = plan.filter.is_none() && plan.only.as_ref().is_none_or(|only| only.contains(TOP_LEVEL));
+    if let (false, Some(first)) = (unreadable, outcome.errors.first()) {
+        let line = first.parts().place.as_ref().map_or(0, |place| place.line);
+        if outcome.unmet.is_empty() || outcome.errors.iter().any(|error| error.kind() == Kind::CheckFailed) {
+            end(TOP_LEVEL, line, &outcome.errors, None);
+        }
+        for (name, line) in &outcome.unmet {
+            let mut error = first.clone();
+            error.parts_mut().notes.insert(0, ("set-up".into(), "it failed before this test".into()));
+            end(name, *line, std::slice::from_ref(&error), None);
+        }
+    } else if let Some(reason) = &outcome.skipped {
+        if outcome.unmet.is_empty() && whole {
+            end(TOP_LEVEL, 0, &[], Some(reason));
+        }
+        for (name, line) in &outcome.unmet {
+            end(name, *line, &[], Some(reason));
+        }
+    } else if !unreadable && outcome.met == 0 && outcome.passed > 0 && whole && !plan.list {
+        // A file of checks only is one test.
+        end(TOP_LEVEL, 0, &[], None);
+    }
+    let stuck = session.stop_background();
+    let mut left: Vec<String> = stuck.into_iter().map(|line| format!("`{line}` does not end")).collect();
+    if plan.leaks && !plan.list {
+        left.extend(census::others().into_iter().map(|other| format!("`{}` still runs", other.line)));
+    }
+    let stay = plan.keep && *bad.borrow();
+    stream::print(&event::Event::FileEnded(Box::new(event::File {
+        file: plan.file.clone(),
+        attempt: 1,
+        took_ms: begun.elapsed().as_secs_f64() * 1e3,
+        broken: failures.into_iter().next().filter(|_| unreadable),
+        exit: if unreadable { outcome.errors.first().map_or(3, |error| error.kind().exit_code()) } else { 0 },
+        skipped: outcome.skipped.clone(),
+        left,
+    })));
+    if stay {
+        stream::print(&event::Event::Kept { file: plan.file.clone(), pid: 0, enter: String::new() });
+        let interrupt = session.exec().interrupt();
+        interrupt.reset();
+        while interrupt.sleep(Duration::from_secs(3600)).is_ok() {}
+    }
+    0
+}

@@ -1,0 +1,197 @@
+//! `--report KIND=FILE`: opened before the first test runs, written when the last has ended.
+
+use std::fs::File;
+use std::io::{Seek, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde_json::json;
+
+use super::{github, human, json, junit, markdown, tap};
+use crate::error::{Error, Kind, Result};
+use crate::testing::results::Results;
+
+/// What a report is written in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// `JUnit` XML.
+    Junit,
+    /// TAP 13.
+    Tap,
+    /// One document with everything.
+    Json,
+    /// Markdown.
+    Markdown,
+    /// GitHub Actions: annotations, and the summary in `$GITHUB_STEP_SUMMARY`.
+    Github,
+}
+
+/// A report that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    format: Format,
+    /// `None` is standard output; for GitHub the summary's own place.
+    path: Option<PathBuf>,
+}
+
+impl Spec {
+    /// A JSON document on standard output.
+    #[must_use]
+    pub fn json() -> Self {
+        Self { format: Format::Json, path: None }
+    }
+}
+
+impl FromStr for Spec {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, path) = text.split_once('=').map_or((text, None), |(kind, path)| (kind, Some(path)));
+        let format = match kind {
+            "junit" => Format::Junit,
+            "tap" => Format::Tap,
+            "json" => Format::Json,
+            "md" => Format::Markdown,
+            "github" => Format::Github,
+            _ => return Err("it is one of junit=FILE, tap=FILE, json=FILE, md=FILE, github".into()),
+        };
+        match path {
+            None if format != Format::Github => Err(format!("write {kind}=FILE; {kind}=- is standard output")),
+            Some("") => Err(format!("write {kind}=FILE; {kind}=- is standard output")),
+            Some("-") | None => Ok(Self { format, path: None }),
+            Some(path) => Ok(Self { format, path: Some(path.into()) }),
+        }
+    }
+}
+
+/// A file that a report goes to.
+#[derive(Debug)]
+pub struct Output {
+    file: File,
+    path: PathBuf,
+}
+
+impl Output {
+    /// Opens a file without touching what is in it.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied`, `NotFound` when its folder is not there, `InvalidArgument` when it is a folder.
+    pub fn open(path: &Path) -> Result<Self> {
+        let options = || File::options().create(true).truncate(false).write(true).open(path);
+        let file = options().map_err(|error| {
+            let shown = path.display();
+            match error.kind() {
+                _ if path.is_dir() => Error::new(Kind::InvalidArgument, format!("the report `{shown}` is a folder"))
+                    .hint(format!("name a file in it: {}", path.join("report.xml").display())),
+                std::io::ErrorKind::PermissionDenied => {
+                    Error::new(Kind::PermissionDenied, format!("the report `{shown}` may not be written"))
+                }
+                std::io::ErrorKind::NotFound => {
+                    Error::new(Kind::NotFound, format!("there is no folder for the report `{shown}`"))
+                }
+                _ => Error::new(Kind::CommandFailed, format!("cannot write the report `{shown}`: {error}")),
+            }
+        })?;
+        give_to_sudo_user(&file);
+        Ok(Self { file, path: path.to_path_buf() })
+    }
+
+    /// Empties it.
+    pub fn clear(&mut self) {
+        let _ = self.file.set_len(0);
+        let _ = self.file.rewind();
+    }
+
+    /// Writes on.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full or gone.
+    pub fn write(&mut self, text: &str) -> Result<()> {
+        let shown = self.path.display();
+        self.file
+            .write_all(text.as_bytes())
+            .map_err(|error| Error::new(Kind::CommandFailed, format!("cannot write the report `{shown}`: {error}")))
+    }
+}
+
+/// A report written under sudo belongs to who called sudo. Only an ordinary file: `/dev/null` must stay root's.
+fn give_to_sudo_user(file: &File) {
+    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
+    let ordinary = file.metadata().is_ok_and(|meta| meta.is_file());
+    if let (true, true, Some(uid)) = (ordinary, rustix::process::geteuid().is_root(), number("SUDO_UID")) {
+        let _ = std::os::unix::fs::fchown(file, Some(uid), number("SUDO_GID"));
+    }
+}
+
+/// All reports of a run.
+#[derive(Debug)]
+pub struct Reports(Vec<(Format, Option<Output>)>);
+
+impl Reports {
+    /// Opens them all, so that a mistake is known before the first test runs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Output::open`].
+    pub fn open(specs: &[Spec]) -> Result<Self> {
+        let one = |spec: &Spec| -> Result<_> { Ok((spec.format, spec.path.as_deref().map(Output::open).transpose()?)) };
+        specs.iter().map(one).collect::<Result<_>>().map(Self)
+    }
+
+    /// Writes them all, whatever becomes of one.
+    ///
+    /// # Errors
+    ///
+    /// The first failure.
+    pub fn write(&mut self, results: &Results) -> Result<()> {
+        let mut ended = Ok(());
+        for (format, output) in &mut self.0 {
+            let text = match format {
+                Format::Junit => junit::render(results),
+                Format::Tap => tap::render(results),
+                Format::Json => format!("{}\n", document(results)),
+                Format::Markdown => markdown::render(results, usize::MAX),
+                Format::Github => github::summary(results),
+            };
+            if *format == Format::Github {
+                human::print(&github::annotations(results));
+            }
+            let written = match (output, &format) {
+                (Some(output), _) => {
+                    output.clear();
+                    output.write(&text)
+                }
+                (None, Format::Github) => append_summary(&text),
+                (None, _) => {
+                    human::print(&text);
+                    Ok(())
+                }
+            };
+            ended = ended.and(written);
+        }
+        ended
+    }
+}
+
+/// The step's own summary file may hold what an earlier command wrote.
+fn append_summary(text: &str) -> Result<()> {
+    let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return Ok(()) };
+    let written =
+        File::options().append(true).create(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    written.map_err(|error| Error::new(Kind::CommandFailed, format!("cannot write the job summary: {error}")))
+}
+
+/// Everything as one document.
+fn document(results: &Results) -> serde_json::Value {
+    let counts = results.counts();
+    json!({
+        "schema": json::SCHEMA,
+        "exit": results.exit,
+        "took_ms": results.took_ms,
+        "seed": results.seed,
+        "counts": counts,
+        "files": results.files,
+    })
+}

@@ -1,0 +1,104 @@
+//! Markdown for a job summary, a pull request or a ticket: what failed first, then the table.
+
+use std::fmt::Write as _;
+
+use crate::testing::Outcome;
+use crate::testing::event::{Failure, Test};
+use crate::testing::results::Results;
+
+/// The document, at most `limit` bytes: what does not fit is counted instead of shown.
+#[must_use]
+pub fn render(results: &Results, limit: usize) -> String {
+    let counts = results.counts();
+    let verdict = if results.exit == 0 { "passed" } else { "failed" };
+    let mut out = format!(
+        "## netwright: {verdict}\n\n{} passed, {} failed, {} skipped in {:.1} s\n",
+        counts.passed,
+        counts.failed,
+        counts.skipped,
+        results.took_ms / 1e3
+    );
+    // The closing words, and a table row that is cut, need room too.
+    let limit = limit.saturating_sub(512);
+    let mut dropped = 0_usize;
+    let mut add = |out: &mut String, text: String| {
+        if out.len() + text.len() <= limit { out.push_str(&text) } else { dropped += 1 }
+    };
+    for (file, all) in &results.files {
+        if let Some(failure) = &all.end.broken {
+            add(&mut out, broken(file, failure));
+        }
+        for test in all.tests.iter().filter(|test| test.outcome.is_bad()) {
+            add(&mut out, failed(test));
+        }
+    }
+    add(&mut out, "\n| | file | test | time |\n|---|---|---|---:|\n".to_owned());
+    for test in results.tests() {
+        let mark = match test.outcome {
+            Outcome::Passed if test.attempt > 1 => "🔁 flaky",
+            Outcome::Passed => "✅",
+            Outcome::Failed => "❌",
+            Outcome::Inconclusive => "❓ inconclusive",
+            Outcome::Skipped => "⏭️ skipped",
+        };
+        let mut name = cell(&test.test);
+        if let Some(reason) = &test.reason {
+            let _ = write!(name, " ({})", cell(reason));
+        }
+        add(&mut out, format!("| {mark} | {} | {name} | {:.0} ms |\n", cell(&test.file), test.took_ms));
+    }
+    if dropped > 0 {
+        let _ = write!(out, "\n{dropped} more entries do not fit here; the other reports have them\n");
+    }
+    out
+}
+
+fn failed(test: &Test) -> String {
+    let mut out = format!("\n### ❌ {}: {}\n", cell(&test.file), cell(&test.test));
+    for failure in &test.failures {
+        out.push_str(&fenced(&failure.text));
+    }
+    let commands: Vec<&str> = test.failures.iter().filter_map(|failure| failure.command.as_deref()).collect();
+    if !commands.is_empty() {
+        let _ = write!(out, "\nThe command that failed:\n{}", fenced(&commands.join("\n")));
+    }
+    if !test.printed.is_empty() {
+        let _ = write!(
+            out,
+            "\n<details><summary>what it printed</summary>\n{}\n</details>\n",
+            fenced(&test.printed.join("\n"))
+        );
+    }
+    if let Some(picture) = &test.picture {
+        let _ = write!(out, "\n<details><summary>the network</summary>\n{}\n</details>\n", fenced(picture));
+    }
+    out
+}
+
+fn broken(file: &str, failure: &Failure) -> String {
+    format!("\n### ❌ {} could not run\n{}", cell(file), fenced(&failure.text))
+}
+
+/// A code block whose fence is longer than any run of backticks in it.
+fn fenced(text: &str) -> String {
+    let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest.max(2) + 1);
+    let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
+    format!("\n{fence}text\n{}\n{fence}\n", text.trim_end())
+}
+
+/// Text in a table cell or heading: one line, and nothing in it is markup.
+fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' | '~' => out.extend(['\\', c]),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}

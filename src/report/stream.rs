@@ -1,0 +1,23 @@
+//! The event stream as JSON lines: from a child to the runner, and for programs (`--events`).
+
+use std::io::Write;
+
+use crate::testing::event::Event;
+
+/// An event as one line.
+#[must_use]
+pub fn line(event: &Event) -> String {
+    serde_json::to_string(event).unwrap_or_default() + "\n"
+}
+
+/// Prints an event to standard output, whole and at once: the process may be killed any moment.
+pub fn print(event: &Event) {
+    super::human::print(&line(event));
+}
+
+/// Writes to the terminal, whatever standard output and error are.
+pub fn to_terminal(text: &str) {
+    if let Ok(mut terminal) = std::fs::File::options().write(true).open("/dev/tty") {
+        let _ = writeln!(terminal, "{text}");
+    }
+}

@@ -1,0 +1,422 @@
+//! Looking at more than one packet: the whole matrix, a page, throughput, captured packets.
+
+use std::cell::{Cell, RefCell};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
+use rhai::{Array, Map};
+
+use super::value::{Options, type_of, words};
+use super::{Netns, Out, Run, act, act_global, reject};
+use crate::error::{Error, Kind, Result};
+use crate::exec::background::Background;
+use crate::exec::tools;
+use crate::probe::{http, throughput};
+use crate::verify::Outcome;
+use crate::verify::matrix::{Matrix, TIMEOUT};
+
+/// Who reaches whom, as scripts hold it.
+#[derive(Clone)]
+pub struct Reachability(pub(crate) Rc<Matrix>);
+
+/// A program that captures packets, and its file.
+#[derive(Clone)]
+pub struct Capture {
+    run: Run,
+    running: Rc<Background>,
+    file: PathBuf,
+}
+
+/// The captures of a run: what is not part of a failure is thrown away.
+#[derive(Default)]
+pub(crate) struct Captures {
+    all: RefCell<Vec<(Rc<Background>, PathBuf)>>,
+    count: Cell<u32>,
+}
+
+impl Captures {
+    pub(crate) fn len(&self) -> usize {
+        self.all.borrow().len()
+    }
+
+    /// Ends the captures from the `first` on. With `keep` the names of their files, which otherwise are deleted.
+    pub(crate) fn end(&self, first: usize, keep: bool) -> Vec<String> {
+        let mut kept = Vec::new();
+        for (running, file) in self.all.borrow_mut().drain(first..) {
+            running.stop();
+            if keep {
+                kept.push(file.display().to_string());
+            } else {
+                let _ = std::fs::remove_file(&file);
+                // The folder goes with its last file; it stays when there is anything else in it.
+                let _ = file.parent().map(std::fs::remove_dir);
+            }
+        }
+        kept
+    }
+}
+
+/// The nodes of a matrix.
+fn nodes(context: &NativeCallContext, given: &Array) -> Out<Vec<Netns>> {
+    let node = |value: &Dynamic| {
+        value.clone().try_cast::<Netns>().ok_or_else(|| {
+            Error::new(
+                Kind::InvalidArgument,
+                format!("`reachability` is about namespaces, not about {}", type_of(value)),
+            )
+            .hint("reachability([netns(\"a\"), netns(\"b\")])")
+        })
+    };
+    reject(context, given.iter().map(node).collect())
+}
+
+/// `[[from, to], …]` as places in the list; a namespace or its name.
+fn pairs(value: &Dynamic, option: &str, names: &[String]) -> Result<Vec<(usize, usize)>> {
+    let wrong = |what: &str| {
+        Error::new(Kind::InvalidArgument, format!("`{option}` of `reachability` is pairs of namespaces, not {what}"))
+            .hint(format!("{option}: [[\"web\", \"db\"]]"))
+    };
+    let end = |value: &Dynamic| {
+        let netns = value.read_lock::<Netns>().map(|netns| netns.at.to_string());
+        let name = netns.or_else(|| value.clone().into_string().ok()).ok_or_else(|| wrong(&type_of(value)))?;
+        names.iter().position(|known| *known == name).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("`{name}` of `{option}` is not in the list"))
+                .hint(format!("in it are {}", names.join(", ")))
+        })
+    };
+    let all = value.as_array_ref().map_err(|_| wrong(&type_of(value)))?;
+    let pair = |pair: &Dynamic| match pair.as_array_ref().as_deref().map(Vec::as_slice) {
+        Ok([from, to]) => Ok((end(from)?, end(to)?)),
+        Ok(other) => Err(wrong(&format!("an array of {}", other.len()))),
+        Err(_) => Err(wrong(&type_of(pair))),
+    };
+    all.iter().map(pair).collect()
+}
+
+fn survey(context: &NativeCallContext, given: &Array, options: Map) -> Out<Reachability> {
+    let nodes = nodes(context, given)?;
+    let at: Vec<_> = nodes.into_iter().map(|netns| netns.at).collect();
+    let names: Vec<String> = at.iter().map(ToString::to_string).collect();
+    let options = reject(context, Options::new(options, "reachability", &["allow", "deny", "timeout"]))?;
+    let read = |option: &str| options.value(option).map(|value| pairs(value, option, &names)).transpose();
+    let (allow, deny) = (reject(context, read("allow"))?, reject(context, read("deny"))?);
+    if let Some((from, to)) = allow.iter().flatten().find(|pair| deny.iter().flatten().any(|other| other == *pair)) {
+        let text = format!("`{}` to `{}` is both allowed and denied", names[*from], names[*to]);
+        return reject(context, Err(Error::new(Kind::InvalidArgument, text)));
+    }
+    let timeout = reject(context, options.time("timeout"))?.unwrap_or(TIMEOUT);
+    let mut matrix = act_global(context, |session| session.reachability(&at, timeout))?;
+    matrix.expect(|from, to| {
+        let listed = |pairs: &Option<Vec<_>>| pairs.as_ref().map(|pairs| pairs.contains(&(from, to)));
+        match (listed(&allow), listed(&deny)) {
+            (Some(false), Some(false)) => None,
+            (_, Some(true)) | (Some(false), None) => Some(false),
+            (Some(true), _) | (None, Some(false) | None) => Some(true),
+        }
+    });
+    Ok(Reachability(Rc::new(matrix)))
+}
+
+/// Whether any address of the second that the first can name is connected to, and how fast.
+fn bits(context: &NativeCallContext, from: &Netns, to: &Netns, options: Map) -> Out<i64> {
+    let options = reject(context, Options::new(options, "throughput", &["seconds", "port", "address"]))?;
+    let seconds = match options.value("seconds") {
+        None => 1.0,
+        Some(value) => {
+            let float = value
+                .as_float()
+                .ok()
+                .or_else(|| value.as_int().ok().and_then(|n| i32::try_from(n).ok()).map(f64::from));
+            let usable = float.filter(|seconds| (0.01..=3600.0).contains(seconds));
+            let error = || Error::new(Kind::InvalidArgument, "`seconds` of `throughput` is a number from 0.01 to 3600");
+            reject(context, usable.ok_or_else(error))?
+        }
+    };
+    let port =
+        reject(context, options.number("port", 1..=65_535))?.and_then(|port| u16::try_from(port).ok()).unwrap_or(0);
+    let address = match reject(context, options.text("address"))? {
+        None => None,
+        Some(text) => {
+            let bad = |_| Error::new(Kind::InvalidArgument, format!("`{text}` is not an address"));
+            Some(reject(context, text.parse::<std::net::IpAddr>().map_err(bad))?)
+        }
+    };
+    act(context, &from.run, |session| {
+        let addr = match address {
+            Some(addr) => addr,
+            None => session.first_shared_addr(&from.at, &to.at)?,
+        };
+        let listener = session.within(&to.at, || throughput::receiver(addr, port))??;
+        let at = listener.local_addr().map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+        let stream = session.within(&from.at, || throughput::sender(at))??;
+        let interrupt = session.exec().interrupt().clone();
+        let (bytes, took) =
+            throughput::measure(&listener, stream, Duration::from_secs_f64(seconds), &|| interrupt.is_set())?;
+        interrupt.check()?;
+        let micros = took.as_micros().max(1);
+        Ok(i64::try_from(u128::from(bytes) * 8 * 1_000_000 / micros).unwrap_or(i64::MAX))
+    })
+}
+
+fn fetch(context: &NativeCallContext, netns: &Netns, url: &str, options: Map) -> Out<Map> {
+    let options = reject(context, Options::new(options, "http", &["timeout"]))?;
+    let timeout = reject(context, options.time("timeout"))?.unwrap_or(Duration::from_secs(5));
+    let url: http::Url = reject(context, url.parse())?;
+    let answer = act(context, &netns.run, |session| {
+        let interrupt = session.exec().interrupt().clone();
+        let answer = session.within(&netns.at, || http::get(&url, timeout, &|| interrupt.is_set()))?;
+        interrupt.check()?;
+        answer.map_err(|error| error.netns(netns.at.name()))
+    })?;
+    let headers: Map = answer.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+    Ok(Map::from_iter([
+        ("ok".into(), (200..300).contains(&answer.status).into()),
+        ("status".into(), Dynamic::from_int(answer.status.into())),
+        ("headers".into(), headers.into()),
+        ("body".into(), answer.body.into()),
+    ]))
+}
+
+/// How long tcpdump may take until it listens.
+const READY: Duration = Duration::from_secs(5);
+
+fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) -> Out<Capture> {
+    let run = &netns.run;
+    let filter = reject(context, words(&Dynamic::from(filter.to_owned()), "capture"))?;
+    let running = act(context, run, |session| -> Result<_> {
+        if tools::find("tcpdump").is_none() {
+            return Err(Error::new(Kind::ToolMissing, "`tcpdump` is not installed")
+                .hint("install it: apt-get install tcpdump")
+                .hint("needs(\"tcpdump\") skips where it is missing"));
+        }
+        session.link_require((&netns.at, link))?;
+        let folder = run.0.tests.plan.borrow().artefacts.clone().unwrap_or_else(std::env::temp_dir);
+        std::fs::create_dir_all(&folder).map_err(|error| {
+            Error::new(Kind::PermissionDenied, format!("cannot make the folder `{}`: {error}", folder.display()))
+        })?;
+        let count = run.0.captures.count.get() + 1;
+        run.0.captures.count.set(count);
+        // In sandboxes that run at the same time every run has the same process id: the script's name tells them apart.
+        let script = run.0.tests.plan.borrow().file.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+        let file = folder.join(format!("{}-{script}-{count}-{}-{link}.pcap", session.id(), netns.at.name()));
+        // Without `-U` packets wait in a buffer; without `-Z root` it becomes a user who may not write there.
+        let words = ["tcpdump", "-i", link, "-n", "-U", "-Z", "root", "-w"].map(String::from).into_iter();
+        let words: Vec<String> = words.chain([file.display().to_string()]).chain(filter).collect();
+        let running = session.start_user(&netns.at, &words)?;
+        run.0.captures.all.borrow_mut().push((Rc::clone(&running), file.clone()));
+        let begun = Instant::now();
+        while !running.output().contains("listening on") {
+            session.exec().interrupt().sleep(Duration::from_millis(10))?;
+            if !running.running() || begun.elapsed() > READY {
+                let said = running.output();
+                return Err(Error::new(Kind::CommandFailed, "`tcpdump` does not capture").note("said", said.trim()));
+            }
+        }
+        Ok((running, file))
+    })?;
+    let (running, file) = running;
+    Ok(Capture { run: run.clone(), running, file })
+}
+
+/// How many packets a file of tcpdump holds: 24 bytes, then each packet behind 16 bytes that say its length (pcap-savefile(5)).
+fn count_packets(file: &Path) -> i64 {
+    let bytes = std::fs::read(file).unwrap_or_default();
+    let big = bytes.starts_with(&[0xa1, 0xb2]);
+    let (mut at, mut count) = (24, 0);
+    while let Some(length) = bytes.get(at + 8..at + 12).and_then(|four| <[u8; 4]>::try_from(four).ok()) {
+        let length = if big { u32::from_be_bytes(length) } else { u32::from_le_bytes(length) };
+        at += 16 + usize::try_from(length).unwrap_or(usize::MAX / 2);
+        count += i64::from(at <= bytes.len());
+    }
+    count
+}
+
+#[export_module]
+pub mod api {
+    /// Pings every pair of namespaces at once, in every family that both have: a table with `.all_ok` and `.differences`.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].addr("10.0.0.1/24").up();
+    /// ends[1].addr("10.0.0.2/24").up();
+    /// let all = reachability([netns("ns-blue"), netns("ns-green")]);
+    /// print(all);
+    /// assert(all.all_ok);
+    /// ```
+    #[rhai_fn(name = "reachability", return_raw)]
+    pub fn reachability(context: NativeCallContext, namespaces: Array) -> Out<Reachability> {
+        survey(&context, &namespaces, Map::new())
+    }
+
+    /// The same with what is expected: `allow` names the pairs that must work and all others must not, `deny` the reverse; with both, other
+    /// pairs may do as they like. A pair is `[from, to]`, namespaces or names. `timeout` is that of each probe.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].addr("10.0.0.1/24").up();
+    /// ends[1].addr("10.0.0.2/24").up();
+    /// expect(reachability([netns("ns-blue"), netns("ns-green")], #{ deny: [] })).is_true();
+    /// ```
+    #[rhai_fn(name = "reachability", return_raw)]
+    pub fn reachability_with(context: NativeCallContext, namespaces: Array, options: Map) -> Out<Reachability> {
+        survey(&context, &namespaces, options)
+    }
+
+    /// Whether every pair is as expected; without an expectation, whether everybody reaches everybody.
+    ///
+    /// ```rhai
+    /// assert(reachability([netns("ns-blue")]).all_ok);
+    /// ```
+    #[rhai_fn(get = "all_ok", pure)]
+    pub fn all_ok(matrix: &mut Reachability) -> bool {
+        matrix.0.all_ok()
+    }
+
+    /// The pairs that are not as expected: `#{ from, to, expected, found, reason, detail }`; `found` is `"reached"`, `"blocked"` or
+    /// `"inconclusive"`.
+    ///
+    /// ```rhai
+    /// let pair = reachability([netns("ns-blue"), netns("ns-green")]);
+    /// assert_eq(pair.differences[0].found, "blocked");
+    /// ```
+    #[rhai_fn(get = "differences", pure)]
+    pub fn differences(matrix: &mut Reachability) -> Array {
+        let found = |outcome| match outcome {
+            Outcome::Reached => "reached",
+            Outcome::NotReached => "blocked",
+            Outcome::Inconclusive => "inconclusive",
+        };
+        let map = |(from, to, cell): (&crate::op::Where, &crate::op::Where, &crate::verify::matrix::Cell)| {
+            Dynamic::from_map(Map::from_iter([
+                ("from".into(), from.to_string().into()),
+                ("to".into(), to.to_string().into()),
+                ("expected".into(), cell.expected.unwrap_or(true).into()),
+                ("found".into(), found(cell.outcome).into()),
+                ("reason".into(), cell.word.into()),
+                ("detail".into(), cell.detail.clone().into()),
+            ]))
+        };
+        matrix.0.differences().map(map).collect()
+    }
+
+    /// The table, with `!` at every pair that is not as expected and why below.
+    ///
+    /// ```rhai
+    /// print(reachability([netns("ns-blue"), netns("ns-green")]));
+    /// ```
+    #[rhai_fn(name = "to_string", name = "to_debug", pure)]
+    pub fn reachability_to_string(matrix: &mut Reachability) -> String {
+        matrix.0.to_string()
+    }
+
+    /// Gets a page by HTTP: `#{ ok, status, headers, body }`; `ok` for a status from 200 to 299. The server is an address: names are not
+    /// looked up.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// blue.listen("tcp/80", #{ banner: "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello" });
+    /// assert_eq(blue.http("http://127.0.0.1/").body, "hello");
+    /// ```
+    #[rhai_fn(name = "http", return_raw, pure)]
+    pub fn http(context: NativeCallContext, netns: &mut Netns, url: &str) -> Out<Map> {
+        fetch(&context, netns, url, Map::new())
+    }
+
+    /// The same with `#{ timeout: "10s" }`; 5 s otherwise.
+    ///
+    /// ```rhai
+    /// try { netns("ns-blue").http("http://127.0.0.1/", #{ timeout: "1s" }); } catch (e) { assert_eq(e.error, "CommandFailed"); }
+    /// ```
+    #[rhai_fn(name = "http", return_raw, pure)]
+    pub fn http_with(context: NativeCallContext, netns: &mut Netns, url: &str, options: Map) -> Out<Map> {
+        fetch(&context, netns, url, options)
+    }
+
+    /// How many bits per second go from one namespace to another over a TCP connection, measured for a second.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].addr("10.0.0.1/24").up();
+    /// ends[1].addr("10.0.0.2/24").up();
+    /// assert(throughput(netns("ns-blue"), netns("ns-green")) > 1_000_000);
+    /// ```
+    #[rhai_fn(name = "throughput", return_raw)]
+    pub fn throughput(context: NativeCallContext, from: Netns, to: Netns) -> Out<i64> {
+        bits(&context, &from, &to, Map::new())
+    }
+
+    /// The same with `#{ seconds: 2, port: 5001, address: "10.0.0.2" }`: how long, to which port, to which address of the second.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// assert(throughput(blue, blue, #{ seconds: 0.1, address: "127.0.0.1" }) > 1_000_000);
+    /// ```
+    #[rhai_fn(name = "throughput", return_raw)]
+    pub fn throughput_with(context: NativeCallContext, from: Netns, to: Netns, options: Map) -> Out<i64> {
+        bits(&context, &from, &to, options)
+    }
+
+    /// Captures the packets of a link with `tcpdump` until the end of the test. The file is kept when the test fails.
+    ///
+    /// ```rhai
+    /// needs("tcpdump");
+    /// let blue = netns("ns-blue");
+    /// let seen = blue.capture("lo");
+    /// blue.ping("127.0.0.1");
+    /// eventually("5s", || seen.packets >= 2);
+    /// ```
+    #[rhai_fn(name = "capture", return_raw, pure)]
+    pub fn capture(context: NativeCallContext, netns: &mut Netns, link: &str) -> Out<Capture> {
+        record(&context, netns, link, "")
+    }
+
+    /// The same with a filter in the words of pcap-filter(7): `"tcp port 80"`.
+    ///
+    /// ```rhai
+    /// needs("tcpdump");
+    /// let seen = netns("ns-blue").capture("lo", "udp port 53");
+    /// assert_eq(seen.packets, 0);
+    /// ```
+    #[rhai_fn(name = "capture", return_raw, pure)]
+    pub fn capture_filter(context: NativeCallContext, netns: &mut Netns, link: &str, filter: &str) -> Out<Capture> {
+        record(&context, netns, link, filter)
+    }
+
+    /// How many packets were captured so far.
+    ///
+    /// ```rhai
+    /// needs("tcpdump");
+    /// assert_eq(netns("ns-blue").capture("lo").packets, 0);
+    /// ```
+    #[rhai_fn(get = "packets", pure)]
+    pub fn packets(capture: &mut Capture) -> i64 {
+        count_packets(&capture.file)
+    }
+
+    /// The file that the packets go to.
+    ///
+    /// ```rhai
+    /// needs("tcpdump");
+    /// assert(netns("ns-blue").capture("lo").file.contains(".pcap"));
+    /// ```
+    #[rhai_fn(get = "file", pure)]
+    pub fn file(capture: &mut Capture) -> String {
+        capture.file.display().to_string()
+    }
+
+    /// Ends the capture; what was captured stays.
+    ///
+    /// ```rhai
+    /// needs("tcpdump");
+    /// netns("ns-blue").capture("lo").stop();
+    /// ```
+    #[rhai_fn(name = "stop", return_raw, pure)]
+    pub fn capture_stop(context: NativeCallContext, capture: &mut Capture) -> Out<()> {
+        act(&context, &capture.run.clone(), |_| {
+            capture.running.stop();
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,60 @@
+//! What failed last time, for `--failed`: one small file per folder under the user's cache.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Kind, Result};
+
+/// The tests that failed, by the absolute path of their file.
+pub type Failed = BTreeMap<PathBuf, BTreeSet<String>>;
+
+/// `$XDG_CACHE_HOME/netwright` or `~/.cache/netwright`; the temporary folder when there is no home.
+fn folder() -> PathBuf {
+    let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
+    let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("netwright")
+}
+
+fn file(folder: &Path) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    std::env::current_dir().unwrap_or_default().hash(&mut hasher);
+    folder.join(format!("failed-{:016x}.json", hasher.finish()))
+}
+
+/// What failed last time in this folder; nothing when nobody remembers.
+#[must_use]
+pub fn recall() -> Failed {
+    let text = std::fs::read_to_string(file(&folder())).unwrap_or_default();
+    serde_json::from_str(&text).unwrap_or_default()
+}
+
+/// Remembers what failed this time: of the tests that did not run, the memory stays.
+///
+/// # Errors
+///
+/// When the cache cannot be written; the run is none the worse.
+pub fn remember(ran: &Failed, failed: &Failed) -> Result<()> {
+    let mut all = recall();
+    for (path, tests) in ran {
+        if let Some(known) = all.get_mut(path) {
+            known.retain(|test| !tests.contains(test));
+        }
+    }
+    for (path, tests) in failed {
+        all.entry(path.clone()).or_default().extend(tests.iter().cloned());
+    }
+    all.retain(|_, tests| !tests.is_empty());
+    let write = || -> std::io::Result<()> {
+        let folder = folder();
+        std::fs::create_dir_all(&folder)?;
+        let mut temporary = tempfile::NamedTempFile::new_in(&folder)?;
+        serde_json::to_writer(&mut temporary, &all)?;
+        temporary.persist(file(&folder)).map_err(|error| error.error)?;
+        Ok(())
+    };
+    write().map_err(|error| {
+        Error::new(Kind::CommandFailed, format!("cannot remember the failed tests: {error}"))
+            .hint("set XDG_CACHE_HOME to a folder that you may write")
+    })
+}

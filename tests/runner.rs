@@ -1,0 +1,425 @@
+//! `netwright test` from outside: the project's own test files, every report read back by a stranger's parser, and bad input.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use quick_xml::events::Event;
+use serde_json::Value;
+
+/// A folder with test files, and netwright in it.
+struct Lab(tempfile::TempDir);
+
+impl Lab {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Ran {
+        let mut command = netwright();
+        command.current_dir(self.0.path()).env("XDG_CACHE_HOME", self.path("cache")).args(args);
+        Ran::new(&command.output().unwrap())
+    }
+
+    /// Runs the tests and reads the JSON report: exit code, standard error, outcome by test.
+    fn test(&self, args: &[&str]) -> (i32, String, BTreeMap<String, String>) {
+        let ran = self.run(&[&["test", "--json"], args].concat());
+        let report: Value =
+            serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}\n{}{}", ran.out, ran.err));
+        assert_eq!(report["schema"], 1);
+        let mut outcomes = BTreeMap::new();
+        for (file, all) in report["files"].as_object().unwrap() {
+            for test in all["tests"].as_array().unwrap() {
+                let name = format!("{file}: {}", test["test"].as_str().unwrap());
+                assert!(outcomes.insert(name, test["outcome"].as_str().unwrap().to_owned()).is_none(), "{test}");
+            }
+        }
+        (ran.code, ran.err, outcomes)
+    }
+}
+
+fn netwright() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_netwright"));
+    for name in ["GITHUB_STEP_SUMMARY", "SUDO_UID", "SUDO_GID"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+#[derive(Debug)]
+struct Ran {
+    code: i32,
+    out: String,
+    err: String,
+}
+
+impl Ran {
+    fn new(output: &Output) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
+    }
+}
+
+fn outcomes(expected: &[(&str, &str)]) -> BTreeMap<String, String> {
+    expected.iter().map(|(name, outcome)| ((*name).to_owned(), (*outcome).to_owned())).collect()
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_projects_own_test_files_pass() {
+    let lab = Lab::new(&[]);
+    let files = ["tests/rhai", "scripts/04-policy_test.rhai"].map(|name| root().join(name).display().to_string());
+    let (code, err, outcomes) = lab.test(&[&files[0], &files[1]]);
+    assert_eq!(code, 0, "{err}");
+    assert!(outcomes.len() >= 20, "{outcomes:?}");
+    assert!(outcomes.iter().any(|(name, outcome)| name.contains("this one needs") && outcome == "skipped"));
+}
+
+#[test]
+fn with_a_rule_removed_the_policy_fails_in_words_that_a_stranger_understands() {
+    let text = std::fs::read_to_string(root().join("scripts/04-policy_test.rhai")).unwrap();
+    let rule = "db.iptables(\"-A INPUT -p tcp --dport 5432 -j DROP\");\n";
+    assert!(text.contains(rule));
+    let lab = Lab::new(&[("policy_test.rhai", &text.replace(rule, ""))]);
+    let (code, err, outcomes) = lab.test(&[]);
+    assert_eq!(code, 1);
+    assert_eq!(outcomes["policy_test.rhai: the host does not"], "failed");
+    assert_eq!(outcomes.values().filter(|outcome| *outcome == "failed").count(), 1, "{outcomes:?}");
+    for words in [
+        "FAIL policy_test.rhai: the host does not",
+        "error: `host` reaches tcp/10.0.0.2:5432",
+        "expect(host()).cannot_reach(\"tcp/10.0.0.2:5432\");",
+        "= expected: no answer",
+        "= found: 10.0.0.2",
+    ] {
+        assert!(err.contains(words), "{words}\n{err}");
+    }
+}
+
+/// Every way in which a test can end badly, and the next one runs all the same.
+const BAD: &str = r#"
+let blue = netns("blue");
+test("number", || { throw 42; });
+test("map", || { throw #{ a: 1 }; });
+test("error of netwright", || { blue.link("nope").up(); });
+test("skipped", || { skip("not here"); });
+test("endless", || { loop { } });
+test("asleep", || { sleep("1h"); });
+test("same", || { assert_eq(1, 2); });
+test("same", || { print("x"); });
+test("é ☃ \x07\x00]]>&<b># | \u202e", || { print("\x1b[2J ]]> & <b> \x01 \u0085"); check("in\nside", || 1 == 2); });
+test("false", || false);
+test("exits", || { exit(0); });
+test("left", || { blue.start("sleep 1000"); netns("green"); });
+test("no route", || { expect(blue).cannot_reach("10.99.99.99"); });
+test("deferred", || { defer(|| throw "late"); });
+test("nested", || { test("inner", || true); });
+test("last", || { assert(true); });
+"#;
+
+fn bad_lab() -> Lab {
+    Lab::new(&[("bad_test.rhai", BAD)])
+}
+
+#[test]
+fn one_bad_test_does_not_stop_the_next() {
+    let (code, err, found) = bad_lab().test(&["--timeout", "1s"]);
+    let expected = [
+        ("number", "failed"),
+        ("map", "failed"),
+        ("error of netwright", "failed"),
+        ("skipped", "skipped"),
+        ("endless", "failed"),
+        ("asleep", "failed"),
+        ("same", "failed"),
+        ("same #2", "passed"),
+        ("é ☃ \u{7}\0]]>&<b># | \u{202e}", "failed"),
+        ("false", "failed"),
+        ("exits", "failed"),
+        ("left", "passed"),
+        ("no route", "passed"), // the kernel's own word is proof
+        ("deferred", "failed"),
+        ("nested", "failed"),
+        ("last", "passed"),
+    ];
+    let expected: Vec<_> =
+        expected.iter().map(|(name, outcome)| (format!("bad_test.rhai: {name}"), *outcome)).collect();
+    let expected: Vec<_> = expected.iter().map(|(name, outcome)| (name.as_str(), *outcome)).collect();
+    assert_eq!(found, outcomes(&expected), "{err}");
+    assert_eq!(code, 1);
+    for words in [
+        "the test took longer than 1s",
+        "left behind: `/usr/bin/sleep 1000` still runs",
+        "left behind: namespace `green` is still there",
+        "the test called `exit(0)`",
+        "the test returned false",
+    ] {
+        assert!(err.contains(words), "{words}\n{err}");
+    }
+    assert!(!err.contains('\u{1b}'), "escapes reached the log: {err}");
+}
+
+#[test]
+fn an_inconclusive_check_fails_with_that_word() {
+    let lab = Lab::new(&[(
+        "a_test.rhai",
+        r#"let br = host().bridge("br0").addr("10.0.0.254/24").up(); let a = netns("a"); let b = netns("b");
+        a.plug("eth0", br).addr("10.0.0.1/24"); b.plug("eth0", br).addr("10.0.0.2/24");
+        b.iptables("-A INPUT -p tcp -j DROP");
+        test("nobody is answered", || expect(a).cannot_reach("tcp/10.0.0.2:80", #{ timeout: "100ms" }));"#,
+    )]);
+    let (code, err, found) = lab.test(&[]);
+    assert_eq!((code, found), (1, outcomes(&[("a_test.rhai: nobody is answered", "inconclusive")])), "{err}");
+    assert!(err.contains("inconclusive: nobody can say whether `a` reaches tcp/10.0.0.2:80"), "{err}");
+}
+
+#[test]
+fn junit_is_valid_xml_whatever_a_test_prints() {
+    let lab = bad_lab();
+    let ran = lab.run(&["test", "--timeout", "1s", "--report", "junit=j.xml", "--filter", "é|same|skipped|last"]);
+    assert_eq!(ran.code, 1, "{ran:?}");
+    let text = std::fs::read_to_string(lab.path("j.xml")).unwrap();
+    assert!(text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | ' '..)), "XML 1.0 has no control characters");
+    let mut reader = quick_xml::Reader::from_str(&text);
+    reader.config_mut().check_end_names = true;
+    let mut count = BTreeMap::<String, u32>::new();
+    let mut suites = String::new();
+    loop {
+        match reader.read_event().unwrap() {
+            Event::Eof => break,
+            Event::Start(tag) | Event::Empty(tag) => {
+                for attribute in tag.attributes() {
+                    let attribute = attribute.unwrap();
+                    let value = attribute.normalized_value(quick_xml::XmlVersion::Implicit1_0).unwrap();
+                    if tag.name().as_ref() == b"testsuites" {
+                        suites = format!("{suites} {}={value}", String::from_utf8_lossy(attribute.key.as_ref()));
+                    }
+                }
+                *count.entry(String::from_utf8_lossy(tag.name().as_ref()).into_owned()).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+    assert_eq!((count["testcase"], count["failure"], count["skipped"], count["testsuite"]), (5, 2, 1, 1), "{text}");
+    assert!(suites.contains("tests=5") && suites.contains("failures=2"), "{suites}");
+}
+
+#[test]
+fn prove_accepts_the_tap() {
+    let lab = bad_lab();
+    let ran = lab.run(&["test", "--timeout", "1s", "--report", "tap=t.tap"]);
+    assert_eq!(ran.code, 1);
+    let text = std::fs::read_to_string(lab.path("t.tap")).unwrap();
+    assert!(text.starts_with("TAP version 13\n1..16\n"), "{text}");
+    let Ok(prove) = Command::new("prove").args(["-e", "cat", "t.tap"]).current_dir(lab.0.path()).output() else {
+        eprintln!("skipped: `prove` is not installed");
+        return;
+    };
+    let said = String::from_utf8_lossy(&prove.stdout);
+    assert!(said.contains("Tests: 16 Failed: 11"), "{said}");
+    assert!(!said.contains("Parse errors"), "{said}");
+}
+
+#[test]
+fn github_gets_at_most_ten_annotations_and_a_summary() {
+    let lab = bad_lab();
+    let mut command = netwright();
+    command.current_dir(lab.0.path()).env("GITHUB_STEP_SUMMARY", lab.path("summary.md"));
+    std::fs::write(lab.path("summary.md"), "what was there\n").unwrap();
+    let ran = Ran::new(&command.args(["test", "--timeout", "1s", "--report", "github"]).output().unwrap());
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert_eq!(lines.len(), 10, "{}", ran.out);
+    assert!(lines.iter().all(|line| line.starts_with("::error ")), "{}", ran.out);
+    assert!(
+        lines[0].starts_with("::error file=bad_test.rhai,line=3,col=21,title=number::uncaught throw: 42%0A"),
+        "{}",
+        lines[0]
+    );
+    assert!(lines[9].contains("2 more tests failed"), "{}", lines[9]);
+    let summary = std::fs::read_to_string(lab.path("summary.md")).unwrap();
+    assert!(summary.starts_with("what was there\n## netwright: failed\n"), "{summary}");
+    assert!(summary.contains("4 passed, 11 failed, 1 skipped"), "{summary}");
+    assert!(summary.contains("<summary>the network</summary>"), "{summary}");
+}
+
+#[test]
+fn a_file_that_does_not_parse_is_exit_3_and_the_others_run() {
+    let lab = Lab::new(&[("a_test.rhai", "test(\"a\", || {"), ("b_test.rhai", "test(\"b\", || {});")]);
+    let (code, err, found) = lab.test(&[]);
+    assert_eq!((code, found), (3, outcomes(&[("b_test.rhai: b", "passed")])), "{err}");
+    assert!(err.contains("FAIL a_test.rhai: cannot run") && err.contains("a_test.rhai:1"), "{err}");
+}
+
+#[test]
+fn a_set_up_that_fails_fails_the_tests_of_its_file_with_that_reason() {
+    let lab =
+        Lab::new(&[("a_test.rhai", "test(\"a\", || {});\nassert_eq(1, 2);\ntest(\"b\", || {});\ntest(\"c\", || {});")]);
+    let (code, err, found) = lab.test(&[]);
+    assert_eq!(code, 1);
+    let expected = [("a", "passed"), ("b", "failed"), ("c", "failed"), ("(top level)", "failed")];
+    let expected: Vec<_> =
+        expected.iter().map(|(name, outcome)| (format!("a_test.rhai: {name}"), (*outcome).to_owned())).collect();
+    assert_eq!(found, expected.into_iter().collect(), "{err}");
+    assert!(err.contains("= set-up: it failed before this test"), "{err}");
+}
+
+#[test]
+fn a_file_may_be_skipped_as_a_whole() {
+    let lab = Lab::new(&[("a_test.rhai", "needs(\"tool:no-such-program\");\ntest(\"a\", || {});")]);
+    let (code, err, found) = lab.test(&[]);
+    assert_eq!((code, found), (0, outcomes(&[("a_test.rhai: a", "skipped")])), "{err}");
+    assert!(err.contains("no-such-program"), "{err}");
+}
+
+#[test]
+fn a_test_that_kills_its_own_sandbox_fails_and_so_do_those_behind_it() {
+    let lab = Lab::new(&[
+        ("a_test.rhai", "test(\"a\", || {});\ntest(\"b\", || { host().exec(\"kill -9 2\"); });\ntest(\"c\", || {});"),
+        ("b_test.rhai", "test(\"d\", || {});"),
+    ]);
+    let (code, err, found) = lab.test(&[]);
+    let expected = [
+        ("a_test.rhai: a", "passed"),
+        ("a_test.rhai: b", "failed"),
+        ("a_test.rhai: c", "failed"),
+        ("b_test.rhai: d", "passed"),
+    ];
+    assert_eq!((code, found), (1, outcomes(&expected)), "{err}");
+    assert!(err.contains("the sandbox was lost while the test ran: ended by SIGKILL"), "{err}");
+}
+
+#[test]
+fn no_test_is_not_success() {
+    let lab = Lab::new(&[("a_test.rhai", "test(\"a\", || {});"), ("plain.rhai", "print(1);")]);
+    assert_eq!(lab.run(&["test", "--filter", "nothing"]).code, 4);
+    assert_eq!(lab.run(&["test", "plain.rhai"]).code, 4);
+    assert_eq!(lab.run(&["test", "--failed"]).code, 4);
+    assert_eq!(lab.run(&["test", "--list"]).out, "a_test.rhai: a\n");
+    let empty = Lab::new(&[]);
+    assert_eq!(empty.run(&["test"]).code, 4);
+}
+
+#[test]
+fn wrong_usage_is_known_before_a_test_runs() {
+    let lab = Lab::new(&[("a_test.rhai", "print(\"ran\"); test(\"a\", || {});")]);
+    std::fs::create_dir(lab.path("folder")).unwrap();
+    for (args, words) in [
+        (&["--report", "junit=folder"][..], "the report `folder` is a folder"),
+        (&["--report", "junit=no/where.xml"], "there is no folder for the report"),
+        (&["--report", "junit"], "write junit=FILE"),
+        (&["--report", "pdf=x"], "it is one of"),
+        (&["--filter", "("], "`(` is not a regular expression"),
+        (&["nowhere"], "there is no `nowhere`"),
+        (&["--jobs", "0"], "0"),
+        (&["--events", "folder"], "is a folder"),
+    ] {
+        let ran = lab.run(&[&["test"], args].concat());
+        assert_eq!(ran.code, 2, "{args:?} {ran:?}");
+        assert!(ran.err.contains(words) && !ran.err.contains("at once"), "{args:?} {}", ran.err);
+    }
+}
+
+#[test]
+fn what_failed_last_time_runs_again_and_a_flaky_test_is_called_so() {
+    let lab = Lab::new(&[("a_test.rhai", "")]);
+    let mark = lab.path("mark").display().to_string();
+    let text = format!(
+        "test(\"good\", || {{}});\ntest(\"flaky\", || {{ if !host().exec([\"test\", \"-e\", \"{mark}\"]).ok {{ host().exec([\"touch\", \"{mark}\"]); throw \"not yet\"; }} }});"
+    );
+    std::fs::write(lab.path("a_test.rhai"), text).unwrap();
+    assert_eq!(lab.test(&[]).0, 1);
+    let (code, err, found) = lab.test(&["--failed"]);
+    assert_eq!((code, found), (0, outcomes(&[("a_test.rhai: flaky", "passed")])), "{err}");
+    std::fs::remove_file(&mark).unwrap();
+    let (code, err, found) = lab.test(&["--retries", "2"]);
+    assert_eq!((code, found.len()), (0, 2), "{err}");
+    assert!(err.contains("AGAIN"), "{err}");
+    assert!(err.contains("1 flaky"), "{err}");
+}
+
+#[test]
+fn a_seed_repeats_the_order() {
+    let lab = Lab::new(&[("a_test.rhai", "for n in 0..8 { test(`t${n}`, || print(n)); }")]);
+    let order = |seed: &str| -> Vec<String> {
+        let ran = lab.run(&["test", "--shuffle", seed, "--events", "e.jsonl"]);
+        assert_eq!(ran.code, 0, "{ran:?}");
+        assert!(ran.err.contains(&format!("--shuffle {seed} repeats")), "{}", ran.err);
+        let events = std::fs::read_to_string(lab.path("e.jsonl")).unwrap();
+        let events = events.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        events
+            .filter(|event| event["event"] == "test-ended")
+            .map(|event| event["test"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let first = order("1");
+    assert_eq!(first.len(), 8);
+    assert_eq!(first, order("1"));
+    assert_ne!(first, order("2"));
+}
+
+#[test]
+fn ten_thousand_tests_fit_into_a_file() {
+    let lab = Lab::new(&[("a_test.rhai", "for n in 0..10000 { test(`number ${n}`, || assert(n >= 0)); }")]);
+    let (code, _, found) = lab.test(&["--report", "junit=j.xml", "--report", "md=m.md"]);
+    assert_eq!((code, found.len()), (0, 10_000));
+}
+
+#[test]
+fn tests_in_a_plain_run_are_counted_and_fail_it_at_its_end() {
+    let lab = Lab::new(&[("a.rhai", "test(\"a\", || { throw 1 }); test(\"b\", || {}); print(\"end\");")]);
+    let ran = lab.run(&["run", "a.rhai"]);
+    assert_eq!((ran.code, ran.out.as_str()), (1, "end\n"), "{ran:?}");
+    assert!(ran.err.contains("FAIL a\n") && ran.err.contains("ok   b\n"), "{}", ran.err);
+    assert!(ran.err.contains("tests: 1 passed, 1 failed, 0 skipped"), "{}", ran.err);
+}
+
+#[test]
+fn reports_under_sudo_belong_to_the_caller() {
+    use std::os::unix::fs::MetadataExt;
+    let lab = Lab::new(&[("a_test.rhai", "test(\"a\", || {});")]);
+    if std::fs::metadata(lab.0.path()).unwrap().uid() != 0 {
+        eprintln!("skipped: only root can give files away");
+        return;
+    }
+    let mut command = netwright();
+    command.current_dir(lab.0.path()).env("SUDO_UID", "1234").env("SUDO_GID", "2345");
+    let ran = Ran::new(&command.args(["test", "--report", "junit=j.xml"]).output().unwrap());
+    assert_eq!(ran.code, 0, "{ran:?}");
+    let meta = std::fs::metadata(lab.path("j.xml")).unwrap();
+    assert_eq!((meta.uid(), meta.gid()), (1234, 2345));
+}
+
+#[test]
+fn an_interrupted_run_reports_what_it_knows_and_leaves_nothing() {
+    let lab = Lab::new(&[(
+        "a_test.rhai",
+        "test(\"a\", || {}); test(\"b\", || { print(\"here\"); sleep(\"1h\"); }); test(\"c\", || {});",
+    )]);
+    let mut command = netwright();
+    command.current_dir(lab.0.path()).args(["test", "--report", "json=r.json", "--events", "e.jsonl"]);
+    let mut child = command.spawn().unwrap();
+    let begun = std::time::Instant::now();
+    while !std::fs::read_to_string(lab.path("e.jsonl")).unwrap_or_default().contains("here") {
+        assert!(begun.elapsed().as_secs() < 30);
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let report: Value = serde_json::from_str(&std::fs::read_to_string(lab.path("r.json")).unwrap()).unwrap();
+    let tests = report["files"]["a_test.rhai"]["tests"].as_array().unwrap();
+    let names: Vec<_> =
+        tests.iter().map(|test| (test["test"].as_str().unwrap(), test["outcome"].as_str().unwrap())).collect();
+    assert_eq!(names[..2], [("a", "passed"), ("b", "failed")], "{names:?}");
+}
