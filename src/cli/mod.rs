@@ -4,6 +4,7 @@ pub mod doctor;
 mod plan;
 mod run;
 mod runs;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -41,6 +42,8 @@ enum Command {
     Run(RunArgs),
     /// Rehearse a script in a sandbox and print every command that would run
     Plan(PlanArgs),
+    /// Say what stops a packet between two namespaces of this machine, how that is known, and what mends it
+    Why(why::WhyArgs),
     /// Look whether this machine has what netwright needs, and what to do about it
     Doctor(doctor::DoctorArgs),
     /// List the runs of this machine: live, kept, dead, and what each made
@@ -160,6 +163,7 @@ pub fn main() -> ExitCode {
     let code = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
+        Command::Why(arguments) => why::run(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Ps(arguments) => runs::ps(arguments),
         Command::Down(arguments) => runs::down(arguments),

@@ -4,6 +4,7 @@
 
 pub mod diagnostic;
 pub mod doctor;
+pub mod finding;
 pub mod human;
 pub mod json;
 pub mod span;

@@ -236,7 +236,7 @@ impl Session {
     }
 
     /// The addresses of `to` that `from` may be expected to reach: one per family that both have, the one in a network of `from`'s first.
-    fn shared_addrs(&self, from: &Where, to: &Where) -> Result<Vec<IpAddr>> {
+    pub(crate) fn shared_addrs(&self, from: &Where, to: &Where) -> Result<Vec<IpAddr>> {
         let nets = |netns: &Where| -> Result<Vec<ipnet::IpNet>> {
             let addrs = self.addrs(netns)?;
             let usable = |net: &ipnet::IpNet| {
