@@ -318,6 +318,15 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// What a failed expectation tells: names and texts of notes.
+    #[must_use]
+    pub fn notes_for_error(&self) -> Vec<(String, String)> {
+        let Some(culprit) = &self.culprit else { return Vec::new() };
+        let mut notes = vec![("why".to_owned(), format!("[{}] {}", culprit.code, culprit.message))];
+        notes.extend(culprit.evidence.iter().map(|one| (one.label.word().to_owned(), one.text.clone())));
+        notes
+    }
+
     /// The document of `--json`, and what scripts see.
     #[must_use]
     pub fn json(&self) -> Value {

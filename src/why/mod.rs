@@ -115,6 +115,30 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
     Ok(finding)
 }
 
+/// Explains a probe that failed already: nothing more is sent.
+///
+/// # Errors
+///
+/// As [`why`].
+pub fn explain(session: &Session, from: &Where, aim: &Aim, failed: &crate::verify::Finding) -> Result<Finding> {
+    let mut question = Question::new(from.clone(), Aim::Target(failed.target.clone()));
+    question.probe = false;
+    let mut finding = why(session, &question)?;
+    finding.to = aim.to_string();
+    let tried = Tried {
+        reached: false,
+        word: failed.word.to_owned(),
+        detail: failed.detail.clone(),
+        last: None,
+        took: failed.after,
+    };
+    finding.probe = Some(tried);
+    if finding.culprit.is_none() {
+        finding.verdict = Verdict::Inconclusive;
+    }
+    Ok(finding)
+}
+
 /// The address to try, and the namespace that must answer when the aim names one.
 fn aim_at(session: &Session, question: &Question) -> Result<(Target, Option<Where>)> {
     match &question.aim {

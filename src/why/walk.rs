@@ -395,6 +395,11 @@ impl<'a> Walk<'a> {
                 culprit = culprit.fix_at(&self.net.ns(peer).at, &line);
             }
         }
+        // The sender remembers the small size for ten minutes.
+        if let Some((origin, _)) = &self.origin {
+            let place = self.net.ns(*origin).at.clone();
+            culprit = culprit.fix_at(&place, &format!("ip {}route flush cache", if packet.v6() { "-6 " } else { "" }));
+        }
         self.fault(culprit);
     }
 

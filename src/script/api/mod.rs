@@ -12,6 +12,7 @@ pub mod route;
 pub mod run;
 pub mod value;
 pub mod verify;
+pub mod why;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -123,6 +124,7 @@ pub(crate) fn register(engine: &mut Engine) {
         .register_type_with_name::<process::Process>("Process")
         .register_type_with_name::<process::Listener>("Listener")
         .register_type_with_name::<verify::Expectation>("Expectation")
+        .register_type_with_name::<why::Finding>("Finding")
         .register_type_with_name::<crate::model::Cidr>("Cidr");
     for module in [
         exported_module!(netns::api),
@@ -132,6 +134,7 @@ pub(crate) fn register(engine: &mut Engine) {
         exported_module!(process::api),
         exported_module!(verify::api),
         exported_module!(needs::api),
+        exported_module!(why::api),
         exported_module!(run::api),
         exported_module!(value::api),
     ] {
