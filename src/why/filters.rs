@@ -103,6 +103,10 @@ impl Walk<'_> {
         if let Some(mark) = effect.mark {
             packet.mark = mark;
         }
+        if let Some(ttl) = effect.ttl {
+            packet.ttl = ttl;
+            self.lived = Some((ns, hook));
+        }
         if effect.notrack {
             *notrack = true;
             self.notrack = self.notrack.take().or(Some((ns, RuleRef {

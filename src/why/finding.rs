@@ -357,27 +357,3 @@ impl Finding {
         })
     }
 }
-
-/// Whether a drop reason of the kernel is what a code would show.
-#[must_use]
-pub fn reason_fits(code: &str, reason: &str, function: &str) -> bool {
-    let netfilter = reason == "NETFILTER_DROP" || function.contains("nft_do_chain") || function.contains("nf_hook_slow");
-    match code {
-        "NF_DROP" | "NF_POLICY_DROP" | "NF_REJECT" | "L2_FILTER_DROP" | "V6_ND_BLOCKED" | "CONNTRACK_FULL" => netfilter,
-        "RP_FILTER" => reason == "IP_RPFILTER",
-        "FORWARDING_DISABLED" => reason == "IP_INADDRERRORS" || function == "ip_error",
-        "ROUTE_MISSING" | "RETURN_ROUTE_MISSING" => reason == "IP_INNOROUTES" || function == "ip_error",
-        "ROUTE_BLACKHOLE" | "ROUTE_UNREACHABLE" | "ROUTE_PROHIBIT" | "RULE_MISDIRECT" => function == "ip_error",
-        "TC_DROP" => reason.starts_with("TC_"),
-        "XDP_DROP" => reason.contains("XDP") || function.contains("xdp"),
-        "QDISC_DROP" => reason == "QDISC_DROP",
-        "MTU_EXCEEDED" => reason == "PKT_TOO_BIG",
-        "MTU_L2_MISMATCH" => function.contains("dev_forward_skb") || function.starts_with("br_"),
-        "TTL_EXPIRED" | "ROUTE_LOOP" => function == "ip_forward",
-        "PORT_STP_STATE" => reason.contains("STP_STATE"),
-        "SERVICE_NOT_LISTENING" | "SERVICE_WRONG_BIND" | "DNAT_MISSING" | "DNAT_WRONG_TARGET" => reason == "NO_SOCKET",
-        "ADDR_MISSING" | "ROUTE_GATEWAY_DEAD" | "ARP_DISABLED" | "ARP_IGNORED" => reason == "NEIGH_FAILED",
-        "NEIGH_STATIC_WRONG" | "NEIGH_STALE_WRONG" => reason == "OTHERHOST",
-        _ => false,
-    }
-}

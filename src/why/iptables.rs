@@ -179,6 +179,12 @@ impl Tables {
                 }
                 "QUEUE" | "NFQUEUE" => effect.suspects.push(this()),
                 "MARK" => effect.mark = Some(if sure { new_mark(rule, packet.mark) } else { None }),
+                "TTL" | "HL" if sure => {
+                    let number = |names: &[&str]| rule.option(names).and_then(|operand| operand.value.parse::<u8>().ok());
+                    let set = number(&["--ttl-set", "--hl-set"]);
+                    let less = number(&["--ttl-dec", "--hl-dec"]).map(|less| packet.ttl.saturating_sub(less));
+                    effect.ttl = set.or(less).or(effect.ttl);
+                }
                 "CT" | "NOTRACK" if target == "NOTRACK" || rule.words.iter().any(|word| word == "--notrack") => {
                     if sure {
                         effect.notrack = true;

@@ -9,14 +9,18 @@
 //! | `filters`, `iptables`, `nft`, `u32_match` | the hooks, and what rules do: three-valued |
 //! | `routes` | why the kernel would not route |
 //! | `service` | the end of a leg: who listens |
+//! | `recorder` | the flight recorder: what the kernel did with one probe, hop by hop |
+//! | `confirm` | what the recorder saw against what the walk says |
 //! | `finding`, `codes` | the answer, and the one table of what can be wrong |
 
 pub mod codes;
+mod confirm;
 pub mod finding;
 mod filters;
 mod iptables;
 mod nft;
 mod packet;
+pub mod recorder;
 mod routes;
 mod segment;
 mod service;
@@ -109,7 +113,12 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
             finding.confidence = Confidence::Observed;
             finding.culprit = Some(culprit);
         }
-        _ => judge(session, question, &target, &net, &mut walk, &mut finding)?,
+        _ => {
+            judge(session, question, &target, &net, &mut walk, &mut finding)?;
+            if finding.probe.is_some() {
+                confirm::confirm(session, question, &target, &net, from, &mut finding);
+            }
+        }
     }
     finding.took = reading.elapsed().min(begun.elapsed());
     Ok(finding)
@@ -185,15 +194,18 @@ fn packet(question: &Question, target: &Target) -> Packet {
 fn attempt(session: &Session, question: &Question, target: &Target, owner: Option<&Where>) -> Result<(Tried, Option<Established>)> {
     let begun = Instant::now();
     let mut last = None;
-    for _ in 0..2 {
+    for round in 0..3 {
         let (answer, open) = once(session, question, target, owner)?;
         session.exec().interrupt().check()?;
-        // A neighbour that did not answer before is asked again only now.
-        let by_self = matches!(&answer, Answer::NotReached(not) if not.by_self);
-        let settled = !answer.is_inconclusive() && !by_self;
+        // A neighbour that did not answer an earlier packet is asked again only now; silence is listened to twice.
+        let stale = matches!(&answer, Answer::NotReached(not) if not.reason == crate::probe::Reason::HostUnreachable && not.icmp.is_some());
+        let settled = !answer.is_inconclusive() && !stale || (round == 1 && !stale);
         last = Some((answer, open));
         if settled {
             break;
+        }
+        if stale {
+            std::thread::sleep(Duration::from_millis(100));
         }
     }
     let Some((answer, open)) = last else { return Err(Error::new(Kind::Internal, "nothing was tried")) };

@@ -326,6 +326,8 @@ pub struct Effect {
     pub suspects: Vec<RuleRef>,
     /// Its mark becomes this (`Some(None)`: nobody can say).
     pub mark: Option<Option<u32>>,
+    /// Its time to live becomes this.
+    pub ttl: Option<u8>,
     /// It is not tracked any more.
     pub notrack: bool,
     /// It is translated by this.

@@ -416,6 +416,26 @@ impl Walk<'_> {
         let net = self.net;
         let there = net.ns(ns).at.clone();
         let client = packet.dst;
+        // A translation to an address that nobody has.
+        let strange = self.conns.iter().find(|conn| conn.after.src.0 == client && conn.before.src.0 != client && net.ns(conn.ns).owns(client).is_none());
+        if let Some(conn) = strange.cloned() {
+            let place = net.ns(conn.ns).at.clone();
+            let rule = conn.by.clone();
+            let text = rule.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
+            let mut culprit = Culprit::new("NAT_WRONG", &place, "rule", text.clone())
+                .value(client.to_string())
+                .says(format!("{place} turns the source {} into {client} (`{text}`), which it does not own; {there} has no route back to {client}", conn.before.src.0))
+                .because(Label::State, text)
+                .because(Label::Kernel, kernel);
+            if let Some((rule, (_, out))) = rule.filter(|rule| rule.tool != "nft").zip(self.last_router(ns)) {
+                let source = self.subnet_of(conn.before.src.0);
+                culprit = culprit
+                    .fix(&format!("{} {}", rule.tool, rule.delete.join(" ")))
+                    .fix(&format!("{} -t nat -A POSTROUTING -s {source} -o {out} -j MASQUERADE", rule.tool));
+            }
+            self.fault(culprit);
+            return true;
+        }
         // The last namespace that forwarded the request.
         let Some((router, out)) = self.last_router(ns) else { return false };
         let at = net.ns(router).at.clone();

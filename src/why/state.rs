@@ -147,6 +147,12 @@ pub struct Ns {
 }
 
 impl Ns {
+    /// The namespace as an open file.
+    #[must_use]
+    pub fn file(&self) -> &NetnsFile {
+        &self.file
+    }
+
     /// The link of that name.
     #[must_use]
     pub fn link(&self, name: &str) -> Option<&Link> {

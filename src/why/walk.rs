@@ -77,7 +77,8 @@ pub(super) struct Walk<'a> {
     /// The namespace and address that asked.
     pub(super) origin: Option<(usize, Packet)>,
     pub(super) notrack: Option<(usize, RuleRef)>,
-    pub(super) marked: Option<(usize, RuleRef)>,
+    /// Where a rule set the time to live.
+    pub(super) lived: Option<(usize, Hook)>,
     visits: Vec<(usize, String, IpAddr, Leg)>,
     /// How deep in tunnels.
     pub(super) depth: u8,
@@ -97,7 +98,7 @@ impl<'a> Walk<'a> {
             end: None,
             origin: None,
             notrack: None,
-            marked: None,
+            lived: None,
             visits: Vec::new(),
             depth: 0,
         }
@@ -251,6 +252,17 @@ impl<'a> Walk<'a> {
                 Some(ip) => packet.src = ip,
                 None => self.no_source(ns, &packet, &got)?,
             }
+        }
+        let near = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if near(packet.src) && !near(packet.dst) && self.leg == Leg::Request {
+            let waiting = self.net.ns(ns).addrs.iter().find(|addr| addr.ip.is_ipv6() && !near(addr.ip) && (addr.tentative || addr.dadfailed)).map(|addr| addr.ip);
+            match waiting {
+                Some(ip) => {
+                    self.tentative(ns, ip);
+                }
+                None => self.no_source(ns, &packet, &got)?,
+            }
+            return None;
         }
         if self.leg == Leg::Request && self.origin.is_none() {
             self.origin = Some((ns, packet.clone()));
@@ -452,6 +464,21 @@ impl<'a> Walk<'a> {
             let sender = self.net.ns(from).at.clone();
             let sysctl = if packet.v6() { "net.ipv6.conf.all.hop_limit" } else { sent };
             let value = self.net.setting(from, &sysctl.trim_start_matches("net.").replace('.', "/"));
+            if let Some((ns, hook)) = self.lived {
+                let place = self.net.ns(ns).at.clone();
+                let chain = format!("mangle {}", hook.chain());
+                let mut culprit = Culprit::new("TTL_EXPIRED", &place, "rule", chain.clone())
+                    .value(packet.ttl.to_string())
+                    .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {}", packet.ttl));
+                for tables in self.net.tables(ns, packet.v6()) {
+                    for rule in tables.rules("mangle", hook.chain()).iter().filter(|rule| matches!(rule.target(), Some("TTL" | "HL"))) {
+                        culprit = culprit
+                            .because(Label::State, format!("{} mangle in {place}: -A {} {}", tables.tool(), hook.chain(), rule.text()))
+                            .fix(&format!("{} -t mangle -D {} {}", tables.tool(), hook.chain(), rule.text()));
+                    }
+                }
+                self.fault(culprit);
+            } else {
             self.fault(
                 Culprit::new("TTL_EXPIRED", &sender, "sysctl", sysctl)
                     .value(value.to_string())
@@ -459,6 +486,7 @@ impl<'a> Walk<'a> {
                     .because(Label::State, format!("{sysctl} = {value} in {sender}"))
                     .fix(&format!("sysctl -w {sysctl}=64")),
             );
+            }
             packet.ttl = 64;
         }
         packet.ttl -= 1;
