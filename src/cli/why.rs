@@ -95,7 +95,10 @@ fn explain(code: &str) -> u8 {
     }
     match codes::find(code) {
         Some(code) => {
-            human::print(&format!("{}: {}\n\n  seen:   {}\n  mended: {}\n", code.name, code.means, code.seen, code.mend));
+            human::print(&format!(
+                "{}: {}\n\n  seen:   {}\n  mended: {}\n",
+                code.name, code.means, code.seen, code.mend
+            ));
             0
         }
         None => {
@@ -161,7 +164,11 @@ fn missing(error: Error, netns: &Where) -> Error {
     match error.kind() {
         Kind::NotFound => {
             let names = crate::exec::netns::names().unwrap_or_default();
-            let known = if names.is_empty() { "this machine has none with a name".to_owned() } else { format!("there are: {}", names.join(", ")) };
+            let known = if names.is_empty() {
+                "this machine has none with a name".to_owned()
+            } else {
+                format!("there are: {}", names.join(", "))
+            };
             error.label("NS_MISSING").hint(known)
         }
         Kind::PermissionDenied => error.hint(format!("looking into `{netns}` needs root")),
@@ -175,7 +182,8 @@ fn place(text: &str) -> Result<Where> {
         return Ok(Where::Host);
     }
     if let Some(pid) = text.strip_prefix("pid:") {
-        let pid: u32 = pid.parse().map_err(|_| Error::new(Kind::InvalidArgument, format!("`{text}` is no process: pid:4711")))?;
+        let pid: u32 =
+            pid.parse().map_err(|_| Error::new(Kind::InvalidArgument, format!("`{text}` is no process: pid:4711")))?;
         return Ok(Where::Path(format!("/proc/{pid}/ns/net").into()));
     }
     if text.contains('/') {
@@ -190,7 +198,9 @@ fn aim(session: &Session, text: &str) -> Result<Aim> {
         Err(error) => {
             let netns = place(text)?;
             let looks_like_target = text.starts_with("tcp/") || text.starts_with("udp/") || text.starts_with("icmp/");
-            if looks_like_target || (session.exec().netns(&netns).is_err() && text.contains([':', '/']) && !text.starts_with("pid:")) {
+            if looks_like_target
+                || (session.exec().netns(&netns).is_err() && text.contains([':', '/']) && !text.starts_with("pid:"))
+            {
                 return Err(error);
             }
             Ok(Aim::Netns(netns))

@@ -36,7 +36,11 @@ pub fn render(finding: &Finding) -> String {
         let _ = writeln!(out, "  path  {path}");
     }
     if let Some(culprit) = &finding.culprit {
-        let value = if culprit.value.is_empty() || culprit.name.contains(&culprit.value) { String::new() } else { format!(" = {}", culprit.value) };
+        let value = if culprit.value.is_empty() || culprit.name.contains(&culprit.value) {
+            String::new()
+        } else {
+            format!(" = {}", culprit.value)
+        };
         let _ = writeln!(out, "  --> {}: {} {}{}", culprit.at, culprit.kind, culprit.name, value);
         for line in wrap(&culprit.message) {
             let _ = writeln!(out, "   |  {line}");
@@ -54,7 +58,11 @@ pub fn render(finding: &Finding) -> String {
                 let at = last.at.as_ref().map_or_else(|| "an unknown namespace".to_owned(), Where::name);
                 format!("; dropped in {at}: {} ({})", last.reason, last.function)
             });
-            let word = if finding.culprit.is_some() { format!("      [{}]", finding.confidence.word()) } else { String::new() };
+            let word = if finding.culprit.is_some() {
+                format!("      [{}]", finding.confidence.word())
+            } else {
+                String::new()
+            };
             let _ = writeln!(out, "   = probe:    {}{}{word}", probe.detail, last.unwrap_or_default());
         }
         None => {
@@ -65,7 +73,8 @@ pub fn render(finding: &Finding) -> String {
         mending(&mut out, culprit);
     }
     for other in &finding.others {
-        let word = if finding.verdict == Verdict::Blocked || finding.verdict == Verdict::Pending { "also" } else { "maybe" };
+        let word =
+            if finding.verdict == Verdict::Blocked || finding.verdict == Verdict::Pending { "also" } else { "maybe" };
         let _ = writeln!(out, "   {word}[{}]: {}", other.code, other.message);
     }
     // What namespaces, links and rules are called comes from outside.
@@ -119,7 +128,8 @@ fn path(finding: &Finding) -> String {
 fn wrap(text: &str) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
-        let full = lines.last().is_some_and(|line| !line.is_empty() && line.chars().count() + word.chars().count() >= WIDTH);
+        let full =
+            lines.last().is_some_and(|line| !line.is_empty() && line.chars().count() + word.chars().count() >= WIDTH);
         if full {
             lines.push(String::new());
         }

@@ -14,7 +14,14 @@ use crate::session::Session;
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// Records one more packet and takes what it shows into the finding. Where nothing can be recorded, the finding stands and says so.
-pub(super) fn confirm(session: &Session, question: &Question, target: &Target, net: &Net, from: usize, finding: &mut Finding) {
+pub(super) fn confirm(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    net: &Net,
+    from: usize,
+    finding: &mut Finding,
+) {
     let recording = match take(session, question, target, net, from) {
         Ok(recording) => recording,
         Err(error) => {
@@ -39,7 +46,9 @@ pub(super) fn confirm(session: &Session, question: &Question, target: &Target, n
             function: dropped.function.clone().unwrap_or_default(),
         });
     }
-    let fits = |culprit: &Culprit| codes(dropped.class).contains(&culprit.code) && at.as_ref().is_none_or(|at| near(culprit, at));
+    let fits = |culprit: &Culprit| {
+        codes(dropped.class).contains(&culprit.code) && at.as_ref().is_none_or(|at| near(culprit, at))
+    };
     if finding.culprit.as_ref().is_some_and(&fits) {
         finding.confidence = Confidence::Confirmed;
         return;
@@ -53,12 +62,26 @@ pub(super) fn confirm(session: &Session, question: &Question, target: &Target, n
         return;
     }
     // What another cause shows as well (a neighbour that nobody answers for, a copy for somebody else) says nothing against the walk.
-    let vague = matches!(dropped.class, Class::NeighbourFailed | Class::OtherHost | Class::Harmless | Class::Unknown | Class::Full | Class::SocketRefused | Class::Queue | Class::NoTarget | Class::BridgeRefused | Class::PeerRefused);
+    let vague = matches!(
+        dropped.class,
+        Class::NeighbourFailed
+            | Class::OtherHost
+            | Class::Harmless
+            | Class::Unknown
+            | Class::Full
+            | Class::SocketRefused
+            | Class::Queue
+            | Class::NoTarget
+            | Class::BridgeRefused
+            | Class::PeerRefused
+    );
     match &finding.culprit {
         Some(_) if !vague && seen.own => finding.confidence = Confidence::Contradicted,
         Some(_) => {}
         None => {
-            if let (Some(at), Some(culprit)) = (&at, at.as_ref().and_then(|at| observed(at, seen.dev.as_deref(), dropped))) {
+            if let (Some(at), Some(culprit)) =
+                (&at, at.as_ref().and_then(|at| observed(at, seen.dev.as_deref(), dropped)))
+            {
                 let _ = at;
                 finding.culprit = Some(culprit);
                 (finding.verdict, finding.confidence) = (Verdict::Blocked, Confidence::Observed);
@@ -68,11 +91,34 @@ pub(super) fn confirm(session: &Session, question: &Question, target: &Target, n
 }
 
 const NEIGHBOUR: [&str; 17] = [
-    "ADDR_MISSING", "ROUTE_GATEWAY_DEAD", "ARP_DISABLED", "ARP_IGNORED", "PORT_FLOOD_OFF", "L2_FILTER_DROP", "V6_ND_BLOCKED", "V6_DISABLED",
-    "PORT_NOT_ENSLAVED", "PREFIX_MISMATCH", "LINK_ADMIN_DOWN", "PORT_ISOLATED", "PORT_STP_STATE", "V6_DAD_PENDING", "V6_DAD_FAILED", "PORT_WRONG_BRIDGE", "RP_FILTER",
+    "ADDR_MISSING",
+    "ROUTE_GATEWAY_DEAD",
+    "ARP_DISABLED",
+    "ARP_IGNORED",
+    "PORT_FLOOD_OFF",
+    "L2_FILTER_DROP",
+    "V6_ND_BLOCKED",
+    "V6_DISABLED",
+    "PORT_NOT_ENSLAVED",
+    "PREFIX_MISMATCH",
+    "LINK_ADMIN_DOWN",
+    "PORT_ISOLATED",
+    "PORT_STP_STATE",
+    "V6_DAD_PENDING",
+    "V6_DAD_FAILED",
+    "PORT_WRONG_BRIDGE",
+    "RP_FILTER",
 ];
-const ROUTE: [&str; 8] =
-    ["ROUTE_MISSING", "RETURN_ROUTE_MISSING", "NAT_MISSING", "NAT_WRONG", "PREFIX_MISMATCH", "LINK_MISSING", "LINK_ADMIN_DOWN", "ADDR_MISSING"];
+const ROUTE: [&str; 8] = [
+    "ROUTE_MISSING",
+    "RETURN_ROUTE_MISSING",
+    "NAT_MISSING",
+    "NAT_WRONG",
+    "PREFIX_MISMATCH",
+    "LINK_MISSING",
+    "LINK_ADMIN_DOWN",
+    "ADDR_MISSING",
+];
 
 fn softly(recording: &Recording, netns: Option<crate::exec::netns::NetnsId>, finding: &mut Finding, codes: &[&str]) {
     let known = netns.is_some_and(|id| recording.name_of(id).is_some());
@@ -84,20 +130,56 @@ fn softly(recording: &Recording, netns: Option<crate::exec::netns::NetnsId>, fin
 
 /// Whether a culprit is where the packet died: a route or setting elsewhere may be why it dies there.
 fn near(culprit: &Culprit, at: &Where) -> bool {
-    culprit.at == *at || matches!(culprit.code, "TTL_EXPIRED" | "ROUTE_LOOP" | "NAT_MISSING" | "NAT_WRONG" | "DNAT_WRONG_TARGET" | "NEIGH_STATIC_WRONG" | "NEIGH_STALE_WRONG" | "LINK_ADMIN_DOWN" | "MTU_L2_MISMATCH" | "ADDR_DUPLICATE" | "MAC_DUPLICATE")
+    culprit.at == *at
+        || matches!(
+            culprit.code,
+            "TTL_EXPIRED"
+                | "ROUTE_LOOP"
+                | "NAT_MISSING"
+                | "NAT_WRONG"
+                | "DNAT_WRONG_TARGET"
+                | "NEIGH_STATIC_WRONG"
+                | "NEIGH_STALE_WRONG"
+                | "LINK_ADMIN_DOWN"
+                | "MTU_L2_MISMATCH"
+                | "ADDR_DUPLICATE"
+                | "MAC_DUPLICATE"
+        )
 }
 
 /// The codes that show as this.
 fn codes(class: Class) -> &'static [&'static str] {
     match class {
-        Class::Ruleset | Class::Netfilter => &["NF_DROP", "NF_POLICY_DROP", "NF_REJECT", "L2_FILTER_DROP", "V6_ND_BLOCKED", "CONNTRACK_FULL", "NAT_PORTS_EXHAUSTED"],
+        Class::Ruleset | Class::Netfilter => &[
+            "NF_DROP",
+            "NF_POLICY_DROP",
+            "NF_REJECT",
+            "L2_FILTER_DROP",
+            "V6_ND_BLOCKED",
+            "CONNTRACK_FULL",
+            "NAT_PORTS_EXHAUSTED",
+        ],
         Class::ReversePath => &["RP_FILTER"],
         Class::NotForwarding => &["FORWARDING_DISABLED", "V6_FORWARDING_DISABLED", "ADDR_MISSING"],
         Class::NoRoute => &ROUTE,
-        Class::RouteError => &["ROUTE_BLACKHOLE", "ROUTE_UNREACHABLE", "ROUTE_PROHIBIT", "RULE_MISDIRECT", "FORWARDING_DISABLED", "ROUTE_MISSING", "RETURN_ROUTE_MISSING", "NAT_MISSING", "NAT_WRONG"],
-        Class::OtherHost => &["NEIGH_STATIC_WRONG", "NEIGH_STALE_WRONG", "MAC_DUPLICATE", "ADDR_DUPLICATE", "PORT_NOT_ENSLAVED"],
+        Class::RouteError => &[
+            "ROUTE_BLACKHOLE",
+            "ROUTE_UNREACHABLE",
+            "ROUTE_PROHIBIT",
+            "RULE_MISDIRECT",
+            "FORWARDING_DISABLED",
+            "ROUTE_MISSING",
+            "RETURN_ROUTE_MISSING",
+            "NAT_MISSING",
+            "NAT_WRONG",
+        ],
+        Class::OtherHost => {
+            &["NEIGH_STATIC_WRONG", "NEIGH_STALE_WRONG", "MAC_DUPLICATE", "ADDR_DUPLICATE", "PORT_NOT_ENSLAVED"]
+        }
         Class::PortState => &["PORT_STP_STATE"],
-        Class::NoTarget => &["PORT_ISOLATED", "PORT_FLOOD_OFF", "FDB_STATIC_WRONG", "LINK_ADMIN_DOWN", "PORT_STP_STATE"],
+        Class::NoTarget => {
+            &["PORT_ISOLATED", "PORT_FLOOD_OFF", "FDB_STATIC_WRONG", "LINK_ADMIN_DOWN", "PORT_STP_STATE"]
+        }
         Class::BridgeRefused => &["PORT_LOCKED", "PORT_VLAN", "PORT_ISOLATED", "MAC_DUPLICATE", "FDB_STATIC_WRONG"],
         Class::Queue => &["QDISC_DROP", "LINK_ADMIN_DOWN", "LINK_NO_CARRIER"],
         Class::Tc => &["TC_DROP"],
@@ -106,7 +188,14 @@ fn codes(class: Class) -> &'static [&'static str] {
         Class::PeerRefused => &["MTU_L2_MISMATCH", "LINK_ADMIN_DOWN"],
         Class::HopLimit => &["TTL_EXPIRED", "ROUTE_LOOP"],
         Class::NeighbourFailed => &NEIGHBOUR,
-        Class::NoSocket => &["SERVICE_NOT_LISTENING", "SERVICE_WRONG_BIND", "DNAT_MISSING", "DNAT_WRONG_TARGET", "HAIRPIN_NO_SNAT", "ADDR_DUPLICATE"],
+        Class::NoSocket => &[
+            "SERVICE_NOT_LISTENING",
+            "SERVICE_WRONG_BIND",
+            "DNAT_MISSING",
+            "DNAT_WRONG_TARGET",
+            "HAIRPIN_NO_SNAT",
+            "ADDR_DUPLICATE",
+        ],
         Class::SocketRefused => &["SERVICE_BACKLOG_FULL"],
         Class::Martian => &["MARTIAN_LOCALNET", "ADDR_DUPLICATE", "ROUTE_LOOP"],
         Class::Xfrm => &["XFRM_BLOCK"],
@@ -175,7 +264,12 @@ fn take(session: &Session, question: &Question, target: &Target, net: &Net, from
         };
         record(file, &plan, || ping(target.addr, &options, &cancel).map(drop))
     } else {
-        let options = ConnectOptions { timeout: PATIENCE, source: question.source, mark: question.mark, ..ConnectOptions::default() };
+        let options = ConnectOptions {
+            timeout: PATIENCE,
+            source: question.source,
+            mark: question.mark,
+            ..ConnectOptions::default()
+        };
         record(file, &plan, || connect(target, &options, &cancel).map(drop))
     };
     recorded.map(|(_, recording)| recording)

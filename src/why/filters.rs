@@ -1,5 +1,6 @@
 //! The hooks: every base chain of every backend in the order of their priorities, connection tracking and translation between them.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::finding::{Culprit, Label, Leg};
@@ -23,7 +24,15 @@ pub(super) struct Bridged<'b> {
 
 impl Walk<'_> {
     /// Sends a packet through a hook. Returns whether it passes; what stops it is noted.
-    pub(super) fn hook(&mut self, ns: usize, hook: Hook, packet: &mut Packet, iif: &str, oif: &str, bridged: Option<Bridged<'_>>) -> bool {
+    pub(super) fn hook(
+        &mut self,
+        ns: usize,
+        hook: Hook,
+        packet: &mut Packet,
+        iif: &str,
+        oif: &str,
+        bridged: Option<Bridged<'_>>,
+    ) -> bool {
         let net = self.net;
         let network = net.ns(ns);
         let v6 = packet.v6();
@@ -85,7 +94,17 @@ impl Walk<'_> {
     }
 
     /// Takes what a chain did.
-    fn take(&mut self, ns: usize, hook: Hook, packet: &mut Packet, devs: (&str, &str), bridged: bool, effect: Effect, notrack: &mut bool) -> bool {
+    #[expect(clippy::too_many_arguments, reason = "one frame or packet at one place")]
+    fn take(
+        &mut self,
+        ns: usize,
+        hook: Hook,
+        packet: &mut Packet,
+        devs: (&str, &str),
+        bridged: bool,
+        effect: Effect,
+        notrack: &mut bool,
+    ) -> bool {
         let mut passes = true;
         for rule in effect.suspects {
             let culprit = self.by_rule(ns, hook, packet, devs, bridged, &rule);
@@ -109,10 +128,21 @@ impl Walk<'_> {
         }
         if effect.notrack {
             *notrack = true;
-            self.notrack = self.notrack.take().or(Some((ns, RuleRef {
-                tool: "iptables".into(), table: "raw".into(), chain: hook.chain().into(), text: "CT --notrack".into(), policy: false,
-                packets: None, reject: false, delete: Vec::new(), base: hook.chain().into(), handle: 0,
-            })));
+            self.notrack = self.notrack.take().or(Some((
+                ns,
+                RuleRef {
+                    tool: "iptables".into(),
+                    table: "raw".into(),
+                    chain: hook.chain().into(),
+                    text: "CT --notrack".into(),
+                    policy: false,
+                    packets: None,
+                    reject: false,
+                    delete: Vec::new(),
+                    base: hook.chain().into(),
+                    handle: 0,
+                },
+            )));
         }
         if let Some((nat, rule)) = effect.nat {
             self.translate(ns, packet, devs.1, &nat, rule);
@@ -153,7 +183,9 @@ impl Walk<'_> {
             return;
         }
         let source = (packet.src, packet.sport);
-        let found = self.conns.iter().find(|conn| conn.ns == ns && conn.answered && conn.after.dst == source && conn.before.src == (packet.dst, packet.dport));
+        let found = self.conns.iter().find(|conn| {
+            conn.ns == ns && conn.answered && conn.after.dst == source && conn.before.src == (packet.dst, packet.dport)
+        });
         if let Some(conn) = found {
             (packet.src, packet.sport) = conn.before.dst;
         }
@@ -164,14 +196,17 @@ impl Walk<'_> {
         match nat {
             Nat::Masquerade => {
                 let addrs = self.net.ns(ns).addrs_of(oif);
-                let usable = |ip: IpAddr| ip.is_ipv6() == packet.v6() && !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+                let usable = |ip: IpAddr| {
+                    ip.is_ipv6() == packet.v6() && !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
+                };
                 if let Some(addr) = addrs.map(|addr| addr.ip).find(|ip| usable(*ip)) {
                     packet.src = addr;
                 }
             }
             Nat::Source(ip, port) => {
                 packet.src = ip.unwrap_or(packet.src);
-                packet.sport = port.map_or(packet.sport, |port| if packet.icmp.is_some() { packet.sport } else { Port::Exact(port) });
+                packet.sport = port
+                    .map_or(packet.sport, |port| if packet.icmp.is_some() { packet.sport } else { Port::Exact(port) });
             }
             Nat::Destination(ip, port) => {
                 packet.dst = ip.unwrap_or(packet.dst);
@@ -179,7 +214,13 @@ impl Walk<'_> {
             }
             Nat::Redirect(port) => {
                 let own = self.net.ns(ns).addrs.iter().find(|addr| addr.ip == packet.dst).map(|addr| addr.ip);
-                let any = self.net.ns(ns).addrs.iter().find(|addr| addr.dev != "lo" && addr.ip.is_ipv6() == packet.v6()).map(|addr| addr.ip);
+                let any = self
+                    .net
+                    .ns(ns)
+                    .addrs
+                    .iter()
+                    .find(|addr| addr.dev != "lo" && addr.ip.is_ipv6() == packet.v6())
+                    .map(|addr| addr.ip);
                 packet.dst = own.or(any).unwrap_or(packet.dst);
                 packet.dport = port.map_or(packet.dport, Port::Exact);
             }
@@ -194,7 +235,8 @@ impl Walk<'_> {
     }
 
     fn conntrack_full(&mut self, ns: usize) {
-        let (count, max) = (self.net.setting(ns, "netfilter/nf_conntrack_count"), self.net.setting(ns, "netfilter/nf_conntrack_max"));
+        let (count, max) =
+            (self.net.setting(ns, "netfilter/nf_conntrack_count"), self.net.setting(ns, "netfilter/nf_conntrack_max"));
         if max == 0 || count < max {
             return;
         }
@@ -202,14 +244,24 @@ impl Walk<'_> {
         self.fault(
             Culprit::new("CONNTRACK_FULL", &at, "sysctl", "net.netfilter.nf_conntrack_max")
                 .value(max.to_string())
-                .says(format!("the conntrack table of {at} is full: {count} of {max} connections; new ones are dropped"))
+                .says(format!(
+                    "the conntrack table of {at} is full: {count} of {max} connections; new ones are dropped"
+                ))
                 .because(Label::State, format!("nf_conntrack_count = {count}, nf_conntrack_max = {max}"))
                 .fix(&format!("sysctl -w net.netfilter.nf_conntrack_max={}", max.saturating_mul(2))),
         );
     }
 
     /// The culprit that a rule or policy is.
-    fn by_rule(&self, ns: usize, hook: Hook, packet: &Packet, (iif, oif): (&str, &str), bridged: bool, rule: &RuleRef) -> Culprit {
+    fn by_rule(
+        &self,
+        ns: usize,
+        hook: Hook,
+        packet: &Packet,
+        (iif, oif): (&str, &str),
+        bridged: bool,
+        rule: &RuleRef,
+    ) -> Culprit {
         let at = &self.net.ns(ns).at;
         let layer2 = ["bridge ", "arp ", "netdev "].iter().any(|family| rule.table.starts_with(family));
         let code = match rule {
@@ -228,14 +280,21 @@ impl Walk<'_> {
             (inn, "") => format!(" that came in by {inn}"),
             (inn, out) => format!(" from {inn} to {out}"),
         };
-        let called = if rule.chain.eq_ignore_ascii_case(hook.chain()) { String::new() } else { format!(" (hook {})", hook.chain()) };
-        let mut message = format!("{what} {name}{called} in {at} {verb} {leg} {} → {}{way}: `{}`", packet.src, packet.dst, rule.text);
-        let mut culprit = Culprit::new(code, at, if rule.policy { "policy" } else { "rule" }, name).value(rule.text.clone());
+        let called = if rule.chain.eq_ignore_ascii_case(hook.chain()) {
+            String::new()
+        } else {
+            format!(" (hook {})", hook.chain())
+        };
+        let mut message =
+            format!("{what} {name}{called} in {at} {verb} {leg} {} → {}{way}: `{}`", packet.src, packet.dst, rule.text);
+        let mut culprit =
+            Culprit::new(code, at, if rule.policy { "policy" } else { "rule" }, name).value(rule.text.clone());
         let count = rule.packets.map(|packets| format!("   (counter: {packets} packets)")).unwrap_or_default();
         culprit = culprit.because(Label::State, format!("{} in {at}, {}: {}{count}", rule.tool, rule.table, rule.text));
         if bridged {
-            let sysctl = if packet.v6() { "net.bridge.bridge-nf-call-ip6tables" } else { "net.bridge.bridge-nf-call-iptables" };
-            message += &format!("; the frame is only bridged, but {sysctl} = 1 shows it to the firewall");
+            let sysctl =
+                if packet.v6() { "net.bridge.bridge-nf-call-ip6tables" } else { "net.bridge.bridge-nf-call-iptables" };
+            let _ = write!(message, "; the frame is only bridged, but {sysctl} = 1 shows it to the firewall");
             culprit = culprit.because(Label::State, format!("{sysctl} = 1 in {at}"));
             if rule.policy {
                 return culprit.says(message).fix(&format!("sysctl -w {sysctl}=0"));
@@ -248,7 +307,7 @@ impl Walk<'_> {
             }
         }
         if packet.ct == Ct::New && self.leg == Leg::Reply || packet.ct == Ct::Invalid {
-            message += &format!("; its conntrack state is {}", packet.ct.word());
+            let _ = write!(message, "; its conntrack state is {}", packet.ct.word());
         }
         if self.leg == Leg::Reply && packet.ct == Ct::Established && rule.policy {
             message += "; no rule accepts ESTABLISHED,RELATED, so the way back is closed";
@@ -303,7 +362,12 @@ impl Walk<'_> {
             (inn, out) if !inn.is_empty() => format!(" -i {inn} -o {out}"),
             _ => String::new(),
         };
-        let mut culprit = culprit.fix(&format!("{head}{way} -s {} -d {} -p {}{port} -j ACCEPT", packet.src, packet.dst, packet.proto_name()));
+        let mut culprit = culprit.fix(&format!(
+            "{head}{way} -s {} -d {} -p {}{port} -j ACCEPT",
+            packet.src,
+            packet.dst,
+            packet.proto_name()
+        ));
         if rule.base == "FORWARD" {
             culprit = culprit.fix(&format!("{head} {related}"));
         }
@@ -311,7 +375,17 @@ impl Walk<'_> {
     }
 
     /// The filters on frames: nft's bridge, netdev and arp families. Returns whether the frame passes.
-    pub(super) fn frame_hook(&mut self, ns: usize, family: &str, hook: Hook, packet: &Packet, devs: (&str, &str), arp: bool, macs: Option<(&str, &str)>) -> bool {
+    #[expect(clippy::too_many_arguments, reason = "one frame or packet at one place")]
+    pub(super) fn frame_hook(
+        &mut self,
+        ns: usize,
+        family: &str,
+        hook: Hook,
+        packet: &Packet,
+        devs: (&str, &str),
+        arp: bool,
+        macs: Option<(&str, &str)>,
+    ) -> bool {
         let nft = self.net.nft(ns);
         let mut bases = nft.bases(&[family], hook, if hook == Hook::Egress { devs.1 } else { devs.0 }, &|_, _| false);
         bases.sort_unstable();
@@ -348,7 +422,7 @@ impl Walk<'_> {
         passes
     }
 
-    /// What an IPsec policy says about a packet.
+    /// What an `IPsec` policy says about a packet.
     pub(super) fn xfrm(&mut self, ns: usize, packet: &Packet, dir: &str) {
         let listing = self.net.xfrm(ns);
         if listing.is_empty() {
@@ -381,7 +455,10 @@ impl Walk<'_> {
                     Culprit::new("XFRM_BLOCK", &at, "policy", format!("src {src} dst {dst} dir {dir}"))
                         .value("action block")
                         .says(format!("an IPsec policy (xfrm) of {at} blocks {} → {}", packet.src, packet.dst))
-                        .because(Label::State, format!("ip xfrm policy in {at}: src {src} dst {dst} dir {dir} action block"))
+                        .because(
+                            Label::State,
+                            format!("ip xfrm policy in {at}: src {src} dst {dst} dir {dir} action block"),
+                        )
                         .fix(&format!("ip xfrm policy delete src {src} dst {dst} dir {dir}")),
                 );
             }

@@ -10,7 +10,7 @@ use crate::model::iptables::{self, Rule, Ruleset};
 
 /// The tables of one backend and family.
 #[derive(Clone, Debug)]
-pub struct Tables {
+pub(super) struct Tables {
     /// Of IPv6.
     pub v6: bool,
     /// Of the old backend.
@@ -31,14 +31,14 @@ enum Flow {
 impl Tables {
     /// What `iptables-save -c` printed; `None` when there is no table in it or it cannot be read.
     #[must_use]
-    pub fn parse(stdout: &str, v6: bool, legacy: bool) -> Option<Self> {
+    pub(super) fn parse(stdout: &str, v6: bool, legacy: bool) -> Option<Self> {
         let rules = iptables::parse_save(stdout).ok()?;
         (!rules.tables.is_empty()).then_some(Self { v6, legacy, rules })
     }
 
     /// The program that a person would use.
     #[must_use]
-    pub fn tool(&self) -> &'static str {
+    pub(super) fn tool(&self) -> &'static str {
         match (self.v6, self.legacy) {
             (false, false) => "iptables",
             (false, true) => "iptables-legacy",
@@ -49,18 +49,18 @@ impl Tables {
 
     /// Whether it has a table of that name.
     #[must_use]
-    pub fn has(&self, table: &str) -> bool {
+    pub(super) fn has(&self, table: &str) -> bool {
         self.rules.table(table).is_some()
     }
 
     /// Every rule of a chain.
-    pub fn rules(&self, table: &str, chain: &str) -> &[Rule] {
+    pub(super) fn rules(&self, table: &str, chain: &str) -> &[Rule] {
         self.rules.chain(table, chain).map_or(&[], |chain| &chain.rules)
     }
 
     /// Whether any rule of the table mentions these words.
     #[must_use]
-    pub fn mentions(&self, table: &str, words: &[&str]) -> bool {
+    pub(super) fn mentions(&self, table: &str, words: &[&str]) -> bool {
         let table = self.rules.table(table);
         table.is_some_and(|table| {
             let mut rules = table.chains.iter().flat_map(|chain| &chain.rules);
@@ -70,7 +70,7 @@ impl Tables {
 
     /// The counter of a rule that was met before.
     #[must_use]
-    pub fn counter(&self, rule: &RuleRef) -> Option<u64> {
+    pub(super) fn counter(&self, rule: &RuleRef) -> Option<u64> {
         if rule.tool != self.tool() {
             return None;
         }
@@ -83,7 +83,7 @@ impl Tables {
 
     /// The base chains of a hook with their priorities.
     #[must_use]
-    pub fn bases(&self, hook: Hook) -> Vec<(i32, &'static str)> {
+    pub(super) fn bases(&self, hook: Hook) -> Vec<(i32, &'static str)> {
         let tables: &[(i32, &'static str)] = match hook {
             Hook::Prerouting => &[(-300, "raw"), (-150, "mangle"), (-100, "nat")],
             Hook::Input => &[(-150, "mangle"), (0, "filter"), (50, "security"), (100, "nat")],
@@ -97,7 +97,7 @@ impl Tables {
 
     /// What a base chain does to a packet.
     #[must_use]
-    pub fn run(&self, table: &str, packet: &Packet, spot: &Spot<'_>) -> Effect {
+    pub(super) fn run(&self, table: &str, packet: &Packet, spot: &Spot<'_>) -> Effect {
         let mut effect = Effect::default();
         let base = spot.hook.chain();
         let flow = self.chain(table, base, packet, spot, false, &mut effect, 0);
@@ -138,7 +138,14 @@ impl Tables {
 
     #[expect(clippy::too_many_arguments, reason = "one recursion")]
     fn chain(
-        &self, table: &str, name: &str, packet: &Packet, spot: &Spot<'_>, maybe: bool, effect: &mut Effect, depth: usize,
+        &self,
+        table: &str,
+        name: &str,
+        packet: &Packet,
+        spot: &Spot<'_>,
+        maybe: bool,
+        effect: &mut Effect,
+        depth: usize,
     ) -> Flow {
         let Some(chain) = self.rules.chain(table, name).filter(|_| depth < DEPTH) else { return Flow::Return };
         for rule in &chain.rules {
@@ -180,15 +187,16 @@ impl Tables {
                 "QUEUE" | "NFQUEUE" => effect.suspects.push(this()),
                 "MARK" => effect.mark = Some(if sure { new_mark(rule, packet.mark) } else { None }),
                 "TTL" | "HL" if sure => {
-                    let number = |names: &[&str]| rule.option(names).and_then(|operand| operand.value.parse::<u8>().ok());
+                    let number =
+                        |names: &[&str]| rule.option(names).and_then(|operand| operand.value.parse::<u8>().ok());
                     let set = number(&["--ttl-set", "--hl-set"]);
                     let less = number(&["--ttl-dec", "--hl-dec"]).map(|less| packet.ttl.saturating_sub(less));
                     effect.ttl = set.or(less).or(effect.ttl);
                 }
-                "CT" | "NOTRACK" if target == "NOTRACK" || rule.words.iter().any(|word| word == "--notrack") => {
-                    if sure {
-                        effect.notrack = true;
-                    }
+                "CT" | "NOTRACK"
+                    if (target == "NOTRACK" || rule.words.iter().any(|word| word == "--notrack")) && sure =>
+                {
+                    effect.notrack = true;
                 }
                 "MASQUERADE" | "SNAT" | "DNAT" | "REDIRECT" | "NETMAP" => {
                     if sure {
@@ -303,7 +311,8 @@ fn flags(packet: &Packet, mask: &str, want: &str) -> Tri {
 
 /// Whether a rule matches, and whether that can be said.
 #[must_use]
-pub fn matches(rule: &Rule, packet: &Packet, spot: &Spot<'_>) -> Tri {
+#[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
+pub(super) fn matches(rule: &Rule, packet: &Packet, spot: &Spot<'_>) -> Tri {
     let mut all = Tri::Yes;
     let mut module = "";
     let mut not = false;
@@ -322,7 +331,50 @@ pub fn matches(rule: &Rule, packet: &Packet, spot: &Spot<'_>) -> Tri {
             "-m" => {
                 module = value;
                 // A match without options that are known below cannot be judged.
-                let opaque = ["string", "bpf", "recent", "time", "limit", "hashlimit", "statistic", "connlimit", "owner", "quota", "geoip", "rpfilter", "socket", "policy", "set", "cgroup", "realm", "dscp", "tos", "ecn", "connbytes", "connlabel", "cluster", "nfacct", "osf", "helper", "cpu", "devgroup", "ipvs", "ah", "esp", "sctp", "dccp", "frag", "rt", "hbh", "dst", "mh", "ipv6header", "eui64", "srh", "tcpmss"];
+                let opaque = [
+                    "string",
+                    "bpf",
+                    "recent",
+                    "time",
+                    "limit",
+                    "hashlimit",
+                    "statistic",
+                    "connlimit",
+                    "owner",
+                    "quota",
+                    "geoip",
+                    "rpfilter",
+                    "socket",
+                    "policy",
+                    "set",
+                    "cgroup",
+                    "realm",
+                    "dscp",
+                    "tos",
+                    "ecn",
+                    "connbytes",
+                    "connlabel",
+                    "cluster",
+                    "nfacct",
+                    "osf",
+                    "helper",
+                    "cpu",
+                    "devgroup",
+                    "ipvs",
+                    "ah",
+                    "esp",
+                    "sctp",
+                    "dccp",
+                    "frag",
+                    "rt",
+                    "hbh",
+                    "dst",
+                    "mh",
+                    "ipv6header",
+                    "eui64",
+                    "srh",
+                    "tcpmss",
+                ];
                 if opaque.contains(&value) { Tri::Maybe } else { Tri::Yes }
             }
             "-s" => in_net(packet.src, value),
@@ -387,7 +439,10 @@ pub fn matches(rule: &Rule, packet: &Packet, spot: &Spot<'_>) -> Tri {
             "--dst-type" => addr_type(packet.dst, value, spot),
             "--src-type" => addr_type(packet.src, value, spot),
             "--length" => match value.split_once(':').map_or((value.parse().ok(), value.parse().ok()), |(low, high)| {
-                (if low.is_empty() { Some(0) } else { low.parse().ok() }, if high.is_empty() { Some(u32::MAX) } else { high.parse().ok() })
+                (
+                    if low.is_empty() { Some(0) } else { low.parse().ok() },
+                    if high.is_empty() { Some(u32::MAX) } else { high.parse().ok() },
+                )
             }) {
                 (Some(low), Some(high)) => (low <= packet.size && packet.size <= high).into(),
                 _ => Tri::Maybe,

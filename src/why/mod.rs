@@ -15,8 +15,8 @@
 
 pub mod codes;
 mod confirm;
-pub mod finding;
 mod filters;
+pub mod finding;
 mod iptables;
 mod nft;
 mod packet;
@@ -33,7 +33,9 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::op::Where;
-use crate::probe::{ConnectOptions, Established, PingOptions, Proto, Target, Verdict as Answer, Witness, connect, ping};
+use crate::probe::{
+    ConnectOptions, Established, PingOptions, Proto, Target, Verdict as Answer, Witness, connect, ping,
+};
 use crate::session::Session;
 use crate::verify::Aim;
 use finding::{Confidence, Culprit, Evidence, Finding, Label, Tried, Verdict};
@@ -42,7 +44,7 @@ use state::Net;
 use walk::{Suspect, Walk, unspecified};
 
 /// How long one try waits for an answer.
-const PATIENCE: Duration = Duration::from_millis(1000);
+const PATIENCE: Duration = Duration::from_secs(1);
 /// How long a service has to take a connection.
 const ACCEPT: Duration = Duration::from_millis(150);
 /// Further culprits that are told.
@@ -87,7 +89,9 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
     let mut given = vec![&question.from];
     given.extend(owner.as_ref());
     let net = Net::read(session, &given, v6)?;
-    let from = net.index(&question.from).ok_or_else(|| Error::new(Kind::NotFound, format!("no namespace `{}`", question.from)))?;
+    let from = net
+        .index(&question.from)
+        .ok_or_else(|| Error::new(Kind::NotFound, format!("no namespace `{}`", question.from)))?;
     let mut walk = Walk::new(&net);
     walk.round_trip(from, packet(question, &target));
     let mut finding = Finding {
@@ -191,7 +195,12 @@ fn packet(question: &Question, target: &Target) -> Packet {
 }
 
 /// Tries it: twice when there is silence, because the first packet may be lost to address resolution.
-fn attempt(session: &Session, question: &Question, target: &Target, owner: Option<&Where>) -> Result<(Tried, Option<Established>)> {
+fn attempt(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    owner: Option<&Where>,
+) -> Result<(Tried, Option<Established>)> {
     let begun = Instant::now();
     let mut last = None;
     for round in 0..3 {
@@ -199,7 +208,7 @@ fn attempt(session: &Session, question: &Question, target: &Target, owner: Optio
         session.exec().interrupt().check()?;
         // A neighbour that did not answer an earlier packet is asked again only now; silence is listened to twice.
         let stale = matches!(&answer, Answer::NotReached(not) if not.reason == crate::probe::Reason::HostUnreachable && not.icmp.is_some());
-        let settled = !answer.is_inconclusive() && !stale || (round == 1 && !stale);
+        let settled = !(stale || answer.is_inconclusive() && round != 1);
         last = Some((answer, open));
         if settled {
             break;
@@ -219,7 +228,12 @@ fn attempt(session: &Session, question: &Question, target: &Target, owner: Optio
     Ok((tried, open))
 }
 
-fn once(session: &Session, question: &Question, target: &Target, owner: Option<&Where>) -> Result<(Answer, Option<Established>)> {
+fn once(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    owner: Option<&Where>,
+) -> Result<(Answer, Option<Established>)> {
     let interrupt = session.exec().interrupt().clone();
     let cancel = || interrupt.is_set();
     if target.proto == Proto::Icmp {
@@ -242,7 +256,8 @@ fn once(session: &Session, question: &Question, target: &Target, owner: Option<&
         }
         return Ok((report.verdict, None));
     }
-    let options = ConnectOptions { timeout: PATIENCE, source: question.source, mark: question.mark, ..ConnectOptions::default() };
+    let options =
+        ConnectOptions { timeout: PATIENCE, source: question.source, mark: question.mark, ..ConnectOptions::default() };
     let open = session.within(&question.from, || connect(target, &options, &cancel))??;
     Ok((open.verdict().clone(), Some(open)))
 }
@@ -283,7 +298,14 @@ fn process_state(users: &str) -> Option<String> {
 }
 
 /// The flow does not work, or nobody tried: what the walk found.
-fn judge(session: &Session, question: &Question, target: &Target, net: &Net, walk: &mut Walk<'_>, finding: &mut Finding) -> Result<()> {
+fn judge(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    net: &Net,
+    walk: &mut Walk<'_>,
+    finding: &mut Finding,
+) -> Result<()> {
     let probed = finding.probe.is_some();
     let mut faults = std::mem::take(&mut walk.faults);
     let suspects = std::mem::take(&mut walk.suspects);
@@ -295,7 +317,11 @@ fn judge(session: &Session, question: &Question, target: &Target, net: &Net, wal
         return by_suspects(session, question, target, net, suspects, finding);
     }
     let first = faults.remove(0);
-    finding.verdict = if walk.pending && matches!(first.code, "V6_DAD_PENDING" | "PORT_STP_STATE") { Verdict::Pending } else { Verdict::Blocked };
+    finding.verdict = if walk.pending && matches!(first.code, "V6_DAD_PENDING" | "PORT_STP_STATE") {
+        Verdict::Pending
+    } else {
+        Verdict::Blocked
+    };
     finding.confidence = Confidence::Predicted;
     finding.culprit = Some(first);
     let rest = suspects.into_iter().map(|suspect| suspect.culprit).filter(|_| !probed);
@@ -304,10 +330,18 @@ fn judge(session: &Session, question: &Question, target: &Target, net: &Net, wal
 }
 
 /// Nothing certain is in the way: tries again and sees which counter moves.
-fn by_suspects(session: &Session, question: &Question, target: &Target, net: &Net, mut suspects: Vec<Suspect>, finding: &mut Finding) -> Result<()> {
+fn by_suspects(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    net: &Net,
+    mut suspects: Vec<Suspect>,
+    finding: &mut Finding,
+) -> Result<()> {
     if finding.probe.is_none() {
         // Nobody tried, and nothing is in the way that could be judged.
-        finding.verdict = if suspects.is_empty() && finding.notes.is_empty() { Verdict::Reachable } else { Verdict::Inconclusive };
+        finding.verdict =
+            if suspects.is_empty() && finding.notes.is_empty() { Verdict::Reachable } else { Verdict::Inconclusive };
         finding.others = suspects.into_iter().map(|suspect| suspect.culprit).take(OTHERS).collect();
         return Ok(());
     }
@@ -354,13 +388,19 @@ fn counter(net: &Net, suspect: &Suspect) -> Option<u64> {
         if rule.tool == "nft" {
             return net.nft(suspect.ns).counter(rule);
         }
-        return [false, true].into_iter().flat_map(|v6| net.tables(suspect.ns, v6)).find_map(|tables| tables.counter(rule));
+        return [false, true]
+            .into_iter()
+            .flat_map(|v6| net.tables(suspect.ns, v6))
+            .find_map(|tables| tables.counter(rule));
     }
     if !matches!(suspect.culprit.code, "TC_DROP" | "QDISC_DROP") {
         return None;
     }
     let dev = suspect.culprit.name.split(' ').next()?;
     let ours = |kind: &str| matches!(kind, "clsact" | "ingress") == (suspect.culprit.code == "TC_DROP");
-    let found = net.qdiscs(suspect.ns).iter().find(|qdisc| state::text(qdisc, "dev") == dev && ours(state::text(qdisc, "kind")))?;
+    let found = net
+        .qdiscs(suspect.ns)
+        .iter()
+        .find(|qdisc| state::text(qdisc, "dev") == dev && ours(state::text(qdisc, "kind")))?;
     found.get("drops")?.as_u64()
 }

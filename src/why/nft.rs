@@ -28,7 +28,7 @@ struct Chain {
 
 /// The whole ruleset.
 #[derive(Clone, Debug, Default)]
-pub struct Nft {
+pub(super) struct Nft {
     chains: Vec<Chain>,
     sets: HashMap<(String, String, String), Value>,
     /// The families that have tables which iptables may have made.
@@ -58,7 +58,7 @@ const DEPTH: usize = 32;
 impl Nft {
     /// Reads `nft -j list ruleset`; what cannot be read is empty.
     #[must_use]
-    pub fn parse(stdout: &str) -> Self {
+    pub(super) fn parse(stdout: &str) -> Self {
         let mut nft = Self::default();
         let document: Value = serde_json::from_str(stdout).unwrap_or_default();
         for item in document.get("nftables").and_then(Value::as_array).into_iter().flatten() {
@@ -89,14 +89,20 @@ impl Nft {
                     name: text(chain, "name").into(),
                     hook,
                     kind: text(chain, "type").into(),
-                    prio: chain.get("prio").and_then(Value::as_i64).and_then(|prio| i32::try_from(prio).ok()).unwrap_or(0),
+                    prio: chain
+                        .get("prio")
+                        .and_then(Value::as_i64)
+                        .and_then(|prio| i32::try_from(prio).ok())
+                        .unwrap_or(0),
                     policy: text(chain, "policy").into(),
                     devices,
                     rules: Vec::new(),
                 });
             } else if let Some(rule) = item.get("rule") {
                 let of = (text(rule, "family"), text(rule, "table"), text(rule, "chain"));
-                if let Some(chain) = nft.chains.iter_mut().find(|chain| (&*chain.family, &*chain.table, &*chain.name) == of) {
+                if let Some(chain) =
+                    nft.chains.iter_mut().find(|chain| (&*chain.family, &*chain.table, &*chain.name) == of)
+                {
                     chain.rules.push(rule.clone());
                 }
             } else if let Some(set) = item.get("set").or_else(|| item.get("map")) {
@@ -109,12 +115,14 @@ impl Nft {
 
     /// Whether there are chains of devices, whose devices this nft may not say in JSON (1.0.6 does not).
     #[must_use]
-    pub fn has_netdev(&self) -> bool {
-        self.chains.iter().any(|chain| matches!(chain.hook, Some(Hook::Ingress | Hook::Egress)) && chain.devices.is_empty())
+    pub(super) fn has_netdev(&self) -> bool {
+        self.chains
+            .iter()
+            .any(|chain| matches!(chain.hook, Some(Hook::Ingress | Hook::Egress)) && chain.devices.is_empty())
     }
 
     /// Finds the devices of such chains in the text form.
-    pub fn add_devices(&mut self, listing: &str) {
+    pub(super) fn add_devices(&mut self, listing: &str) {
         let (mut family, mut table, mut name) = (String::new(), String::new(), String::new());
         for line in listing.lines() {
             let words: Vec<&str> = line.split_whitespace().collect();
@@ -125,7 +133,10 @@ impl Nft {
                     let start = line.find("device").unwrap_or(0);
                     let end = line[start..].find("priority").map_or(line.len(), |at| at + start);
                     let devices = line[start..end].split('"').skip(1).step_by(2).map(str::to_owned).collect();
-                    let chain = self.chains.iter_mut().find(|chain| chain.family == family && chain.table == table && chain.name == name);
+                    let chain = self
+                        .chains
+                        .iter_mut()
+                        .find(|chain| chain.family == family && chain.table == table && chain.name == name);
                     if let Some(chain) = chain {
                         chain.devices = devices;
                     }
@@ -137,33 +148,45 @@ impl Nft {
 
     /// The base chains of a hook that a packet of a family meets, as priority and index. `skip` are tables that are read otherwise.
     #[must_use]
-    pub fn bases(&self, families: &[&str], hook: Hook, dev: &str, skip: &dyn Fn(&str, &str) -> bool) -> Vec<(i32, usize)> {
+    pub(super) fn bases(
+        &self,
+        families: &[&str],
+        hook: Hook,
+        dev: &str,
+        skip: &dyn Fn(&str, &str) -> bool,
+    ) -> Vec<(i32, usize)> {
         self.chains
             .iter()
             .enumerate()
-            .filter(|(_, chain)| chain.hook == Some(hook) && families.contains(&&*chain.family) && !skip(&chain.family, &chain.table))
-            .filter(|(_, chain)| !matches!(hook, Hook::Ingress | Hook::Egress) || chain.devices.iter().any(|one| one == dev))
+            .filter(|(_, chain)| {
+                chain.hook == Some(hook) && families.contains(&&*chain.family) && !skip(&chain.family, &chain.table)
+            })
+            .filter(|(_, chain)| {
+                !matches!(hook, Hook::Ingress | Hook::Egress) || chain.devices.iter().any(|one| one == dev)
+            })
             .map(|(index, chain)| (chain.prio, index))
             .collect()
     }
 
     /// The kind of a base chain: `filter`, `nat`, `route`.
     #[must_use]
-    pub fn kind(&self, index: usize) -> &str {
+    pub(super) fn kind(&self, index: usize) -> &str {
         &self.chains[index].kind
     }
 
     /// The counter of a rule.
     #[must_use]
-    pub fn counter(&self, rule: &RuleRef) -> Option<u64> {
+    pub(super) fn counter(&self, rule: &RuleRef) -> Option<u64> {
         let chains = self.chains.iter().filter(|chain| rule.table == format!("{} {}", chain.family, chain.table));
-        let found = chains.flat_map(|chain| &chain.rules).find(|one| one.get("handle").and_then(Value::as_u64) == Some(rule.handle))?;
+        let found = chains
+            .flat_map(|chain| &chain.rules)
+            .find(|one| one.get("handle").and_then(Value::as_u64) == Some(rule.handle))?;
         counter(found)
     }
 
     /// What a base chain does to a packet.
     #[must_use]
-    pub fn run(&self, index: usize, packet: &Packet, spot: &Spot<'_>) -> Effect {
+    pub(super) fn run(&self, index: usize, packet: &Packet, spot: &Spot<'_>) -> Effect {
         let mut effect = Effect::default();
         let base = &self.chains[index];
         let flow = self.chain(base, &base.name, packet, spot, false, &mut effect, 0);
@@ -186,7 +209,16 @@ impl Nft {
     }
 
     #[expect(clippy::too_many_arguments, reason = "one recursion")]
-    fn chain(&self, chain: &Chain, base: &str, packet: &Packet, spot: &Spot<'_>, maybe: bool, effect: &mut Effect, depth: usize) -> Flow {
+    fn chain(
+        &self,
+        chain: &Chain,
+        base: &str,
+        packet: &Packet,
+        spot: &Spot<'_>,
+        maybe: bool,
+        effect: &mut Effect,
+        depth: usize,
+    ) -> Flow {
         if depth > DEPTH {
             return Flow::Return;
         }
@@ -234,7 +266,8 @@ impl Nft {
                     }
                     "vmap" => match self.vmap(chain, body, &packet, spot) {
                         Some(Some(verdict)) => {
-                            let verb = verdict.as_object().and_then(|map| map.keys().next()).cloned().unwrap_or_default();
+                            let verb =
+                                verdict.as_object().and_then(|map| map.keys().next()).cloned().unwrap_or_default();
                             match verb.as_str() {
                                 "accept" if sure => return Flow::Accept,
                                 "accept" => effect.maybe_accepted = true,
@@ -262,7 +295,8 @@ impl Nft {
                     "mangle" => {
                         let key = body.get("key").and_then(|key| key.get("meta")).map(|meta| text(meta, "key"));
                         if key == Some("mark") {
-                            let value = body.get("value").and_then(Value::as_u64).and_then(|mark| u32::try_from(mark).ok());
+                            let value =
+                                body.get("value").and_then(Value::as_u64).and_then(|mark| u32::try_from(mark).ok());
                             effect.mark = Some(if sure { value } else { None });
                         }
                     }
@@ -311,7 +345,7 @@ impl Nft {
         let op = text(body, "op");
         let same = if is_set {
             match self.elements(chain, right) {
-                Some(all) => all.iter().map(|one| equal(&have, bare(one), left)).fold(Tri::No, |all, one| match (all, one) {
+                Some(all) => all.iter().map(|one| equal(&have, bare(one))).fold(Tri::No, |all, one| match (all, one) {
                     (Tri::Yes, _) | (_, Tri::Yes) => Tri::Yes,
                     (Tri::No, Tri::No) => Tri::No,
                     _ => Tri::Maybe,
@@ -336,19 +370,20 @@ impl Nft {
                 })
             });
         } else {
-            equal(&have, right, left)
+            equal(&have, right)
         };
         same.flip(op == "!=")
     }
 
     /// The verdict that a verdict map gives: `Some(None)` for none, `None` when nobody can say.
+    #[expect(clippy::option_option, reason = "no verdict is another answer than nobody can say")]
     fn vmap(&self, chain: &Chain, body: &Value, packet: &Packet, spot: &Spot<'_>) -> Option<Option<Value>> {
         let left = body.get("key")?;
         let have = left_value(left, packet, spot);
         let mut unsure = false;
         for pair in self.elements(chain, body.get("data")?)? {
             let (key, verdict) = (pair.get(0)?, pair.get(1)?);
-            match equal(&have, bare(key), left) {
+            match equal(&have, bare(key)) {
                 Tri::Yes => return Some(Some(verdict.clone())),
                 Tri::Maybe => unsure = true,
                 Tri::No => {}
@@ -370,7 +405,8 @@ fn counter(rule: &Value) -> Option<u64> {
 
 fn rule_ref(chain: &Chain, base: &str, rule: &Value, expressions: &[Value], reject: bool) -> RuleRef {
     let handle = rule.get("handle").and_then(Value::as_u64).unwrap_or(0);
-    let words = ["delete", "rule", &chain.family, &chain.table, &chain.name, "handle", &handle.to_string()].map(str::to_owned);
+    let words =
+        ["delete", "rule", &chain.family, &chain.table, &chain.name, "handle", &handle.to_string()].map(str::to_owned);
     RuleRef {
         tool: "nft".into(),
         table: format!("{} {}", chain.family, chain.table),
@@ -463,7 +499,16 @@ fn left_value(left: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
             "mark" => packet.mark.map_or(Val::Unknown, |mark| Val::Num(mark.into())),
             "l4proto" => Val::Text(format!("proto:{}", packet.proto)),
             "nfproto" => Val::Text(if packet.v6() { "ipv6" } else { "ipv4" }.into()),
-            "protocol" => Val::Text(if spot.arp { "arp" } else if packet.v6() { "ip6" } else { "ip" }.into()),
+            "protocol" => Val::Text(
+                if spot.arp {
+                    "arp"
+                } else if packet.v6() {
+                    "ip6"
+                } else {
+                    "ip"
+                }
+                .into(),
+            ),
             "length" => Val::Num(packet.size.into()),
             "pkttype" => Val::Text("unicast".into()),
             _ => Val::Unknown,
@@ -491,15 +536,18 @@ fn left_value(left: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
 }
 
 fn payload(body: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
-    if let (Some(offset), Some(length)) = (body.get("offset").and_then(Value::as_u64), body.get("len").and_then(Value::as_u64)) {
+    if let (Some(offset), Some(length)) =
+        (body.get("offset").and_then(Value::as_u64), body.get("len").and_then(Value::as_u64))
+    {
         return raw(text(body, "base"), offset, length, packet).map_or(Val::Unknown, Val::Num);
     }
     let absent = Val::Text("absent".into());
     match (text(body, "protocol"), text(body, "field")) {
         ("ip", _) if packet.v6() || (spot.arp) => absent,
         ("ip6", _) if !packet.v6() || spot.arp => absent,
-        ("ip" | "ip6", "saddr") => Val::Ip(packet.src),
-        ("ip" | "ip6", "daddr") => Val::Ip(packet.dst),
+        ("arp", _) if !spot.arp => absent,
+        ("ip" | "ip6", "saddr") | ("arp", "saddr ip") => Val::Ip(packet.src),
+        ("ip" | "ip6", "daddr") | ("arp", "daddr ip") => Val::Ip(packet.dst),
         ("ip", "protocol") | ("ip6", "nexthdr") => Val::Text(format!("proto:{}", packet.proto)),
         ("ip", "ttl") | ("ip6", "hoplimit") => Val::Num(packet.ttl.into()),
         ("ip" | "ip6", "length") => Val::Num(packet.size.into()),
@@ -513,11 +561,17 @@ fn payload(body: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
         ("icmp" | "icmpv6", "type") => absent,
         ("ether", "saddr") => spot.macs.map_or(Val::Unknown, |(from, _)| Val::Text(from.to_lowercase())),
         ("ether", "daddr") => spot.macs.map_or(Val::Unknown, |(_, to)| Val::Text(to.to_lowercase())),
-        ("ether", "type") => Val::Text(if spot.arp { "arp" } else if packet.v6() { "ip6" } else { "ip" }.into()),
-        ("arp", _) if !spot.arp => absent,
+        ("ether", "type") => Val::Text(
+            if spot.arp {
+                "arp"
+            } else if packet.v6() {
+                "ip6"
+            } else {
+                "ip"
+            }
+            .into(),
+        ),
         ("arp", "operation") => Val::Text(if packet.reply { "reply" } else { "request" }.into()),
-        ("arp", "daddr ip") => Val::Ip(packet.dst),
-        ("arp", "saddr ip") => Val::Ip(packet.src),
         _ => Val::Unknown,
     }
 }
@@ -538,17 +592,16 @@ fn raw(base: &str, offset: u64, length: u64, packet: &Packet) -> Option<u64> {
     })
 }
 
-fn equal(have: &Val, want: &Value, left: &Value) -> Tri {
+fn equal(have: &Val, want: &Value) -> Tri {
     match (have, want) {
-        (Val::Unknown, _) => Tri::Maybe,
         (Val::Text(have), _) if have == "absent" => Tri::No,
         (Val::Concat(parts), Value::Object(map)) if map.contains_key("concat") => {
             let wants = map["concat"].as_array().map_or(&[][..], Vec::as_slice);
-            parts.iter().zip(wants).map(|(part, want)| equal(part, bare(want), left)).fold(Tri::Yes, Tri::and)
+            parts.iter().zip(wants).map(|(part, want)| equal(part, bare(want))).fold(Tri::Yes, Tri::and)
         }
         (Val::Text(have), Value::Object(map)) if map.contains_key("set") => {
             let all = map["set"].as_array().map_or(&[][..], Vec::as_slice);
-            all.iter().any(|one| equal(&Val::Text(have.clone()), one, left) == Tri::Yes).into()
+            all.iter().any(|one| equal(&Val::Text(have.clone()), one) == Tri::Yes).into()
         }
         (Val::Text(have), Value::String(want)) => text_equal(have, want),
         (Val::Text(have), Value::Number(want)) => text_equal(have, &want.to_string()),
@@ -570,7 +623,8 @@ fn equal(have: &Val, want: &Value, left: &Value) -> Tri {
         }
         (Val::Num(have), Value::Number(want)) => want.as_u64().map_or(Tri::Maybe, |want| (*have == want).into()),
         (Val::Num(have), Value::String(want)) => {
-            let want = want.strip_prefix("0x").map_or_else(|| want.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok());
+            let want =
+                want.strip_prefix("0x").map_or_else(|| want.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok());
             want.map_or(Tri::Maybe, |want| (*have == want).into())
         }
         (Val::Port(have), want) => {
@@ -627,8 +681,9 @@ fn translation(name: &str, body: &Value) -> Nat {
 impl Nft {
     /// Whether any rule translates sources.
     #[must_use]
-    pub fn translates(&self) -> bool {
-        let mut expressions = self.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.get("expr")?.as_array()).flatten();
+    pub(super) fn translates(&self) -> bool {
+        let mut expressions =
+            self.chains.iter().flat_map(|chain| &chain.rules).filter_map(|rule| rule.get("expr")?.as_array()).flatten();
         expressions.any(|one| one.get("masquerade").is_some() || one.get("snat").is_some())
     }
 }

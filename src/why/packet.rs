@@ -6,7 +6,7 @@ use crate::probe::Proto;
 
 /// Yes, no, or nobody can say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tri {
+pub(super) enum Tri {
     /// It matches.
     Yes,
     /// It does not.
@@ -18,7 +18,7 @@ pub enum Tri {
 impl Tri {
     /// Both.
     #[must_use]
-    pub fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::No, _) | (_, Self::No) => Self::No,
             (Self::Yes, Self::Yes) => Self::Yes,
@@ -28,7 +28,7 @@ impl Tri {
 
     /// The contrary when `not`.
     #[must_use]
-    pub fn flip(self, not: bool) -> Self {
+    pub(super) fn flip(self, not: bool) -> Self {
         match (not, self) {
             (true, Self::Yes) => Self::No,
             (true, Self::No) => Self::Yes,
@@ -45,7 +45,7 @@ impl From<bool> for Tri {
 
 /// A port: known, or one that the kernel will choose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Port {
+pub(super) enum Port {
     /// There is none: the protocol has no ports.
     None,
     /// This one.
@@ -57,7 +57,7 @@ pub enum Port {
 impl Port {
     /// Whether it lies in a range.
     #[must_use]
-    pub fn within(self, low: u16, high: u16) -> Tri {
+    pub(super) fn within(self, low: u16, high: u16) -> Tri {
         match self {
             Self::None => Tri::No,
             Self::Exact(port) => (low <= port && port <= high).into(),
@@ -70,7 +70,7 @@ impl Port {
 
 /// What connection tracking thinks of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ct {
+pub(super) enum Ct {
     /// The first of its connection.
     New,
     /// Of a connection that was seen in both directions.
@@ -84,7 +84,7 @@ pub enum Ct {
 impl Ct {
     /// The word of `-m conntrack` and nft.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub(super) fn word(self) -> &'static str {
         match self {
             Self::New => "new",
             Self::Established => "established",
@@ -96,7 +96,7 @@ impl Ct {
 
 /// A packet on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Packet {
+pub(super) struct Packet {
     /// Source address.
     pub src: IpAddr,
     /// Destination address.
@@ -126,13 +126,13 @@ pub struct Packet {
 impl Packet {
     /// Whether it is IPv6.
     #[must_use]
-    pub fn v6(&self) -> bool {
+    pub(super) fn v6(&self) -> bool {
         self.dst.is_ipv6()
     }
 
     /// The name of its protocol.
     #[must_use]
-    pub fn proto_name(&self) -> &'static str {
+    pub(super) fn proto_name(&self) -> &'static str {
         match self.proto {
             6 => "tcp",
             17 => "udp",
@@ -143,25 +143,36 @@ impl Packet {
 
     /// The answer to it.
     #[must_use]
-    pub fn answer(&self) -> Self {
+    pub(super) fn answer(&self) -> Self {
         let icmp = match (self.icmp, self.v6()) {
             (Some(_), true) => Some(129),
             (Some(_), false) => Some(0),
             (None, _) => None,
         };
         let (src, dst) = (self.dst, self.src);
-        Self { src, dst, sport: self.dport, dport: self.sport, icmp, reply: true, ttl: 64, ct: Ct::New, mark: Some(0), ..self.clone() }
+        Self {
+            src,
+            dst,
+            sport: self.dport,
+            dport: self.sport,
+            icmp,
+            reply: true,
+            ttl: 64,
+            ct: Ct::New,
+            mark: Some(0),
+            ..self.clone()
+        }
     }
 
     /// Its TCP flags, as far as they matter: SYN, or SYN and ACK.
     #[must_use]
-    pub fn tcp_flags(&self) -> u8 {
+    pub(super) fn tcp_flags(&self) -> u8 {
         if self.reply { 0x12 } else { 0x02 }
     }
 
     /// The number of a protocol of a probe.
     #[must_use]
-    pub fn number(proto: Proto, v6: bool) -> u8 {
+    pub(super) fn number(proto: Proto, v6: bool) -> u8 {
         match (proto, v6) {
             (Proto::Tcp, _) => 6,
             (Proto::Udp, _) => 17,
@@ -173,7 +184,7 @@ impl Packet {
 
 /// The number of a protocol by its name.
 #[must_use]
-pub fn protocol(word: &str) -> Option<u8> {
+pub(super) fn protocol(word: &str) -> Option<u8> {
     Some(match word {
         "icmp" => 1,
         "igmp" => 2,
@@ -191,7 +202,7 @@ pub fn protocol(word: &str) -> Option<u8> {
 
 /// The number of an ICMP type by its name.
 #[must_use]
-pub fn icmp_type(word: &str) -> Option<u8> {
+pub(super) fn icmp_type(word: &str) -> Option<u8> {
     Some(match word {
         "echo-reply" | "pong" => 0,
         "destination-unreachable" => 3,
@@ -202,9 +213,9 @@ pub fn icmp_type(word: &str) -> Option<u8> {
     })
 }
 
-/// The number of an ICMPv6 type by its name.
+/// The number of an `ICMPv6` type by its name.
 #[must_use]
-pub fn icmp6_type(word: &str) -> Option<u8> {
+pub(super) fn icmp6_type(word: &str) -> Option<u8> {
     Some(match word {
         "destination-unreachable" => 1,
         "packet-too-big" => 2,
@@ -223,7 +234,7 @@ pub fn icmp6_type(word: &str) -> Option<u8> {
 
 /// A hook of the network stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Hook {
+pub(super) enum Hook {
     /// Before routing.
     Prerouting,
     /// For this namespace.
@@ -243,7 +254,7 @@ pub enum Hook {
 impl Hook {
     /// The chain of iptables.
     #[must_use]
-    pub fn chain(self) -> &'static str {
+    pub(super) fn chain(self) -> &'static str {
         match self {
             Self::Prerouting => "PREROUTING",
             Self::Input => "INPUT",
@@ -258,7 +269,7 @@ impl Hook {
 
 /// Where a filter looks at the packet.
 #[derive(Clone)]
-pub struct Spot<'a> {
+pub(super) struct Spot<'a> {
     /// The hook.
     pub hook: Hook,
     /// The link that it came in by; empty for one's own.
@@ -279,7 +290,7 @@ pub struct Spot<'a> {
 
 /// The rule or policy that a filter ended in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleRef {
+pub(super) struct RuleRef {
     /// `iptables`, `iptables-legacy`, `ip6tables`, `nft`, …
     pub tool: String,
     /// Table.
@@ -304,7 +315,7 @@ pub struct RuleRef {
 
 /// How an address is translated.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Nat {
+pub(super) enum Nat {
     /// The source becomes the address of the link.
     Masquerade,
     /// The source becomes this.
@@ -317,7 +328,7 @@ pub enum Nat {
 
 /// What a chain does to a packet.
 #[derive(Clone, Debug, Default)]
-pub struct Effect {
+pub(super) struct Effect {
     /// It is dropped by this.
     pub drop: Option<RuleRef>,
     /// Something that nobody can judge may accept it before.
@@ -325,6 +336,7 @@ pub struct Effect {
     /// Rules that nobody can judge and that would drop it.
     pub suspects: Vec<RuleRef>,
     /// Its mark becomes this (`Some(None)`: nobody can say).
+    #[expect(clippy::option_option, reason = "no mark is another answer than nobody can say")]
     pub mark: Option<Option<u32>>,
     /// Its time to live becomes this.
     pub ttl: Option<u8>,

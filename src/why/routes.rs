@@ -47,8 +47,18 @@ fn rule_text(rule: &Value) -> String {
             words.push(format!("{word} {value}{len}"));
         }
     }
-    for (key, word) in [("fwmark", "fwmark"), ("iif", "iif"), ("oif", "oif"), ("ipproto", "ipproto"), ("table", "lookup"), ("action", "")] {
-        let value = rule.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).unwrap_or_default();
+    for (key, word) in [
+        ("fwmark", "fwmark"),
+        ("iif", "iif"),
+        ("oif", "oif"),
+        ("ipproto", "ipproto"),
+        ("table", "lookup"),
+        ("action", ""),
+    ] {
+        let value = rule
+            .get(key)
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .unwrap_or_default();
         if !value.is_empty() {
             words.push(format!("{word} {value}").trim().to_owned());
         }
@@ -80,7 +90,12 @@ fn rule_matches(rule: &Value, packet: &Packet, iif: Option<&str>) -> bool {
     };
     let proto = text(rule, "ipproto");
     let proto = proto.is_empty() || super::packet::protocol(proto) == Some(packet.proto);
-    let all = net("src", "srclen", packet.src) && net("dst", "dstlen", packet.dst) && mark && dev("iif", iif) && text(rule, "oif").is_empty() && proto;
+    let all = net("src", "srclen", packet.src)
+        && net("dst", "dstlen", packet.dst)
+        && mark
+        && dev("iif", iif)
+        && text(rule, "oif").is_empty()
+        && proto;
     all != rule.get("not").is_some()
 }
 
@@ -97,16 +112,27 @@ impl Walk<'_> {
                 route.kind = Some(action.to_owned());
                 return Some((rule.clone(), route));
             }
-            let table = rule.get("table").map(|table| table.as_str().map_or_else(|| table.to_string(), str::to_owned)).unwrap_or_default();
+            let table = rule
+                .get("table")
+                .map(|table| table.as_str().map_or_else(|| table.to_string(), str::to_owned))
+                .unwrap_or_default();
             let mut best: Option<(u8, u32, &Route)> = None;
             for route in &network.routes {
-                if route.table.as_deref().unwrap_or("main") != table || matches!(route.kind(), "broadcast" | "multicast" | "anycast") {
+                if route.table.as_deref().unwrap_or("main") != table
+                    || matches!(route.kind(), "broadcast" | "multicast" | "anycast")
+                {
                     continue;
                 }
                 let is_default = route.dst.as_deref() == Some("default") && route.is_ipv6() == packet.v6();
-                let net = if is_default { Some(0) } else { route.destination().filter(|net| net.contains(&packet.dst)).map(|net| net.prefix_len()) };
+                let net = if is_default {
+                    Some(0)
+                } else {
+                    route.destination().filter(|net| net.contains(&packet.dst)).map(|net| net.prefix_len())
+                };
                 let metric = route.metric.unwrap_or(0);
-                if let Some(len) = net.filter(|len| best.is_none_or(|(known, of, _)| *len > known || (*len == known && metric < of))) {
+                if let Some(len) =
+                    net.filter(|len| best.is_none_or(|(known, of, _)| *len > known || (*len == known && metric < of)))
+                {
                     best = Some((len, metric, route));
                 }
             }
@@ -127,7 +153,10 @@ impl Walk<'_> {
             if packet.src.is_loopback() || packet.dst.is_loopback() {
                 self.fault(
                     Culprit::new("MARTIAN_LOCALNET", &at, "address", packet.dst.to_string())
-                        .says(format!("{} → {} comes into {at} by {iif}: 127.0.0.0/8 may not be on a wire", packet.src, packet.dst))
+                        .says(format!(
+                            "{} → {} comes into {at} by {iif}: 127.0.0.0/8 may not be on a wire",
+                            packet.src, packet.dst
+                        ))
                         .because(Label::Kernel, format!("{line} → {said}"))
                         .fix(&format!("sysctl -w net.ipv4.conf.{iif}.route_localnet=1")),
                 );
@@ -139,7 +168,10 @@ impl Walk<'_> {
                     self.fault(
                         Culprit::new("ADDR_DUPLICATE", &at, "address", packet.src.to_string())
                             .value(packet.src.to_string())
-                            .says(format!("{at} gets a packet on {iif} from {}, which is its own address: the sender has it too", packet.src))
+                            .says(format!(
+                                "{at} gets a packet on {iif} from {}, which is its own address: the sender has it too",
+                                packet.src
+                            ))
                             .because(Label::Kernel, format!("{line} → {said}")),
                     );
                     return false;
@@ -180,7 +212,9 @@ impl Walk<'_> {
     fn refused(&mut self, ns: usize, packet: &Packet, rule: &Value, route: &Route, said: &str, line: &str) -> bool {
         let at = self.net.ns(ns).at.clone();
         let table = text(rule, "table").to_owned();
-        let ordinary = matches!(table.as_str(), "local" | "main" | "default") && rule.get("fwmark").is_none() && matches!(text(rule, "src"), "all" | "");
+        let ordinary = matches!(table.as_str(), "local" | "main" | "default")
+            && rule.get("fwmark").is_none()
+            && matches!(text(rule, "src"), "all" | "");
         let kind = route.kind().to_owned();
         if !matches!(kind.as_str(), "blackhole" | "unreachable" | "prohibit") {
             return false;
@@ -189,12 +223,20 @@ impl Walk<'_> {
         let pref = rule.get("priority").and_then(Value::as_u64).unwrap_or(0);
         if rule.get("action").is_some() || !ordinary {
             let rule_text = rule_text(rule);
-            let detail = if rule.get("action").is_some() { String::new() } else { format!("; there: `{}`", route_text(route)) };
-            let mark = packet.mark.filter(|mark| *mark != 0).map(|mark| format!(" (its mark is 0x{mark:x})")).unwrap_or_default();
+            let detail =
+                if rule.get("action").is_some() { String::new() } else { format!("; there: `{}`", route_text(route)) };
+            let mark = packet
+                .mark
+                .filter(|mark| *mark != 0)
+                .map(|mark| format!(" (its mark is 0x{mark:x})"))
+                .unwrap_or_default();
             self.fault(
                 Culprit::new("RULE_MISDIRECT", &at, "rule", rule_text.clone())
                     .value(kind.clone())
-                    .says(format!("the policy rule `{rule_text}` of {at} takes {} → {}{mark} to `{kind}`{detail}", packet.src, packet.dst))
+                    .says(format!(
+                        "the policy rule `{rule_text}` of {at} takes {} → {}{mark} to `{kind}`{detail}",
+                        packet.src, packet.dst
+                    ))
                     .because(Label::Kernel, format!("{line} → {said}"))
                     .because(Label::State, format!("ip rule in {at}: {rule_text}"))
                     .fix(&format!("ip {family}rule del pref {pref}")),
@@ -222,7 +264,8 @@ impl Walk<'_> {
     fn not_forwarding(&mut self, ns: usize, packet: &Packet, iif: &str, all: i64, said: &str, line: &str) {
         let at = self.net.ns(ns).at.clone();
         // A packet for somebody else may be here by mistake: the last hop took this for its router.
-        let sysctl = if all == 0 { "net.ipv4.ip_forward".to_owned() } else { format!("net.ipv4.conf.{iif}.forwarding") };
+        let sysctl =
+            if all == 0 { "net.ipv4.ip_forward".to_owned() } else { format!("net.ipv4.conf.{iif}.forwarding") };
         self.fault(
             Culprit::new("FORWARDING_DISABLED", &at, "sysctl", sysctl.clone())
                 .value("0")
@@ -239,7 +282,8 @@ impl Walk<'_> {
             return false;
         }
         let net = self.net;
-        let (all, own) = (net.setting(ns, "ipv4/conf/all/rp_filter"), net.setting(ns, &format!("ipv4/conf/{iif}/rp_filter")));
+        let (all, own) =
+            (net.setting(ns, "ipv4/conf/all/rp_filter"), net.setting(ns, &format!("ipv4/conf/{iif}/rp_filter")));
         let mode = all.max(own);
         if mode == 0 {
             return false;
@@ -254,7 +298,8 @@ impl Walk<'_> {
         };
         let at = net.ns(ns).at.clone();
         let from_all = all >= own && all > 0;
-        let sysctl = if from_all { "net.ipv4.conf.all.rp_filter".to_owned() } else { format!("net.ipv4.conf.{iif}.rp_filter") };
+        let sysctl =
+            if from_all { "net.ipv4.conf.all.rp_filter".to_owned() } else { format!("net.ipv4.conf.{iif}.rp_filter") };
         let mut culprit = Culprit::new("RP_FILTER", &at, "sysctl", sysctl.clone())
             .value(mode.to_string())
             .says(format!("{} arrives on {iif}, but {at} {other}; the {} reverse path filter of {iif} drops it", packet.src, if mode == 1 { "strict" } else { "loose" }))
@@ -264,13 +309,16 @@ impl Walk<'_> {
             // The greater of the two counts, and 2 is greater than 1.
             culprit = culprit.fix(&format!("sysctl -w net.ipv4.conf.{iif}.rp_filter=2"));
         } else {
-            culprit = culprit.fix("sysctl -w net.ipv4.conf.all.rp_filter=0").fix(&format!("sysctl -w net.ipv4.conf.{iif}.rp_filter=0"));
+            culprit = culprit
+                .fix("sysctl -w net.ipv4.conf.all.rp_filter=0")
+                .fix(&format!("sysctl -w net.ipv4.conf.{iif}.rp_filter=0"));
         }
         self.fault(culprit);
         true
     }
 
     /// There is no route: because a link is missing or down, an address is, or just the route.
+    #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
     fn no_such_route(&mut self, ns: usize, packet: &Packet, iif: Option<&str>, said: &str, line: &str) {
         let net = self.net;
         let network = net.ns(ns);
@@ -278,15 +326,26 @@ impl Walk<'_> {
         let kernel = format!("{line} → {said}");
         let links: Vec<&Link> = network.links.iter().filter(|link| !link.is_loopback()).collect();
         // A tunnel needs a link below it.
-        let tunnels = ["vxlan", "gre", "gretap", "ipip", "sit", "geneve", "wireguard", "ip6gre", "ip6tnl", "vti", "dummy"];
+        let tunnels =
+            ["vxlan", "gre", "gretap", "ipip", "sit", "geneve", "wireguard", "ip6gre", "ip6tnl", "vti", "dummy"];
         if links.iter().all(|link| link.kind().is_some_and(|kind| tunnels.contains(&kind))) {
             // Both ends of a pair in one other namespace: it was never moved here.
             let pair = net.all.iter().enumerate().find_map(|(index, other)| {
-                let link = other.links.iter().find(|link| link.link.is_some() && net.peer(index, link).is_some_and(|(at, _)| at == index) && other.addrs_of(&link.ifname).next().is_none() && link.master.is_none())?;
+                let link = other.links.iter().find(|link| {
+                    link.link.is_some()
+                        && net.peer(index, link).is_some_and(|(at, _)| at == index)
+                        && other.addrs_of(&link.ifname).next().is_none()
+                        && link.master.is_none()
+                })?;
                 Some((other.at.clone(), link.ifname.clone()))
             });
             let (code, advice) = match &pair {
-                Some((place, name)) => ("LINK_WRONG_NETNS", format!("{place}/{name} is an end of a veth pair that was never moved: ip -n {place} link set dev {name} netns {at}")),
+                Some((place, name)) => (
+                    "LINK_WRONG_NETNS",
+                    format!(
+                        "{place}/{name} is an end of a veth pair that was never moved: ip -n {place} link set dev {name} netns {at}"
+                    ),
+                ),
                 None => ("LINK_MISSING", format!("add a veth pair that leads into {at}")),
             };
             self.fault(
@@ -298,11 +357,19 @@ impl Walk<'_> {
             );
             return;
         }
-        let family = |ip: IpAddr| ip.is_ipv6() == packet.v6() && !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
-        let covers_hop = |link: &Link| network.addrs_of(&link.ifname).any(|addr| family(addr.ip) && (addr.covers(packet.dst) || addr.ip == packet.src));
+        let family =
+            |ip: IpAddr| ip.is_ipv6() == packet.v6() && !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let covers_hop = |link: &Link| {
+            network
+                .addrs_of(&link.ifname)
+                .any(|addr| family(addr.ip) && (addr.covers(packet.dst) || addr.ip == packet.src))
+        };
         let down = links.iter().find(|link| !link.is_up() && covers_hop(link)).or_else(|| {
-            let up = links.iter().any(|link| link.is_up() && network.addrs_of(&link.ifname).any(|addr| family(addr.ip)));
-            links.iter().find(|link| !link.is_up() && !up && (network.addrs_of(&link.ifname).any(|addr| family(addr.ip)) || links.len() == 1))
+            let up =
+                links.iter().any(|link| link.is_up() && network.addrs_of(&link.ifname).any(|addr| family(addr.ip)));
+            links.iter().find(|link| {
+                !link.is_up() && !up && (network.addrs_of(&link.ifname).any(|addr| family(addr.ip)) || links.len() == 1)
+            })
         });
         if let Some(link) = down {
             let dev = link.ifname.clone();
@@ -312,7 +379,8 @@ impl Walk<'_> {
             return;
         }
         if packet.v6() {
-            let off = links.iter().find(|link| net.setting(ns, &format!("ipv6/conf/{}/disable_ipv6", link.ifname)) == 1);
+            let off =
+                links.iter().find(|link| net.setting(ns, &format!("ipv6/conf/{}/disable_ipv6", link.ifname)) == 1);
             if let Some(link) = off.filter(|_| !network.addrs.iter().any(|addr| addr.dev != "lo" && family(addr.ip))) {
                 let dev = link.ifname.clone();
                 self.v6_disabled(ns, &dev);
@@ -330,9 +398,15 @@ impl Walk<'_> {
             return;
         }
         // The other end believes to be on one segment with us, and we do not.
-        let narrow = network.addrs.iter().find(|addr| addr.dev != "lo" && family(addr.ip) && !addr.covers(packet.dst) && {
-            let near = self.flood(ns, &addr.dev);
-            near.iter().any(|station| net.ns(station.ns).addrs_of(&station.dev).any(|theirs| theirs.ip == packet.dst && theirs.covers(addr.ip) && theirs.len < addr.len))
+        let narrow = network.addrs.iter().find(|addr| {
+            addr.dev != "lo" && family(addr.ip) && !addr.covers(packet.dst) && {
+                let near = self.flood(ns, &addr.dev);
+                near.iter().any(|station| {
+                    net.ns(station.ns)
+                        .addrs_of(&station.dev)
+                        .any(|theirs| theirs.ip == packet.dst && theirs.covers(addr.ip) && theirs.len < addr.len)
+                })
+            }
         });
         if let Some(narrow) = narrow.cloned() {
             let theirs = net.all.iter().find_map(|other| other.owns(packet.dst)).map_or(24, |addr| addr.len);
@@ -351,7 +425,9 @@ impl Walk<'_> {
             return;
         }
         // A rule that leads away from a table which knows the way.
-        let strange = network.rules[usize::from(packet.v6())].iter().any(|rule| !matches!(rule.get("priority").and_then(Value::as_u64), Some(0 | 32766 | 32767)));
+        let strange = network.rules[usize::from(packet.v6())]
+            .iter()
+            .any(|rule| !matches!(rule.get("priority").and_then(Value::as_u64), Some(0 | 32766 | 32767)));
         let main = network.rules[usize::from(packet.v6())].iter().any(|rule| text(rule, "table") == "main");
         if !main {
             self.fault(
@@ -367,7 +443,11 @@ impl Walk<'_> {
         let way = if self.leg == Leg::Reply { "back to" } else { "to" };
         let mut culprit = Culprit::new(code, &at, "route", packet.dst.to_string())
             .value(said)
-            .says(format!("{at} has no route {way} {}{}", packet.dst, if self.leg == Leg::Reply { " (the reply, the return path)" } else { "" }))
+            .says(format!(
+                "{at} has no route {way} {}{}",
+                packet.dst,
+                if self.leg == Leg::Reply { " (the reply, the return path)" } else { "" }
+            ))
             .because(Label::Kernel, kernel);
         if strange {
             culprit = culprit.because(Label::State, format!("ip rule in {at} has rules of its own"));
@@ -391,9 +471,16 @@ impl Walk<'_> {
                 if station.ns == ns || net.setting(station.ns, forwarding) != 1 {
                     continue;
                 }
-                let gateway = net.ns(station.ns).addrs_of(&station.dev).find(|theirs| addr.covers(theirs.ip) && theirs.ip != addr.ip).map(|addr| addr.ip);
+                let gateway = net
+                    .ns(station.ns)
+                    .addrs_of(&station.dev)
+                    .find(|theirs| addr.covers(theirs.ip) && theirs.ip != addr.ip)
+                    .map(|addr| addr.ip);
                 if let Some(gateway) = gateway {
-                    let has_default = net.ns(ns).routes.iter().any(|route| route.is_default() && route.is_ipv6() == packet.v6() && route.kind() == "unicast");
+                    let has_default =
+                        net.ns(ns).routes.iter().any(|route| {
+                            route.is_default() && route.is_ipv6() == packet.v6() && route.kind() == "unicast"
+                        });
                     let dst = if has_default { self.subnet_of(packet.dst) } else { "default".into() };
                     return Some(format!("ip {family}route add {dst} via {gateway} dev {}", addr.dev));
                 }
@@ -412,12 +499,15 @@ impl Walk<'_> {
     }
 
     /// The answering end has no route back: perhaps because a router on the way should have translated the source, and has rules that almost do.
+    #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
     fn nat_missing(&mut self, ns: usize, packet: &Packet, kernel: &str) -> bool {
         let net = self.net;
         let there = net.ns(ns).at.clone();
         let client = packet.dst;
         // A translation to an address that nobody has.
-        let strange = self.conns.iter().find(|conn| conn.after.src.0 == client && conn.before.src.0 != client && net.ns(conn.ns).owns(client).is_none());
+        let strange = self.conns.iter().find(|conn| {
+            conn.after.src.0 == client && conn.before.src.0 != client && net.ns(conn.ns).owns(client).is_none()
+        });
         if let Some(conn) = strange.cloned() {
             let place = net.ns(conn.ns).at.clone();
             let rule = conn.by.clone();
@@ -445,20 +535,34 @@ impl Walk<'_> {
         let translates = |words: &[String]| words.iter().any(|word| word == "MASQUERADE" || word == "SNAT");
         let mut any = false;
         // The link to the world is where translation belongs; a rule bound to it is right as it is.
-        let uplink = |dev: &str| net.ns(router).routes.iter().any(|route| route.is_default() && route.is_ipv6() == packet.v6() && route.dev.as_deref() == Some(dev));
+        let uplink = |dev: &str| {
+            net.ns(router)
+                .routes
+                .iter()
+                .any(|route| route.is_default() && route.is_ipv6() == packet.v6() && route.dev.as_deref() == Some(dev))
+        };
         for tables in net.tables(router, packet.v6()) {
             let rules = tables.rules("nat", "POSTROUTING");
             any |= rules.iter().any(|rule| translates(&rule.words));
-            let covers = |value: Option<&str>| value.is_none_or(|value| value.parse::<IpNet>().is_ok_and(|net| net.contains(&client)));
+            let covers = |value: Option<&str>| {
+                value.is_none_or(|value| value.parse::<IpNet>().is_ok_and(|net| net.contains(&client)))
+            };
             for rule in rules.iter().filter(|rule| translates(&rule.words)) {
                 let source = rule.source().filter(|source| !source.not).map(|source| source.value);
                 let dev = rule.out_interface().map(|dev| (dev.value.to_owned(), dev.not));
                 let dest = rule.destination().is_some();
                 let shadow = rules.iter().take_while(|other| other.number < rule.number).find(|other| {
-                    matches!(other.target(), Some("ACCEPT" | "RETURN")) && covers(other.source().map(|source| source.value)) && other.out_interface().is_none_or(|dev| dev.value == out)
+                    matches!(other.target(), Some("ACCEPT" | "RETURN"))
+                        && covers(other.source().map(|source| source.value))
+                        && other.out_interface().is_none_or(|dev| dev.value == out)
                 });
                 let right_dev = dev.as_ref().is_none_or(|(dev, not)| (*dev == out) != *not);
-                if source.is_some() && covers(source) && right_dev && !dest && let Some(shadow) = shadow {
+                if source.is_some()
+                    && covers(source)
+                    && right_dev
+                    && !dest
+                    && let Some(shadow) = shadow
+                {
                     let line = format!("{} -t nat -D POSTROUTING {}", tables.tool(), shadow.number);
                     self.fault(
                         Culprit::new("NAT_WRONG", &at, "rule", format!("{} nat POSTROUTING", tables.tool()))
@@ -471,7 +575,8 @@ impl Walk<'_> {
                     return true;
                 }
                 let bound_elsewhere = dev.as_ref().is_some_and(|(dev, _)| uplink(dev));
-                let almost = source.is_some() && covers(source) && !right_dev && !dest && !bound_elsewhere || (source.is_some() && !covers(source) && right_dev && !dest && !self.covers_another(source));
+                let almost = source.is_some() && covers(source) && !right_dev && !dest && !bound_elsewhere
+                    || (source.is_some() && !covers(source) && right_dev && !dest && !self.covers_another(source));
                 if almost {
                     let wrong = dev.map(|(dev, _)| dev).unwrap_or_default();
                     self.fault(
@@ -489,7 +594,7 @@ impl Walk<'_> {
         any |= net.nft(router).translates();
         // A router that translates for others, or an end that is not ours to route (its address is public, the client's is private).
         let public = !private(packet.src) && private(client);
-        if !public && !(any && uplink(&out)) {
+        if !(public || any && uplink(&out)) {
             return false;
         }
         self.fault(

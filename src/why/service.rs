@@ -46,11 +46,16 @@ pub(super) fn listening(net: &Net, ns: usize, proto: u8, port: u16) -> Option<Ve
 }
 
 fn serves(socket: &Listening, ip: IpAddr) -> bool {
-    socket.addr.is_none_or(|addr| addr == ip || (addr.is_unspecified() && addr.is_ipv6() == ip.is_ipv6()) || matches!((addr, ip), (IpAddr::V6(six), IpAddr::V4(four)) if six.to_ipv4_mapped() == Some(four)))
+    socket.addr.is_none_or(|addr| {
+        addr == ip
+            || (addr.is_unspecified() && addr.is_ipv6() == ip.is_ipv6())
+            || matches!((addr, ip), (IpAddr::V6(six), IpAddr::V4(four)) if six.to_ipv4_mapped() == Some(four))
+    })
 }
 
 impl Walk<'_> {
     /// A packet is for this namespace.
+    #[expect(clippy::unnecessary_wraps, reason = "the end of a leg, as the other steps have it")]
     pub(super) fn deliver(&mut self, ns: usize, mut packet: Packet, dev: &str) -> Option<(usize, Packet)> {
         self.xfrm(ns, &packet, "in");
         self.hook(ns, Hook::Input, &mut packet, dev, "", None);
@@ -96,7 +101,11 @@ impl Walk<'_> {
             return;
         }
         let asked = self.origin.as_ref().map_or(packet.dst, |(_, asked)| asked.dst);
-        let conn = self.conns.iter().find(|conn| conn.before.dst != conn.after.dst && conn.after.dst == (packet.dst, packet.dport)).cloned();
+        let conn = self
+            .conns
+            .iter()
+            .find(|conn| conn.before.dst != conn.after.dst && conn.after.dst == (packet.dst, packet.dport))
+            .cloned();
         if let Some(other) = sockets.first() {
             let shown = other.shown.clone();
             self.fault(
@@ -118,7 +127,10 @@ impl Walk<'_> {
             };
             let mut culprit = Culprit::new("DNAT_WRONG_TARGET", &router, "rule", text.clone())
                 .value(format!("{}:{port}", packet.dst))
-                .says(format!("{router} hands {asked}:{before} on (DNAT) to {}:{port}, where nothing listens ({at})", packet.dst))
+                .says(format!(
+                    "{router} hands {asked}:{before} on (DNAT) to {}:{port}, where nothing listens ({at})",
+                    packet.dst
+                ))
                 .because(Label::State, text)
                 .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"));
             culprit = self.mend_dnat(culprit, ns, packet, rule);
@@ -128,21 +140,33 @@ impl Walk<'_> {
         // A router that hands on other ports, or should: nobody expects a service on itself.
         let forwards = self.net.setting(ns, "ipv4/ip_forward") == 1;
         let word = port.to_string();
-        let hands_on = self.net.tables(ns, packet.v6()).iter().any(|tables| tables.mentions("nat", &["--dport", &word]) || tables.mentions("nat", &["DNAT"]));
+        let hands_on = self
+            .net
+            .tables(ns, packet.v6())
+            .iter()
+            .any(|tables| tables.mentions("nat", &["--dport", &word]) || tables.mentions("nat", &["DNAT"]));
         let twin = self.net.tables(ns, packet.v6()).iter().find_map(|tables| {
-            let rule = tables.rules("nat", "OUTPUT").iter().find(|rule| rule.target() == Some("DNAT") && rule.words.contains(&word))?;
+            let rule = tables
+                .rules("nat", "OUTPUT")
+                .iter()
+                .find(|rule| rule.target() == Some("DNAT") && rule.words.contains(&word))?;
             Some(format!("{} -t nat -A PREROUTING {}", tables.tool(), rule.text()))
         });
         let near = Tuple::of(packet);
         if forwards && hands_on {
             let mut culprit = Culprit::new("DNAT_MISSING", &at, "port", format!("{proto} {port}"))
                 .value(format!("{}:{port}", near.dst.0))
-                .says(format!("nothing listens on {proto} port {port} in {at}, and no DNAT rule in nat PREROUTING hands it on"))
+                .says(format!(
+                    "nothing listens on {proto} port {port} in {at}, and no DNAT rule in nat PREROUTING hands it on"
+                ))
                 .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"))
                 .because(Label::State, format!("nat PREROUTING in {at}: no rule matches {}:{port}", packet.dst));
             culprit = match twin {
                 Some(line) => culprit.fix(&line),
-                None => culprit.advise(format!("iptables -t nat -A PREROUTING -d {} -p {proto} --dport {port} -j DNAT --to-destination …", packet.dst)),
+                None => culprit.advise(format!(
+                    "iptables -t nat -A PREROUTING -d {} -p {proto} --dport {port} -j DNAT --to-destination …",
+                    packet.dst
+                )),
             };
             self.fault(culprit);
             return;
@@ -159,7 +183,11 @@ impl Walk<'_> {
     fn mend_dnat(&self, culprit: Culprit, ns: usize, packet: &Packet, rule: Option<super::packet::RuleRef>) -> Culprit {
         // The one port that something does listen on is what was meant; between several only a person can choose.
         let answer = self.net.ask(ns, "ss", &["-H", "-l", "-n", if packet.proto == 6 { "-t" } else { "-u" }]);
-        let mut ports: Vec<u16> = answer.stdout.lines().filter_map(|line| line.split_whitespace().nth(3)?.rsplit_once(':')?.1.parse().ok()).collect();
+        let mut ports: Vec<u16> = answer
+            .stdout
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(3)?.rsplit_once(':')?.1.parse().ok())
+            .collect();
         ports.sort_unstable();
         ports.dedup();
         let Some(rule) = rule.filter(|rule| rule.tool != "nft" && ports.len() == 1) else {
@@ -167,7 +195,13 @@ impl Walk<'_> {
         };
         let port = ports[0];
         let delete = rule.delete.join(" ");
-        let target = rule.delete.iter().position(|word| word == "--to-destination").and_then(|at| rule.delete.get(at + 1)).cloned().unwrap_or_default();
+        let target = rule
+            .delete
+            .iter()
+            .position(|word| word == "--to-destination")
+            .and_then(|at| rule.delete.get(at + 1))
+            .cloned()
+            .unwrap_or_default();
         let fixed = delete.replacen(" -D ", " -A ", 1).replace(&target, &format!("{}:{port}", packet.dst));
         culprit.fix(&format!("{} {delete}", rule.tool)).fix(&format!("{} {fixed}", rule.tool))
     }

@@ -26,7 +26,7 @@ use crate::session::Session;
 
 /// An address of a link.
 #[derive(Clone, Debug)]
-pub struct Addr {
+pub(super) struct Addr {
     /// The link.
     pub dev: String,
     /// The address.
@@ -42,14 +42,14 @@ pub struct Addr {
 impl Addr {
     /// Whether an address is on the same segment by this prefix.
     #[must_use]
-    pub fn covers(&self, ip: IpAddr) -> bool {
+    pub(super) fn covers(&self, ip: IpAddr) -> bool {
         IpNet::new(self.ip, self.len).is_ok_and(|net| net.contains(&ip))
     }
 }
 
 /// A neighbour entry.
 #[derive(Clone, Debug)]
-pub struct Neigh {
+pub(super) struct Neigh {
     /// The link.
     pub dev: String,
     /// The address.
@@ -62,7 +62,7 @@ pub struct Neigh {
 
 /// What a program said.
 #[derive(Clone, Debug, Default)]
-pub struct Answer {
+pub(super) struct Answer {
     /// Whether its status was 0.
     pub ok: bool,
     /// What it printed.
@@ -75,14 +75,23 @@ pub struct Answer {
 
 /// The programs that are asked, found once; may be used by threads.
 #[derive(Debug)]
-pub struct Programs {
+pub(super) struct Programs {
     paths: HashMap<&'static str, PathBuf>,
     interrupt: Interrupt,
 }
 
 const PROGRAMS: [&str; 11] = [
-    "ip", "bridge", "tc", "nft", "ss", "iptables-nft-save", "ip6tables-nft-save", "iptables-legacy-save",
-    "ip6tables-legacy-save", "iptables-save", "ip6tables-save",
+    "ip",
+    "bridge",
+    "tc",
+    "nft",
+    "ss",
+    "iptables-nft-save",
+    "ip6tables-nft-save",
+    "iptables-legacy-save",
+    "ip6tables-legacy-save",
+    "iptables-save",
+    "ip6tables-save",
 ];
 
 impl Programs {
@@ -121,7 +130,7 @@ impl Programs {
 }
 
 /// One namespace.
-pub struct Ns {
+pub(super) struct Ns {
     /// How it is named.
     pub at: Where,
     /// Which it is.
@@ -149,41 +158,41 @@ pub struct Ns {
 impl Ns {
     /// The namespace as an open file.
     #[must_use]
-    pub fn file(&self) -> &NetnsFile {
+    pub(super) fn file(&self) -> &NetnsFile {
         &self.file
     }
 
     /// The link of that name.
     #[must_use]
-    pub fn link(&self, name: &str) -> Option<&Link> {
+    pub(super) fn link(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.ifname == name)
     }
 
     /// Whether it owns the address.
     #[must_use]
-    pub fn owns(&self, ip: IpAddr) -> Option<&Addr> {
+    pub(super) fn owns(&self, ip: IpAddr) -> Option<&Addr> {
         self.addrs.iter().find(|addr| addr.ip == ip)
     }
 
     /// The addresses of a link.
-    pub fn addrs_of<'a>(&'a self, dev: &'a str) -> impl Iterator<Item = &'a Addr> {
+    pub(super) fn addrs_of<'a>(&'a self, dev: &'a str) -> impl Iterator<Item = &'a Addr> {
         self.addrs.iter().filter(move |addr| addr.dev == dev)
     }
 
     /// The ports of a bridge or the slaves of a bond.
-    pub fn ports<'a>(&'a self, master: &'a str) -> impl Iterator<Item = &'a Link> {
+    pub(super) fn ports<'a>(&'a self, master: &'a str) -> impl Iterator<Item = &'a Link> {
         self.links.iter().filter(move |link| link.master.as_deref() == Some(master))
     }
 
     /// The bridge that a link is a port of.
     #[must_use]
-    pub fn bridge_of(&self, link: &Link) -> Option<&Link> {
+    pub(super) fn bridge_of(&self, link: &Link) -> Option<&Link> {
         self.link(link.master.as_deref()?).filter(|master| master.kind() == Some("bridge"))
     }
 }
 
 /// All that is known.
-pub struct Net {
+pub(super) struct Net {
     programs: Programs,
     /// The namespaces.
     pub all: Vec<Ns>,
@@ -218,7 +227,9 @@ fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
             ns.routes.extend(json::view::<Route>(record, "`ip route`"));
         } else if record.get("priority").is_some() {
             ns.rules[0].push(record);
-        } else if let (Some(ip), Some(dev)) = (text(&record, "dst").parse().ok(), record.get("dev").and_then(Value::as_str)) {
+        } else if let (Some(ip), Some(dev)) =
+            (text(&record, "dst").parse().ok(), record.get("dev").and_then(Value::as_str))
+        {
             let state = record.get("state").and_then(Value::as_array).cloned().unwrap_or_default();
             ns.neighs.push(Neigh {
                 dev: dev.to_owned(),
@@ -255,7 +266,7 @@ fn add_link(ns: &mut Ns, record: Value) {
 }
 
 /// A string of a record; empty when it is not there.
-pub fn text<'a>(record: &'a Value, key: &str) -> &'a str {
+pub(super) fn text<'a>(record: &'a Value, key: &str) -> &'a str {
     record.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -265,7 +276,7 @@ impl Net {
     /// # Errors
     ///
     /// When a namespace that was given is not there.
-    pub fn read(session: &Session, given: &[&Where], v6: bool) -> Result<Self> {
+    pub(super) fn read(session: &Session, given: &[&Where], v6: bool) -> Result<Self> {
         session.settle_all()?;
         let programs = Programs::new(session);
         if !programs.paths.contains_key("ip") {
@@ -290,13 +301,13 @@ impl Net {
             add(&at, false)?;
         }
         let mut net = Self { programs, all: Vec::new(), nsids: RefCell::default() };
-        net.read_all(wanted, v6);
+        net.read_all(&wanted, v6);
         let strangers = net.strangers();
-        net.read_all(strangers, v6);
+        net.read_all(&strangers, v6);
         Ok(net)
     }
 
-    fn read_all(&mut self, wanted: Vec<(Where, NetnsFile)>, v6: bool) {
+    fn read_all(&mut self, wanted: &[(Where, NetnsFile)], v6: bool) {
         let programs = &self.programs;
         let half = wanted.len().div_ceil(2).max(1);
         let read = |part: &[(Where, NetnsFile)]| -> Vec<Ns> {
@@ -314,7 +325,9 @@ impl Net {
 
     /// Namespaces without a name that a veth leads into: containers. Found by the processes that live in them.
     fn strangers(&self) -> Vec<(Where, NetnsFile)> {
-        let lost = |(index, ns): (usize, &Ns)| ns.links.iter().any(|link| link.link_netnsid.is_some() && self.peer(index, link).is_none());
+        let lost = |(index, ns): (usize, &Ns)| {
+            ns.links.iter().any(|link| link.link_netnsid.is_some() && self.peer(index, link).is_none())
+        };
         if !self.all.iter().enumerate().any(lost) {
             return Vec::new();
         }
@@ -335,27 +348,27 @@ impl Net {
 
     /// The index of a namespace.
     #[must_use]
-    pub fn index(&self, at: &Where) -> Option<usize> {
+    pub(super) fn index(&self, at: &Where) -> Option<usize> {
         let id = netns::path_of(at).and_then(|path| netns::id_at(&path));
         self.all.iter().position(|ns| ns.at == *at).or_else(|| self.all.iter().position(|ns| Some(ns.id) == id))
     }
 
     /// The namespace of an index.
     #[must_use]
-    pub fn ns(&self, index: usize) -> &Ns {
+    pub(super) fn ns(&self, index: usize) -> &Ns {
         &self.all[index]
     }
 
     /// Asks a program in a namespace.
     #[must_use]
-    pub fn ask(&self, ns: usize, program: &str, argv: &[&str]) -> Answer {
+    pub(super) fn ask(&self, ns: usize, program: &str, argv: &[&str]) -> Answer {
         let ns = &self.all[ns];
         self.programs.ask(&ns.at, &ns.file, program, argv, None)
     }
 
     /// A kernel setting below `/proc/sys/net`, for example `ipv4/conf/eth0/rp_filter`.
     #[must_use]
-    pub fn sysctl(&self, ns: usize, path: &str) -> Option<String> {
+    pub(super) fn sysctl(&self, ns: usize, path: &str) -> Option<String> {
         let ns = &self.all[ns];
         if let Some(value) = ns.sysctls.borrow().get(path) {
             return value.clone();
@@ -367,7 +380,7 @@ impl Net {
 
     /// The same as a number; 0 when it is not there.
     #[must_use]
-    pub fn setting(&self, ns: usize, path: &str) -> i64 {
+    pub(super) fn setting(&self, ns: usize, path: &str) -> i64 {
         self.sysctl(ns, path).and_then(|value| value.split_whitespace().next()?.parse().ok()).unwrap_or(0)
     }
 
@@ -378,13 +391,13 @@ impl Net {
 
     /// A file of `/proc/net` as the namespace sees it.
     #[must_use]
-    pub fn proc_net(&self, ns: usize, name: &str) -> String {
+    pub(super) fn proc_net(&self, ns: usize, name: &str) -> String {
         self.read_file(&self.all[ns], &Path::new("/proc/thread-self/net").join(name)).unwrap_or_default()
     }
 
     /// The other end of a veth link.
     #[must_use]
-    pub fn peer(&self, ns: usize, link: &Link) -> Option<(usize, &Link)> {
+    pub(super) fn peer(&self, ns: usize, link: &Link) -> Option<(usize, &Link)> {
         if link.kind() != Some("veth") {
             return None;
         }
@@ -392,14 +405,18 @@ impl Net {
             return Some((ns, self.all[ns].link(name)?));
         }
         let index = link.link_index?;
-        let fits = |other: &Link| other.kind() == Some("veth") && other.ifindex == index && other.link_index == Some(link.ifindex);
+        let fits = |other: &Link| {
+            other.kind() == Some("veth") && other.ifindex == index && other.link_index == Some(link.ifindex)
+        };
         let mut candidates: Vec<(usize, &Link)> = Vec::new();
         for (at, other) in self.all.iter().enumerate().filter(|(at, _)| *at != ns || link.link_netnsid.is_none()) {
             candidates.extend(other.links.iter().filter(|other| fits(other)).map(|other| (at, other)));
         }
         if candidates.len() > 1 {
             let named = self.nsid_name(ns, link.link_netnsid?);
-            if let Some(found) = named.and_then(|name| candidates.iter().find(|(at, _)| self.all[*at].at == Where::Named(name.clone()))) {
+            if let Some(found) =
+                named.and_then(|name| candidates.iter().find(|(at, _)| self.all[*at].at == Where::Named(name.clone())))
+            {
                 return Some(*found);
             }
             // The other side may know us by name.
@@ -423,7 +440,9 @@ impl Net {
         let records = json::records(&answer.stdout, "`ip netns list-id`").unwrap_or_default();
         let map: HashMap<i32, String> = records
             .iter()
-            .filter_map(|record| Some((i32::try_from(record.get("nsid")?.as_i64()?).ok()?, record.get("name")?.as_str()?.to_owned())))
+            .filter_map(|record| {
+                Some((i32::try_from(record.get("nsid")?.as_i64()?).ok()?, record.get("name")?.as_str()?.to_owned()))
+            })
             .collect();
         let found = map.get(&id).cloned();
         self.nsids.borrow_mut().insert(ns, map);
@@ -432,7 +451,7 @@ impl Net {
 
     /// The rules of iptables: those of each backend that has any.
     #[must_use]
-    pub fn tables(&self, ns: usize, v6: bool) -> Vec<&Tables> {
+    pub(super) fn tables(&self, ns: usize, v6: bool) -> Vec<&Tables> {
         let all = self.all[ns].tables.get_or_init(|| {
             let mut found = Vec::new();
             let nft_has = |family: &str| self.nft(ns).families.iter().any(|known| known == family);
@@ -453,7 +472,7 @@ impl Net {
 
     /// The native rules of nftables.
     #[must_use]
-    pub fn nft(&self, ns: usize) -> &Nft {
+    pub(super) fn nft(&self, ns: usize) -> &Nft {
         self.all[ns].nft.get_or_init(|| {
             let mut nft = Nft::parse(&self.ask(ns, "nft", &["-j", "list", "ruleset"]).stdout);
             if nft.has_netdev() {
@@ -465,7 +484,7 @@ impl Net {
 
     /// The forwarding database of the bridges.
     #[must_use]
-    pub fn fdb(&self, ns: usize) -> &[Value] {
+    pub(super) fn fdb(&self, ns: usize) -> &[Value] {
         self.all[ns].fdb.get_or_init(|| {
             let answer = self.ask(ns, "bridge", &["-j", "fdb", "show"]);
             json::records(&answer.stdout, "`bridge fdb`").unwrap_or_default()
@@ -474,7 +493,7 @@ impl Net {
 
     /// The VLANs of bridge ports.
     #[must_use]
-    pub fn vlans(&self, ns: usize) -> &[Value] {
+    pub(super) fn vlans(&self, ns: usize) -> &[Value] {
         self.all[ns].vlans.get_or_init(|| {
             let answer = self.ask(ns, "bridge", &["-j", "vlan", "show"]);
             json::records(&answer.stdout, "`bridge vlan`").unwrap_or_default()
@@ -483,16 +502,16 @@ impl Net {
 
     /// The queueing disciplines.
     #[must_use]
-    pub fn qdiscs(&self, ns: usize) -> &[Value] {
+    pub(super) fn qdiscs(&self, ns: usize) -> &[Value] {
         self.all[ns].qdiscs.get_or_init(|| {
             let answer = self.ask(ns, "tc", &["-s", "-j", "qdisc", "show"]);
             json::records(&answer.stdout, "`tc qdisc`").unwrap_or_default()
         })
     }
 
-    /// The IPsec policies, as text: iproute2 has no JSON for them.
+    /// The `IPsec` policies, as text: iproute2 has no JSON for them.
     #[must_use]
-    pub fn xfrm(&self, ns: usize) -> &str {
+    pub(super) fn xfrm(&self, ns: usize) -> &str {
         self.all[ns].xfrm.get_or_init(|| {
             let stat = self.proc_net(ns, "xfrm_stat");
             if stat.is_empty() { String::new() } else { self.ask(ns, "ip", &["xfrm", "policy"]).stdout }

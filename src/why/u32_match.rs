@@ -4,7 +4,7 @@ use super::packet::{Packet, Port, Tri};
 
 /// The bytes of a packet that are known.
 #[must_use]
-pub fn header(packet: &Packet) -> Vec<Option<u8>> {
+pub(super) fn header(packet: &Packet) -> Vec<Option<u8>> {
     let mut bytes: Vec<Option<u8>> = Vec::new();
     let size = u16::try_from(packet.size).unwrap_or(u16::MAX).to_be_bytes();
     match (packet.src, packet.dst) {
@@ -15,7 +15,16 @@ pub fn header(packet: &Packet) -> Vec<Option<u8>> {
         }
         (std::net::IpAddr::V6(src), std::net::IpAddr::V6(dst)) => {
             let payload = u16::try_from(packet.size.saturating_sub(40)).unwrap_or(u16::MAX).to_be_bytes();
-            bytes.extend([Some(0x60), None, None, None, Some(payload[0]), Some(payload[1]), Some(packet.proto), Some(packet.ttl)]);
+            bytes.extend([
+                Some(0x60),
+                None,
+                None,
+                None,
+                Some(payload[0]),
+                Some(payload[1]),
+                Some(packet.proto),
+                Some(packet.ttl),
+            ]);
             bytes.extend(src.octets().into_iter().chain(dst.octets()).map(Some));
         }
         _ => return bytes,
@@ -52,7 +61,7 @@ fn number(text: &str) -> Option<u32> {
 
 /// Whether a u32 expression, such as `12&0xFFFF0000=0x0A4D0000:0x0A4DFFFF,1&&6&0xFF=6`, matches.
 #[must_use]
-pub fn matches(text: &str, packet: &Packet) -> Tri {
+pub(super) fn matches(text: &str, packet: &Packet) -> Tri {
     let bytes = header(packet);
     text.split("&&").map(|test| one(test, &bytes)).fold(Tri::Yes, Tri::and)
 }

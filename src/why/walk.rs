@@ -125,7 +125,10 @@ impl<'a> Walk<'a> {
 
     /// The answer came back, but from another address than was asked.
     fn untranslated(&mut self, answer: &Packet, asked: &Packet) {
-        let Some(conn) = self.conns.iter().find(|conn| conn.before.dst != conn.after.dst && !conn.answered).cloned() else { return };
+        let Some(conn) = self.conns.iter().find(|conn| conn.before.dst != conn.after.dst && !conn.answered).cloned()
+        else {
+            return;
+        };
         let router = self.net.ns(conn.ns);
         let rule = conn.by.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
         let server = self.end.as_ref().map_or(answer.src, |(_, packet)| packet.dst);
@@ -150,7 +153,9 @@ impl<'a> Walk<'a> {
     /// The subnet of an address, by whoever has it.
     pub(super) fn subnet_of(&self, ip: IpAddr) -> String {
         let found = self.net.all.iter().find_map(|ns| ns.owns(ip));
-        found.and_then(|addr| ipnet::IpNet::new(addr.ip, addr.len).ok()).map_or_else(|| ip.to_string(), |net| net.trunc().to_string())
+        found
+            .and_then(|addr| ipnet::IpNet::new(addr.ip, addr.len).ok())
+            .map_or_else(|| ip.to_string(), |net| net.trunc().to_string())
     }
 
     pub(super) fn name(&self, ns: usize) -> String {
@@ -169,7 +174,12 @@ impl<'a> Walk<'a> {
     pub(super) fn suspect(&mut self, ns: usize, mut culprit: Culprit, rule: Option<RuleRef>) {
         culprit.leg = self.leg;
         culprit.hop = self.hops.len();
-        let same = |known: &Suspect| known.culprit.code == culprit.code && known.culprit.at == culprit.at && known.culprit.name == culprit.name && known.culprit.value == culprit.value;
+        let same = |known: &Suspect| {
+            known.culprit.code == culprit.code
+                && known.culprit.at == culprit.at
+                && known.culprit.name == culprit.name
+                && known.culprit.value == culprit.value
+        };
         if !self.suspects.iter().any(same) {
             self.suspects.push(Suspect { culprit, ns, rule });
         }
@@ -238,7 +248,11 @@ impl<'a> Walk<'a> {
 
     /// A packet of a namespace's own; where it ends, if it gets anywhere.
     pub(super) fn originate(&mut self, ns: usize, mut packet: Packet) -> Option<(usize, Packet)> {
-        let ttl = if packet.v6() { self.net.setting(ns, "ipv6/conf/all/hop_limit") } else { self.net.setting(ns, "ipv4/ip_default_ttl") };
+        let ttl = if packet.v6() {
+            self.net.setting(ns, "ipv6/conf/all/hop_limit")
+        } else {
+            self.net.setting(ns, "ipv4/ip_default_ttl")
+        };
         packet.ttl = u8::try_from(ttl).ok().filter(|ttl| *ttl > 0).unwrap_or(64);
         let mut got = match self.route(ns, &packet, None) {
             Ok(got) => got,
@@ -255,7 +269,13 @@ impl<'a> Walk<'a> {
         }
         let near = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         if near(packet.src) && !near(packet.dst) && self.leg == Leg::Request {
-            let waiting = self.net.ns(ns).addrs.iter().find(|addr| addr.ip.is_ipv6() && !near(addr.ip) && (addr.tentative || addr.dadfailed)).map(|addr| addr.ip);
+            let waiting = self
+                .net
+                .ns(ns)
+                .addrs
+                .iter()
+                .find(|addr| addr.ip.is_ipv6() && !near(addr.ip) && (addr.tentative || addr.dadfailed))
+                .map(|addr| addr.ip);
             match waiting {
                 Some(ip) => {
                     self.tentative(ns, ip);
@@ -320,7 +340,13 @@ impl<'a> Walk<'a> {
     }
 
     /// Sends a packet by a device: the last hook, the size, what lies between, and on at the other end.
-    pub(super) fn send(&mut self, ns: usize, got: &Got, mut packet: Packet, from: Option<&str>) -> Option<(usize, Packet)> {
+    pub(super) fn send(
+        &mut self,
+        ns: usize,
+        got: &Got,
+        mut packet: Packet,
+        from: Option<&str>,
+    ) -> Option<(usize, Packet)> {
         let dev = got.dev.clone();
         if self.hops.len() > HOPS * 4 {
             return None;
@@ -328,7 +354,7 @@ impl<'a> Walk<'a> {
         self.hook(ns, Hook::Postrouting, &mut packet, from.unwrap_or(""), &dev, None);
         self.hop(ns, &dev, true);
         let network = self.net.ns(ns);
-        let Some(link) = network.link(&dev) else { return None };
+        let link = network.link(&dev)?;
         if !link.is_up() {
             self.link_down(ns, &dev);
         }
@@ -355,11 +381,16 @@ impl<'a> Walk<'a> {
     fn diverged(&mut self, ns: usize, got: &Got, packet: &Packet, before: usize, hop: usize) {
         let network = self.net.ns(ns);
         let covering = network.addrs.iter().find(|addr| {
-            addr.dev != "lo" && addr.dev != got.dev && addr.len > 0 && addr.covers(packet.dst) && addr.ip != packet.dst
+            addr.dev != "lo"
+                && addr.dev != got.dev
+                && addr.len > 0
+                && addr.covers(packet.dst)
+                && addr.ip != packet.dst
                 && network.link(&addr.dev).is_some_and(Link::is_up)
         });
         let Some(addr) = covering.cloned() else { return };
-        let reached = self.flood(ns, &addr.dev).iter().any(|station| self.net.ns(station.ns).owns(packet.dst).is_some());
+        let reached =
+            self.flood(ns, &addr.dev).iter().any(|station| self.net.ns(station.ns).owns(packet.dst).is_some());
         if !reached {
             return;
         }
@@ -391,11 +422,21 @@ impl<'a> Walk<'a> {
         let at = self.net.ns(ns).at.clone();
         let want = packet.size.max(1280);
         let by_route = got.mtu.is_some_and(|of_route| of_route < link.mtu.unwrap_or(u32::MAX));
+        // A size that was learned from an ICMP error is a consequence: its cause is further on.
+        let told = self
+            .explain_route(ns, packet, None)
+            .is_some_and(|(_, route)| route.metrics.iter().any(|one| one.contains_key("mtu")));
+        if by_route && !told && !forwarded {
+            return;
+        }
         let mut culprit = Culprit::new("MTU_EXCEEDED", &at, "link", link.ifname.clone())
             .value(format!("mtu {mtu}"))
             .says(format!(
                 "{}/{} takes {mtu} bytes, the packet has {} and may not be fragmented{}",
-                at, link.ifname, packet.size, if forwarded { "" } else { " (the sender is told: Message too long)" }
+                at,
+                link.ifname,
+                packet.size,
+                if forwarded { "" } else { " (the sender is told: Message too long)" }
             ))
             .because(Label::State, format!("ip link show dev {} in {at}: mtu {}", link.ifname, link.mtu.unwrap_or(0)));
         if by_route {
@@ -435,16 +476,14 @@ impl<'a> Walk<'a> {
                 let mended = self.no_route(ns, &packet, Some(dev), &said, &line);
                 // As if it were mended: the route that would be taken without the source and the interface.
                 let free = Packet { src: unspecified(packet.v6()), ..packet.clone() };
-                match self.route(ns, &free, None).ok().filter(|_| mended) {
-                    Some(got) => got,
-                    None => return None,
-                }
+                self.route(ns, &free, None).ok().filter(|_| mended)?
             }
         };
         if got.local {
             return self.deliver(ns, packet, dev);
         }
-        if packet.v6() && self.net.setting(ns, &format!("ipv6/conf/{dev}/forwarding")) == 0
+        if packet.v6()
+            && self.net.setting(ns, &format!("ipv6/conf/{dev}/forwarding")) == 0
             && self.net.setting(ns, "ipv6/conf/all/forwarding") == 0
         {
             self.fault(
@@ -471,21 +510,30 @@ impl<'a> Walk<'a> {
                     .value(packet.ttl.to_string())
                     .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {}", packet.ttl));
                 for tables in self.net.tables(ns, packet.v6()) {
-                    for rule in tables.rules("mangle", hook.chain()).iter().filter(|rule| matches!(rule.target(), Some("TTL" | "HL"))) {
+                    for rule in tables
+                        .rules("mangle", hook.chain())
+                        .iter()
+                        .filter(|rule| matches!(rule.target(), Some("TTL" | "HL")))
+                    {
                         culprit = culprit
-                            .because(Label::State, format!("{} mangle in {place}: -A {} {}", tables.tool(), hook.chain(), rule.text()))
+                            .because(
+                                Label::State,
+                                format!("{} mangle in {place}: -A {} {}", tables.tool(), hook.chain(), rule.text()),
+                            )
                             .fix(&format!("{} -t mangle -D {} {}", tables.tool(), hook.chain(), rule.text()));
                     }
                 }
                 self.fault(culprit);
             } else {
-            self.fault(
-                Culprit::new("TTL_EXPIRED", &sender, "sysctl", sysctl)
-                    .value(value.to_string())
-                    .says(format!("the time to live (TTL) of the packet is over in {at}: {sender} sends it with {value}"))
-                    .because(Label::State, format!("{sysctl} = {value} in {sender}"))
-                    .fix(&format!("sysctl -w {sysctl}=64")),
-            );
+                self.fault(
+                    Culprit::new("TTL_EXPIRED", &sender, "sysctl", sysctl)
+                        .value(value.to_string())
+                        .says(format!(
+                            "the time to live (TTL) of the packet is over in {at}: {sender} sends it with {value}"
+                        ))
+                        .because(Label::State, format!("{sysctl} = {value} in {sender}"))
+                        .fix(&format!("sysctl -w {sysctl}=64")),
+                );
             }
             packet.ttl = 64;
         }
@@ -504,7 +552,9 @@ impl<'a> Walk<'a> {
         }
         // The router nearest to the target is mistaken least: blame the first one that sends it away from its owner.
         let mut best: Option<(usize, ipnet::IpNet, String)> = None;
-        for (at, iif, dst, _) in self.visits.clone().iter().rev().filter(|(_, _, dst, leg)| *dst == packet.dst && *leg == self.leg) {
+        for (at, iif, dst, _) in
+            self.visits.clone().iter().rev().filter(|(_, _, dst, leg)| *dst == packet.dst && *leg == self.leg)
+        {
             let probe = Packet { dst: *dst, ..packet.clone() };
             if let Some((_, route)) = self.explain_route(*at, &probe, Some(iif)) {
                 let net = route.destination().unwrap_or_else(|| ipnet::IpNet::from(packet.dst));
@@ -519,7 +569,8 @@ impl<'a> Walk<'a> {
             .value(ring.join(" ↔ "))
             .says(format!(
                 "a routing loop: {} send packets for {} to each other until their time to live is over",
-                ring.join(" and "), packet.dst
+                ring.join(" and "),
+                packet.dst
             ))
             .because(Label::Kernel, format!("it comes back to {} by {dev}", self.name(ns)));
         if !text.is_empty() {
@@ -576,7 +627,8 @@ impl<'a> Walk<'a> {
         let (to, _) = end?;
         let far: Vec<&Link> = self.net.ns(to).links.iter().filter(|other| other.kind() == Some("vxlan")).collect();
         let key = |data: &Value| (number(data, "id"), number(data, "port"));
-        let fits = far.iter().find(|other| other.linkinfo.info_data.as_ref().is_some_and(|other| key(other) == key(&data)));
+        let fits =
+            far.iter().find(|other| other.linkinfo.info_data.as_ref().is_some_and(|other| key(other) == key(&data)));
         let there = self.net.ns(to).at.clone();
         if let Some(other) = fits {
             if !other.is_up() {
@@ -591,7 +643,10 @@ impl<'a> Walk<'a> {
             self.fault(
                 Culprit::new("TUNNEL_MISMATCH", &there, "link", link.ifname.clone())
                     .value(mine.clone())
-                    .says(format!("{at}/{} sends VXLAN ({mine}) to {remote}, but {there} has no VXLAN device", link.ifname))
+                    .says(format!(
+                        "{at}/{} sends VXLAN ({mine}) to {remote}, but {there} has no VXLAN device",
+                        link.ifname
+                    ))
                     .because(Label::State, format!("ip -d link show type vxlan in {there}: none"))
                     .advise(format!("make the other end in {there}")),
             );

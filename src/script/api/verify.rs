@@ -11,8 +11,8 @@ use crate::error::{Error, Kind, Result};
 use crate::model::Cidr;
 use crate::probe::{PingOptions, Proto, Target, ping};
 use crate::script::error::{place_of, throw};
-use crate::why;
 use crate::verify::{Aim, Finding, Outcome, REACH_TIMEOUT, SILENCE};
+use crate::why;
 
 /// How long `eventually` waits between two looks, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));

@@ -1,7 +1,7 @@
 //! Why a packet dies.
 
-use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::Map;
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
 use super::value::{Options, to_dynamic};
 use super::verify::aim;
