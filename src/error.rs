@@ -158,6 +158,8 @@ pub struct Parts {
     pub place: Option<Place>,
     /// The calls that led there, innermost first.
     pub calls: Vec<Call>,
+    /// What `why` found about a failed expectation, as its JSON document.
+    pub why: Option<serde_json::Value>,
 }
 
 impl Error {
@@ -173,6 +175,7 @@ impl Error {
             netns: None,
             place: None,
             calls: Vec::new(),
+            why: None,
         }))
     }
 

@@ -16,7 +16,7 @@
 //! | [`model`] | what tools print and users write, as types: parsers and validators | any I/O |
 //! | [`probe`] | netwright's own packets and listeners, in the calling thread's namespace | processes, printing |
 //! | [`sandbox`] | the namespaces that play the host, and the pretended internet behind its uplink | |
-//! | [`why`] | what stops a packet: the flight recorder around one probe | starting processes, printing |
+//! | [`why`] | why a packet dies: reads the state, walks the way, names what stops it | changing anything |
 //! | [`draw`] | the live network as a picture | |
 //! | [`report`] | what people and programs get to see; beside `cli` the only room that prints | deciding what happened |
 //! | [`error`] | the one error type: kind, message, what ran, hints, place in the script | |

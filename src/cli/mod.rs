@@ -12,6 +12,7 @@ mod runs;
 mod show;
 mod test;
 mod test_child;
+mod why;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -66,6 +67,8 @@ enum Command {
     Test(test::TestArgs),
     #[command(name = "__test", hide = true)]
     TestChild(test_child::ChildArgs),
+    /// Say what stops a packet between two namespaces of this machine, how that is known, and what mends it
+    Why(why::WhyArgs),
     /// Look whether this machine has what netwright needs, and what to do about it
     Doctor(doctor::DoctorArgs),
     /// List the runs of this machine: live, kept, dead, and what each made
@@ -203,6 +206,7 @@ pub fn main() -> ExitCode {
         Command::Generate(arguments) => generate::generate(arguments, Cli::command()),
         Command::Test(arguments) => test::test(arguments),
         Command::TestChild(arguments) => test_child::child(arguments),
+        Command::Why(arguments) => why::run(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Ps(arguments) => runs::ps(arguments),
         Command::Down(arguments) => runs::down(arguments),

@@ -76,6 +76,7 @@ pub fn error(error: &Error) -> Value {
         "stderr": ran.map(|ran| ran.stderr.clone()),
         "netns": parts.netns,
         "hints": parts.hints,
+        "why": parts.why,
         "notes": parts.notes.iter().map(|(name, text)| json!({ "name": name, "text": text })).collect::<Vec<_>>(),
     })
 }

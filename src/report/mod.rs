@@ -5,6 +5,7 @@
 pub mod diagnostic;
 pub mod doctor;
 pub mod files;
+pub mod finding;
 pub mod github;
 pub mod human;
 pub mod json;

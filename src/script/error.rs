@@ -145,6 +145,8 @@ pub fn to_map(error: &Error) -> Map {
         ("hint", if hints.is_empty() { Dynamic::UNIT } else { text(&hints.join("; ")) }),
     ]
     .into_iter()
+    // Only a failed expectation about a path has a reason of this sort.
+    .chain(parts.why.as_ref().map(|why| ("why", super::api::value::to_dynamic(why))))
     .map(|(key, value)| (key.into(), value))
     .collect()
 }

@@ -44,6 +44,7 @@ pub fn netwright_words(rust: &str) -> Option<String> {
         "Process" => "process",
         "Listener" => "listener",
         "Expectation" | "Expect" => "expectation",
+        "Finding" => "finding",
         _ => return None,
     };
     Some(word.to_owned())

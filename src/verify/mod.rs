@@ -260,7 +260,8 @@ impl Session {
         })
     }
 
-    fn shared_addrs(&self, from: &Where, to: &Where) -> Result<Vec<IpAddr>> {
+    /// The addresses of `to` that `from` may be expected to reach: one per family that both have, the one in a network of `from`'s first.
+    pub(crate) fn shared_addrs(&self, from: &Where, to: &Where) -> Result<Vec<IpAddr>> {
         Ok(shared(&self.usable_nets(from)?, &self.usable_nets(to)?))
     }
 

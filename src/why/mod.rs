@@ -1,7 +1,406 @@
-//! Why a packet dies.
+//! Why a packet dies: a packet is tried, the state of every namespace is read, the way there and back is walked, and the first thing that
+//! stops the flow is named, with how that is known and what mends it.
 //!
 //! | file | what |
 //! |---|---|
+//! | `state` | what the machine is, read in parallel and when needed; read only |
+//! | `walk` | the legs: from hop to hop by the kernel's own route oracle |
+//! | `segment` | between two devices: veth, bridges, neighbours |
+//! | `filters`, `iptables`, `nft`, `u32_match` | the hooks, and what rules do: three-valued |
+//! | `routes` | why the kernel would not route |
+//! | `service` | the end of a leg: who listens |
 //! | `recorder` | the flight recorder: what the kernel did with one probe, hop by hop |
+//! | `confirm` | what the recorder saw against what the walk says |
+//! | `finding`, `codes` | the answer, and the one table of what can be wrong |
 
+pub mod codes;
+mod confirm;
+mod filters;
+pub mod finding;
+mod iptables;
+mod nft;
+mod packet;
 pub mod recorder;
+mod routes;
+mod segment;
+mod service;
+mod state;
+mod u32_match;
+mod walk;
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Kind, Result};
+use crate::op::Where;
+use crate::probe::{
+    ConnectOptions, Established, PingOptions, Proto, Target, Verdict as Answer, Witness, connect, ping,
+};
+use crate::session::Session;
+use crate::verify::Aim;
+use finding::{Confidence, Culprit, Evidence, Finding, Label, Tried, Verdict};
+use packet::{Ct, Packet, Port};
+use state::Net;
+use walk::{Suspect, Walk, unspecified};
+
+/// How long one try waits for an answer.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How long a service has to take a connection.
+const ACCEPT: Duration = Duration::from_millis(150);
+/// Further culprits that are told.
+const OTHERS: usize = 3;
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// Who wants to reach it.
+    pub from: Where,
+    /// What is to be reached.
+    pub aim: Aim,
+    /// Bytes of the payload of a ping, which then may not be fragmented.
+    pub size: Option<u32>,
+    /// The address to come from.
+    pub source: Option<IpAddr>,
+    /// The firewall mark.
+    pub mark: Option<u32>,
+    /// Whether a packet may be tried.
+    pub probe: bool,
+}
+
+impl Question {
+    /// Whether `from` reaches `aim`.
+    #[must_use]
+    pub fn new(from: Where, aim: Aim) -> Self {
+        Self { from, aim, size: None, source: None, mark: None, probe: true }
+    }
+}
+
+/// Says why `from` cannot reach the target, or that it can.
+///
+/// # Errors
+///
+/// When a namespace is not there, or the machine cannot be read.
+pub fn why(session: &Session, question: &Question) -> Result<Finding> {
+    let begun = Instant::now();
+    let (target, owner) = aim_at(session, question)?;
+    let v6 = target.addr.is_ipv6();
+    let tried = if question.probe { Some(attempt(session, question, &target, owner.as_ref())?) } else { None };
+    let reading = Instant::now();
+    let mut given = vec![&question.from];
+    given.extend(owner.as_ref());
+    let net = Net::read(session, &given, v6)?;
+    let from = net
+        .index(&question.from)
+        .ok_or_else(|| Error::new(Kind::NotFound, format!("no namespace `{}`", question.from)))?;
+    let mut walk = Walk::new(&net);
+    walk.round_trip(from, packet(question, &target));
+    let mut finding = Finding {
+        from: question.from.clone(),
+        to: target.to_string(),
+        verdict: Verdict::Inconclusive,
+        confidence: Confidence::Predicted,
+        culprit: None,
+        others: Vec::new(),
+        hops: std::mem::take(&mut walk.hops),
+        probe: tried.as_ref().map(|tried| tried.0.clone()),
+        notes: Vec::new(),
+        took: Duration::ZERO,
+    };
+    let silent = tried.as_ref().and_then(|(_, open)| silent_service(&net, &walk, &target, open.as_ref()));
+    match (&tried, silent) {
+        (Some((tried, _)), None) if tried.reached => {
+            finding.verdict = Verdict::Reachable;
+            finding.confidence = Confidence::Observed;
+        }
+        (Some(_), Some(culprit)) => {
+            finding.verdict = Verdict::Blocked;
+            finding.confidence = Confidence::Observed;
+            finding.culprit = Some(culprit);
+        }
+        _ => {
+            judge(session, question, &target, &net, &mut walk, &mut finding)?;
+            if finding.probe.is_some() {
+                confirm::confirm(session, question, &target, &net, from, &mut finding);
+            }
+        }
+    }
+    finding.took = reading.elapsed().min(begun.elapsed());
+    Ok(finding)
+}
+
+/// Explains a probe that failed already: nothing more is sent.
+///
+/// # Errors
+///
+/// As [`why`].
+pub fn explain(session: &Session, from: &Where, aim: &Aim, failed: &crate::verify::Finding) -> Result<Finding> {
+    let mut question = Question::new(from.clone(), Aim::Target(failed.target.clone()));
+    question.probe = false;
+    let mut finding = why(session, &question)?;
+    finding.to = aim.to_string();
+    let tried = Tried {
+        reached: false,
+        word: failed.word.to_owned(),
+        detail: failed.detail.clone(),
+        last: None,
+        took: failed.after,
+    };
+    finding.probe = Some(tried);
+    if finding.culprit.is_none() {
+        finding.verdict = Verdict::Inconclusive;
+    }
+    Ok(finding)
+}
+
+/// The address to try, and the namespace that must answer when the aim names one.
+fn aim_at(session: &Session, question: &Question) -> Result<(Target, Option<Where>)> {
+    match &question.aim {
+        Aim::Target(target) => Ok((target.clone(), None)),
+        Aim::Netns(netns) => {
+            session.exec().netns(netns)?;
+            let addrs = session.shared_addrs(&question.from, netns)?;
+            let addr = addrs.first().copied().ok_or_else(|| {
+                Error::new(Kind::NotFound, format!("`{netns}` has no address that could be reached"))
+                    .hint("give one of its links an address")
+                    .netns(netns.name())
+            })?;
+            Ok((Target::icmp(addr), Some(netns.clone())))
+        }
+    }
+}
+
+fn packet(question: &Question, target: &Target) -> Packet {
+    let v6 = target.addr.is_ipv6();
+    let header = if v6 { 40 } else { 20 };
+    let size = match (target.proto, question.size) {
+        (Proto::Icmp, size) => size.unwrap_or(56) + 8,
+        (Proto::Udp, size) => size.unwrap_or(16) + 8,
+        (Proto::Tcp, size) => size.unwrap_or(0) + 40,
+    };
+    let ports = target.proto != Proto::Icmp;
+    Packet {
+        src: question.source.unwrap_or_else(|| unspecified(v6)),
+        dst: target.addr,
+        proto: Packet::number(target.proto, v6),
+        sport: if ports { Port::Ephemeral } else { Port::None },
+        dport: if ports { Port::Exact(target.port) } else { Port::None },
+        icmp: (!ports).then_some(if v6 { 128 } else { 8 }),
+        reply: false,
+        size: size + header,
+        df: question.size.is_some() || target.proto == Proto::Tcp,
+        ttl: 64,
+        mark: Some(question.mark.unwrap_or(0)),
+        ct: Ct::New,
+    }
+}
+
+/// Tries it: twice when there is silence, because the first packet may be lost to address resolution.
+fn attempt(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    owner: Option<&Where>,
+) -> Result<(Tried, Option<Established>)> {
+    let begun = Instant::now();
+    let mut last = None;
+    for round in 0..3 {
+        let (answer, open) = once(session, question, target, owner)?;
+        session.exec().interrupt().check()?;
+        // A neighbour that did not answer an earlier packet is asked again only now; silence is listened to twice.
+        let stale = matches!(&answer, Answer::NotReached(not) if not.reason == crate::probe::Reason::HostUnreachable && not.icmp.is_some());
+        let settled = !(stale || answer.is_inconclusive() && round != 1);
+        last = Some((answer, open));
+        if settled {
+            break;
+        }
+        if stale {
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+    let Some((answer, open)) = last else { return Err(Error::new(Kind::Internal, "nothing was tried")) };
+    let tried = Tried {
+        reached: answer.is_reached(),
+        word: answer.word().to_owned(),
+        detail: answer.detail(),
+        last: None,
+        took: begun.elapsed(),
+    };
+    Ok((tried, open))
+}
+
+fn once(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    owner: Option<&Where>,
+) -> Result<(Answer, Option<Established>)> {
+    let interrupt = session.exec().interrupt().clone();
+    let cancel = || interrupt.is_set();
+    if target.proto == Proto::Icmp {
+        let options = PingOptions {
+            timeout: PATIENCE,
+            size: question.size.map_or(56, |size| usize::try_from(size).unwrap_or(56).clamp(16, 65_507)),
+            source: question.source,
+            mark: question.mark,
+            dont_fragment: question.size.is_some(),
+            ..PingOptions::for_target(target)
+        };
+        let mut witness = owner.and_then(|owner| session.within(owner, Witness::open).ok()?.ok());
+        let report = session.within(&question.from, || ping(target.addr, &options, &cancel))??;
+        if let Some(witness) = witness.as_mut().filter(|_| report.verdict.is_reached())
+            && !witness.saw(report.token, Duration::from_millis(200))?
+        {
+            // Answered by a stranger: that is no answer.
+            let silence = crate::probe::Silence { after: PATIENCE, cancelled: false };
+            return Ok((Answer::Inconclusive(silence), None));
+        }
+        return Ok((report.verdict, None));
+    }
+    let options =
+        ConnectOptions { timeout: PATIENCE, source: question.source, mark: question.mark, ..ConnectOptions::default() };
+    let open = session.within(&question.from, || connect(target, &options, &cancel))??;
+    Ok((open.verdict().clone(), Some(open)))
+}
+
+/// The connection stands, and nobody takes it from the queue.
+fn silent_service(net: &Net, walk: &Walk<'_>, target: &Target, open: Option<&Established>) -> Option<Culprit> {
+    let open = open.filter(|open| target.proto == Proto::Tcp && open.verdict().is_reached())?;
+    let (ns, packet) = walk.end.as_ref()?;
+    let Port::Exact(port) = packet.dport else { return None };
+    let waiting = || service::listening(net, *ns, packet.proto, port)?.into_iter().find(|socket| socket.queued > 0);
+    waiting()?;
+    std::thread::sleep(ACCEPT);
+    let socket = waiting()?;
+    let _ = open;
+    let at = net.ns(*ns).at.clone();
+    let state = process_state(&socket.users).map(|state| format!("; its process {state}")).unwrap_or_default();
+    Some(
+        Culprit::new("SERVICE_SILENT", &at, "socket", format!("tcp {}", socket.shown))
+            .value(format!("{} connections wait to be accepted", socket.queued))
+            .says(format!("tcp port {port} in {at} takes the connection and never answers: the service hangs and does not accept it{state}"))
+            .because(Label::Probe, "the handshake succeeds, no data comes")
+            .because(Label::State, format!("ss -ltnp in {at}: Recv-Q {} {} {}", socket.queued, socket.shown, socket.users))
+            .advise("look at the process: stopped, stuck or overloaded"),
+    )
+}
+
+/// What `/proc` says of the process in `users:(("python3",pid=7,fd=3))`.
+fn process_state(users: &str) -> Option<String> {
+    let pid = users.split("pid=").nth(1)?.split(|c: char| !c.is_ascii_digit()).next()?;
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let state = stat.rsplit_once(')')?.1.split_whitespace().next()?.to_owned();
+    Some(match state.as_str() {
+        "T" | "t" => format!("{pid} is stopped"),
+        "D" => format!("{pid} waits for the disk"),
+        "Z" => format!("{pid} is dead"),
+        _ => format!("is {pid}"),
+    })
+}
+
+/// The flow does not work, or nobody tried: what the walk found.
+fn judge(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    net: &Net,
+    walk: &mut Walk<'_>,
+    finding: &mut Finding,
+) -> Result<()> {
+    let probed = finding.probe.is_some();
+    let mut faults = std::mem::take(&mut walk.faults);
+    let suspects = std::mem::take(&mut walk.suspects);
+    if let Some(place) = &walk.left {
+        let text = format!("the packet leaves by {place} for a place that is not on this machine");
+        finding.notes.push(Evidence { label: Label::Inferred, text });
+    }
+    if faults.is_empty() {
+        return by_suspects(session, question, target, net, suspects, finding);
+    }
+    let first = faults.remove(0);
+    finding.verdict = if walk.pending && matches!(first.code, "V6_DAD_PENDING" | "PORT_STP_STATE") {
+        Verdict::Pending
+    } else {
+        Verdict::Blocked
+    };
+    finding.confidence = Confidence::Predicted;
+    finding.culprit = Some(first);
+    let rest = suspects.into_iter().map(|suspect| suspect.culprit).filter(|_| !probed);
+    finding.others = faults.into_iter().chain(rest).take(OTHERS).collect();
+    Ok(())
+}
+
+/// Nothing certain is in the way: tries again and sees which counter moves.
+fn by_suspects(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    net: &Net,
+    mut suspects: Vec<Suspect>,
+    finding: &mut Finding,
+) -> Result<()> {
+    if finding.probe.is_none() {
+        // Nobody tried, and nothing is in the way that could be judged.
+        finding.verdict =
+            if suspects.is_empty() && finding.notes.is_empty() { Verdict::Reachable } else { Verdict::Inconclusive };
+        finding.others = suspects.into_iter().map(|suspect| suspect.culprit).take(OTHERS).collect();
+        return Ok(());
+    }
+    if suspects.is_empty() {
+        return Ok(());
+    }
+    let before: Vec<Option<u64>> = suspects.iter().map(|suspect| counter(net, suspect)).collect();
+    let again = Net::read(session, &[&question.from], target.addr.is_ipv6())?;
+    once(session, question, target, None)?;
+    let mut moved = Vec::new();
+    for (index, suspect) in suspects.iter().enumerate() {
+        let Some(ns) = again.index(&net.ns(suspect.ns).at) else { continue };
+        let now = counter(&again, &Suspect { ns, ..suspect.clone() });
+        if let (Some(before), Some(now)) = (before[index], now)
+            && now > before
+        {
+            moved.push((index, now - before));
+        }
+    }
+    let blamed = match moved.as_slice() {
+        [(index, by)] => Some((*index, Some(*by))),
+        // Without counters the only suspect is to blame: everything else on both legs was judged.
+        [] if suspects.len() == 1 && before[0].is_none() => Some((0, None)),
+        _ => None,
+    };
+    if let Some((index, by)) = blamed {
+        let mut culprit = suspects.remove(index).culprit;
+        let text = match by {
+            Some(by) => format!("its counter rose by {by} while one more packet was tried"),
+            None => "everything else on the way was judged and lets it pass; the packet does not arrive".to_owned(),
+        };
+        culprit.evidence.push(Evidence { label: if by.is_some() { Label::Probe } else { Label::Inferred }, text });
+        finding.verdict = Verdict::Blocked;
+        finding.confidence = Confidence::Observed;
+        finding.culprit = Some(culprit);
+    }
+    finding.others = suspects.into_iter().map(|suspect| suspect.culprit).take(OTHERS).collect();
+    Ok(())
+}
+
+/// The counter of a suspect: packets of a rule, drops of a queueing discipline.
+fn counter(net: &Net, suspect: &Suspect) -> Option<u64> {
+    if let Some(rule) = &suspect.rule {
+        if rule.tool == "nft" {
+            return net.nft(suspect.ns).counter(rule);
+        }
+        return [false, true]
+            .into_iter()
+            .flat_map(|v6| net.tables(suspect.ns, v6))
+            .find_map(|tables| tables.counter(rule));
+    }
+    if !matches!(suspect.culprit.code, "TC_DROP" | "QDISC_DROP") {
+        return None;
+    }
+    let dev = suspect.culprit.name.split(' ').next()?;
+    let ours = |kind: &str| matches!(kind, "clsact" | "ingress") == (suspect.culprit.code == "TC_DROP");
+    let found = net
+        .qdiscs(suspect.ns)
+        .iter()
+        .find(|qdisc| state::text(qdisc, "dev") == dev && ours(state::text(qdisc, "kind")))?;
+    found.get("drops")?.as_u64()
+}

@@ -14,6 +14,7 @@ pub mod run;
 pub mod tests;
 pub mod value;
 pub mod verify;
+pub mod why;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -131,6 +132,7 @@ pub(crate) fn register(engine: &mut Engine) {
         .register_type_with_name::<verify::Expectation>("Expectation")
         .register_type_with_name::<measure::Reachability>("Reachability")
         .register_type_with_name::<measure::Capture>("Capture")
+        .register_type_with_name::<why::Finding>("Finding")
         .register_type_with_name::<crate::model::Cidr>("Cidr");
     for module in [
         exported_module!(netns::api),
@@ -142,6 +144,7 @@ pub(crate) fn register(engine: &mut Engine) {
         exported_module!(tests::api),
         exported_module!(measure::api),
         exported_module!(needs::api),
+        exported_module!(why::api),
         exported_module!(run::api),
         exported_module!(value::api),
     ] {

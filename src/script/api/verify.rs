@@ -13,6 +13,7 @@ use crate::model::Cidr;
 use crate::probe::{PingOptions, Proto, Target, ping};
 use crate::script::error::{place_of, throw};
 use crate::verify::{Aim, Finding, Outcome, REACH_TIMEOUT, SILENCE};
+use crate::why;
 
 /// How long `eventually` waits between two looks, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));
@@ -39,7 +40,7 @@ fn prober(expectation: &Expectation, verb: &str) -> Result<Netns> {
     })
 }
 
-fn aim(value: &Dynamic) -> Result<Aim> {
+pub(super) fn aim(value: &Dynamic) -> Result<Aim> {
     if let Some(netns) = value.read_lock::<Netns>() {
         return Ok(Aim::Netns(netns.at.clone()));
     }
@@ -64,11 +65,21 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
     if finding.outcome == Outcome::Reached {
         return Ok(());
     }
-    let error = failed(format!("`{}` cannot reach {}", from.at, aim_text(&target, &finding)))
+    let mut error = failed(format!("`{}` cannot reach {}", from.at, aim_text(&target, &finding)))
         .label(finding.word)
         .note("expected", "an answer")
         .note("found", format!("{} (after {})", finding.detail, millis(finding.after)))
         .netns(from.at.name());
+    // Whoever wants to know why is not told less because that failed.
+    if let Ok(answer) = act(context, &it.run, |session| why::explain(session, &from.at, &target, &finding)) {
+        for (name, text) in answer.notes_for_error() {
+            error = error.note(name, text);
+        }
+        if let Some(fix) = answer.culprit.as_ref().and_then(|culprit| culprit.fix.first()) {
+            error = error.hint(fix.line());
+        }
+        error.parts_mut().why = Some(answer.json());
+    }
     Err(throw(error.at(place_of(context))))
 }
 

@@ -1,0 +1,209 @@
+//! `netwright why`: which hop is to blame, how that is known, and what mends it.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+
+use super::{fail, parse_tool};
+use crate::error::{Error, Kind, Result};
+use crate::exec::Exec;
+use crate::exec::interrupt::Interrupt;
+use crate::exec::tools::Tools;
+use crate::op::Where;
+use crate::report::{finding as picture, human, json};
+use crate::session::{Mode, Session};
+use crate::verify::Aim;
+use crate::why::finding::{Finding, Verdict};
+use crate::why::{Question, codes, why};
+
+/// How often `--fix` mends and looks again.
+const ROUNDS: usize = 5;
+
+/// `netwright why`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+FROM is a namespace: a name, `host`, `pid:4711`, or a path such as /proc/4711/ns/net.
+TO is a namespace, an address, tcp/10.0.0.2:80 or udp/[2001:db8::2]:53.
+
+Nothing is changed on the machine unless --fix is given; one packet is sent unless --no-probe is given.
+Exit codes: 0 reachable, 1 blocked or inconclusive, 2 wrong usage, 4 something is missing.
+
+Examples:
+  netwright why blue 10.0.0.2
+  netwright why pid:4711 tcp/10.0.0.2:80 --json
+  netwright why --explain RP_FILTER")]
+pub(super) struct WhyArgs {
+    /// Who wants to reach something
+    #[arg(required_unless_present = "explain")]
+    from: Option<String>,
+    /// What is to be reached
+    #[arg(required_unless_present = "explain")]
+    to: Option<String>,
+    /// Print the finding as JSON
+    #[arg(long)]
+    json: bool,
+    /// Ping with this many bytes, and let nobody fragment it
+    #[arg(long, value_name = "BYTES")]
+    size: Option<u32>,
+    /// Come from this address
+    #[arg(long, value_name = "ADDRESS")]
+    from_address: Option<IpAddr>,
+    /// Carry this firewall mark
+    #[arg(long)]
+    mark: Option<u32>,
+    /// Send no packet: judge by the state alone
+    #[arg(long)]
+    no_probe: bool,
+    /// Run the commands that mend it, and look again
+    #[arg(long, conflicts_with = "no_probe")]
+    fix: bool,
+    /// Say what a code means; `all` lists them
+    #[arg(long, value_name = "CODE")]
+    explain: Option<String>,
+    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
+    tools: Vec<(String, PathBuf)>,
+}
+
+/// Runs `netwright why`; the exit code.
+pub(super) fn run(arguments: &WhyArgs) -> u8 {
+    if let Some(code) = &arguments.explain {
+        return explain(code);
+    }
+    match answer(arguments) {
+        Ok(finding) => u8::from(finding.verdict != Verdict::Reachable),
+        Err(error) => {
+            let code = fail(&error);
+            // A name or address that means nothing is wrong usage; what else fails is the machine.
+            match error.kind() {
+                Kind::InvalidArgument => 2,
+                Kind::NotFound => 1,
+                _ => code.max(4),
+            }
+        }
+    }
+}
+
+fn explain(code: &str) -> u8 {
+    if code == "all" {
+        for code in codes::ALL {
+            human::print(&format!("{:<24} {}\n", code.name, code.means));
+        }
+        return 0;
+    }
+    match codes::find(code) {
+        Some(code) => {
+            human::print(&format!(
+                "{}: {}\n\n  seen:   {}\n  mended: {}\n",
+                code.name, code.means, code.seen, code.mend
+            ));
+            0
+        }
+        None => {
+            let near = codes::ALL.iter().map(|known| known.name).max_by(|a, b| {
+                let like = |name: &str| strsim::jaro_winkler(name, &code.to_uppercase());
+                like(a).total_cmp(&like(b))
+            });
+            let error = Error::new(Kind::InvalidArgument, format!("there is no code `{code}`"))
+                .hint(format!("did you mean {}? `--explain all` lists them", near.unwrap_or_default()));
+            fail(&error);
+            2
+        }
+    }
+}
+
+fn answer(arguments: &WhyArgs) -> Result<Finding> {
+    let (from, to) = (arguments.from.as_deref().unwrap_or_default(), arguments.to.as_deref().unwrap_or_default());
+    let exec = Exec::new(Tools::new(&arguments.tools)?, Interrupt::default())?;
+    let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
+    let from = place(from)?;
+    let aim = aim(&session, to)?;
+    for netns in [Some(&from), if let Aim::Netns(netns) = &aim { Some(netns) } else { None }].into_iter().flatten() {
+        if let Err(error) = session.exec().netns(netns) {
+            return Err(missing(error, netns));
+        }
+        session.know(netns);
+    }
+    let question = Question {
+        from,
+        aim,
+        size: arguments.size,
+        source: arguments.from_address,
+        mark: arguments.mark,
+        probe: !arguments.no_probe,
+    };
+    let mut finding = why(&session, &question)?;
+    show(arguments, &finding);
+    if arguments.fix {
+        for _ in 0..ROUNDS {
+            let Some(culprit) = finding.culprit.as_ref().filter(|culprit| !culprit.fix.is_empty()) else { break };
+            for fix in culprit.fix.clone() {
+                let output = session.run_user(&fix.netns, &fix.words, None, Duration::from_secs(10))?;
+                let said = output.ran.stderr.lines().next().unwrap_or_default().to_owned();
+                let end = if output.ok { String::new() } else { format!("   (failed: {said})") };
+                human::line(&format!("ran: {}{end}", fix.line()));
+            }
+            finding = why(&session, &question)?;
+            show(arguments, &finding);
+        }
+    }
+    Ok(finding)
+}
+
+fn show(arguments: &WhyArgs, finding: &Finding) {
+    if arguments.json {
+        json::print(&finding.json());
+    } else {
+        human::print(&picture::render(finding));
+    }
+}
+
+fn missing(error: Error, netns: &Where) -> Error {
+    match error.kind() {
+        Kind::NotFound => {
+            let names = crate::exec::netns::names().unwrap_or_default();
+            let known = if names.is_empty() {
+                "this machine has none with a name".to_owned()
+            } else {
+                format!("there are: {}", names.join(", "))
+            };
+            error.label("NS_MISSING").hint(known)
+        }
+        Kind::PermissionDenied => error.hint(format!("looking into `{netns}` needs root")),
+        _ => error,
+    }
+}
+
+/// A namespace as people write it.
+fn place(text: &str) -> Result<Where> {
+    if text == "host" {
+        return Ok(Where::Host);
+    }
+    if let Some(pid) = text.strip_prefix("pid:") {
+        let pid: u32 =
+            pid.parse().map_err(|_| Error::new(Kind::InvalidArgument, format!("`{text}` is no process: pid:4711")))?;
+        return Ok(Where::Path(format!("/proc/{pid}/ns/net").into()));
+    }
+    if text.contains('/') {
+        return Ok(Where::Path(text.into()));
+    }
+    Ok(Where::Named(text.to_owned()))
+}
+
+fn aim(session: &Session, text: &str) -> Result<Aim> {
+    match text.parse() {
+        Ok(target) => Ok(Aim::Target(target)),
+        Err(error) => {
+            let netns = place(text)?;
+            let looks_like_target = text.starts_with("tcp/") || text.starts_with("udp/") || text.starts_with("icmp/");
+            if looks_like_target
+                || (session.exec().netns(&netns).is_err() && text.contains([':', '/']) && !text.starts_with("pid:"))
+            {
+                return Err(error);
+            }
+            Ok(Aim::Netns(netns))
+        }
+    }
+}

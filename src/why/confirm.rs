@@ -1,0 +1,276 @@
+//! What the flight recorder saw of one more packet, against what the walk says: the same place and fate confirms it; another is right.
+
+use std::time::Duration;
+
+use super::finding::{Confidence, Culprit, Evidence, Finding, Label, LastSeen, Verdict};
+use super::recorder::{Class, Dropped, End, KnownLink, Match, Place, Plan, Recording, record};
+use super::state::Net;
+use super::{OTHERS, Question};
+use crate::op::Where;
+use crate::probe::{ConnectOptions, PingOptions, Proto, Target, connect, ping};
+use crate::session::Session;
+
+/// How long the recorded packet is waited for: what the kernel does with it, it does at once.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// Records one more packet and takes what it shows into the finding. Where nothing can be recorded, the finding stands and says so.
+pub(super) fn confirm(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    net: &Net,
+    from: usize,
+    finding: &mut Finding,
+) {
+    let recording = match take(session, question, target, net, from) {
+        Ok(recording) => recording,
+        Err(error) => {
+            let text = format!("the flight recorder cannot be used here: {error}");
+            finding.notes.push(Evidence { label: Label::Inferred, text });
+            return;
+        }
+    };
+    let (seen, dropped) = match recording.end() {
+        End::Dropped(seen, dropped) => (seen, dropped),
+        // A neighbour that nobody answers for, and a table without a route, fit what they fit and contradict nothing.
+        End::Unresolved(seen) => return softly(&recording, seen.netns, finding, &NEIGHBOUR),
+        End::Unrouted(seen) => return softly(&recording, seen.netns, finding, &ROUTE),
+        End::Open => return,
+    };
+    let at = seen.netns.and_then(|id| recording.name_of(id)).cloned();
+    if let Some(probe) = &mut finding.probe {
+        probe.last = Some(LastSeen {
+            at: at.clone(),
+            dev: seen.dev.clone().unwrap_or_default(),
+            reason: dropped.reason.clone().unwrap_or_else(|| "dropped".into()),
+            function: dropped.function.clone().unwrap_or_default(),
+        });
+    }
+    let fits = |culprit: &Culprit| {
+        codes(dropped.class).contains(&culprit.code) && at.as_ref().is_none_or(|at| near(culprit, at))
+    };
+    if finding.culprit.as_ref().is_some_and(&fits) {
+        finding.confidence = Confidence::Confirmed;
+        return;
+    }
+    if let Some(index) = finding.others.iter().position(&fits) {
+        let found = finding.others.remove(index);
+        let before = finding.culprit.replace(found);
+        finding.others.splice(0..0, before);
+        finding.others.truncate(OTHERS);
+        (finding.verdict, finding.confidence) = (Verdict::Blocked, Confidence::Confirmed);
+        return;
+    }
+    // What another cause shows as well (a neighbour that nobody answers for, a copy for somebody else) says nothing against the walk.
+    let vague = matches!(
+        dropped.class,
+        Class::NeighbourFailed
+            | Class::OtherHost
+            | Class::Harmless
+            | Class::Unknown
+            | Class::Full
+            | Class::SocketRefused
+            | Class::Queue
+            | Class::NoTarget
+            | Class::BridgeRefused
+            | Class::PeerRefused
+    );
+    match &finding.culprit {
+        Some(_) if !vague && seen.own => finding.confidence = Confidence::Contradicted,
+        Some(_) => {}
+        None => {
+            if let (Some(at), Some(culprit)) =
+                (&at, at.as_ref().and_then(|at| observed(at, seen.dev.as_deref(), dropped)))
+            {
+                let _ = at;
+                finding.culprit = Some(culprit);
+                (finding.verdict, finding.confidence) = (Verdict::Blocked, Confidence::Observed);
+            }
+        }
+    }
+}
+
+const NEIGHBOUR: [&str; 17] = [
+    "ADDR_MISSING",
+    "ROUTE_GATEWAY_DEAD",
+    "ARP_DISABLED",
+    "ARP_IGNORED",
+    "PORT_FLOOD_OFF",
+    "L2_FILTER_DROP",
+    "V6_ND_BLOCKED",
+    "V6_DISABLED",
+    "PORT_NOT_ENSLAVED",
+    "PREFIX_MISMATCH",
+    "LINK_ADMIN_DOWN",
+    "PORT_ISOLATED",
+    "PORT_STP_STATE",
+    "V6_DAD_PENDING",
+    "V6_DAD_FAILED",
+    "PORT_WRONG_BRIDGE",
+    "RP_FILTER",
+];
+const ROUTE: [&str; 8] = [
+    "ROUTE_MISSING",
+    "RETURN_ROUTE_MISSING",
+    "NAT_MISSING",
+    "NAT_WRONG",
+    "PREFIX_MISMATCH",
+    "LINK_MISSING",
+    "LINK_ADMIN_DOWN",
+    "ADDR_MISSING",
+];
+
+fn softly(recording: &Recording, netns: Option<crate::exec::netns::NetnsId>, finding: &mut Finding, codes: &[&str]) {
+    let known = netns.is_some_and(|id| recording.name_of(id).is_some());
+    if let Some(culprit) = finding.culprit.as_mut().filter(|culprit| known && codes.contains(&culprit.code)) {
+        culprit.evidence.push(Evidence { label: Label::Probe, text: recording.summary() });
+        finding.confidence = Confidence::Confirmed;
+    }
+}
+
+/// Whether a culprit is where the packet died: a route or setting elsewhere may be why it dies there.
+fn near(culprit: &Culprit, at: &Where) -> bool {
+    culprit.at == *at
+        || matches!(
+            culprit.code,
+            "TTL_EXPIRED"
+                | "ROUTE_LOOP"
+                | "NAT_MISSING"
+                | "NAT_WRONG"
+                | "DNAT_WRONG_TARGET"
+                | "NEIGH_STATIC_WRONG"
+                | "NEIGH_STALE_WRONG"
+                | "LINK_ADMIN_DOWN"
+                | "MTU_L2_MISMATCH"
+                | "ADDR_DUPLICATE"
+                | "MAC_DUPLICATE"
+        )
+}
+
+/// The codes that show as this.
+fn codes(class: Class) -> &'static [&'static str] {
+    match class {
+        Class::Ruleset | Class::Netfilter => &[
+            "NF_DROP",
+            "NF_POLICY_DROP",
+            "NF_REJECT",
+            "L2_FILTER_DROP",
+            "V6_ND_BLOCKED",
+            "CONNTRACK_FULL",
+            "NAT_PORTS_EXHAUSTED",
+        ],
+        Class::ReversePath => &["RP_FILTER"],
+        Class::NotForwarding => &["FORWARDING_DISABLED", "V6_FORWARDING_DISABLED", "ADDR_MISSING"],
+        Class::NoRoute => &ROUTE,
+        Class::RouteError => &[
+            "ROUTE_BLACKHOLE",
+            "ROUTE_UNREACHABLE",
+            "ROUTE_PROHIBIT",
+            "RULE_MISDIRECT",
+            "FORWARDING_DISABLED",
+            "ROUTE_MISSING",
+            "RETURN_ROUTE_MISSING",
+            "NAT_MISSING",
+            "NAT_WRONG",
+        ],
+        Class::OtherHost => {
+            &["NEIGH_STATIC_WRONG", "NEIGH_STALE_WRONG", "MAC_DUPLICATE", "ADDR_DUPLICATE", "PORT_NOT_ENSLAVED"]
+        }
+        Class::PortState => &["PORT_STP_STATE"],
+        Class::NoTarget => {
+            &["PORT_ISOLATED", "PORT_FLOOD_OFF", "FDB_STATIC_WRONG", "LINK_ADMIN_DOWN", "PORT_STP_STATE"]
+        }
+        Class::BridgeRefused => &["PORT_LOCKED", "PORT_VLAN", "PORT_ISOLATED", "MAC_DUPLICATE", "FDB_STATIC_WRONG"],
+        Class::Queue => &["QDISC_DROP", "LINK_ADMIN_DOWN", "LINK_NO_CARRIER"],
+        Class::Tc => &["TC_DROP"],
+        Class::Xdp => &["XDP_DROP"],
+        Class::TooBig => &["MTU_EXCEEDED", "MTU_L2_MISMATCH"],
+        Class::PeerRefused => &["MTU_L2_MISMATCH", "LINK_ADMIN_DOWN"],
+        Class::HopLimit => &["TTL_EXPIRED", "ROUTE_LOOP"],
+        Class::NeighbourFailed => &NEIGHBOUR,
+        Class::NoSocket => &[
+            "SERVICE_NOT_LISTENING",
+            "SERVICE_WRONG_BIND",
+            "DNAT_MISSING",
+            "DNAT_WRONG_TARGET",
+            "HAIRPIN_NO_SNAT",
+            "ADDR_DUPLICATE",
+        ],
+        Class::SocketRefused => &["SERVICE_BACKLOG_FULL"],
+        Class::Martian => &["MARTIAN_LOCALNET", "ADDR_DUPLICATE", "ROUTE_LOOP"],
+        Class::Xfrm => &["XFRM_BLOCK"],
+        Class::V6Disabled => &["V6_DISABLED"],
+        Class::Tunnel => &["TUNNEL_MISMATCH"],
+        _ => &[],
+    }
+}
+
+/// A culprit that only the recorder saw: its class has one meaning.
+fn observed(at: &Where, dev: Option<&str>, dropped: &Dropped) -> Option<Culprit> {
+    let code = match dropped.class {
+        Class::Ruleset | Class::Netfilter => "NF_DROP",
+        Class::ReversePath => "RP_FILTER",
+        Class::Tc => "TC_DROP",
+        Class::Xdp => "XDP_DROP",
+        Class::PortState => "PORT_STP_STATE",
+        Class::Xfrm => "XFRM_BLOCK",
+        Class::HopLimit => "TTL_EXPIRED",
+        Class::Tunnel => "TUNNEL_MISMATCH",
+        _ => return None,
+    };
+    let place = dev.unwrap_or_default();
+    Some(
+        Culprit::new(code, at, "link", place)
+            .says(format!("the packet dies in {at} at {place}: {dropped}; the state that was read does not say which rule or program it is"))
+            .because(Label::Probe, format!("dropped in {at}: {dropped}")),
+    )
+}
+
+fn take(session: &Session, question: &Question, target: &Target, net: &Net, from: usize) -> crate::Result<Recording> {
+    let places = net
+        .all
+        .iter()
+        .enumerate()
+        .map(|(index, ns)| Place {
+            at: ns.at.clone(),
+            netns: ns.file().clone(),
+            links: ns
+                .links
+                .iter()
+                .map(|link| KnownLink {
+                    index: link.ifindex,
+                    name: link.ifname.clone(),
+                    peer: net.peer(index, link).map(|(other, far)| (net.ns(other).id, far.ifindex)),
+                })
+                .collect(),
+        })
+        .collect();
+    // An odd length tells the probe from other pings.
+    let size = question.size.unwrap_or(57 + std::process::id() % 60);
+    let (protocol, header) = if target.addr.is_ipv6() { (0x86dd, 40) } else { (0x0800, 20) };
+    let length = (target.proto == Proto::Icmp).then_some(size + 8 + header);
+    let plan = Plan { places, wanted: Match { protocol: Some(protocol), length }, linger: Duration::ZERO };
+    let interrupt = session.exec().interrupt().clone();
+    let cancel = || interrupt.is_set();
+    let file = net.ns(from).file();
+    let recorded = if target.proto == Proto::Icmp {
+        let options = PingOptions {
+            timeout: PATIENCE,
+            size: usize::try_from(size).unwrap_or(56).clamp(16, 65_507),
+            source: question.source,
+            mark: question.mark,
+            dont_fragment: question.size.is_some(),
+            ..PingOptions::for_target(target)
+        };
+        record(file, &plan, || ping(target.addr, &options, &cancel).map(drop))
+    } else {
+        let options = ConnectOptions {
+            timeout: PATIENCE,
+            source: question.source,
+            mark: question.mark,
+            ..ConnectOptions::default()
+        };
+        record(file, &plan, || connect(target, &options, &cancel).map(drop))
+    };
+    recorded.map(|(_, recording)| recording)
+}

@@ -1,0 +1,359 @@
+//! What `why` answers: a verdict, at most one culprit, and how each statement is known.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::op::{Where, quote};
+
+/// The answer in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It works.
+    Reachable,
+    /// It does not, and the culprit is known.
+    Blocked,
+    /// It does not yet, and will by itself.
+    Pending,
+    /// It does not, or nobody tried, and nothing certain can be said.
+    Inconclusive,
+}
+
+impl Verdict {
+    /// The word of JSON and scripts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reachable => "reachable",
+            Self::Blocked => "blocked",
+            Self::Pending => "pending",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+/// How the verdict is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confidence {
+    /// The state says so, and a packet was seen to meet that fate: at that place, or in that way.
+    Confirmed,
+    /// The state says so; no packet was tried.
+    Predicted,
+    /// A packet was tried and failed; the state alone would not have told.
+    Observed,
+    /// The state says one thing and the packet did another: the packet is right.
+    Contradicted,
+}
+
+impl Confidence {
+    /// The word of JSON and scripts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Confirmed => "confirmed",
+            Self::Predicted => "predicted",
+            Self::Observed => "observed",
+            Self::Contradicted => "contradicted",
+        }
+    }
+}
+
+/// On the way there or on the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Leg {
+    /// From the asker to the target.
+    Request,
+    /// The answer.
+    Reply,
+}
+
+impl Leg {
+    /// The word of JSON and scripts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        if self == Self::Request { "request" } else { "reply" }
+    }
+}
+
+/// How a statement is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// The kernel was asked what it would do.
+    Kernel,
+    /// It was read.
+    State,
+    /// A packet was sent.
+    Probe,
+    /// It follows from the others.
+    Inferred,
+}
+
+impl Label {
+    /// The word of JSON and of the picture.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Kernel => "kernel",
+            Self::State => "state",
+            Self::Probe => "probe",
+            Self::Inferred => "inferred",
+        }
+    }
+}
+
+/// A statement with its label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// How it is known.
+    pub label: Label,
+    /// The statement.
+    pub text: String,
+}
+
+/// A command that mends something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// Where it runs.
+    pub netns: Where,
+    /// The program and its words.
+    pub words: Vec<String>,
+}
+
+impl Fix {
+    /// From a line of words without quotes.
+    #[must_use]
+    pub fn new(netns: &Where, line: &str) -> Self {
+        Self { netns: netns.clone(), words: line.split_whitespace().map(str::to_owned).collect() }
+    }
+
+    /// The command as a person would type it on the machine.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let iproute = self.words.first().is_some_and(|program| ["ip", "bridge", "tc"].contains(&program.as_str()));
+        let prefix: Vec<String> = match &self.netns {
+            Where::Host => vec![],
+            Where::Named(name) if iproute => {
+                let program = vec![self.words[0].clone(), "-n".into(), name.clone()];
+                return quote(&program.into_iter().chain(self.words[1..].iter().cloned()).collect::<Vec<_>>());
+            }
+            Where::Named(name) => ["ip", "netns", "exec", name].map(String::from).into(),
+            Where::Path(path) => vec!["nsenter".into(), format!("--net={}", path.display())],
+        };
+        quote(&prefix.into_iter().chain(self.words.iter().cloned()).collect::<Vec<_>>())
+    }
+}
+
+/// The thing that stops the flow.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Culprit {
+    /// One of [`codes::ALL`](super::codes::ALL).
+    pub code: &'static str,
+    /// On which way.
+    pub leg: Leg,
+    /// Where.
+    pub at: Where,
+    /// What sort of thing: `sysctl`, `link`, `route`, `rule`, `chain`, …
+    pub kind: &'static str,
+    /// Its name.
+    pub name: String,
+    /// Its value, or what it says.
+    pub value: String,
+    /// What happens, as a sentence.
+    pub message: String,
+    /// How that is known.
+    pub evidence: Vec<Evidence>,
+    /// What mends it, in order.
+    pub fix: Vec<Fix>,
+    /// What mends it when no command can.
+    pub advice: Option<String>,
+    /// How many hops were passed before it.
+    pub hop: usize,
+}
+
+impl Culprit {
+    /// A culprit without evidence or mending.
+    pub fn new(code: &'static str, at: &Where, kind: &'static str, name: impl Into<String>) -> Self {
+        Self {
+            code,
+            leg: Leg::Request,
+            at: at.clone(),
+            kind,
+            name: name.into(),
+            value: String::new(),
+            message: String::new(),
+            evidence: Vec::new(),
+            fix: Vec::new(),
+            advice: None,
+            hop: 0,
+        }
+    }
+
+    /// Sets the value of the object.
+    #[must_use]
+    pub fn value(mut self, value: impl Into<String>) -> Self {
+        self.value = value.into();
+        self
+    }
+
+    /// Sets the sentence.
+    #[must_use]
+    pub fn says(mut self, message: impl Into<String>) -> Self {
+        self.message = message.into();
+        self
+    }
+
+    /// Adds a statement.
+    #[must_use]
+    pub fn because(mut self, label: Label, text: impl Into<String>) -> Self {
+        self.evidence.push(Evidence { label, text: text.into() });
+        self
+    }
+
+    /// Adds a command that mends it.
+    #[must_use]
+    pub fn fix(mut self, line: &str) -> Self {
+        let fix = Fix::new(&self.at, line);
+        self.fix.push(fix);
+        self
+    }
+
+    /// Adds a command that mends it elsewhere.
+    #[must_use]
+    pub fn fix_at(mut self, netns: &Where, line: &str) -> Self {
+        self.fix.push(Fix::new(netns, line));
+        self
+    }
+
+    /// Sets what to do when no command mends it.
+    #[must_use]
+    pub fn advise(mut self, text: impl Into<String>) -> Self {
+        self.advice = Some(text.into());
+        self
+    }
+
+    /// The culprit as JSON, with the keys that scripts see.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({
+            "code": self.code,
+            "leg": self.leg.word(),
+            "netns": self.at.name(),
+            "object": { "kind": self.kind, "name": self.name, "value": self.value },
+            "message": self.message,
+            "evidence": evidence_json(&self.evidence),
+            "fix": self.fix.iter().map(|fix| json!({ "run": fix.line(), "netns": fix.netns.name() })).collect::<Vec<_>>(),
+            "advice": self.advice,
+        })
+    }
+}
+
+fn evidence_json(evidence: &[Evidence]) -> Vec<Value> {
+    evidence.iter().map(|one| json!({ "label": one.label.word(), "text": one.text })).collect()
+}
+
+/// A device that the packet passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// On which way.
+    pub leg: Leg,
+    /// The namespace.
+    pub at: Where,
+    /// The link.
+    pub dev: String,
+    /// Whether the packet goes out by it.
+    pub out: bool,
+}
+
+/// What a packet did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tried {
+    /// Whether it was answered.
+    pub reached: bool,
+    /// One word for it.
+    pub word: String,
+    /// What was seen.
+    pub detail: String,
+    /// Where it was seen to end, by the flight recorder.
+    pub last: Option<LastSeen>,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Where the flight recorder saw a packet last, and why it ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastSeen {
+    /// The namespace, when the recorder knows it.
+    pub at: Option<Where>,
+    /// The link.
+    pub dev: String,
+    /// The kernel's reason, for example `IP_RPFILTER`.
+    pub reason: String,
+    /// The kernel's function.
+    pub function: String,
+}
+
+/// The whole answer.
+#[derive(Clone, Debug)]
+pub struct Finding {
+    /// Who asked.
+    pub from: Where,
+    /// For what, as text.
+    pub to: String,
+    /// The answer in one word.
+    pub verdict: Verdict,
+    /// How it is known.
+    pub confidence: Confidence,
+    /// The thing to blame.
+    pub culprit: Option<Culprit>,
+    /// Further things in the way, or that may be: at most three.
+    pub others: Vec<Culprit>,
+    /// The way of the packet, as far as it goes.
+    pub hops: Vec<Hop>,
+    /// What a packet did.
+    pub probe: Option<Tried>,
+    /// Further statements about the whole.
+    pub notes: Vec<Evidence>,
+    /// How long reading and judging took.
+    pub took: Duration,
+}
+
+impl Finding {
+    /// What a failed expectation tells: names and texts of notes.
+    #[must_use]
+    pub fn notes_for_error(&self) -> Vec<(String, String)> {
+        let Some(culprit) = &self.culprit else { return Vec::new() };
+        let mut notes = vec![("why".to_owned(), format!("[{}] {}", culprit.code, culprit.message))];
+        notes.extend(culprit.evidence.iter().map(|one| (one.label.word().to_owned(), one.text.clone())));
+        notes
+    }
+
+    /// The document of `--json`, and what scripts see.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        let evidence: Vec<Evidence> =
+            self.culprit.iter().flat_map(|culprit| culprit.evidence.iter()).chain(&self.notes).cloned().collect();
+        json!({
+            "schema": 1,
+            "from": self.from.name(),
+            "to": self.to,
+            "verdict": self.verdict.word(),
+            "confidence": self.confidence.word(),
+            "culprit": self.culprit.as_ref().map(Culprit::json),
+            "evidence": evidence_json(&evidence),
+            "hops": self.hops.iter().map(|hop| json!({
+                "leg": hop.leg.word(), "netns": hop.at.name(), "dev": hop.dev, "direction": if hop.out { "out" } else { "in" },
+            })).collect::<Vec<_>>(),
+            "others": self.others.iter().map(Culprit::json).collect::<Vec<_>>(),
+            "probe": self.probe.as_ref().map(|probe| json!({
+                "reached": probe.reached,
+                "word": probe.word,
+                "detail": probe.detail,
+                "last": probe.last.as_ref().map(|last| json!({
+                    "netns": last.at.as_ref().map(Where::name), "dev": last.dev, "reason": last.reason, "function": last.function,
+                })),
+                "took_ms": probe.took.as_secs_f64() * 1e3,
+            })),
+            "took_ms": self.took.as_secs_f64() * 1e3,
+        })
+    }
+}

@@ -1,0 +1,633 @@
+//! Why the kernel would not route: its answer says that, the tables, rules and settings say why.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::finding::{Culprit, Label, Leg};
+use super::packet::Packet;
+use super::state::text;
+use super::walk::{Walk, unspecified};
+use crate::model::link::Link;
+use crate::model::route::Route;
+
+/// A route as `ip route` takes it back.
+pub(super) fn route_text(route: &Route) -> String {
+    let mut words = Vec::new();
+    if !matches!(route.kind(), "unicast" | "local") {
+        words.push(route.kind().to_owned());
+    }
+    words.push(route.dst.clone().unwrap_or_else(|| "default".into()));
+    if let Some(via) = route.next_hop() {
+        words.extend(["via".into(), via.to_string()]);
+    }
+    if let Some(dev) = route.dev.as_ref().filter(|dev| route.kind() == "unicast" || *dev != "lo") {
+        words.extend(["dev".into(), dev.clone()]);
+    }
+    if let Some(table) = route.table.as_ref().filter(|table| *table != "main") {
+        words.extend(["table".into(), table.clone()]);
+    }
+    if let Some(metric) = route.metric.filter(|metric| *metric > 0 && !(route.is_ipv6() && *metric == 1024)) {
+        words.extend(["metric".into(), metric.to_string()]);
+    }
+    words.join(" ")
+}
+
+/// A rule as `ip rule` takes it back.
+fn rule_text(rule: &Value) -> String {
+    let mut words = vec![format!("pref {}", rule.get("priority").and_then(Value::as_u64).unwrap_or(0))];
+    if rule.get("not").is_some() {
+        words.push("not".into());
+    }
+    for (key, len, word) in [("src", "srclen", "from"), ("dst", "dstlen", "to")] {
+        let value = text(rule, key);
+        if !value.is_empty() && value != "all" {
+            let len = rule.get(len).and_then(Value::as_u64).map(|len| format!("/{len}")).unwrap_or_default();
+            words.push(format!("{word} {value}{len}"));
+        }
+    }
+    for (key, word) in [
+        ("fwmark", "fwmark"),
+        ("iif", "iif"),
+        ("oif", "oif"),
+        ("ipproto", "ipproto"),
+        ("table", "lookup"),
+        ("action", ""),
+    ] {
+        let value = rule
+            .get(key)
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .unwrap_or_default();
+        if !value.is_empty() {
+            words.push(format!("{word} {value}").trim().to_owned());
+        }
+    }
+    words.join(" ")
+}
+
+fn rule_matches(rule: &Value, packet: &Packet, iif: Option<&str>) -> bool {
+    let net = |key: &str, len: &str, ip: IpAddr| -> bool {
+        let value = text(rule, key);
+        if value.is_empty() || value == "all" {
+            return true;
+        }
+        let bits = if ip.is_ipv4() { 32 } else { 128 };
+        let len = rule.get(len).and_then(Value::as_u64).unwrap_or(bits);
+        format!("{value}/{len}").parse::<IpNet>().is_ok_and(|net| net.contains(&ip))
+    };
+    let number = |value: &Value| -> Option<u32> {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+    };
+    let mark = rule.get("fwmark").and_then(number).is_none_or(|want| {
+        let mask = rule.get("fwmask").and_then(number).unwrap_or(u32::MAX);
+        packet.mark.is_none_or(|have| have & mask == want)
+    });
+    let dev = |key: &str, have: Option<&str>| {
+        let want = text(rule, key);
+        want.is_empty() || have == Some(want) || (want == "lo" && have.is_none())
+    };
+    let proto = text(rule, "ipproto");
+    let proto = proto.is_empty() || super::packet::protocol(proto) == Some(packet.proto);
+    let all = net("src", "srclen", packet.src)
+        && net("dst", "dstlen", packet.dst)
+        && mark
+        && dev("iif", iif)
+        && text(rule, "oif").is_empty()
+        && proto;
+    all != rule.get("not").is_some()
+}
+
+impl Walk<'_> {
+    /// The rule and the route that decide, by the state: the oracle says what, this says which.
+    pub(super) fn explain_route(&self, ns: usize, packet: &Packet, iif: Option<&str>) -> Option<(Value, Route)> {
+        let network = self.net.ns(ns);
+        for rule in &network.rules[usize::from(packet.v6())] {
+            if !rule_matches(rule, packet, iif) {
+                continue;
+            }
+            if let Some(action) = rule.get("action").and_then(Value::as_str).filter(|action| *action != "to_tbl") {
+                let mut route = Route::default();
+                route.kind = Some(action.to_owned());
+                return Some((rule.clone(), route));
+            }
+            let table = rule
+                .get("table")
+                .map(|table| table.as_str().map_or_else(|| table.to_string(), str::to_owned))
+                .unwrap_or_default();
+            let mut best: Option<(u8, u32, &Route)> = None;
+            for route in &network.routes {
+                if route.table.as_deref().unwrap_or("main") != table
+                    || matches!(route.kind(), "broadcast" | "multicast" | "anycast")
+                {
+                    continue;
+                }
+                let is_default = route.dst.as_deref() == Some("default") && route.is_ipv6() == packet.v6();
+                let net = if is_default {
+                    Some(0)
+                } else {
+                    route.destination().filter(|net| net.contains(&packet.dst)).map(|net| net.prefix_len())
+                };
+                let metric = route.metric.unwrap_or(0);
+                if let Some(len) =
+                    net.filter(|len| best.is_none_or(|(known, of, _)| *len > known || (*len == known && metric < of)))
+                {
+                    best = Some((len, metric, route));
+                }
+            }
+            match best {
+                Some((_, _, route)) if route.kind() == "throw" => {}
+                Some((_, _, route)) => return Some((rule.clone(), route.clone())),
+                None => {}
+            }
+        }
+        None
+    }
+
+    /// The kernel would not route a packet. Returns whether the walk may go on as if that were mended.
+    pub(super) fn no_route(&mut self, ns: usize, packet: &Packet, iif: Option<&str>, said: &str, line: &str) -> bool {
+        let net = self.net;
+        let at = net.ns(ns).at.clone();
+        if let Some(iif) = iif {
+            if packet.src.is_loopback() || packet.dst.is_loopback() {
+                self.fault(
+                    Culprit::new("MARTIAN_LOCALNET", &at, "address", packet.dst.to_string())
+                        .says(format!(
+                            "{} → {} comes into {at} by {iif}: 127.0.0.0/8 may not be on a wire",
+                            packet.src, packet.dst
+                        ))
+                        .because(Label::Kernel, format!("{line} → {said}"))
+                        .fix(&format!("sysctl -w net.ipv4.conf.{iif}.route_localnet=1")),
+                );
+                return false;
+            }
+            if net.ns(ns).owns(packet.src).is_some() {
+                let sender = if self.leg == Leg::Request { self.origin.clone() } else { self.end.clone() };
+                if sender.is_some_and(|(sender, _)| sender != ns) {
+                    self.fault(
+                        Culprit::new("ADDR_DUPLICATE", &at, "address", packet.src.to_string())
+                            .value(packet.src.to_string())
+                            .says(format!(
+                                "{at} gets a packet on {iif} from {}, which is its own address: the sender has it too",
+                                packet.src
+                            ))
+                            .because(Label::Kernel, format!("{line} → {said}")),
+                    );
+                    return false;
+                }
+            }
+        }
+        let found = self.explain_route(ns, packet, iif);
+        if let Some((rule, route)) = &found
+            && self.refused(ns, packet, rule, route, said, line)
+        {
+            return iif.is_some();
+        }
+        if let Some(iif) = iif {
+            let all = net.setting(ns, "ipv4/ip_forward");
+            let local = net.ns(ns).owns(packet.dst).is_some();
+            if !packet.v6() && !local && net.setting(ns, &format!("ipv4/conf/{iif}/forwarding")) == 0 {
+                self.not_forwarding(ns, packet, iif, all, said, line);
+                return true;
+            }
+            if self.rp_filter(ns, packet, iif, said, line) {
+                return true;
+            }
+        }
+        if said == "Network is unreachable" || said.contains("No such process") || found.is_none() {
+            self.no_such_route(ns, packet, iif, said, line);
+            return false;
+        }
+        self.fault(
+            Culprit::new("ROUTE_UNREACHABLE", &at, "route", packet.dst.to_string())
+                .value(said)
+                .says(format!("{at} cannot route {} → {}: {said}", packet.src, packet.dst))
+                .because(Label::Kernel, format!("{line} → {said}")),
+        );
+        false
+    }
+
+    /// A rule or route that refuses.
+    fn refused(&mut self, ns: usize, packet: &Packet, rule: &Value, route: &Route, said: &str, line: &str) -> bool {
+        let at = self.net.ns(ns).at.clone();
+        let table = text(rule, "table").to_owned();
+        let ordinary = matches!(table.as_str(), "local" | "main" | "default")
+            && rule.get("fwmark").is_none()
+            && matches!(text(rule, "src"), "all" | "");
+        let kind = route.kind().to_owned();
+        if !matches!(kind.as_str(), "blackhole" | "unreachable" | "prohibit") {
+            return false;
+        }
+        let family = if packet.v6() { "-6 " } else { "" };
+        let pref = rule.get("priority").and_then(Value::as_u64).unwrap_or(0);
+        if rule.get("action").is_some() || !ordinary {
+            let rule_text = rule_text(rule);
+            let detail =
+                if rule.get("action").is_some() { String::new() } else { format!("; there: `{}`", route_text(route)) };
+            let mark = packet
+                .mark
+                .filter(|mark| *mark != 0)
+                .map(|mark| format!(" (its mark is 0x{mark:x})"))
+                .unwrap_or_default();
+            self.fault(
+                Culprit::new("RULE_MISDIRECT", &at, "rule", rule_text.clone())
+                    .value(kind.clone())
+                    .says(format!(
+                        "the policy rule `{rule_text}` of {at} takes {} → {}{mark} to `{kind}`{detail}",
+                        packet.src, packet.dst
+                    ))
+                    .because(Label::Kernel, format!("{line} → {said}"))
+                    .because(Label::State, format!("ip rule in {at}: {rule_text}"))
+                    .fix(&format!("ip {family}rule del pref {pref}")),
+            );
+            return true;
+        }
+        let code = match kind.as_str() {
+            "blackhole" => "ROUTE_BLACKHOLE",
+            "prohibit" => "ROUTE_PROHIBIT",
+            _ => "ROUTE_UNREACHABLE",
+        };
+        let route_text = route_text(route);
+        let what = if self.leg == Leg::Reply { "the reply " } else { "" };
+        self.fault(
+            Culprit::new(code, &at, "route", route_text.clone())
+                .value(kind.clone())
+                .says(format!("the {kind} route `{route_text}` of {at} stops {what}{} → {}", packet.src, packet.dst))
+                .because(Label::Kernel, format!("{line} → {said}"))
+                .because(Label::State, format!("ip route in {at}: {route_text}"))
+                .fix(&format!("ip {family}route del {route_text}")),
+        );
+        true
+    }
+
+    fn not_forwarding(&mut self, ns: usize, packet: &Packet, iif: &str, all: i64, said: &str, line: &str) {
+        let at = self.net.ns(ns).at.clone();
+        // A packet for somebody else may be here by mistake: the last hop took this for its router.
+        let sysctl =
+            if all == 0 { "net.ipv4.ip_forward".to_owned() } else { format!("net.ipv4.conf.{iif}.forwarding") };
+        self.fault(
+            Culprit::new("FORWARDING_DISABLED", &at, "sysctl", sysctl.clone())
+                .value("0")
+                .says(format!("{at} gets a packet for {} on {iif} and does not forward: {sysctl} = 0", packet.dst))
+                .because(Label::Kernel, format!("{line} → {said}"))
+                .because(Label::State, format!("{sysctl} = 0 in {at}"))
+                .fix(&format!("sysctl -w {sysctl}=1")),
+        );
+    }
+
+    /// Whether the reverse path filter is why; noted.
+    pub(super) fn rp_filter(&mut self, ns: usize, packet: &Packet, iif: &str, said: &str, line: &str) -> bool {
+        if packet.v6() {
+            return false;
+        }
+        let net = self.net;
+        let (all, own) =
+            (net.setting(ns, "ipv4/conf/all/rp_filter"), net.setting(ns, &format!("ipv4/conf/{iif}/rp_filter")));
+        let mode = all.max(own);
+        if mode == 0 {
+            return false;
+        }
+        let back = Packet { src: unspecified(false), dst: packet.src, ..packet.clone() };
+        let reverse = self.route(ns, &back, None);
+        let other = match &reverse {
+            Ok(got) if got.dev == iif => return false,
+            Ok(_) if mode == 2 => return false,
+            Ok(got) => format!("would answer it via {}", got.dev),
+            Err((said, _)) => format!("has no route back to it ({said})"),
+        };
+        let at = net.ns(ns).at.clone();
+        let from_all = all >= own && all > 0;
+        let sysctl =
+            if from_all { "net.ipv4.conf.all.rp_filter".to_owned() } else { format!("net.ipv4.conf.{iif}.rp_filter") };
+        let mut culprit = Culprit::new("RP_FILTER", &at, "sysctl", sysctl.clone())
+            .value(mode.to_string())
+            .says(format!("{} arrives on {iif}, but {at} {other}; the {} reverse path filter of {iif} drops it", packet.src, if mode == 1 { "strict" } else { "loose" }))
+            .because(Label::Kernel, format!("{line} → {said}"))
+            .because(Label::State, format!("net.ipv4.conf.all.rp_filter = {all}, net.ipv4.conf.{iif}.rp_filter = {own} in {at}: the greater counts"));
+        if mode == 1 && reverse.is_ok() {
+            // The greater of the two counts, and 2 is greater than 1.
+            culprit = culprit.fix(&format!("sysctl -w net.ipv4.conf.{iif}.rp_filter=2"));
+        } else {
+            culprit = culprit
+                .fix("sysctl -w net.ipv4.conf.all.rp_filter=0")
+                .fix(&format!("sysctl -w net.ipv4.conf.{iif}.rp_filter=0"));
+        }
+        self.fault(culprit);
+        true
+    }
+
+    /// There is no route: because a link is missing or down, an address is, or just the route.
+    #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
+    fn no_such_route(&mut self, ns: usize, packet: &Packet, iif: Option<&str>, said: &str, line: &str) {
+        let net = self.net;
+        let network = net.ns(ns);
+        let at = network.at.clone();
+        let kernel = format!("{line} → {said}");
+        let links: Vec<&Link> = network.links.iter().filter(|link| !link.is_loopback()).collect();
+        // A tunnel needs a link below it.
+        let tunnels =
+            ["vxlan", "gre", "gretap", "ipip", "sit", "geneve", "wireguard", "ip6gre", "ip6tnl", "vti", "dummy"];
+        if links.iter().all(|link| link.kind().is_some_and(|kind| tunnels.contains(&kind))) {
+            // Both ends of a pair in one other namespace: it was never moved here.
+            let pair = net.all.iter().enumerate().find_map(|(index, other)| {
+                let link = other.links.iter().find(|link| {
+                    link.link.is_some()
+                        && net.peer(index, link).is_some_and(|(at, _)| at == index)
+                        && other.addrs_of(&link.ifname).next().is_none()
+                        && link.master.is_none()
+                })?;
+                Some((other.at.clone(), link.ifname.clone()))
+            });
+            let (code, advice) = match &pair {
+                Some((place, name)) => (
+                    "LINK_WRONG_NETNS",
+                    format!(
+                        "{place}/{name} is an end of a veth pair that was never moved: ip -n {place} link set dev {name} netns {at}"
+                    ),
+                ),
+                None => ("LINK_MISSING", format!("add a veth pair that leads into {at}")),
+            };
+            self.fault(
+                Culprit::new(code, &at, "link", "")
+                    .says(format!("{at} has no interface (no link) but lo: it is connected to nothing"))
+                    .because(Label::State, format!("ip link in {at}: only lo"))
+                    .because(Label::Kernel, kernel)
+                    .advise(advice),
+            );
+            return;
+        }
+        let family =
+            |ip: IpAddr| ip.is_ipv6() == packet.v6() && !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let covers_hop = |link: &Link| {
+            network
+                .addrs_of(&link.ifname)
+                .any(|addr| family(addr.ip) && (addr.covers(packet.dst) || addr.ip == packet.src))
+        };
+        let down = links.iter().find(|link| !link.is_up() && covers_hop(link)).or_else(|| {
+            let up =
+                links.iter().any(|link| link.is_up() && network.addrs_of(&link.ifname).any(|addr| family(addr.ip)));
+            links.iter().find(|link| {
+                !link.is_up() && !up && (network.addrs_of(&link.ifname).any(|addr| family(addr.ip)) || links.len() == 1)
+            })
+        });
+        if let Some(link) = down {
+            let dev = link.ifname.clone();
+            self.link_down(ns, &dev);
+            // A route that went with the link does not come back by itself.
+            self.mend_route(ns, packet);
+            return;
+        }
+        if packet.v6() {
+            let off =
+                links.iter().find(|link| net.setting(ns, &format!("ipv6/conf/{}/disable_ipv6", link.ifname)) == 1);
+            if let Some(link) = off.filter(|_| !network.addrs.iter().any(|addr| addr.dev != "lo" && family(addr.ip))) {
+                let dev = link.ifname.clone();
+                self.v6_disabled(ns, &dev);
+                return;
+            }
+        }
+        if !network.addrs.iter().any(|addr| addr.dev != "lo" && family(addr.ip)) {
+            self.fault(
+                Culprit::new("ADDR_MISSING", &at, "link", links[0].ifname.clone())
+                    .value(if packet.v6() { "IPv6" } else { "IPv4" })
+                    .says(format!("no link of {at} has an {} address", if packet.v6() { "IPv6" } else { "IPv4" }))
+                    .because(Label::Kernel, kernel)
+                    .advise(format!("give {} an address", links[0].ifname)),
+            );
+            return;
+        }
+        // The other end believes to be on one segment with us, and we do not.
+        let narrow = network.addrs.iter().find(|addr| {
+            addr.dev != "lo" && family(addr.ip) && !addr.covers(packet.dst) && {
+                let near = self.flood(ns, &addr.dev);
+                near.iter().any(|station| {
+                    net.ns(station.ns)
+                        .addrs_of(&station.dev)
+                        .any(|theirs| theirs.ip == packet.dst && theirs.covers(addr.ip) && theirs.len < addr.len)
+                })
+            }
+        });
+        if let Some(narrow) = narrow.cloned() {
+            let theirs = net.all.iter().find_map(|other| other.owns(packet.dst)).map_or(24, |addr| addr.len);
+            self.fault(
+                Culprit::new("PREFIX_MISMATCH", &at, "address", format!("{}/{}", narrow.ip, narrow.len))
+                    .value(narrow.dev.clone())
+                    .says(format!("{at}/{} has {}/{}, so it has no route back to {}, which has the prefix /{theirs} and is on the same segment", narrow.dev, narrow.ip, narrow.len, packet.dst))
+                    .because(Label::Kernel, kernel)
+                    .because(Label::State, format!("ip addr in {at}: {}/{} dev {}", narrow.ip, narrow.len, narrow.dev))
+                    .fix(&format!("ip addr add {}/{theirs} dev {}", narrow.ip, narrow.dev))
+                    .fix(&format!("ip addr del {}/{} dev {}", narrow.ip, narrow.len, narrow.dev)),
+            );
+            return;
+        }
+        if self.leg == Leg::Reply && self.nat_missing(ns, packet, &kernel) {
+            return;
+        }
+        // A rule that leads away from a table which knows the way.
+        let strange = network.rules[usize::from(packet.v6())]
+            .iter()
+            .any(|rule| !matches!(rule.get("priority").and_then(Value::as_u64), Some(0 | 32766 | 32767)));
+        let main = network.rules[usize::from(packet.v6())].iter().any(|rule| text(rule, "table") == "main");
+        if !main {
+            self.fault(
+                Culprit::new("RULE_MISDIRECT", &at, "rule", "lookup main")
+                    .value("missing")
+                    .says(format!("{at} has no policy rule that looks into the table main"))
+                    .because(Label::Kernel, kernel)
+                    .fix(&format!("ip {}rule add pref 32766 lookup main", if packet.v6() { "-6 " } else { "" })),
+            );
+            return;
+        }
+        let code = if self.leg == Leg::Reply { "RETURN_ROUTE_MISSING" } else { "ROUTE_MISSING" };
+        let way = if self.leg == Leg::Reply { "back to" } else { "to" };
+        let mut culprit = Culprit::new(code, &at, "route", packet.dst.to_string())
+            .value(said)
+            .says(format!(
+                "{at} has no route {way} {}{}",
+                packet.dst,
+                if self.leg == Leg::Reply { " (the reply, the return path)" } else { "" }
+            ))
+            .because(Label::Kernel, kernel);
+        if strange {
+            culprit = culprit.because(Label::State, format!("ip rule in {at} has rules of its own"));
+        }
+        let _ = iif;
+        if let Some(line) = self.route_line(ns, packet) {
+            culprit = culprit.fix(&line);
+        } else {
+            culprit = culprit.advise("ip route add … via a router of this segment");
+        }
+        self.fault(culprit);
+    }
+
+    /// The command that adds a route: by the router of the segment.
+    fn route_line(&self, ns: usize, packet: &Packet) -> Option<String> {
+        let net = self.net;
+        let family = if packet.v6() { "-6 " } else { "" };
+        let forwarding = if packet.v6() { "ipv6/conf/all/forwarding" } else { "ipv4/ip_forward" };
+        for addr in net.ns(ns).addrs.iter().filter(|addr| addr.dev != "lo" && addr.ip.is_ipv6() == packet.v6()) {
+            for station in self.flood(ns, &addr.dev) {
+                if station.ns == ns || net.setting(station.ns, forwarding) != 1 {
+                    continue;
+                }
+                let gateway = net
+                    .ns(station.ns)
+                    .addrs_of(&station.dev)
+                    .find(|theirs| addr.covers(theirs.ip) && theirs.ip != addr.ip)
+                    .map(|addr| addr.ip);
+                if let Some(gateway) = gateway {
+                    let has_default =
+                        net.ns(ns).routes.iter().any(|route| {
+                            route.is_default() && route.is_ipv6() == packet.v6() && route.kind() == "unicast"
+                        });
+                    let dst = if has_default { self.subnet_of(packet.dst) } else { "default".into() };
+                    return Some(format!("ip {family}route add {dst} via {gateway} dev {}", addr.dev));
+                }
+            }
+        }
+        None
+    }
+
+    fn mend_route(&mut self, ns: usize, packet: &Packet) {
+        let near = self.net.ns(ns).addrs.iter().any(|addr| addr.dev != "lo" && addr.covers(packet.dst));
+        let line = self.route_line(ns, packet);
+        if let (Some(line), Some(fault), false) = (line, self.faults.last_mut(), near) {
+            let fix = super::finding::Fix::new(&fault.at, &line);
+            fault.fix.push(fix);
+        }
+    }
+
+    /// The answering end has no route back: perhaps because a router on the way should have translated the source, and has rules that almost do.
+    #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
+    fn nat_missing(&mut self, ns: usize, packet: &Packet, kernel: &str) -> bool {
+        let net = self.net;
+        let there = net.ns(ns).at.clone();
+        let client = packet.dst;
+        // A translation to an address that nobody has.
+        let strange = self.conns.iter().find(|conn| {
+            conn.after.src.0 == client && conn.before.src.0 != client && net.ns(conn.ns).owns(client).is_none()
+        });
+        if let Some(conn) = strange.cloned() {
+            let place = net.ns(conn.ns).at.clone();
+            let rule = conn.by.clone();
+            let text = rule.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
+            let mut culprit = Culprit::new("NAT_WRONG", &place, "rule", text.clone())
+                .value(client.to_string())
+                .says(format!("{place} turns the source {} into {client} (`{text}`), which it does not own; {there} has no route back to {client}", conn.before.src.0))
+                .because(Label::State, text)
+                .because(Label::Kernel, kernel);
+            if let Some((rule, (_, out))) = rule.filter(|rule| rule.tool != "nft").zip(self.last_router(ns)) {
+                let source = self.subnet_of(conn.before.src.0);
+                culprit = culprit
+                    .fix(&format!("{} {}", rule.tool, rule.delete.join(" ")))
+                    .fix(&format!("{} -t nat -A POSTROUTING -s {source} -o {out} -j MASQUERADE", rule.tool));
+            }
+            self.fault(culprit);
+            return true;
+        }
+        // The last namespace that forwarded the request.
+        let Some((router, out)) = self.last_router(ns) else { return false };
+        let at = net.ns(router).at.clone();
+        let subnet = self.subnet_of(client);
+        let tool = if packet.v6() { "ip6tables" } else { "iptables" };
+        let fresh = format!("{tool} -t nat -I POSTROUTING 1 -s {subnet} -o {out} -j MASQUERADE");
+        let translates = |words: &[String]| words.iter().any(|word| word == "MASQUERADE" || word == "SNAT");
+        let mut any = false;
+        // The link to the world is where translation belongs; a rule bound to it is right as it is.
+        let uplink = |dev: &str| {
+            net.ns(router)
+                .routes
+                .iter()
+                .any(|route| route.is_default() && route.is_ipv6() == packet.v6() && route.dev.as_deref() == Some(dev))
+        };
+        for tables in net.tables(router, packet.v6()) {
+            let rules = tables.rules("nat", "POSTROUTING");
+            any |= rules.iter().any(|rule| translates(&rule.words));
+            let covers = |value: Option<&str>| {
+                value.is_none_or(|value| value.parse::<IpNet>().is_ok_and(|net| net.contains(&client)))
+            };
+            for rule in rules.iter().filter(|rule| translates(&rule.words)) {
+                let source = rule.source().filter(|source| !source.not).map(|source| source.value);
+                let dev = rule.out_interface().map(|dev| (dev.value.to_owned(), dev.not));
+                let dest = rule.destination().is_some();
+                let shadow = rules.iter().take_while(|other| other.number < rule.number).find(|other| {
+                    matches!(other.target(), Some("ACCEPT" | "RETURN"))
+                        && covers(other.source().map(|source| source.value))
+                        && other.out_interface().is_none_or(|dev| dev.value == out)
+                });
+                let right_dev = dev.as_ref().is_none_or(|(dev, not)| (*dev == out) != *not);
+                if source.is_some()
+                    && covers(source)
+                    && right_dev
+                    && !dest
+                    && let Some(shadow) = shadow
+                {
+                    let line = format!("{} -t nat -D POSTROUTING {}", tables.tool(), shadow.number);
+                    self.fault(
+                        Culprit::new("NAT_WRONG", &at, "rule", format!("{} nat POSTROUTING", tables.tool()))
+                            .value(shadow.text().to_owned())
+                            .says(format!("an earlier rule in nat POSTROUTING of {at} accepts the packet (`-A POSTROUTING {}`) and so shadows `-A POSTROUTING {}`: {client} leaves {out} untranslated", shadow.text(), rule.text()))
+                            .because(Label::State, format!("{} nat in {at}: -A POSTROUTING {} stands before -A POSTROUTING {}", tables.tool(), shadow.text(), rule.text()))
+                            .because(Label::Kernel, kernel)
+                            .fix(&line),
+                    );
+                    return true;
+                }
+                let bound_elsewhere = dev.as_ref().is_some_and(|(dev, _)| uplink(dev));
+                let almost = source.is_some() && covers(source) && !right_dev && !dest && !bound_elsewhere
+                    || (source.is_some() && !covers(source) && right_dev && !dest && !self.covers_another(source));
+                if almost {
+                    let wrong = dev.map(|(dev, _)| dev).unwrap_or_default();
+                    self.fault(
+                        Culprit::new("NAT_WRONG", &at, "rule", format!("{} nat POSTROUTING", tables.tool()))
+                            .value(rule.text().to_owned())
+                            .says(format!("the MASQUERADE rule `-A POSTROUTING {}` of {at} does not match: {client} leaves by {out}{}; {there} has no route back to it", rule.text(), if wrong.is_empty() || wrong == out { String::new() } else { format!(", the rule is bound to {wrong}") }))
+                            .because(Label::State, format!("{} nat in {at}: -A POSTROUTING {}   (counter: {} packets)", tables.tool(), rule.text(), rule.packets))
+                            .because(Label::Kernel, kernel)
+                            .fix(&fresh),
+                    );
+                    return true;
+                }
+            }
+        }
+        any |= net.nft(router).translates();
+        // A router that translates for others, or an end that is not ours to route (its address is public, the client's is private).
+        let public = !private(packet.src) && private(client);
+        if !(public || any && uplink(&out)) {
+            return false;
+        }
+        self.fault(
+            Culprit::new("NAT_MISSING", &at, "chain", "nat POSTROUTING")
+                .value(format!("no MASQUERADE or SNAT for {client} on {out}"))
+                .says(format!("{client} leaves {at} by {out} untranslated (no MASQUERADE or SNAT rule matches), and {there} has no route back to it"))
+                .because(Label::Kernel, kernel)
+                .because(Label::State, format!("{at}: no rule in nat POSTROUTING matches -s {client} -o {out}"))
+                .because(Label::Inferred, format!("a route back in {there} would do as well"))
+                .fix(&fresh),
+        );
+        true
+    }
+
+    /// Whether a rule's source is the network of somebody else, so that it is right as it is.
+    fn covers_another(&self, source: Option<&str>) -> bool {
+        let Some(net) = source.and_then(|source| source.parse::<IpNet>().ok()) else { return true };
+        self.net.all.iter().any(|ns| ns.addrs.iter().any(|addr| addr.dev != "lo" && net.contains(&addr.ip)))
+    }
+
+    /// The last namespace before `end` that the request went through, and by which link it left.
+    fn last_router(&self, end: usize) -> Option<(usize, String)> {
+        let end = &self.net.ns(end).at;
+        let request: Vec<_> = self.hops.iter().filter(|hop| hop.leg == Leg::Request).collect();
+        let origin = request.first().map(|hop| hop.at.clone())?;
+        let hop = request.iter().rev().find(|hop| hop.out && hop.at != *end && hop.at != origin)?;
+        Some((self.net.index(&hop.at)?, hop.dev.clone()))
+    }
+}
+
+fn private(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private(),
+        IpAddr::V6(ip) => ip.is_unique_local(),
+    }
+}

@@ -1,0 +1,208 @@
+//! The end of a leg: the last hook, and whether anybody is there.
+
+use std::net::IpAddr;
+
+use super::finding::{Culprit, Label, Leg};
+use super::packet::{Hook, Packet, Port};
+use super::state::Net;
+use super::walk::{Tuple, Walk};
+
+/// A socket that waits.
+#[derive(Clone, Debug)]
+pub(super) struct Listening {
+    pub(super) addr: Option<IpAddr>,
+    pub(super) queued: u64,
+    pub(super) room: u64,
+    pub(super) users: String,
+    pub(super) shown: String,
+}
+
+/// The sockets that wait on a port.
+pub(super) fn listening(net: &Net, ns: usize, proto: u8, port: u16) -> Option<Vec<Listening>> {
+    let answer = net.ask(ns, "ss", &["-H", "-l", "-n", "-t", "-u", "-p"]);
+    if !answer.ok {
+        return None;
+    }
+    let sort = if proto == 6 { "tcp" } else { "udp" };
+    let mut found = Vec::new();
+    for line in answer.stdout.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [kind, _, queued, room, local, ..] = words.as_slice() else { continue };
+        let Some((addr, at)) = local.rsplit_once(':').filter(|_| *kind == sort) else { continue };
+        if at != port.to_string() {
+            continue;
+        }
+        let bare = addr.split('%').next().unwrap_or_default().trim_matches(['[', ']']);
+        let ip = if bare == "*" { None } else { bare.parse::<IpAddr>().ok() };
+        found.push(Listening {
+            addr: ip,
+            queued: queued.parse().unwrap_or(0),
+            room: room.parse().unwrap_or(0),
+            users: words.get(6).map(|users| (*users).to_owned()).unwrap_or_default(),
+            shown: (*local).to_owned(),
+        });
+    }
+    Some(found)
+}
+
+fn serves(socket: &Listening, ip: IpAddr) -> bool {
+    socket.addr.is_none_or(|addr| {
+        addr == ip
+            || (addr.is_unspecified() && addr.is_ipv6() == ip.is_ipv6())
+            || matches!((addr, ip), (IpAddr::V6(six), IpAddr::V4(four)) if six.to_ipv4_mapped() == Some(four))
+    })
+}
+
+impl Walk<'_> {
+    /// A packet is for this namespace.
+    #[expect(clippy::unnecessary_wraps, reason = "the end of a leg, as the other steps have it")]
+    pub(super) fn deliver(&mut self, ns: usize, mut packet: Packet, dev: &str) -> Option<(usize, Packet)> {
+        self.xfrm(ns, &packet, "in");
+        self.hook(ns, Hook::Input, &mut packet, dev, "", None);
+        if self.depth > 0 || self.leg == Leg::Reply {
+            return Some((ns, packet));
+        }
+        let at = self.net.ns(ns).at.clone();
+        match (packet.proto, packet.dport) {
+            (6 | 17, Port::Exact(port)) => self.service(ns, &packet, port),
+            (1, _) if self.net.setting(ns, "ipv4/icmp_echo_ignore_all") == 1 => self.fault(
+                Culprit::new("ICMP_ECHO_IGNORED", &at, "sysctl", "net.ipv4.icmp_echo_ignore_all")
+                    .value("1")
+                    .says(format!("{at} does not answer pings: net.ipv4.icmp_echo_ignore_all = 1"))
+                    .because(Label::State, format!("net.ipv4.icmp_echo_ignore_all = 1 in {at}"))
+                    .fix("sysctl -w net.ipv4.icmp_echo_ignore_all=0"),
+            ),
+            (58, _) if self.net.setting(ns, "ipv6/icmp/echo_ignore_all") == 1 => self.fault(
+                Culprit::new("ICMP_ECHO_IGNORED", &at, "sysctl", "net.ipv6.icmp.echo_ignore_all")
+                    .value("1")
+                    .says(format!("{at} does not answer pings: net.ipv6.icmp.echo_ignore_all = 1"))
+                    .because(Label::State, format!("net.ipv6.icmp.echo_ignore_all = 1 in {at}"))
+                    .fix("sysctl -w net.ipv6.icmp.echo_ignore_all=0"),
+            ),
+            _ => {}
+        }
+        Some((ns, packet))
+    }
+
+    fn service(&mut self, ns: usize, packet: &Packet, port: u16) {
+        let Some(sockets) = listening(self.net, ns, packet.proto, port) else { return };
+        let at = self.net.ns(ns).at.clone();
+        let proto = packet.proto_name();
+        if let Some(socket) = sockets.iter().find(|socket| serves(socket, packet.dst)) {
+            if packet.proto == 6 && socket.queued > socket.room {
+                self.fault(
+                    Culprit::new("SERVICE_BACKLOG_FULL", &at, "socket", format!("{proto} {}", socket.shown))
+                        .value(format!("{} of {}", socket.queued, socket.room))
+                        .says(format!("the accept queue of {proto} port {port} in {at} is full: the service does not take its connections"))
+                        .because(Label::State, format!("ss -ltn in {at}: Recv-Q {} Send-Q {} {} {}", socket.queued, socket.room, socket.shown, socket.users))
+                        .advise("look at the process that should accept"),
+                );
+            }
+            return;
+        }
+        let asked = self.origin.as_ref().map_or(packet.dst, |(_, asked)| asked.dst);
+        let conn = self
+            .conns
+            .iter()
+            .find(|conn| conn.before.dst != conn.after.dst && conn.after.dst == (packet.dst, packet.dport))
+            .cloned();
+        if let Some(other) = sockets.first() {
+            let shown = other.shown.clone();
+            self.fault(
+                Culprit::new("SERVICE_WRONG_BIND", &at, "socket", format!("{proto} {shown}"))
+                    .value(shown.clone())
+                    .says(format!("in {at}, {proto} port {port} listens on {shown} only, not on {}", packet.dst))
+                    .because(Label::State, format!("ss -ln in {at}: {proto} {shown} {}", other.users))
+                    .advise(format!("let the service listen on {} or on all addresses", packet.dst)),
+            );
+            return;
+        }
+        if let Some(conn) = conn {
+            let router = self.net.ns(conn.ns).at.clone();
+            let rule = conn.by.clone();
+            let text = rule.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
+            let before = match conn.before.dst.1 {
+                Port::Exact(port) => port.to_string(),
+                _ => String::new(),
+            };
+            let mut culprit = Culprit::new("DNAT_WRONG_TARGET", &router, "rule", text.clone())
+                .value(format!("{}:{port}", packet.dst))
+                .says(format!(
+                    "{router} hands {asked}:{before} on (DNAT) to {}:{port}, where nothing listens ({at})",
+                    packet.dst
+                ))
+                .because(Label::State, text)
+                .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"));
+            culprit = self.mend_dnat(culprit, ns, packet, rule);
+            self.fault(culprit);
+            return;
+        }
+        // A router that hands on other ports, or should: nobody expects a service on itself.
+        let forwards = self.net.setting(ns, "ipv4/ip_forward") == 1;
+        let word = port.to_string();
+        let hands_on = self
+            .net
+            .tables(ns, packet.v6())
+            .iter()
+            .any(|tables| tables.mentions("nat", &["--dport", &word]) || tables.mentions("nat", &["DNAT"]));
+        let twin = self.net.tables(ns, packet.v6()).iter().find_map(|tables| {
+            let rule = tables
+                .rules("nat", "OUTPUT")
+                .iter()
+                .find(|rule| rule.target() == Some("DNAT") && rule.words.contains(&word))?;
+            Some(format!("{} -t nat -A PREROUTING {}", tables.tool(), rule.text()))
+        });
+        let near = Tuple::of(packet);
+        if forwards && hands_on {
+            let mut culprit = Culprit::new("DNAT_MISSING", &at, "port", format!("{proto} {port}"))
+                .value(format!("{}:{port}", near.dst.0))
+                .says(format!(
+                    "nothing listens on {proto} port {port} in {at}, and no DNAT rule in nat PREROUTING hands it on"
+                ))
+                .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"))
+                .because(Label::State, format!("nat PREROUTING in {at}: no rule matches {}:{port}", packet.dst));
+            culprit = match twin {
+                Some(line) => culprit.fix(&line),
+                None => culprit.advise(format!(
+                    "iptables -t nat -A PREROUTING -d {} -p {proto} --dport {port} -j DNAT --to-destination …",
+                    packet.dst
+                )),
+            };
+            self.fault(culprit);
+            return;
+        }
+        self.fault(
+            Culprit::new("SERVICE_NOT_LISTENING", &at, "port", format!("{proto} {port}"))
+                .value("no socket")
+                .says(format!("nothing listens on {proto} port {port} in {at}"))
+                .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"))
+                .advise(format!("start the service in {at}")),
+        );
+    }
+
+    fn mend_dnat(&self, culprit: Culprit, ns: usize, packet: &Packet, rule: Option<super::packet::RuleRef>) -> Culprit {
+        // The one port that something does listen on is what was meant; between several only a person can choose.
+        let answer = self.net.ask(ns, "ss", &["-H", "-l", "-n", if packet.proto == 6 { "-t" } else { "-u" }]);
+        let mut ports: Vec<u16> = answer
+            .stdout
+            .lines()
+            .filter_map(|line| line.split_whitespace().nth(3)?.rsplit_once(':')?.1.parse().ok())
+            .collect();
+        ports.sort_unstable();
+        ports.dedup();
+        let Some(rule) = rule.filter(|rule| rule.tool != "nft" && ports.len() == 1) else {
+            return culprit.advise("correct the target of the rule");
+        };
+        let port = ports[0];
+        let delete = rule.delete.join(" ");
+        let target = rule
+            .delete
+            .iter()
+            .position(|word| word == "--to-destination")
+            .and_then(|at| rule.delete.get(at + 1))
+            .cloned()
+            .unwrap_or_default();
+        let fixed = delete.replacen(" -D ", " -A ", 1).replace(&target, &format!("{}:{port}", packet.dst));
+        culprit.fix(&format!("{} {delete}", rule.tool)).fix(&format!("{} {fixed}", rule.tool))
+    }
+}

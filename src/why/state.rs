@@ -1,0 +1,520 @@
+//! What the machine is: links, addresses, routes, neighbours of every namespace, and the rest of a namespace when a packet gets there.
+//!
+//! The first part is read of all namespaces at once, on two threads. Everything else (rules, sockets, queues) is read when the walk
+//! comes to need it, and kept. All of it only reads.
+
+use std::cell::{OnceCell, RefCell};
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+use serde_json::Value;
+
+use super::iptables::Tables;
+use super::nft::Nft;
+use crate::error::{Error, Kind, Result};
+use crate::exec::interrupt::Interrupt;
+use crate::exec::netns::{self, NetnsFile, NetnsId};
+use crate::exec::process::{self, End, Limits, Program};
+use crate::exec::tools;
+use crate::model::json;
+use crate::model::link::Link;
+use crate::model::route::Route;
+use crate::op::{Tool, Where};
+use crate::session::Session;
+
+/// An address of a link.
+#[derive(Clone, Debug)]
+pub(super) struct Addr {
+    /// The link.
+    pub dev: String,
+    /// The address.
+    pub ip: IpAddr,
+    /// Its prefix length.
+    pub len: u8,
+    /// Duplicate address detection has not ended.
+    pub tentative: bool,
+    /// Duplicate address detection found somebody else.
+    pub dadfailed: bool,
+}
+
+impl Addr {
+    /// Whether an address is on the same segment by this prefix.
+    #[must_use]
+    pub(super) fn covers(&self, ip: IpAddr) -> bool {
+        IpNet::new(self.ip, self.len).is_ok_and(|net| net.contains(&ip))
+    }
+}
+
+/// A neighbour entry.
+#[derive(Clone, Debug)]
+pub(super) struct Neigh {
+    /// The link.
+    pub dev: String,
+    /// The address.
+    pub ip: IpAddr,
+    /// The hardware address, when there is one.
+    pub mac: Option<String>,
+    /// Its states.
+    pub state: Vec<String>,
+}
+
+/// What a program said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Answer {
+    /// Whether its status was 0.
+    pub ok: bool,
+    /// What it printed.
+    pub stdout: String,
+    /// What it complained.
+    pub stderr: String,
+    /// The command as a person would type it.
+    pub line: String,
+}
+
+/// The programs that are asked, found once; may be used by threads.
+#[derive(Debug)]
+pub(super) struct Programs {
+    paths: HashMap<&'static str, PathBuf>,
+    interrupt: Interrupt,
+}
+
+const PROGRAMS: [&str; 11] = [
+    "ip",
+    "bridge",
+    "tc",
+    "nft",
+    "ss",
+    "iptables-nft-save",
+    "ip6tables-nft-save",
+    "iptables-legacy-save",
+    "ip6tables-legacy-save",
+    "iptables-save",
+    "ip6tables-save",
+];
+
+impl Programs {
+    fn new(session: &Session) -> Self {
+        let chosen = session.exec().tools();
+        let by_tool = |name: &str| Tool::ALL.into_iter().find(|tool| tool.program() == name);
+        let path = |name: &'static str| match by_tool(name) {
+            Some(tool) => chosen.path(tool).ok(),
+            None => tools::find(name),
+        };
+        let paths = PROGRAMS.into_iter().filter_map(|name| Some((name, path(name)?))).collect();
+        Self { paths, interrupt: session.exec().interrupt().clone() }
+    }
+
+    fn ask(&self, at: &Where, file: &NetnsFile, program: &str, argv: &[&str], stdin: Option<&str>) -> Answer {
+        let words: Vec<String> = [program].into_iter().chain(argv.iter().copied()).map(str::to_owned).collect();
+        let line = super::finding::Fix { netns: at.clone(), words }.line();
+        let Some(path) = self.paths.get(program) else { return Answer { line, ..Answer::default() } };
+        let program = Program {
+            path,
+            argv: argv.iter().map(Into::into).collect(),
+            stdin,
+            env: process::clean_env(),
+            netns: Some(file),
+        };
+        match process::run(&program, Limits::default(), &self.interrupt) {
+            Ok(done) => Answer {
+                ok: matches!(done.end, End::Exited(0)),
+                stdout: done.stdout,
+                stderr: done.stderr.trim().to_owned(),
+                line,
+            },
+            Err(error) => Answer { stderr: error.to_string(), line, ..Answer::default() },
+        }
+    }
+}
+
+/// One namespace.
+pub(super) struct Ns {
+    /// How it is named.
+    pub at: Where,
+    /// Which it is.
+    pub id: NetnsId,
+    file: NetnsFile,
+    /// Its links.
+    pub links: Vec<Link>,
+    /// Its addresses.
+    pub addrs: Vec<Addr>,
+    /// Its neighbour entries.
+    pub neighs: Vec<Neigh>,
+    /// Its routes, of all tables and families.
+    pub routes: Vec<Route>,
+    /// Its policy rules: of IPv4, then of IPv6.
+    pub rules: [Vec<Value>; 2],
+    sysctls: RefCell<HashMap<String, Option<String>>>,
+    tables: OnceCell<Vec<Tables>>,
+    nft: OnceCell<Nft>,
+    fdb: OnceCell<Vec<Value>>,
+    vlans: OnceCell<Vec<Value>>,
+    qdiscs: OnceCell<Vec<Value>>,
+    xfrm: OnceCell<String>,
+}
+
+impl Ns {
+    /// The namespace as an open file.
+    #[must_use]
+    pub(super) fn file(&self) -> &NetnsFile {
+        &self.file
+    }
+
+    /// The link of that name.
+    #[must_use]
+    pub(super) fn link(&self, name: &str) -> Option<&Link> {
+        self.links.iter().find(|link| link.ifname == name)
+    }
+
+    /// Whether it owns the address.
+    #[must_use]
+    pub(super) fn owns(&self, ip: IpAddr) -> Option<&Addr> {
+        self.addrs.iter().find(|addr| addr.ip == ip)
+    }
+
+    /// The addresses of a link.
+    pub(super) fn addrs_of<'a>(&'a self, dev: &'a str) -> impl Iterator<Item = &'a Addr> {
+        self.addrs.iter().filter(move |addr| addr.dev == dev)
+    }
+
+    /// The ports of a bridge or the slaves of a bond.
+    pub(super) fn ports<'a>(&'a self, master: &'a str) -> impl Iterator<Item = &'a Link> {
+        self.links.iter().filter(move |link| link.master.as_deref() == Some(master))
+    }
+
+    /// The bridge that a link is a port of.
+    #[must_use]
+    pub(super) fn bridge_of(&self, link: &Link) -> Option<&Link> {
+        self.link(link.master.as_deref()?).filter(|master| master.kind() == Some("bridge"))
+    }
+}
+
+/// All that is known.
+pub(super) struct Net {
+    programs: Programs,
+    /// The namespaces.
+    pub all: Vec<Ns>,
+    /// For each namespace by index, the namespace ids that it knows others by.
+    nsids: RefCell<HashMap<usize, HashMap<i32, String>>>,
+}
+
+fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
+    let batch = "address show\nneigh show\nroute show table all\nrule show\n";
+    let answer = programs.ask(at, &file, "ip", &["-j", "-d", "-force", "-batch", "-"], Some(batch));
+    let mut ns = Ns {
+        at: at.clone(),
+        id: file.id(),
+        file,
+        links: Vec::new(),
+        addrs: Vec::new(),
+        neighs: Vec::new(),
+        routes: Vec::new(),
+        rules: [Vec::new(), Vec::new()],
+        sysctls: RefCell::default(),
+        tables: OnceCell::new(),
+        nft: OnceCell::new(),
+        fdb: OnceCell::new(),
+        vlans: OnceCell::new(),
+        qdiscs: OnceCell::new(),
+        xfrm: OnceCell::new(),
+    };
+    for record in json::records(&answer.stdout, "`ip -batch`").unwrap_or_default() {
+        if record.get("addr_info").is_some() {
+            add_link(&mut ns, record);
+        } else if record.get("type").is_some() {
+            ns.routes.extend(json::view::<Route>(record, "`ip route`"));
+        } else if record.get("priority").is_some() {
+            ns.rules[0].push(record);
+        } else if let (Some(ip), Some(dev)) =
+            (text(&record, "dst").parse().ok(), record.get("dev").and_then(Value::as_str))
+        {
+            let state = record.get("state").and_then(Value::as_array).cloned().unwrap_or_default();
+            ns.neighs.push(Neigh {
+                dev: dev.to_owned(),
+                ip,
+                mac: record.get("lladdr").and_then(Value::as_str).map(str::to_owned),
+                state: state.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect(),
+            });
+        }
+    }
+    if v6 {
+        let answer = programs.ask(at, &ns.file, "ip", &["-6", "-j", "rule", "show"], None);
+        ns.rules[1] = json::records(&answer.stdout, "`ip rule`").unwrap_or_default();
+    }
+    ns
+}
+
+fn add_link(ns: &mut Ns, record: Value) {
+    let Ok(link) = json::view::<Link>(record, "`ip addr`") else { return };
+    let infos = link.raw().get("addr_info").and_then(Value::as_array).cloned().unwrap_or_default();
+    for info in infos {
+        let flag = |name: &str| info.get(name).and_then(Value::as_bool).unwrap_or(false);
+        if let Ok(ip) = text(&info, "local").parse() {
+            let len = info.get("prefixlen").and_then(Value::as_u64).and_then(|len| u8::try_from(len).ok());
+            ns.addrs.push(Addr {
+                dev: link.ifname.clone(),
+                ip,
+                len: len.unwrap_or(0),
+                tentative: flag("tentative"),
+                dadfailed: flag("dadfailed"),
+            });
+        }
+    }
+    ns.links.push(link);
+}
+
+/// A string of a record; empty when it is not there.
+pub(super) fn text<'a>(record: &'a Value, key: &str) -> &'a str {
+    record.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
+impl Net {
+    /// Reads every namespace of the machine that is known by a name or given.
+    ///
+    /// # Errors
+    ///
+    /// When a namespace that was given is not there.
+    pub(super) fn read(session: &Session, given: &[&Where], v6: bool) -> Result<Self> {
+        session.settle_all()?;
+        let programs = Programs::new(session);
+        if !programs.paths.contains_key("ip") {
+            return Err(Error::new(Kind::ToolMissing, "`ip` is not installed").hint("apt-get install iproute2"));
+        }
+        let mut wanted: Vec<(Where, NetnsFile)> = Vec::new();
+        let mut add = |at: &Where, must: bool| -> Result<()> {
+            match session.exec().netns(at) {
+                Ok(file) if wanted.iter().any(|(_, known)| known.id() == file.id()) => Ok(()),
+                Ok(file) => {
+                    wanted.push((at.clone(), file));
+                    Ok(())
+                }
+                Err(error) if must => Err(error),
+                Err(_) => Ok(()),
+            }
+        };
+        for at in given {
+            add(at, true)?;
+        }
+        for at in session.everywhere() {
+            add(&at, false)?;
+        }
+        let mut net = Self { programs, all: Vec::new(), nsids: RefCell::default() };
+        net.read_all(&wanted, v6);
+        let strangers = net.strangers();
+        net.read_all(&strangers, v6);
+        Ok(net)
+    }
+
+    fn read_all(&mut self, wanted: &[(Where, NetnsFile)], v6: bool) {
+        let programs = &self.programs;
+        let half = wanted.len().div_ceil(2).max(1);
+        let read = |part: &[(Where, NetnsFile)]| -> Vec<Ns> {
+            part.iter().map(|(at, file)| read_ns(programs, at, file.clone(), v6)).collect()
+        };
+        let mut parts = wanted.chunks(half);
+        let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+        let (mut ours, theirs) = std::thread::scope(|scope| {
+            let other = scope.spawn(move || read(second));
+            (read(first), other.join())
+        });
+        ours.extend(theirs.unwrap_or_default());
+        self.all.extend(ours);
+    }
+
+    /// Namespaces without a name that a veth leads into: containers. Found by the processes that live in them.
+    fn strangers(&self) -> Vec<(Where, NetnsFile)> {
+        let lost = |(index, ns): (usize, &Ns)| {
+            ns.links.iter().any(|link| link.link_netnsid.is_some() && self.peer(index, link).is_none())
+        };
+        if !self.all.iter().enumerate().any(lost) {
+            return Vec::new();
+        }
+        let mut known: Vec<NetnsId> = self.all.iter().map(|ns| ns.id).collect();
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let is_pid = entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
+            let path = entry.path().join("ns/net");
+            if let Some(id) = netns::id_at(&path).filter(|id| is_pid && !known.contains(id)) {
+                known.push(id);
+                if let Ok(file) = NetnsFile::open(&path) {
+                    found.push((Where::Path(path), file));
+                }
+            }
+        }
+        found
+    }
+
+    /// The index of a namespace.
+    #[must_use]
+    pub(super) fn index(&self, at: &Where) -> Option<usize> {
+        let id = netns::path_of(at).and_then(|path| netns::id_at(&path));
+        self.all.iter().position(|ns| ns.at == *at).or_else(|| self.all.iter().position(|ns| Some(ns.id) == id))
+    }
+
+    /// The namespace of an index.
+    #[must_use]
+    pub(super) fn ns(&self, index: usize) -> &Ns {
+        &self.all[index]
+    }
+
+    /// Asks a program in a namespace.
+    #[must_use]
+    pub(super) fn ask(&self, ns: usize, program: &str, argv: &[&str]) -> Answer {
+        let ns = &self.all[ns];
+        self.programs.ask(&ns.at, &ns.file, program, argv, None)
+    }
+
+    /// A kernel setting below `/proc/sys/net`, for example `ipv4/conf/eth0/rp_filter`.
+    #[must_use]
+    pub(super) fn sysctl(&self, ns: usize, path: &str) -> Option<String> {
+        let ns = &self.all[ns];
+        if let Some(value) = ns.sysctls.borrow().get(path) {
+            return value.clone();
+        }
+        let value = self.read_file(ns, &Path::new("/proc/sys/net").join(path));
+        ns.sysctls.borrow_mut().insert(path.to_owned(), value.clone());
+        value
+    }
+
+    /// The same as a number; 0 when it is not there.
+    #[must_use]
+    pub(super) fn setting(&self, ns: usize, path: &str) -> i64 {
+        self.sysctl(ns, path).and_then(|value| value.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    }
+
+    fn read_file(&self, ns: &Ns, path: &Path) -> Option<String> {
+        let _ = self;
+        ns.file.within(|| std::fs::read_to_string(path).ok()).ok()?.map(|text| text.trim().to_owned())
+    }
+
+    /// A file of `/proc/net` as the namespace sees it.
+    #[must_use]
+    pub(super) fn proc_net(&self, ns: usize, name: &str) -> String {
+        self.read_file(&self.all[ns], &Path::new("/proc/thread-self/net").join(name)).unwrap_or_default()
+    }
+
+    /// The other end of a veth link.
+    #[must_use]
+    pub(super) fn peer(&self, ns: usize, link: &Link) -> Option<(usize, &Link)> {
+        if link.kind() != Some("veth") {
+            return None;
+        }
+        if let Some(name) = &link.link {
+            return Some((ns, self.all[ns].link(name)?));
+        }
+        let index = link.link_index?;
+        let fits = |other: &Link| {
+            other.kind() == Some("veth") && other.ifindex == index && other.link_index == Some(link.ifindex)
+        };
+        let mut candidates: Vec<(usize, &Link)> = Vec::new();
+        for (at, other) in self.all.iter().enumerate().filter(|(at, _)| *at != ns || link.link_netnsid.is_none()) {
+            candidates.extend(other.links.iter().filter(|other| fits(other)).map(|other| (at, other)));
+        }
+        if candidates.len() > 1 {
+            let named = self.nsid_name(ns, link.link_netnsid?);
+            if let Some(found) =
+                named.and_then(|name| candidates.iter().find(|(at, _)| self.all[*at].at == Where::Named(name.clone())))
+            {
+                return Some(*found);
+            }
+            // The other side may know us by name.
+            let me = match &self.all[ns].at {
+                Where::Named(name) => Some(name.clone()),
+                _ => None,
+            };
+            candidates.retain(|(at, other)| {
+                let known = other.link_netnsid.and_then(|id| self.nsid_name(*at, id));
+                known.is_none() || known == me
+            });
+        }
+        candidates.first().copied()
+    }
+
+    fn nsid_name(&self, ns: usize, id: i32) -> Option<String> {
+        if let Some(known) = self.nsids.borrow().get(&ns) {
+            return known.get(&id).cloned();
+        }
+        let answer = self.ask(ns, "ip", &["-j", "netns", "list-id"]);
+        let records = json::records(&answer.stdout, "`ip netns list-id`").unwrap_or_default();
+        let map: HashMap<i32, String> = records
+            .iter()
+            .filter_map(|record| {
+                Some((i32::try_from(record.get("nsid")?.as_i64()?).ok()?, record.get("name")?.as_str()?.to_owned()))
+            })
+            .collect();
+        let found = map.get(&id).cloned();
+        self.nsids.borrow_mut().insert(ns, map);
+        found
+    }
+
+    /// The rules of iptables: those of each backend that has any.
+    #[must_use]
+    pub(super) fn tables(&self, ns: usize, v6: bool) -> Vec<&Tables> {
+        let all = self.all[ns].tables.get_or_init(|| {
+            let mut found = Vec::new();
+            let nft_has = |family: &str| self.nft(ns).families.iter().any(|known| known == family);
+            for (program, v6, legacy, has) in [
+                ("iptables-nft-save", false, false, nft_has("ip")),
+                ("ip6tables-nft-save", true, false, nft_has("ip6")),
+                ("iptables-legacy-save", false, true, !self.proc_net(ns, "ip_tables_names").is_empty()),
+                ("ip6tables-legacy-save", true, true, !self.proc_net(ns, "ip6_tables_names").is_empty()),
+            ] {
+                if has {
+                    found.extend(Tables::parse(&self.ask(ns, program, &["-c"]).stdout, v6, legacy));
+                }
+            }
+            found
+        });
+        all.iter().filter(|tables| tables.v6 == v6).collect()
+    }
+
+    /// The native rules of nftables.
+    #[must_use]
+    pub(super) fn nft(&self, ns: usize) -> &Nft {
+        self.all[ns].nft.get_or_init(|| {
+            let mut nft = Nft::parse(&self.ask(ns, "nft", &["-j", "list", "ruleset"]).stdout);
+            if nft.has_netdev() {
+                nft.add_devices(&self.ask(ns, "nft", &["list", "ruleset"]).stdout);
+            }
+            nft
+        })
+    }
+
+    /// The forwarding database of the bridges.
+    #[must_use]
+    pub(super) fn fdb(&self, ns: usize) -> &[Value] {
+        self.all[ns].fdb.get_or_init(|| {
+            let answer = self.ask(ns, "bridge", &["-j", "fdb", "show"]);
+            json::records(&answer.stdout, "`bridge fdb`").unwrap_or_default()
+        })
+    }
+
+    /// The VLANs of bridge ports.
+    #[must_use]
+    pub(super) fn vlans(&self, ns: usize) -> &[Value] {
+        self.all[ns].vlans.get_or_init(|| {
+            let answer = self.ask(ns, "bridge", &["-j", "vlan", "show"]);
+            json::records(&answer.stdout, "`bridge vlan`").unwrap_or_default()
+        })
+    }
+
+    /// The queueing disciplines.
+    #[must_use]
+    pub(super) fn qdiscs(&self, ns: usize) -> &[Value] {
+        self.all[ns].qdiscs.get_or_init(|| {
+            let answer = self.ask(ns, "tc", &["-s", "-j", "qdisc", "show"]);
+            json::records(&answer.stdout, "`tc qdisc`").unwrap_or_default()
+        })
+    }
+
+    /// The `IPsec` policies, as text: iproute2 has no JSON for them.
+    #[must_use]
+    pub(super) fn xfrm(&self, ns: usize) -> &str {
+        self.all[ns].xfrm.get_or_init(|| {
+            let stat = self.proc_net(ns, "xfrm_stat");
+            if stat.is_empty() { String::new() } else { self.ask(ns, "ip", &["xfrm", "policy"]).stdout }
+        })
+    }
+}

@@ -1,0 +1,678 @@
+//! The walk: a packet from hop to hop, there and back, by what the kernel says it would do and by what the state says where it cannot be asked.
+//!
+//! Here are the legs; `filters` judges the hooks, `segment` what lies between two devices, `routes` why the kernel would not route, and
+//! `service` what happens at the end. A fault is noted and the walk goes on as if it were mended, where it can.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use super::finding::{Culprit, Hop, Label, Leg};
+use super::packet::{Ct, Hook, Packet, Port, RuleRef};
+use super::state::{Net, text};
+use crate::model::link::Link;
+
+/// How many hops a packet may take before it is a loop in any case.
+const HOPS: usize = 64;
+
+/// The addresses and ports of a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Tuple {
+    pub(super) src: (IpAddr, Port),
+    pub(super) dst: (IpAddr, Port),
+}
+
+impl Tuple {
+    pub(super) fn of(packet: &Packet) -> Self {
+        Self { src: (packet.src, packet.sport), dst: (packet.dst, packet.dport) }
+    }
+
+    pub(super) fn reversed(&self) -> Self {
+        Self { src: self.dst, dst: self.src }
+    }
+}
+
+/// A connection as one namespace tracks it: as it came, and as it went on.
+#[derive(Clone, Debug)]
+pub(super) struct Conn {
+    pub(super) ns: usize,
+    pub(super) before: Tuple,
+    pub(super) after: Tuple,
+    pub(super) by: Option<RuleRef>,
+    pub(super) answered: bool,
+}
+
+/// Something that may be to blame and cannot be judged, with the rule whose counter would tell.
+#[derive(Clone, Debug)]
+pub(super) struct Suspect {
+    pub(super) culprit: Culprit,
+    pub(super) ns: usize,
+    pub(super) rule: Option<RuleRef>,
+}
+
+/// What the kernel's route oracle said.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Got {
+    pub(super) local: bool,
+    pub(super) dev: String,
+    pub(super) gateway: Option<IpAddr>,
+    pub(super) prefsrc: Option<IpAddr>,
+    pub(super) mtu: Option<u32>,
+    pub(super) line: String,
+}
+
+/// The walk of one question.
+pub(super) struct Walk<'a> {
+    pub(super) net: &'a Net,
+    pub(super) leg: Leg,
+    pub(super) faults: Vec<Culprit>,
+    pub(super) suspects: Vec<Suspect>,
+    pub(super) hops: Vec<Hop>,
+    pub(super) conns: Vec<Conn>,
+    pub(super) pending: bool,
+    /// Where the packet left what is known.
+    pub(super) left: Option<String>,
+    /// Where the request arrived, and as what.
+    pub(super) end: Option<(usize, Packet)>,
+    /// The namespace and address that asked.
+    pub(super) origin: Option<(usize, Packet)>,
+    pub(super) notrack: Option<(usize, RuleRef)>,
+    /// Where a rule set the time to live.
+    pub(super) lived: Option<(usize, Hook)>,
+    visits: Vec<(usize, String, IpAddr, Leg)>,
+    /// How deep in tunnels.
+    pub(super) depth: u8,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(net: &'a Net) -> Self {
+        Self {
+            net,
+            leg: Leg::Request,
+            faults: Vec::new(),
+            suspects: Vec::new(),
+            hops: Vec::new(),
+            conns: Vec::new(),
+            pending: false,
+            left: None,
+            end: None,
+            origin: None,
+            notrack: None,
+            lived: None,
+            visits: Vec::new(),
+            depth: 0,
+        }
+    }
+
+    /// Both legs.
+    pub(super) fn round_trip(&mut self, from: usize, packet: Packet) {
+        let Some((at, arrived)) = self.originate(from, packet) else { return };
+        self.end = Some((at, arrived.clone()));
+        self.leg = Leg::Reply;
+        let answer = arrived.answer();
+        let Some((back, answer)) = self.originate(at, answer) else { return };
+        let Some((_, asked)) = self.origin.clone() else { return };
+        if back != from {
+            let who = self.name(back);
+            let culprit = Culprit::new("ADDR_DUPLICATE", &self.net.ns(back).at, "address", asked.src.to_string())
+                .says(format!("the answer to {} ends in {who}, which has that address too", asked.src))
+                .because(Label::State, format!("{who} and {} both own {}", self.name(from), asked.src));
+            self.fault(culprit);
+        } else if (answer.src, answer.sport) != (asked.dst, asked.dport) && asked.icmp.is_none() {
+            self.untranslated(&answer, &asked);
+        }
+    }
+
+    /// The answer came back, but from another address than was asked.
+    fn untranslated(&mut self, answer: &Packet, asked: &Packet) {
+        let Some(conn) = self.conns.iter().find(|conn| conn.before.dst != conn.after.dst && !conn.answered).cloned()
+        else {
+            return;
+        };
+        let router = self.net.ns(conn.ns);
+        let rule = conn.by.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
+        let server = self.end.as_ref().map_or(answer.src, |(_, packet)| packet.dst);
+        let culprit = Culprit::new("HAIRPIN_NO_SNAT", &router.at, "rule", rule.clone())
+            .value(format!("{} → {}", asked.dst, server))
+            .says(format!(
+                "{} turns {} into {server} but leaves the source {} as it is; {server} is on the same segment and answers directly, \
+                 past the translation, so the client gets an answer from a stranger (hairpin without SNAT)",
+                router.at, asked.dst, asked.src
+            ))
+            .because(Label::State, rule)
+            .because(Label::Inferred, format!("the reply comes from {}, not from {}", answer.src, asked.dst));
+        let port = match answer.sport {
+            Port::Exact(port) => format!(" -p {} --dport {port}", asked.proto_name()),
+            _ => String::new(),
+        };
+        let tool = if asked.v6() { "ip6tables" } else { "iptables" };
+        let net = self.subnet_of(asked.src);
+        self.fault(culprit.fix(&format!("{tool} -t nat -A POSTROUTING -s {net} -d {server}{port} -j MASQUERADE")));
+    }
+
+    /// The subnet of an address, by whoever has it.
+    pub(super) fn subnet_of(&self, ip: IpAddr) -> String {
+        let found = self.net.all.iter().find_map(|ns| ns.owns(ip));
+        found
+            .and_then(|addr| ipnet::IpNet::new(addr.ip, addr.len).ok())
+            .map_or_else(|| ip.to_string(), |net| net.trunc().to_string())
+    }
+
+    pub(super) fn name(&self, ns: usize) -> String {
+        self.net.ns(ns).at.name()
+    }
+
+    pub(super) fn fault(&mut self, mut culprit: Culprit) {
+        culprit.leg = self.leg;
+        culprit.hop = self.hops.len();
+        let same = |known: &Culprit| known.code == culprit.code && known.at == culprit.at && known.name == culprit.name;
+        if !self.faults.iter().any(same) {
+            self.faults.push(culprit);
+        }
+    }
+
+    pub(super) fn suspect(&mut self, ns: usize, mut culprit: Culprit, rule: Option<RuleRef>) {
+        culprit.leg = self.leg;
+        culprit.hop = self.hops.len();
+        let same = |known: &Suspect| {
+            known.culprit.code == culprit.code
+                && known.culprit.at == culprit.at
+                && known.culprit.name == culprit.name
+                && known.culprit.value == culprit.value
+        };
+        if !self.suspects.iter().any(same) {
+            self.suspects.push(Suspect { culprit, ns, rule });
+        }
+    }
+
+    pub(super) fn hop(&mut self, ns: usize, dev: &str, out: bool) {
+        self.hops.push(Hop { leg: self.leg, at: self.net.ns(ns).at.clone(), dev: dev.to_owned(), out });
+    }
+
+    /// Asks the kernel where it would send a packet.
+    pub(super) fn route(&self, ns: usize, packet: &Packet, iif: Option<&str>) -> Result<Got, (String, String)> {
+        let dst = packet.dst.to_string();
+        let src = packet.src.to_string();
+        let mut words = vec![if packet.v6() { "-6" } else { "-4" }, "-j", "route", "get", &dst];
+        if !packet.src.is_unspecified() {
+            words.extend(["from", &src]);
+        }
+        if let Some(iif) = iif {
+            words.extend(["iif", iif]);
+        }
+        let mark = packet.mark.unwrap_or(0).to_string();
+        if mark != "0" {
+            words.extend(["mark", &mark]);
+        }
+        let (dport, sport);
+        if packet.proto == 6 || packet.proto == 17 {
+            words.extend(["ipproto", packet.proto_name()]);
+            if let Port::Exact(port) = packet.sport {
+                sport = port.to_string();
+                words.extend(["sport", &sport]);
+            }
+            if let Port::Exact(port) = packet.dport {
+                dport = port.to_string();
+                words.extend(["dport", &dport]);
+            }
+        }
+        let answer = self.net.ask(ns, "ip", &words);
+        let line = answer.line.replacen(" -4 -j", "", 1).replacen(" -j", "", 1);
+        if !answer.ok {
+            let said = answer.stderr.lines().next().unwrap_or("no answer");
+            return Err((said.rsplit(": ").next().unwrap_or(said).to_owned(), line));
+        }
+        let records = crate::model::json::records(&answer.stdout, "`ip route get`").unwrap_or_default();
+        let Some(record) = records.first() else { return Err(("no answer".into(), line)) };
+        let ip = |key: &str| text(record, key).parse().ok();
+        let via = record.get("via").and_then(|via| text(via, "host").parse().ok());
+        let metric = |key: &str| record.get("metrics")?.as_array()?.iter().find_map(|one| one.get(key)?.as_u64());
+        match text(record, "type") {
+            "unreachable" => return Err(("No route to host".into(), line)),
+            "prohibit" => return Err(("Permission denied".into(), line)),
+            "blackhole" => return Err(("Invalid argument".into(), line)),
+            "broadcast" | "multicast" => {
+                return Err((format!("it is a {} address", text(record, "type")), line));
+            }
+            _ => {}
+        }
+        Ok(Got {
+            local: text(record, "type") == "local" || text(record, "dev") == "lo",
+            dev: text(record, "dev").to_owned(),
+            gateway: ip("gateway").or(via),
+            prefsrc: ip("prefsrc").or_else(|| if iif.is_none() { ip("src") } else { None }),
+            mtu: metric("mtu").and_then(|mtu| u32::try_from(mtu).ok()),
+            line,
+        })
+    }
+
+    /// A packet of a namespace's own; where it ends, if it gets anywhere.
+    pub(super) fn originate(&mut self, ns: usize, mut packet: Packet) -> Option<(usize, Packet)> {
+        let ttl = if packet.v6() {
+            self.net.setting(ns, "ipv6/conf/all/hop_limit")
+        } else {
+            self.net.setting(ns, "ipv4/ip_default_ttl")
+        };
+        packet.ttl = u8::try_from(ttl).ok().filter(|ttl| *ttl > 0).unwrap_or(64);
+        let mut got = match self.route(ns, &packet, None) {
+            Ok(got) => got,
+            Err((said, line)) => {
+                self.no_route(ns, &packet, None, &said, &line);
+                return None;
+            }
+        };
+        if packet.src.is_unspecified() {
+            match got.prefsrc {
+                Some(ip) => packet.src = ip,
+                None => self.no_source(ns, &packet, &got)?,
+            }
+        }
+        let near = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        if near(packet.src) && !near(packet.dst) && self.leg == Leg::Request {
+            let waiting = self
+                .net
+                .ns(ns)
+                .addrs
+                .iter()
+                .find(|addr| addr.ip.is_ipv6() && !near(addr.ip) && (addr.tentative || addr.dadfailed))
+                .map(|addr| addr.ip);
+            match waiting {
+                Some(ip) => {
+                    self.tentative(ns, ip);
+                }
+                None => self.no_source(ns, &packet, &got)?,
+            }
+            return None;
+        }
+        if self.leg == Leg::Request && self.origin.is_none() {
+            self.origin = Some((ns, packet.clone()));
+        }
+        if packet.v6() && !got.local && self.tentative(ns, packet.src) {
+            return None;
+        }
+        let before = packet.clone();
+        self.xfrm(ns, &packet, "out");
+        if !self.hook(ns, Hook::Output, &mut packet, "", &got.dev.clone(), None) {
+            // Dropped: it is noted, and the walk goes on.
+        }
+        if (before.dst, before.mark) != (packet.dst, packet.mark) {
+            got = match self.route(ns, &packet, None) {
+                Ok(got) => got,
+                Err((said, line)) => {
+                    self.no_route(ns, &packet, None, &said, &line);
+                    return None;
+                }
+            };
+        }
+        if got.local {
+            return self.by_loopback(ns, packet);
+        }
+        self.send(ns, &got, packet, None)
+    }
+
+    fn by_loopback(&mut self, ns: usize, mut packet: Packet) -> Option<(usize, Packet)> {
+        self.hop(ns, "lo", true);
+        let at = self.net.ns(ns).at.clone();
+        if self.net.ns(ns).link("lo").is_none_or(|lo| !lo.is_up()) {
+            self.fault(
+                Culprit::new("LO_DOWN", &at, "link", "lo")
+                    .value("down")
+                    .says(format!("lo of {at} is down: a namespace talks to its own addresses by lo"))
+                    .because(Label::State, format!("ip link show lo in {at}: not UP"))
+                    .fix("ip link set dev lo up"),
+            );
+        }
+        self.hook(ns, Hook::Postrouting, &mut packet, "", "lo", None);
+        self.hook(ns, Hook::Prerouting, &mut packet, "lo", "", None);
+        self.deliver(ns, packet, "lo")
+    }
+
+    fn no_source(&mut self, ns: usize, packet: &Packet, got: &Got) -> Option<()> {
+        let at = self.net.ns(ns).at.clone();
+        let family = if packet.v6() { "IPv6" } else { "IPv4" };
+        self.fault(
+            Culprit::new("ADDR_MISSING", &at, "link", got.dev.clone())
+                .says(format!("{at} has no {family} address to send from"))
+                .because(Label::Kernel, got.line.clone())
+                .advise(format!("give {} an address", got.dev)),
+        );
+        None
+    }
+
+    /// Sends a packet by a device: the last hook, the size, what lies between, and on at the other end.
+    pub(super) fn send(
+        &mut self,
+        ns: usize,
+        got: &Got,
+        mut packet: Packet,
+        from: Option<&str>,
+    ) -> Option<(usize, Packet)> {
+        let dev = got.dev.clone();
+        if self.hops.len() > HOPS * 4 {
+            return None;
+        }
+        self.hook(ns, Hook::Postrouting, &mut packet, from.unwrap_or(""), &dev, None);
+        self.hop(ns, &dev, true);
+        let network = self.net.ns(ns);
+        let link = network.link(&dev)?;
+        if !link.is_up() {
+            self.link_down(ns, &dev);
+        }
+        self.size(ns, link, got, &packet, from.is_some());
+        self.qdisc(ns, &dev, &packet, false);
+        if link.kind() == Some("vxlan") {
+            return self.tunnel(ns, link, packet);
+        }
+        let nexthop = got.gateway.unwrap_or(packet.dst);
+        let before = self.faults.len();
+        let hop = self.hops.len();
+        let Some((to, dev_in)) = self.segment(ns, &dev, nexthop, got.gateway.is_some(), &packet) else {
+            self.diverged(ns, got, &packet, before, hop);
+            return None;
+        };
+        let end = self.arrive(to, &dev_in, packet.clone());
+        if end.is_none() {
+            self.diverged(ns, got, &packet, before, hop);
+        }
+        end
+    }
+
+    /// A connected subnet covers the target, but the route points elsewhere and the packet dies there: the route is to blame.
+    fn diverged(&mut self, ns: usize, got: &Got, packet: &Packet, before: usize, hop: usize) {
+        let network = self.net.ns(ns);
+        let covering = network.addrs.iter().find(|addr| {
+            addr.dev != "lo"
+                && addr.dev != got.dev
+                && addr.len > 0
+                && addr.covers(packet.dst)
+                && addr.ip != packet.dst
+                && network.link(&addr.dev).is_some_and(Link::is_up)
+        });
+        let Some(addr) = covering.cloned() else { return };
+        let reached =
+            self.flood(ns, &addr.dev).iter().any(|station| self.net.ns(station.ns).owns(packet.dst).is_some());
+        if !reached {
+            return;
+        }
+        let explained = self.explain_route(ns, packet, None);
+        let route = explained.as_ref().map(|(_, route)| super::routes::route_text(route)).unwrap_or_default();
+        let at = network.at.clone();
+        let mut culprit = Culprit::new("ROUTE_WRONG_NEXTHOP", &at, "route", route.clone())
+            .value(got.dev.clone())
+            .says(format!(
+                "{} is on the segment of {}, but the route `{route}` sends it by {}, where it dies",
+                packet.dst, addr.dev, got.dev
+            ))
+            .because(Label::Kernel, format!("{} → dev {}", got.line, got.dev))
+            .because(Label::State, format!("{}/{} on {}", addr.ip, addr.len, addr.dev));
+        if !route.is_empty() {
+            culprit = culprit.fix(&format!("ip {}route del {route}", if packet.v6() { "-6 " } else { "" }));
+        }
+        culprit.leg = self.leg;
+        culprit.hop = hop;
+        self.faults.insert(before.min(self.faults.len()), culprit);
+    }
+
+    /// Whether a packet fits a device.
+    fn size(&mut self, ns: usize, link: &Link, got: &Got, packet: &Packet, forwarded: bool) {
+        let mtu = link.mtu.unwrap_or(u32::MAX).min(got.mtu.unwrap_or(u32::MAX));
+        if packet.size <= mtu || !packet.df {
+            return;
+        }
+        let at = self.net.ns(ns).at.clone();
+        let want = packet.size.max(1280);
+        let by_route = got.mtu.is_some_and(|of_route| of_route < link.mtu.unwrap_or(u32::MAX));
+        // A size that was learned from an ICMP error is a consequence: its cause is further on.
+        let told = self
+            .explain_route(ns, packet, None)
+            .is_some_and(|(_, route)| route.metrics.iter().any(|one| one.contains_key("mtu")));
+        if by_route && !told && !forwarded {
+            return;
+        }
+        let mut culprit = Culprit::new("MTU_EXCEEDED", &at, "link", link.ifname.clone())
+            .value(format!("mtu {mtu}"))
+            .says(format!(
+                "{}/{} takes {mtu} bytes, the packet has {} and may not be fragmented{}",
+                at,
+                link.ifname,
+                packet.size,
+                if forwarded { "" } else { " (the sender is told: Message too long)" }
+            ))
+            .because(Label::State, format!("ip link show dev {} in {at}: mtu {}", link.ifname, link.mtu.unwrap_or(0)));
+        if by_route {
+            culprit = culprit.because(Label::Kernel, format!("{} → mtu {mtu}", got.line));
+        } else {
+            culprit = culprit.fix(&format!("ip link set dev {} mtu {}", link.ifname, want.max(1500)));
+            if let Some((peer, other)) = self.net.peer(ns, link).filter(|(_, other)| other.mtu.unwrap_or(0) < want) {
+                let line = format!("ip link set dev {} mtu {}", other.ifname, want.max(1500));
+                culprit = culprit.fix_at(&self.net.ns(peer).at, &line);
+            }
+        }
+        // The sender remembers the small size for ten minutes.
+        if let Some((origin, _)) = &self.origin {
+            let place = self.net.ns(*origin).at.clone();
+            culprit = culprit.fix_at(&place, &format!("ip {}route flush cache", if packet.v6() { "-6 " } else { "" }));
+        }
+        self.fault(culprit);
+    }
+
+    /// A packet comes in by a device that has addresses (or might).
+    pub(super) fn arrive(&mut self, ns: usize, dev: &str, mut packet: Packet) -> Option<(usize, Packet)> {
+        self.hop(ns, dev, false);
+        let at = self.net.ns(ns).at.clone();
+        let visit = (ns, dev.to_owned(), packet.dst, self.leg);
+        if self.visits.contains(&visit) {
+            self.looped(ns, dev, &packet);
+            return None;
+        }
+        self.visits.push(visit);
+        if packet.v6() && self.net.setting(ns, &format!("ipv6/conf/{dev}/disable_ipv6")) == 1 {
+            self.v6_disabled(ns, dev);
+        }
+        self.hook(ns, Hook::Prerouting, &mut packet, dev, "", None);
+        let got = match self.route(ns, &packet, Some(dev)) {
+            Ok(got) => got,
+            Err((said, line)) => {
+                let mended = self.no_route(ns, &packet, Some(dev), &said, &line);
+                // As if it were mended: the route that would be taken without the source and the interface.
+                let free = Packet { src: unspecified(packet.v6()), ..packet.clone() };
+                self.route(ns, &free, None).ok().filter(|_| mended)?
+            }
+        };
+        if got.local {
+            return self.deliver(ns, packet, dev);
+        }
+        if packet.v6()
+            && self.net.setting(ns, &format!("ipv6/conf/{dev}/forwarding")) == 0
+            && self.net.setting(ns, "ipv6/conf/all/forwarding") == 0
+        {
+            self.fault(
+                Culprit::new("V6_FORWARDING_DISABLED", &at, "sysctl", "net.ipv6.conf.all.forwarding")
+                    .value("0")
+                    .says(format!("{at} gets a packet for {} on {dev} and does not forward IPv6", packet.dst))
+                    .because(Label::State, format!("net.ipv6.conf.all.forwarding = 0 in {at}"))
+                    .fix("sysctl -w net.ipv6.conf.all.forwarding=1"),
+            );
+        }
+        if packet.ttl <= 1 {
+            let (origin, sent) = match self.leg {
+                Leg::Request => (self.origin.clone(), "net.ipv4.ip_default_ttl"),
+                Leg::Reply => (self.end.clone(), "net.ipv4.ip_default_ttl"),
+            };
+            let from = origin.map_or(ns, |(ns, _)| ns);
+            let sender = self.net.ns(from).at.clone();
+            let sysctl = if packet.v6() { "net.ipv6.conf.all.hop_limit" } else { sent };
+            let value = self.net.setting(from, &sysctl.trim_start_matches("net.").replace('.', "/"));
+            if let Some((ns, hook)) = self.lived {
+                let place = self.net.ns(ns).at.clone();
+                let chain = format!("mangle {}", hook.chain());
+                let mut culprit = Culprit::new("TTL_EXPIRED", &place, "rule", chain.clone())
+                    .value(packet.ttl.to_string())
+                    .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {}", packet.ttl));
+                for tables in self.net.tables(ns, packet.v6()) {
+                    for rule in tables
+                        .rules("mangle", hook.chain())
+                        .iter()
+                        .filter(|rule| matches!(rule.target(), Some("TTL" | "HL")))
+                    {
+                        culprit = culprit
+                            .because(
+                                Label::State,
+                                format!("{} mangle in {place}: -A {} {}", tables.tool(), hook.chain(), rule.text()),
+                            )
+                            .fix(&format!("{} -t mangle -D {} {}", tables.tool(), hook.chain(), rule.text()));
+                    }
+                }
+                self.fault(culprit);
+            } else {
+                self.fault(
+                    Culprit::new("TTL_EXPIRED", &sender, "sysctl", sysctl)
+                        .value(value.to_string())
+                        .says(format!(
+                            "the time to live (TTL) of the packet is over in {at}: {sender} sends it with {value}"
+                        ))
+                        .because(Label::State, format!("{sysctl} = {value} in {sender}"))
+                        .fix(&format!("sysctl -w {sysctl}=64")),
+                );
+            }
+            packet.ttl = 64;
+        }
+        packet.ttl -= 1;
+        self.xfrm(ns, &packet, "fwd");
+        self.hook(ns, Hook::Forward, &mut packet, dev, &got.dev.clone(), None);
+        self.send(ns, &got, packet, Some(dev))
+    }
+
+    fn looped(&mut self, ns: usize, dev: &str, packet: &Packet) {
+        let mut ring: Vec<String> = Vec::new();
+        for (at, _, dst, leg) in self.visits.iter().rev() {
+            if *dst == packet.dst && *leg == self.leg && !ring.contains(&self.name(*at)) {
+                ring.push(self.name(*at));
+            }
+        }
+        // The router nearest to the target is mistaken least: blame the first one that sends it away from its owner.
+        let mut best: Option<(usize, ipnet::IpNet, String)> = None;
+        for (at, iif, dst, _) in
+            self.visits.clone().iter().rev().filter(|(_, _, dst, leg)| *dst == packet.dst && *leg == self.leg)
+        {
+            let probe = Packet { dst: *dst, ..packet.clone() };
+            if let Some((_, route)) = self.explain_route(*at, &probe, Some(iif)) {
+                let net = route.destination().unwrap_or_else(|| ipnet::IpNet::from(packet.dst));
+                if best.as_ref().is_none_or(|(_, known, _)| net.prefix_len() > known.prefix_len()) {
+                    best = Some((*at, net, super::routes::route_text(&route)));
+                }
+            }
+        }
+        let (at, text) = best.map_or((ns, String::new()), |(at, _, text)| (at, text));
+        let place = self.net.ns(at).at.clone();
+        let mut culprit = Culprit::new("ROUTE_LOOP", &place, "route", text.clone())
+            .value(ring.join(" ↔ "))
+            .says(format!(
+                "a routing loop: {} send packets for {} to each other until their time to live is over",
+                ring.join(" and "),
+                packet.dst
+            ))
+            .because(Label::Kernel, format!("it comes back to {} by {dev}", self.name(ns)));
+        if !text.is_empty() {
+            culprit = culprit
+                .because(Label::State, format!("{place}: {text}"))
+                .fix(&format!("ip {}route del {text}", if packet.v6() { "-6 " } else { "" }));
+        }
+        self.fault(culprit);
+    }
+
+    /// A tunnel device: the packet goes on inside another one.
+    pub(super) fn tunnel(&mut self, ns: usize, link: &Link, packet: Packet) -> Option<(usize, Packet)> {
+        let at = self.net.ns(ns).at.clone();
+        let data = link.linkinfo.info_data.clone().unwrap_or_default();
+        let number = |data: &Value, key: &str| data.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let ip = |data: &Value, key: &str| -> Option<IpAddr> {
+            text(data, key).parse().ok().or_else(|| text(data, &format!("{key}6")).parse().ok())
+        };
+        let remote = ip(&data, "remote").or_else(|| self.vtep(ns, &link.ifname));
+        let Some(remote) = remote.filter(|_| self.depth < 3) else {
+            self.left = Some(format!("{at}/{}", link.ifname));
+            return None;
+        };
+        // The outer packet.
+        let outer = Packet {
+            src: ip(&data, "local").unwrap_or_else(|| unspecified(remote.is_ipv6())),
+            dst: remote,
+            proto: 17,
+            sport: Port::Ephemeral,
+            dport: Port::Exact(u16::try_from(number(&data, "port")).unwrap_or(4789)),
+            icmp: None,
+            reply: false,
+            size: packet.size + 50,
+            df: false,
+            ttl: 64,
+            mark: Some(0),
+            ct: Ct::New,
+        };
+        let before = self.faults.len();
+        let visits = std::mem::take(&mut self.visits);
+        let (origin, conns) = (self.origin.take(), self.conns.clone());
+        self.depth += 1;
+        self.origin = Some((ns, outer.clone()));
+        let end = self.originate(ns, outer);
+        self.depth -= 1;
+        (self.origin, self.visits) = (origin, visits);
+        if self.leg == Leg::Reply {
+            self.conns = conns;
+        }
+        for fault in &mut self.faults[before..] {
+            let words = format!("outer packet of the tunnel {at}/{}", link.ifname);
+            fault.evidence.push(super::finding::Evidence { label: Label::Inferred, text: words });
+        }
+        let (to, _) = end?;
+        let far: Vec<&Link> = self.net.ns(to).links.iter().filter(|other| other.kind() == Some("vxlan")).collect();
+        let key = |data: &Value| (number(data, "id"), number(data, "port"));
+        let fits =
+            far.iter().find(|other| other.linkinfo.info_data.as_ref().is_some_and(|other| key(other) == key(&data)));
+        let there = self.net.ns(to).at.clone();
+        if let Some(other) = fits {
+            if !other.is_up() {
+                let name = other.ifname.clone();
+                self.link_down(to, &name);
+            }
+            let name = other.ifname.clone();
+            return self.arrive(to, &name, packet);
+        }
+        let mine = format!("vni {} port {}", number(&data, "id"), number(&data, "port"));
+        let Some(other) = far.first() else {
+            self.fault(
+                Culprit::new("TUNNEL_MISMATCH", &there, "link", link.ifname.clone())
+                    .value(mine.clone())
+                    .says(format!(
+                        "{at}/{} sends VXLAN ({mine}) to {remote}, but {there} has no VXLAN device",
+                        link.ifname
+                    ))
+                    .because(Label::State, format!("ip -d link show type vxlan in {there}: none"))
+                    .advise(format!("make the other end in {there}")),
+            );
+            return None;
+        };
+        let theirs = other.linkinfo.info_data.clone().unwrap_or_default();
+        let yours = format!("vni {} port {}", number(&theirs, "id"), number(&theirs, "port"));
+        let name = other.ifname.clone();
+        self.fault(
+            Culprit::new("TUNNEL_MISMATCH", &there, "link", name.clone())
+                .value(yours.clone())
+                .says(format!("the VXLAN ends do not fit: {at}/{} has {mine}, {there}/{name} has {yours}", link.ifname))
+                .because(Label::State, format!("ip -d link show dev {} in {at}: {mine}", link.ifname))
+                .because(Label::State, format!("ip -d link show dev {name} in {there}: {yours}"))
+                .advise(format!("make {there}/{name} again with {mine}: the id of a VXLAN device cannot be changed")),
+        );
+        self.arrive(to, &name, packet)
+    }
+
+    fn vtep(&self, ns: usize, dev: &str) -> Option<IpAddr> {
+        let entry = self.net.fdb(ns).iter().find(|entry| text(entry, "ifname") == dev && entry.get("dst").is_some())?;
+        text(entry, "dst").parse().ok()
+    }
+}
+
+/// The address that means none.
+pub(super) fn unspecified(v6: bool) -> IpAddr {
+    if v6 { std::net::Ipv6Addr::UNSPECIFIED.into() } else { std::net::Ipv4Addr::UNSPECIFIED.into() }
+}
