@@ -55,7 +55,7 @@ impl Matrix {
     }
 
     /// Says what is expected of each pair.
-    pub fn expect(&mut self, expected: impl Fn(usize, usize) -> Option<bool>) {
+    pub fn set_expected(&mut self, expected: impl Fn(usize, usize) -> Option<bool>) {
         for (from, row) in self.cells.iter_mut().enumerate() {
             for (to, cell) in row.iter_mut().enumerate() {
                 if let Some(cell) = cell {

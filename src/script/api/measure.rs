@@ -108,7 +108,7 @@ fn survey(context: &NativeCallContext, given: &Array, options: Map) -> Out<Reach
     }
     let timeout = reject(context, options.time("timeout"))?.unwrap_or(TIMEOUT);
     let mut matrix = act_global(context, |session| session.reachability(&at, timeout))?;
-    matrix.expect(|from, to| {
+    matrix.set_expected(|from, to| {
         let listed = |pairs: &Option<Vec<_>>| pairs.as_ref().map(|pairs| pairs.contains(&(from, to)));
         match (listed(&allow), listed(&deny)) {
             (Some(false), Some(false)) => None,
@@ -304,7 +304,7 @@ pub mod api {
     /// The table, with `!` at every pair that is not as expected and why below.
     ///
     /// ```rhai
-    /// print(reachability([netns("ns-blue"), netns("ns-green")]));
+    /// assert(reachability([netns("ns-blue"), netns("ns-green")]).to_string().contains("! `ns-blue`"));
     /// ```
     #[rhai_fn(name = "to_string", name = "to_debug", pure)]
     pub fn reachability_to_string(matrix: &mut Reachability) -> String {
