@@ -1,7 +1,7 @@
 //! The command line: one file per subcommand. Beside `report` this is the only room that prints.
 
-mod doc;
 mod check;
+mod doc;
 pub mod doctor;
 mod generate;
 mod plan;

@@ -17,7 +17,7 @@ use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
 use super::repl_line::Assistant;
-use super::run::{OnHost, finish, hostname, on_machine};
+use super::run::{OnHost, finish, hostname, in_sandbox, on_machine};
 use super::{fail, parse_tool, require_root, signal_code};
 use crate::draw::Topology;
 use crate::error::{Error, Kind, Result};
@@ -179,18 +179,12 @@ impl Talk {
             let (trace, quiet) = (Rc::clone(&trace), Rc::clone(&quiet));
             move |event: &Event<'_>| Human::new(trace.get() && !quiet.get()).event(event)
         };
-        let events: Box<dyn Fn(&Event<'_>)> = Box::new(events);
+        let exec = Exec::new(Tools::new(tools)?, interrupt)?;
         let session = match mode {
+            Mode::Sandbox => in_sandbox(exec, Box::new(events))?,
             Mode::Host => {
                 let job = Job { scripts: script.map(Path::to_path_buf).into_iter().collect(), ..Job::default() };
-                on_machine(tools, interrupt, events, &job, &OnHost::default())?
-            }
-            Mode::Sandbox => {
-                let exec = Exec::new(Tools::new(tools)?, interrupt)?;
-                let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
-                let session = Rc::new(Session::new(exec, mode, events));
-                session.add_hidden(Where::Path(internet.to_path_buf()));
-                session
+                on_machine(exec, Box::new(events), &job, &OnHost::default())?
             }
         };
         quiet.set(true);

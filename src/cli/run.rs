@@ -112,16 +112,9 @@ pub(super) fn start(
             interrupt.set_deadline(timeout);
         }
         let session = executor(&tools, interrupt, command_timeout).and_then(|exec| match mode {
-            Mode::Sandbox => in_sandbox(exec, report),
-            Mode::Host => on_machine(exec, report, &job, &on_host),
+            Mode::Sandbox => in_sandbox(exec, Box::new(move |event| report.event(event))),
+            Mode::Host => on_machine(exec, Box::new(move |event| report.event(event)), &job, &on_host),
         });
-        let session = match mode {
-            Mode::Sandbox => in_sandbox(&tools, interrupt, report),
-            Mode::Host => {
-                let events = Box::new(move |event: &Event<'_>| report.event(event));
-                on_machine(&tools, interrupt, events, &job, &on_host)
-            }
-        };
         match session {
             Err(error) => fail(&error),
             Ok(session) => {
@@ -151,6 +144,9 @@ pub(super) struct OnHost {
     trial: Option<Duration>,
 }
 
+/// Who is told what happens.
+type Events = Box<dyn Fn(&Event<'_>)>;
+
 /// What runs the commands of this run.
 fn executor(tools: &[(String, PathBuf)], interrupt: Interrupt, command_timeout: Option<Duration>) -> Result<Exec> {
     let exec = Exec::new(Tools::new(tools)?, interrupt)?;
@@ -161,7 +157,7 @@ fn executor(tools: &[(String, PathBuf)], interrupt: Interrupt, command_timeout: 
 }
 
 /// The session of a run in the sandbox, with the uplink.
-fn in_sandbox(exec: Exec, report: Human) -> Result<Rc<Session>> {
+pub(super) fn in_sandbox(exec: Exec, events: Events) -> Result<Rc<Session>> {
     let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
     // The sandbox has a sysfs of its own. A program that is not iproute2 may well end with 0.
     if !std::path::Path::new("/sys/class/net/eth0").exists() {
@@ -173,21 +169,13 @@ fn in_sandbox(exec: Exec, report: Human) -> Result<Rc<Session>> {
             ip.display()
         )));
     }
-    let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(move |event: &Event<'_>| report.event(event))));
+    let session = Rc::new(Session::new(exec, Mode::Sandbox, events));
     session.add_hidden(Where::Path(internet.to_path_buf()));
     Ok(session)
 }
 
 /// The session of a run on this machine, with its journal.
-fn on_machine(exec: Exec, report: Human, job: &Job, on_host: &OnHost) -> Result<Rc<Session>> {
-pub(super) fn on_machine(
-    tools: &[(String, PathBuf)],
-    interrupt: Interrupt,
-    events: Box<dyn Fn(&Event<'_>)>,
-    job: &Job,
-    on_host: &OnHost,
-) -> Result<Rc<Session>> {
-    let exec = Exec::new(Tools::new(tools)?, interrupt)?;
+pub(super) fn on_machine(exec: Exec, events: Events, job: &Job, on_host: &OnHost) -> Result<Rc<Session>> {
     let id = run_id();
     let script =
         job.scripts.first().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).unwrap_or_default();

@@ -18,6 +18,7 @@ use super::resolver::Resolver;
 use super::signature::{self, Signature, nearest, netwright_words};
 use super::source::{self, Sources};
 use crate::error::{Error, Kind};
+use crate::exec::interrupt::Interrupt;
 use crate::report::diagnostic;
 
 /// A mistake.
@@ -48,7 +49,8 @@ impl Checked {
     /// Checks a script and the modules that it imports from its own folder.
     pub fn check(&mut self, path: &Path) {
         let name = path.display().to_string();
-        let text = match source::read(path) {
+        let interrupt = Interrupt::default();
+        let text = match source::read(path, &interrupt) {
             Ok(text) => text,
             Err(error) => {
                 self.findings.push(Finding { rule: "file", error });
@@ -56,7 +58,7 @@ impl Checked {
             }
         };
         let root = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
-        self.check_text(&name, &text, &Resolver::new(self.sources.clone(), root));
+        self.check_text(&name, &text, &Resolver::new(self.sources.clone(), root, interrupt));
     }
 
     /// Checks one text; what is imported from beside it, too.

@@ -64,7 +64,8 @@ impl Console {
     /// A conversation that may import what lies below `root`; errors call its text `name`.
     fn with(session: &Rc<Session>, root: &Path, name: &str) -> Self {
         let sources = Sources::default();
-        let resolver = Resolver::new(sources.clone(), root.canonicalize().unwrap_or_default());
+        let interrupt = session.exec().interrupt().clone();
+        let resolver = Resolver::new(sources.clone(), root.canonicalize().unwrap_or_default(), interrupt);
         let run = new_run(session, Arguments::default());
         let engine = new_engine(&run, resolver.clone());
         Self {
@@ -100,7 +101,7 @@ impl Console {
     ///
     /// When it cannot be read, and as [`Console::evaluate`].
     pub fn load(&mut self, script: &Path) -> Result<Answer> {
-        let text = source::read(script)?;
+        let text = source::read(script, self.session().exec().interrupt())?;
         let answer = self.evaluate(&source::without_shebang(&text))?;
         Ok(match answer {
             Answer::Done(_) => Answer::Done(None),
