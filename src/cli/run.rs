@@ -118,8 +118,8 @@ pub(super) fn start(
         match session {
             Err(error) => fail(&error),
             Ok(session) => {
-                let outcome = engine::run(&job, &session);
-                let undone = finish(&session, &outcome, on_host.trial);
+                let mut outcome = engine::run(&job, &session);
+                let undone = finish(&session, &mut outcome, on_host.trial);
                 session.release_claims();
                 after(&Finished { session, outcome, undone, took: begun.elapsed() })
             }
@@ -224,50 +224,56 @@ fn raise_open_files() {
 }
 
 /// Ends what the run started. On the machine: keeps what a run that succeeded made, and undoes one that failed or was skipped half way.
-fn finish(session: &Session, outcome: &Outcome, trial: Option<Duration>) -> Option<Undone> {
+fn finish(session: &Session, outcome: &mut Outcome, trial: Option<Duration>) -> Option<Undone> {
     if session.mode() == Mode::Sandbox {
         session.stop_background();
         return None;
     }
-    if !outcome.errors.is_empty() || outcome.skipped.is_some() {
-        // The signal that ended the script must not end its undoing.
-        session.exec().interrupt().reset();
-        let undone = session.undo_all();
-        if let Some(mut journal) = session.take_journal() {
-            if undone.left.is_empty() {
-                journal.remove();
-            } else {
-                let _ = journal.end(End::Left);
-                human::line(&format!(
-                    "not everything could be undone: `netwright gc` tries again, `netwright ps` shows it ({})",
-                    session.id()
-                ));
-            }
+    if outcome.errors.is_empty() && outcome.skipped.is_none() {
+        session.stop_background();
+        match keep(session, trial) {
+            Ok(()) => return None,
+            // Whoever cleans up later could not know that it is to be kept: it did not succeed.
+            Err(error) => outcome.errors.push(error),
         }
-        return Some(undone);
     }
-    session.stop_background();
-    let nothing = session.log().is_empty();
+    // Neither the signal that ended the script nor another ends its undoing.
+    session.exec().interrupt().hold();
+    let undone = session.undo_all();
     if let Some(mut journal) = session.take_journal() {
-        if nothing {
+        if undone.left.is_empty() {
             journal.remove();
-            return None;
-        }
-        let until = |limit: Duration| journal::now_ms() + u64::try_from(limit.as_millis()).unwrap_or(u64::MAX / 2);
-        let end = trial.map_or(End::Kept, |limit| End::Trial(until(limit)));
-        if let Err(error) = journal.end(end) {
-            human::line(&format!("warning: {error}; the next `netwright gc` undoes this run"));
-        }
-        match trial {
-            None => human::line(&format!("kept: `netwright down {}` undoes it", session.id())),
-            Some(limit) => human::line(&format!(
-                "undone in {} unless you say: netwright confirm {}",
-                humantime::format_duration(limit),
+        } else {
+            let _ = journal.end(End::Left);
+            human::line(&format!(
+                "not everything could be undone: `netwright gc` tries again, `netwright ps` shows it ({})",
                 session.id()
-            )),
+            ));
         }
     }
-    None
+    Some(undone)
+}
+
+/// Writes down that what the run made stays, for good or until it is confirmed.
+fn keep(session: &Session, trial: Option<Duration>) -> Result<()> {
+    if session.log().is_empty() {
+        if let Some(journal) = session.take_journal() {
+            journal.remove();
+        }
+        return Ok(());
+    }
+    let until = |limit: Duration| journal::now_ms() + u64::try_from(limit.as_millis()).unwrap_or(u64::MAX / 2);
+    session.end_journal(trial.map_or(End::Kept, |limit| End::Trial(until(limit))))?;
+    drop(session.take_journal());
+    match trial {
+        None => human::line(&format!("kept: `netwright down {}` undoes it", session.id())),
+        Some(limit) => human::line(&format!(
+            "undone in {} unless you say: netwright confirm {}",
+            humantime::format_duration(limit),
+            session.id()
+        )),
+    }
+    Ok(())
 }
 
 /// The exit code of a finished run.
