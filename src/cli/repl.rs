@@ -506,7 +506,11 @@ impl Talk {
         let code = if code == 0 && !errors.is_empty() { self.code } else { code };
         // From a pipe it is a run like any other: what failed is undone. A person has seen what failed and decides.
         let failed = code != 0 && !std::io::stdin().is_terminal();
-        let undone = finish(&self.session, failed, None);
+        let mut late = Vec::new();
+        let undone = finish(&self.session, failed, &mut late, None);
+        for error in &late {
+            self.complain(error);
+        }
         self.session.release_claims();
         if let Some(undone) = undone {
             human::line(&format!("undone: {}", undone.summary()));

@@ -119,8 +119,9 @@ pub(super) fn start(
         match session {
             Err(error) => fail(&error),
             Ok(session) => {
-                let outcome = engine::run(&job, &session);
-                let undone = finish(&session, !outcome.errors.is_empty() || outcome.skipped.is_some(), on_host.trial);
+                let mut outcome = engine::run(&job, &session);
+                let failed = !outcome.errors.is_empty() || outcome.skipped.is_some();
+                let undone = finish(&session, failed, &mut outcome.errors, on_host.trial);
                 session.release_claims();
                 after(&Finished { session, outcome, undone, took: begun.elapsed() })
             }
@@ -228,51 +229,63 @@ pub(super) fn raise_open_files() {
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
-/// Ends what the run started. On the machine: keeps what a run that succeeded made, and undoes one that failed or was skipped half way.
-pub(super) fn finish(session: &Session, failed: bool, trial: Option<Duration>) -> Option<Undone> {
+/// Ends what the run started. On the machine: keeps what a run that succeeded made, and undoes one that failed or was skipped half way. When it
+/// cannot be written down that the run is kept, that is one more error, and the run is undone.
+pub(super) fn finish(
+    session: &Session,
+    failed: bool,
+    errors: &mut Vec<Error>,
+    trial: Option<Duration>,
+) -> Option<Undone> {
     if session.mode() == Mode::Sandbox {
         session.stop_background();
         return None;
     }
-    if failed {
-        // The signal that ended the script must not end its undoing.
-        session.exec().interrupt().reset();
-        let undone = session.undo_all();
-        if let Some(mut journal) = session.take_journal() {
-            if undone.left.is_empty() {
-                journal.remove();
-            } else {
-                let _ = journal.end(End::Left);
-                human::line(&format!(
-                    "not everything could be undone: `netwright gc` tries again, `netwright ps` shows it ({})",
-                    session.id()
-                ));
-            }
+    if !failed {
+        session.stop_background();
+        match keep(session, trial) {
+            Ok(()) => return None,
+            // Whoever cleans up later could not know that it is to be kept: it did not succeed.
+            Err(error) => errors.push(error),
         }
-        return Some(undone);
     }
-    session.stop_background();
-    let nothing = session.log().iter().all(crate::session::Record::is_undone);
+    // Neither the signal that ended the script nor another ends its undoing.
+    session.exec().interrupt().hold();
+    let undone = session.undo_all();
     if let Some(mut journal) = session.take_journal() {
-        if nothing {
+        if undone.left.is_empty() {
             journal.remove();
-            return None;
-        }
-        let until = |limit: Duration| journal::now_ms() + u64::try_from(limit.as_millis()).unwrap_or(u64::MAX / 2);
-        let end = trial.map_or(End::Kept, |limit| End::Trial(until(limit)));
-        if let Err(error) = journal.end(end) {
-            human::line(&format!("warning: {error}; the next `netwright gc` undoes this run"));
-        }
-        match trial {
-            None => human::line(&format!("kept: `netwright down {}` undoes it", session.id())),
-            Some(limit) => human::line(&format!(
-                "undone in {} unless you say: netwright confirm {}",
-                humantime::format_duration(limit),
+        } else {
+            let _ = journal.end(End::Left);
+            human::line(&format!(
+                "not everything could be undone: `netwright gc` tries again, `netwright ps` shows it ({})",
                 session.id()
-            )),
+            ));
         }
     }
-    None
+    Some(undone)
+}
+
+/// Writes down that what the run made stays, for good or until it is confirmed.
+fn keep(session: &Session, trial: Option<Duration>) -> Result<()> {
+    if session.log().iter().all(crate::session::Record::is_undone) {
+        if let Some(journal) = session.take_journal() {
+            journal.remove();
+        }
+        return Ok(());
+    }
+    let until = |limit: Duration| journal::now_ms() + u64::try_from(limit.as_millis()).unwrap_or(u64::MAX / 2);
+    session.end_journal(trial.map_or(End::Kept, |limit| End::Trial(until(limit))))?;
+    drop(session.take_journal());
+    match trial {
+        None => human::line(&format!("kept: `netwright down {}` undoes it", session.id())),
+        Some(limit) => human::line(&format!(
+            "undone in {} unless you say: netwright confirm {}",
+            humantime::format_duration(limit),
+            session.id()
+        )),
+    }
+    Ok(())
 }
 
 /// The exit code of a finished run.

@@ -139,8 +139,15 @@ fn executor() -> Result<Exec> {
 
 /// Undoes one run. `None`: somebody acts for it.
 fn undo(id: &str) -> Result<Option<Undone>> {
+    let mut journal = match Journal::reopen(id) {
+        Ok(Some(journal)) => journal,
+        Ok(None) => return Ok(None),
+        // Somebody else undid it just now.
+        Err(_) if !Path::new(RUNS).join(id).exists() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    // Read under the lock: nobody writes any more.
     let past = Past::read(id)?;
-    let Some(mut journal) = Journal::reopen(id)? else { return Ok(None) };
     if past.header.boot != journal::boot_id() {
         // The kernel state that it speaks of is gone with the boot.
         journal.remove();
@@ -229,9 +236,10 @@ pub(super) fn gc(arguments: &GcArgs) -> u8 {
                     continue;
                 }
             };
-            if !is_dead(&past, here) {
-                continue;
-            }
+            let past = match outlive(&id, past) {
+                Some(past) if is_dead(&past, here) => past,
+                _ => continue,
+            };
             nothing = false;
             if arguments.dry_run {
                 human::line(&format!("{id} is {}: {}", past.state(), past.header.script));
@@ -258,6 +266,16 @@ pub(super) fn gc(arguments: &GcArgs) -> u8 {
         Ok(code)
     };
     work().unwrap_or_else(|error| fail(&error))
+}
+
+/// Waits for the tools that a dead run has left acting: they hold its lock, and end within the deadline of a command. `None`: it is gone.
+fn outlive(id: &str, mut past: Past) -> Option<Past> {
+    let deadline = Instant::now() + crate::exec::process::DEADLINE + Duration::from_secs(3);
+    while past.is_orphaned() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(10));
+        past = Past::read(id).ok()?;
+    }
+    Some(past)
 }
 
 /// A dead run of this network namespace; those of others (a namespace that played the machine) are not ours to judge, unless their boot is over.

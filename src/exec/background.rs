@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Signal, kill_process_group};
 
 use super::netns::NetnsFile;
-use super::process::{OUTPUT_MAX_BYTES, Started, start, start_error, user_env};
+use super::process::{OUTPUT_MAX_BYTES, Started, start, start_error};
 use crate::error::{Error, Kind, Result};
 
 /// How long a process has between TERM and KILL.
@@ -23,7 +23,13 @@ pub struct Background {
 }
 
 impl Background {
-    pub(super) fn start(path: &Path, argv: &[OsString], netns: Option<&NetnsFile>, line: String) -> Result<Self> {
+    pub(super) fn start(
+        path: &Path,
+        argv: &[OsString],
+        env: &[(OsString, OsString)],
+        netns: Option<&NetnsFile>,
+        line: String,
+    ) -> Result<Self> {
         let fail = |error: &io::Error| start_error(path, error);
         let output = tempfile::tempfile().map_err(|error| {
             Error::new(Kind::CommandFailed, format!("cannot make a temporary file for the output: {error}"))
@@ -31,7 +37,7 @@ impl Background {
         let clone = || output.try_clone().map_err(|error| fail(&error));
         let null = File::open("/dev/null").map_err(|error| fail(&error))?;
         let files = [null.into(), clone()?.into(), clone()?.into()];
-        let started = start(path, argv, &user_env(), netns, files).map_err(|error| fail(&error))?;
+        let started = start(path, argv, env, netns, files).map_err(|error| fail(&error))?;
         Ok(Self { started, output, line })
     }
 

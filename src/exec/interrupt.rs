@@ -15,6 +15,8 @@ pub struct Interrupt(Arc<Shared>);
 struct Shared {
     /// The number of the first signal; 0 while none came.
     signal: Arc<AtomicI32>,
+    /// Whether nothing stops any more: the run is being undone.
+    held: std::sync::atomic::AtomicBool,
     /// When the run must have ended.
     deadline: Mutex<Option<(Instant, Duration)>>,
 }
@@ -33,7 +35,7 @@ impl Interrupt {
         }
     }
 
-    /// Forgets signals and deadline: the clean-up after an interrupt must not be interrupted by the same signal.
+    /// Forgets the signal and the deadline, and listens for the next: a conversation goes on after Ctrl-C.
     pub fn reset(&self) {
         self.0.signal.store(0, Ordering::SeqCst);
         if let Ok(mut deadline) = self.0.deadline.lock() {
@@ -41,10 +43,17 @@ impl Interrupt {
         }
     }
 
+    /// From now on nothing is stopped: the undoing of a run is not ended by the signal that ended the run, nor by one that comes while it
+    /// goes on. (The second signal ends the process, where signals are listened to.)
+    pub fn hold(&self) {
+        self.0.held.store(true, Ordering::SeqCst);
+    }
+
     /// The signal that asked the run to end, if one did.
     #[must_use]
     pub fn signal(&self) -> Option<i32> {
         match self.0.signal.load(Ordering::SeqCst) {
+            _ if self.0.held.load(Ordering::SeqCst) => None,
             0 => None,
             signal => Some(signal),
         }
@@ -57,6 +66,9 @@ impl Interrupt {
     }
 
     fn overdue(&self) -> Option<Duration> {
+        if self.0.held.load(Ordering::SeqCst) {
+            return None;
+        }
         let deadline = self.0.deadline.lock().ok()?;
         deadline.and_then(|(end, limit)| (Instant::now() >= end).then_some(limit))
     }

@@ -9,6 +9,7 @@ pub mod background;
 pub mod census;
 pub mod child;
 pub mod interrupt;
+pub mod leftover;
 pub mod netns;
 pub mod process;
 pub mod reexec;
@@ -47,6 +48,7 @@ pub struct Exec {
     host: NetnsFile,
     open: RefCell<HashMap<Where, NetnsFile>>,
     warm: RefCell<WarmPool>,
+    mark: Option<String>,
 }
 
 /// What came of a command that ran to its end by itself.
@@ -56,6 +58,8 @@ pub struct Output {
     pub ran: Ran,
     /// Whether its status was 0.
     pub ok: bool,
+    /// Whether it failed after a warm process had been given the same command and had failed otherwise, or died: it may have acted.
+    pub unsure: bool,
 }
 
 impl Exec {
@@ -73,6 +77,7 @@ impl Exec {
             tools,
             interrupt,
             deadline: process::DEADLINE,
+            mark: None,
             host,
             open: RefCell::default(),
             warm: RefCell::default(),
@@ -84,6 +89,18 @@ impl Exec {
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
+    }
+
+    /// The same for a run whose programs of the user's must be found again when it dies: they get `NETWRIGHT_RUN=ID`.
+    #[must_use]
+    pub fn with_mark(mut self, id: &str) -> Self {
+        self.mark = Some(id.to_owned());
+        self
+    }
+
+    fn user_env(&self) -> Vec<(OsString, OsString)> {
+        let mark = self.mark.iter().map(|id| (leftover::MARK.into(), id.into()));
+        process::user_env().into_iter().chain(mark).collect()
     }
 
     /// The flag that stops everything.
@@ -174,15 +191,18 @@ impl Exec {
     pub fn run(&self, command: &Command) -> Result<Output> {
         self.interrupt.check()?;
         let line = if command.tool == Tool::Ip && command.stdin.is_none() { batch_line(&command.argv) } else { None };
-        if let Some((family, line)) = line {
-            match self.run_warm(command, family, &line) {
-                Ok((output, sure)) if output.ok || sure => return Ok(output),
-                Err(error) if matches!(error.kind(), Kind::TimedOut | Kind::Interrupted) => return Err(error),
-                // A failure may come from a stale cache, and a broken process says nothing: ask a fresh one.
-                Ok(_) | Err(_) => self.drop_warm(&command.netns, family),
-            }
-        }
-        self.run_fresh(command)
+        let Some((family, line)) = line else { return self.run_fresh(command) };
+        let warm = match self.run_warm(command, family, &line) {
+            Ok((output, sure)) if output.ok || sure => return Ok(output),
+            Err(error) if matches!(error.kind(), Kind::TimedOut | Kind::Interrupted) => return Err(error),
+            Ok((output, _)) => Some(output.ran.stderr),
+            Err(_) => None,
+        };
+        // A failure may come from a stale cache, and a broken process says nothing: ask a fresh one.
+        self.drop_warm(&command.netns, family);
+        let mut output = self.run_fresh(command)?;
+        output.unsure = !output.ok && warm.as_deref() != Some(output.ran.stderr.as_str());
+        Ok(output)
     }
 
     /// Runs a command to its end in a process of its own.
@@ -200,7 +220,7 @@ impl Exec {
             env: process::clean_env(),
             netns: (command.netns != Where::Host).then_some(&netns),
         };
-        let limits = Limits { deadline: self.deadline, stop_on_interrupt: false };
+        let limits = Limits { deadline: self.deadline, ..Limits::default() };
         let finished = process::run(&program, limits, &self.interrupt)?;
         finished_output(&command.line(), finished, self.deadline).map_err(|error| match error.kind() {
             Kind::TimedOut => error.hint("`--command-timeout 30s` gives each command more time"),
@@ -246,7 +266,7 @@ impl Exec {
             took: begun.elapsed(),
         };
         let missing = name.is_some_and(|name| ran.stderr.trim_end() == format!("Device \"{name}\" does not exist."));
-        Ok((Output { ran, ok }, unknown && missing))
+        Ok((Output { ran, ok, unsure: false }, unknown && missing))
     }
 
     fn drop_warm(&self, netns: &Where, family: Family) {
@@ -295,10 +315,10 @@ impl Exec {
             path: &path,
             argv,
             stdin,
-            env: process::user_env(),
+            env: self.user_env(),
             netns: matches!(netns, Where::Path(_)).then_some(&file),
         };
-        let limits = Limits { deadline, stop_on_interrupt: true };
+        let limits = Limits { deadline, stop_on_interrupt: true, alone: false };
         let finished = process::run(&program, limits, &self.interrupt)?;
         finished_output(&user_line(netns, words), finished, deadline).map_err(|error| match error.kind() {
             Kind::TimedOut => error.hint("`#{ timeout: \"5m\" }` gives it more time; `ns.start(…)` leaves it running"),
@@ -316,7 +336,7 @@ impl Exec {
         let file = self.netns(netns)?;
         let (path, argv) = self.user_program(netns, words)?;
         let enter = matches!(netns, Where::Path(_)).then_some(&file);
-        let background = background::Background::start(&path, &argv, enter, user_line(netns, words))?;
+        let background = background::Background::start(&path, &argv, &self.user_env(), enter, user_line(netns, words))?;
         if matches!(netns, Where::Named(_)) {
             await_entry(&background, netns);
         }
@@ -407,7 +427,7 @@ fn finished_output(command: &str, finished: Finished, limit: Duration) -> Result
         }
         End::TimedOut | End::Interrupted => return Err(not_ended(end, ran, limit)),
     };
-    Ok(Output { ok: status == 0, ran: Ran { status: Some(status), ..ran } })
+    Ok(Output { ok: status == 0, ran: Ran { status: Some(status), ..ran }, unsure: false })
 }
 
 type Key = (Where, Family);

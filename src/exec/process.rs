@@ -52,11 +52,13 @@ pub struct Limits {
     /// Whether a signal to the run ends it at once. A command that changes the kernel gets [`FINISH_GRACE`] to finish: it needs
     /// milliseconds unless it hangs.
     pub stop_on_interrupt: bool,
+    /// Whether whatever it leaves in its process group when it has ended is ended too: netwright's own tools leave nothing behind.
+    pub alone: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { deadline: DEADLINE, stop_on_interrupt: false }
+        Self { deadline: DEADLINE, stop_on_interrupt: false, alone: true }
     }
 }
 
@@ -290,7 +292,8 @@ impl Waiter {
             }
             self.poll(&mut exited);
         }
-        if stop.is_some() {
+        let lingers = limits.alone && (self.out.file.is_some() || self.err.file.is_some());
+        if stop.is_some() || lingers {
             // Whatever the group left behind goes with it.
             self.signal(Signal::KILL);
         }

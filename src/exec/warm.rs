@@ -34,6 +34,8 @@ pub(super) struct Warm {
     stderr: File,
     lines: u64,
     seen: HashSet<String>,
+    /// It did not answer: what is left of it is ended at once.
+    broken: bool,
 }
 
 /// What one command of a warm process answered.
@@ -66,6 +68,7 @@ impl Warm {
             stderr: file(stderr.into()),
             lines: 0,
             seen: HashSet::new(),
+            broken: false,
         })
     }
 
@@ -74,9 +77,11 @@ impl Warm {
     pub(super) fn run(&mut self, line: &str, deadline: Duration, interrupt: &Interrupt) -> io::Result<Reply> {
         let text = format!("{line}\n{MARKER}\n");
         let stdin = self.stdin.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        self.broken = true;
         stdin.write_all(text.as_bytes())?;
         self.lines += 2;
         let reply = self.reply(Instant::now() + deadline, interrupt)?;
+        self.broken = false;
         self.remember(line, &reply);
         Ok(reply)
     }
@@ -163,6 +168,10 @@ impl Warm {
     }
 
     fn reap(&self) {
+        if self.broken {
+            // The whole group, while its leader is not reaped: a child of it may hold the pipes.
+            let _ = kill_process_group(self.started.pid, Signal::KILL);
+        }
         if !matches!(self.started.handle.wait_timeout(Duration::from_millis(500)), Ok(Some(_))) {
             let _ = kill_process_group(self.started.pid, Signal::KILL);
             let _ = self.started.handle.wait_timeout(Duration::from_secs(1));

@@ -229,7 +229,7 @@ mod tests {
             self.ran.borrow_mut().push(command.line());
             let ok = self.kinds.iter().any(|kind| command.argv.windows(2).any(|pair| pair == ["type", *kind]));
             let stderr = if ok { "" } else { self.says }.to_owned();
-            Ok(Output { ran: Ran { status: Some(i32::from(!ok)), stderr, ..Ran::default() }, ok })
+            Ok(Output { ran: Ran { status: Some(i32::from(!ok)), stderr, ..Ran::default() }, ok, unsure: false })
         }
 
         fn has_file(&self, _path: &Path) -> Result<bool> {

@@ -39,6 +39,25 @@ pub fn check(netns: &Where, family: Family, table: &str, chain: &str, spec: &[St
     command(netns, family, table, &["-C", chain], spec)
 }
 
+/// Asks whether the rule that a command inserts is there already: `-C CHAIN SPEC…` for `-I CHAIN N SPEC…`.
+#[must_use]
+pub fn check_inserted(insert: &Command) -> Option<Command> {
+    let at = insert.argv.iter().position(|word| word == "-I")?;
+    let (head, rest) = (&insert.argv[..at], insert.argv.get(at + 1..)?);
+    let (chain, spec) = (rest.first()?, rest.get(2..)?);
+    let words = head.iter().map(String::as_str).chain(["-C", chain]).chain(spec.iter().map(String::as_str));
+    Some(Command::new(insert.tool, &insert.netns, words))
+}
+
+/// Asks whether the rule that a command deletes by its words is there: `-C CHAIN SPEC…` for `-D CHAIN SPEC…`.
+#[must_use]
+pub fn check_deleted(delete: &Command) -> Option<Command> {
+    let at = delete.argv.iter().position(|word| word == "-D")?;
+    let mut check = delete.clone();
+    "-C".clone_into(&mut check.argv[at]);
+    Some(check)
+}
+
 /// Reads a chain, or the whole table: `iptables -S [CHAIN]`.
 #[must_use]
 pub fn list(netns: &Where, family: Family, table: &str, chain: Option<&str>) -> Command {
@@ -118,10 +137,8 @@ pub fn new_chain(netns: &Where, family: Family, table: &str, chain: &str) -> Op 
     Op::new(
         command(netns, family, table, &["-N", chain], &[]),
         Object::NfChain { chain: chain_object(table, chain) },
-        Undo::Commands(vec![
-            command(netns, family, table, &["-F", chain], &[]),
-            command(netns, family, table, &["-X", chain], &[]),
-        ]),
+        // Not flushed before: the run's own rules are undone one by one, and what somebody else put there is theirs.
+        Undo::by(command(netns, family, table, &["-X", chain], &[])),
     )
 }
 
@@ -176,12 +193,26 @@ mod tests {
         check_op(
             &new_chain(&Where::Host, v4, "nat", "WEB"),
             "iptables -w 5 -t nat -N WEB",
-            "iptables -w 5 -t nat -F WEB; iptables -w 5 -t nat -X WEB",
+            "iptables -w 5 -t nat -X WEB",
         );
         check_op(
             &other(&Where::Host, v4, "nat", &spec("-F WEB"), "*nat\nCOMMIT\n"),
             "iptables -w 5 -t nat -F WEB",
             "printf %s '*nat\nCOMMIT\n' | iptables-restore -w 5 -c -T nat",
+        );
+        let Undo::Commands(inverse) = delete(&Where::Host, v4, "filter", "INPUT", 3, &spec("-j DROP")).undo else {
+            panic!()
+        };
+        assert_eq!(
+            check_inserted(&inverse[0]).map(|check| check.line()).as_deref(),
+            Some("iptables -w 5 -t filter -C INPUT -j DROP")
+        );
+        let Undo::Commands(inverse) = append(&Where::Host, v4, "filter", "INPUT", &spec("-j DROP")).undo else {
+            panic!()
+        };
+        assert_eq!(
+            check_deleted(&inverse[0]).map(|check| check.line()).as_deref(),
+            Some("iptables -w 5 -t filter -C INPUT -j DROP")
         );
         assert_eq!(save(&red, v4, Some("nat")).line(), "ip netns exec red iptables-save -c -t nat");
         assert_eq!(list(&red, v4, "nat", Some("OUTPUT")).line(), "ip netns exec red iptables -w 5 -t nat -S OUTPUT");

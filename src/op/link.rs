@@ -183,6 +183,12 @@ pub fn addr_add(netns: &Where, name: &str, addr: &str) -> Op {
     )
 }
 
+/// Makes sure of an address in an inverse: `ip address replace ADDR dev NAME`.
+#[must_use]
+pub fn addr_replace(netns: &Where, name: &str, addr: &str) -> Command {
+    ip(netns, ["address", "replace", addr, "dev", name])
+}
+
 /// Removes an address: `ip address delete ADDR dev NAME`.
 #[must_use]
 pub fn addr_delete(netns: &Where, name: &str, addr: &str) -> Op {

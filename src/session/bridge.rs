@@ -3,6 +3,7 @@
 use super::link::At;
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
+use crate::model::link::Link;
 use crate::model::names::link_name;
 use crate::op::{self, Where};
 
@@ -34,19 +35,26 @@ impl Session {
         if did == Did::Something {
             self.apply(op::link::master_up(outer.0, outer.1, bridge.1))?;
             self.apply(op::link::up(inner.0, inner.1))?;
+            self.link_reads(outer, "is no port that is up", |port| {
+                port.is_up() && port.master.as_deref() == Some(bridge.1)
+            })?;
+            self.link_reads(inner, "is down", Link::is_up)?;
             return Ok(self.count(did));
         }
         let port = self.link_require(outer)?;
         if port.master.as_deref() != Some(bridge.1) {
             self.apply(op::link::master(outer.0, outer.1, bridge.1, port.master.as_deref()))?;
+            self.link_reads(outer, "has another master", |port| port.master.as_deref() == Some(bridge.1))?;
             did = Did::Something;
         }
         if !port.is_up() {
             self.apply(op::link::up(outer.0, outer.1))?;
+            self.link_reads(outer, "is down", Link::is_up)?;
             did = Did::Something;
         }
         if !self.link_require(inner)?.is_up() {
             self.apply(op::link::up(inner.0, inner.1))?;
+            self.link_reads(inner, "is down", Link::is_up)?;
             did = Did::Something;
         }
         Ok(self.count(did))

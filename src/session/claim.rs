@@ -69,8 +69,7 @@ impl Claims {
             let _ = std::fs::remove_file(Path::new(CLAIMS).join(key));
             drop(file);
         }
-        // Only an empty folder goes.
-        let _ = std::fs::remove_dir(CLAIMS);
+        remove_empty();
     }
 }
 
@@ -90,5 +89,11 @@ pub fn sweep() {
             let _ = std::fs::remove_file(&path);
         }
     }
+    remove_empty();
+}
+
+/// Only empty folders go.
+fn remove_empty() {
     let _ = std::fs::remove_dir(CLAIMS);
+    let _ = std::fs::remove_dir(super::journal::HOME);
 }

@@ -62,23 +62,35 @@ impl Session {
                 if self.rule_exists(netns, family, call)?.is_some() {
                     return Ok(Did::Nothing);
                 }
-                apply(ops::append(netns, family, table, chain, &call.with_comment(MARK).spec))
+                apply(ops::append(netns, family, table, chain, &call.with_comment(MARK).spec))?;
+                let is_there = self.rule_exists(netns, family, call)?.is_some();
+                self.read_back(netns, is_there, || format!("the rule is not in `{chain}`"))?;
+                Ok(Did::Something)
             }
             Words::Insert { chain, position } => {
                 if self.rule_exists(netns, family, call)?.is_some() {
                     return Ok(Did::Nothing);
                 }
-                apply(ops::insert(netns, family, table, chain, *position, &call.with_comment(MARK).spec))
+                apply(ops::insert(netns, family, table, chain, *position, &call.with_comment(MARK).spec))?;
+                let is_there = self.rule_exists(netns, family, call)?.is_some();
+                self.read_back(netns, is_there, || format!("the rule is not in `{chain}`"))?;
+                Ok(Did::Something)
             }
             Words::Delete { chain, rule: RuleRef::Spec } => {
                 let Some(found) = self.rule_exists(netns, family, call)? else { return Ok(Did::Nothing) };
                 let position = self.rule_position(netns, family, &found)?;
-                apply(ops::delete(netns, family, table, chain, position, &found.spec))
+                let count = || self.chain_rules(netns, family, table, chain).map(|rules| rules.len());
+                let former = count()?;
+                apply(ops::delete(netns, family, table, chain, position, &found.spec))?;
+                self.read_back(netns, count()? < former, || format!("the rule is still in `{chain}`"))?;
+                Ok(Did::Something)
             }
             Words::Policy { chain, target } => {
-                let text = self.query(&ops::list(netns, family, table, Some(chain)))?;
-                let former = iptables::parse_list(table, &text)?.chain(chain).and_then(|chain| chain.policy.clone());
-                let Some(former) = former else {
+                let policy = || -> Result<Option<String>> {
+                    let text = self.query(&ops::list(netns, family, table, Some(chain)))?;
+                    Ok(iptables::parse_list(table, &text)?.chain(chain).and_then(|chain| chain.policy.clone()))
+                };
+                let Some(former) = policy()? else {
                     return Err(Error::new(Kind::InvalidArgument, format!("`{chain}` in `{table}` has no policy"))
                         .hint("only built-in chains have one: INPUT, FORWARD, OUTPUT, PREROUTING, POSTROUTING")
                         .netns(netns.name()));
@@ -86,11 +98,19 @@ impl Session {
                 if former == *target {
                     return Ok(Did::Nothing);
                 }
-                apply(ops::policy(netns, family, table, chain, target, &former))
+                apply(ops::policy(netns, family, table, chain, target, &former))?;
+                let is_so = policy()?.as_ref() == Some(target);
+                self.read_back(netns, is_so, || format!("the policy of `{chain}` is another"))?;
+                Ok(Did::Something)
             }
             Words::NewChain { chain } => {
-                let output = self.ask(&ops::list(netns, family, table, Some(chain)))?;
-                if output.ok { Ok(Did::Nothing) } else { apply(ops::new_chain(netns, family, table, chain)) }
+                let is_there = || self.ask(&ops::list(netns, family, table, Some(chain))).map(|output| output.ok);
+                if is_there()? {
+                    return Ok(Did::Nothing);
+                }
+                apply(ops::new_chain(netns, family, table, chain))?;
+                self.read_back(netns, is_there()?, || format!("no chain `{chain}`"))?;
+                Ok(Did::Something)
             }
             _ => {
                 let saved = self.query(&ops::save(netns, family, Some(table)))?;
@@ -123,9 +143,7 @@ impl Session {
     /// The place of a rule in its chain, from 1: adding a twin and asking would change the kernel, so the list is compared.
     fn rule_position(&self, netns: &Where, family: Family, call: &Invocation) -> Result<u32> {
         let Some(chain) = call.command.chain() else { return Ok(1) };
-        let text = self.query(&ops::list(netns, family, &call.table, Some(chain)))?;
-        let listed = iptables::parse_list(&call.table, &text)?;
-        let rules = listed.chain(chain).map(|chain| chain.rules.as_slice()).unwrap_or_default();
+        let rules = self.chain_rules(netns, family, &call.table, chain)?;
         let mut want = call.spec.clone();
         want.sort();
         // iptables prints addresses with their length (`10.0.0.1/32`) and adds `-m tcp`: most words in common wins.
@@ -136,6 +154,13 @@ impl Session {
             .iter()
             .max_by_key(|rule| (common(rule), std::cmp::Reverse(rule.words.len())))
             .map_or(1, |rule| rule.number))
+    }
+
+    /// The rules of a chain, without their counters.
+    fn chain_rules(&self, netns: &Where, family: Family, table: &str, chain: &str) -> Result<Vec<iptables::Rule>> {
+        let text = self.query(&ops::list(netns, family, table, Some(chain)))?;
+        let listed = iptables::parse_list(table, &text)?;
+        Ok(listed.chain(chain).map(|chain| chain.rules.clone()).unwrap_or_default())
     }
 
     /// All rules of a table, or of all tables, with their counters.

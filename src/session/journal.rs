@@ -21,6 +21,8 @@ use super::Record;
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::NetnsId;
 
+/// Where netwright keeps what it knows of this machine; gone when it knows nothing.
+pub(super) const HOME: &str = "/run/netwright";
 /// Where runs keep their journals.
 pub const RUNS: &str = "/run/netwright/runs";
 /// The version of the format; a reader refuses others.
@@ -101,15 +103,29 @@ impl Journal {
     pub fn create(header: &Header) -> Result<Self> {
         let folder = Path::new(RUNS).join(&header.id);
         let cannot = |error: io::Error| cannot_write(&folder, &error);
-        DirBuilder::new().recursive(true).mode(0o755).create(&folder).map_err(cannot)?;
-        let lock = take_lock(&folder)
-            .map_err(cannot)?
-            .ok_or_else(|| Error::new(Kind::Busy, format!("the run `{}` is held by another process", header.id)))?;
+        let lock = loop {
+            let made = DirBuilder::new().recursive(true).mode(0o755).create(&folder);
+            match made.and_then(|()| take_lock(&folder, true)) {
+                Ok(Some(lock)) => break lock,
+                Ok(None) => {
+                    let message = format!("the run `{}` is held by another process", header.id);
+                    return Err(Error::new(Kind::Busy, message));
+                }
+                // Another run that ended just now took the empty folders away.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    remove_folder(&folder);
+                    return Err(cannot(error));
+                }
+            }
+        };
         let open = || OpenOptions::new().append(true).create_new(true).mode(0o644).open(folder.join("journal"));
-        let file = open().map_err(cannot)?;
-        let mut journal = Self { file, length: 0, folder: folder.clone(), lock };
-        journal.append(header)?;
-        Ok(journal)
+        let begin = |file| {
+            let mut journal = Self { file, length: 0, folder: folder.clone(), lock };
+            journal.append(header).map(|()| journal)
+        };
+        // What has no first line is no run.
+        open().map_err(cannot).and_then(begin).inspect_err(|_| remove_folder(&folder))
     }
 
     /// Goes on with the journal of a dead or kept run. `None` while anybody acts for it.
@@ -120,8 +136,15 @@ impl Journal {
     pub fn reopen(id: &str) -> Result<Option<Self>> {
         let folder = Path::new(RUNS).join(id);
         let cannot = |error: io::Error| cannot_write(&folder, &error);
-        let Some(lock) = take_lock(&folder).map_err(cannot)? else { return Ok(None) };
-        let mut file = OpenOptions::new().read(true).append(true).open(folder.join("journal")).map_err(cannot)?;
+        let Some(lock) = take_lock(&folder, true).map_err(cannot)? else { return Ok(None) };
+        let opened = OpenOptions::new().read(true).append(true).open(folder.join("journal"));
+        let mut file = opened.map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                // Its owner removed it just now; what is left is the lock that was made to look.
+                remove_folder(&folder);
+            }
+            cannot(error)
+        })?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(cannot)?;
         // What a killed writer left of its last line is cut off, so that the next line begins a line.
@@ -180,12 +203,7 @@ impl Journal {
 
     /// Removes the journal: nothing of the run is left.
     pub fn remove(self) {
-        // The lock goes last; a leftover empty folder is removed by the next `gc`.
-        let _ = std::fs::remove_file(self.folder.join("journal"));
-        let _ = std::fs::remove_file(self.folder.join("confirmed"));
-        let _ = std::fs::remove_file(self.folder.join("lock"));
-        let _ = std::fs::remove_dir(&self.folder);
-        let _ = std::fs::remove_dir(RUNS);
+        remove_folder(&self.folder);
         drop(self.lock);
     }
 
@@ -199,9 +217,13 @@ impl Journal {
         let mut text = serde_json::to_vec(line)
             .map_err(|error| Error::new(Kind::Internal, format!("a line of the journal cannot be written: {error}")))?;
         text.push(b'\n');
+        #[cfg(debug_assertions)]
+        self::testing::die("before", &mut self.file, &text);
         match self.file.write(&text) {
             Ok(written) if written == text.len() => {
                 self.length += written as u64;
+                #[cfg(debug_assertions)]
+                self::testing::die("after", &mut self.file, &text);
                 Ok(())
             }
             result => {
@@ -213,6 +235,39 @@ impl Journal {
     }
 }
 
+/// Removes the folder of a run, and the folders above it while they are empty. The lock goes last; should this be cut short, what is left is
+/// removed by the next `gc`.
+fn remove_folder(folder: &Path) {
+    for name in ["journal", "confirmed", "lock"] {
+        let _ = std::fs::remove_file(folder.join(name));
+    }
+    for folder in [folder, Path::new(RUNS), Path::new(HOME)] {
+        let _ = std::fs::remove_dir(folder);
+    }
+}
+
+/// Sudden death at a chosen line, for the tests; it is not in a release.
+#[cfg(debug_assertions)]
+mod testing {
+    use std::fs::File;
+    use std::io::Write;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// `NETWRIGHT_TEST_KILL=before:7` (or `amid`, `after`) kills this process at the 7th line that it writes to a journal.
+    pub(super) fn die(now: &str, file: &mut File, text: &[u8]) {
+        static LINES: AtomicUsize = AtomicUsize::new(0);
+        let Ok(wanted) = std::env::var("NETWRIGHT_TEST_KILL") else { return };
+        let line = LINES.fetch_add(usize::from(now == "before"), Ordering::SeqCst) + usize::from(now == "before");
+        let torn = wanted == format!("amid:{line}") && now == "before";
+        if torn {
+            let _ = file.write(&text[..text.len() / 2]);
+        }
+        if torn || wanted == format!("{now}:{line}") {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
+        }
+    }
+}
+
 fn cannot_write(folder: &Path, error: &io::Error) -> Error {
     let kind =
         if error.kind() == io::ErrorKind::PermissionDenied { Kind::PermissionDenied } else { Kind::CommandFailed };
@@ -220,10 +275,10 @@ fn cannot_write(folder: &Path, error: &io::Error) -> Error {
         .hint("without a journal nothing is changed: make room in /run, then run it again")
 }
 
-/// Takes the lock of a run, without waiting. `None`: somebody holds it.
-fn take_lock(folder: &Path) -> io::Result<Option<File>> {
+/// Takes the lock of a run, without waiting. `None`: somebody holds it. Who only looks must not make the file: its owner may be removing it.
+fn take_lock(folder: &Path, create: bool) -> io::Result<Option<File>> {
     let path = folder.join("lock");
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(&path)?;
+    let lock = OpenOptions::new().write(true).create(create).truncate(false).mode(0o644).open(&path)?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
         Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
@@ -260,7 +315,7 @@ impl Past {
             io::ErrorKind::NotFound => Error::new(Kind::NotFound, format!("there is no run `{id}`")),
             _ => Error::new(Kind::CommandFailed, format!("cannot read `{}`: {error}", path.display())),
         })?;
-        let live = matches!(take_lock(&folder), Ok(None));
+        let live = matches!(take_lock(&folder, false), Ok(None));
         Self::parse(BufReader::new(file), live).map_err(|why| {
             Error::new(Kind::ToolOutput, format!("`{}` is no journal that can be read: {why}", path.display()))
         })
@@ -313,6 +368,15 @@ impl Past {
         let mut ids: Vec<String> = folders.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         ids.sort();
         ids.into_iter().map(|id| (id.clone(), Self::read(&id))).collect()
+    }
+
+    /// Whether the run's own process is gone while a tool that it started still acts: that ends within the deadline of a command.
+    #[must_use]
+    pub fn is_orphaned(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.header.pid)).unwrap_or_default();
+        // The state follows the name, which is in parentheses and may hold anything.
+        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
+        self.live && matches!(state, None | Some('Z' | 'X'))
     }
 
     /// `live`, `kept`, `trial`, `dead`, `left`, `undone`.

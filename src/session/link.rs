@@ -25,7 +25,10 @@ impl Session {
         let command = op::link::show(netns, name);
         let output = self.ask(&command)?;
         if output.ok {
-            return Ok(link::parse(&output.ran.stdout, "ip address show")?.into_iter().next());
+            let found = link::parse(&output.ran.stdout, "ip address show")?.into_iter().next();
+            // A link that is not there is a failure; a success without a link is a tool that says nothing.
+            let silent = || Error::new(Kind::ToolOutput, format!("`{}` succeeded and printed no link", command.line()));
+            return found.map_or_else(|| Err(silent().ran(output.ran)), |link| Ok(Some(link)));
         }
         match said::recognise(&output.ran.stderr) {
             Some(said) if said.kind == Kind::NotFound => Ok(None),
@@ -83,6 +86,9 @@ impl Session {
         match (self.link_find(a)?, self.link_find(b)?) {
             (None, None) => {
                 self.apply(op::link::add_veth(a, b))?;
+                // One end tells of both; that of the host is asked because the script will use it next.
+                let (netns, name) = if *b.0 == Where::Host { b } else { a };
+                self.read_back(netns, self.link_find((netns, name))?.is_some(), || format!("no link `{name}`"))?;
                 Ok(Did::Something)
             }
             (Some(link), Some(peer)) if self.are_ends((a.0, &link), (b.0, &peer))? => Ok(Did::Nothing),
@@ -110,6 +116,7 @@ impl Session {
                 self.link_require((netns, lower))?;
             }
             self.apply(op::link::add(netns, name, &words)).map_err(|error| kind_error(error, kind))?;
+            self.read_back(netns, self.link_find(at)?.is_some(), || format!("no link `{name}`"))?;
             return Ok(self.count(Did::Something));
         };
         if link.kind() != Some(kind) {
@@ -167,8 +174,39 @@ impl Session {
         if link.is_up() == up {
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(if up { op::link::up(at.0, at.1) } else { op::link::down(at.0, at.1) })?;
+        let op = if up {
+            op::link::up(at.0, at.1)
+        } else {
+            let mut op = op::link::down(at.0, at.1);
+            if let op::Undo::Commands(commands) = &mut op.undo {
+                commands.extend(self.lost_by_down(at)?);
+            }
+            op
+        };
+        self.apply(op)?;
+        self.link_reads(at, if up { "is down" } else { "is up" }, |link| link.is_up() == up)?;
         Ok(self.count(Did::Something))
+    }
+
+    /// What puts back what the kernel drops with a link that goes down: its IPv6 addresses, unless `keep_addr_on_down` is set, and all of its
+    /// routes. Routes whose gateway is reached by another come after it.
+    fn lost_by_down(&self, at: At<'_>) -> Result<Vec<op::Command>> {
+        let (netns, name) = at;
+        let links = self.addrs_of(at)?;
+        let lost = links.iter().flat_map(|link| &link.addr_info).filter(|addr| {
+            addr.family.as_deref() == Some("inet6") && addr.scope.as_deref() != Some("link") && addr.is_permanent()
+        });
+        let nets = lost.filter_map(net_addr::AddrInfo::ipnet);
+        let addrs: Vec<_> = nets.map(|net| op::link::addr_replace(netns, name, &net.to_string())).collect();
+        let mut routes = Vec::new();
+        for family in [op::route::Family::V4, op::route::Family::V6] {
+            let text = self.query(&op::route::show_dev(netns, family, name))?;
+            let mut all = crate::model::route::parse(&text, "ip route show")?;
+            all.retain(|route| route.raw().get("protocol").and_then(serde_json::Value::as_str) != Some("kernel"));
+            all.sort_by_key(|route| route.next_hop().is_some());
+            routes.extend(all.iter().map(|route| super::route::put_back(netns, family, route, name)));
+        }
+        Ok(addrs.into_iter().chain(routes).collect())
     }
 
     /// Sets the MTU in bytes.
@@ -186,6 +224,7 @@ impl Session {
             return Ok(self.count(Did::Nothing));
         }
         self.apply(op::link::mtu(at.0, at.1, mtu, former))?;
+        self.link_reads(at, "has another MTU", |link| link.mtu == Some(mtu))?;
         Ok(self.count(Did::Something))
     }
 
@@ -201,6 +240,7 @@ impl Session {
             return Ok(self.count(Did::Nothing));
         }
         self.apply(op::link::mac(at.0, at.1, &mac, link.address.as_deref()))?;
+        self.link_reads(at, "has another MAC address", |link| link.address.as_deref() == Some(mac.as_str()))?;
         Ok(self.count(Did::Something))
     }
 
@@ -223,7 +263,14 @@ impl Session {
             (None, Some(former)) => drop(self.apply(op::link::nomaster(at.0, at.1, former))?),
             (None, None) => {}
         }
+        self.link_reads(at, "has another master", |link| link.master.as_deref() == master)?;
         Ok(self.count(Did::Something))
+    }
+
+    /// Looks whether a link is as a command that succeeded should have made it.
+    pub(super) fn link_reads(&self, at: At<'_>, otherwise: &str, holds: impl FnOnce(&Link) -> bool) -> Result<()> {
+        let link = self.link_require(at)?;
+        self.read_back(at.0, holds(&link), || format!("`{}` {otherwise}", at.1))
     }
 
     /// Renames a link. When only the new name is there, it was done before.
@@ -247,6 +294,7 @@ impl Session {
             .netns(netns.name())),
             (Some(_), None) => {
                 self.apply(op::link::rename(netns, name, new))?;
+                self.read_back(netns, self.link_find((netns, new))?.is_some(), || format!("no link `{new}`"))?;
                 Ok(self.count(Did::Something))
             }
         }
@@ -268,6 +316,7 @@ impl Session {
                 .netns(at.0.name()));
         }
         self.apply(op::link::delete(at.0, at.1))?;
+        self.read_back(at.0, self.link_find(at)?.is_none(), || format!("`{}` is still there", at.1))?;
         Ok(self.count(Did::Something))
     }
 
@@ -278,11 +327,13 @@ impl Session {
     /// `NotFound` for the link; what `ip` says, for instance where IPv6 is disabled.
     pub fn addr_ensure(&self, at: At<'_>, addr: IpNet) -> Result<Did> {
         let (netns, name) = at;
-        let have = if self.facts.borrow().no_address(netns, name) { Vec::new() } else { self.addrs_of(at)? };
-        if have.iter().flat_map(net_addr::Addr::ipnets).any(|have| have == addr) {
+        let has =
+            || self.addrs_of(at).map(|have| have.iter().flat_map(net_addr::Addr::ipnets).any(|have| have == addr));
+        if !self.facts.borrow().no_address(netns, name) && has()? {
             return Ok(self.count(Did::Nothing));
         }
         self.apply(op::link::addr_add(netns, name, &addr.to_string()))?;
+        self.read_back(netns, has()?, || format!("`{name}` has no address {addr}"))?;
         Ok(self.count(Did::Something))
     }
 

@@ -35,6 +35,7 @@ impl Session {
             let up = lo.first().is_some_and(link::Link::is_up);
             if !up {
                 self.apply(op::link::up(&netns, "lo"))?;
+                self.link_reads((&netns, "lo"), "is down", link::Link::is_up)?;
             }
             return Ok(self.count(if up { Did::Nothing } else { Did::Something }));
         }
@@ -107,6 +108,7 @@ impl Session {
                 .netns(name.clone()));
         }
         self.apply(op::netns::delete(name))?;
+        self.read_back(&Where::Host, !self.netns_exists(netns), || format!("`{name}` is still there"))?;
         self.made.borrow_mut().remove(name);
         Ok(self.count(Did::Something))
     }

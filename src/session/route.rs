@@ -144,6 +144,15 @@ fn words_of(route: &Route, family: Family, table: Option<&str>) -> Vec<String> {
     spec.words(family, &spec.dst)
 }
 
+/// The command that puts a route by the link `dev` back, in the table where it was.
+pub(super) fn put_back(netns: &Where, family: Family, route: &Route, dev: &str) -> op::Command {
+    let table = route.raw().get("table").and_then(serde_json::Value::as_str);
+    let mut route = route.clone();
+    // What is listed by link does not name it.
+    route.dev.get_or_insert_with(|| dev.to_owned());
+    op::route::replace_command(netns, family, &words_of(&route, family, table))
+}
+
 /// A pinned neighbour.
 #[derive(Clone, Debug)]
 pub struct NeighSpec {
@@ -185,6 +194,9 @@ impl Session {
             None => op::route::add(netns, family, &dst, &words),
         };
         self.apply(op)?;
+        let now = self.routes_to(netns, family, &dst, spec.table.as_deref())?;
+        let is_there = now.iter().any(|route| spec.same_place(family, route) && spec.satisfied_by(route));
+        self.read_back(netns, is_there, || format!("no such route to `{dst}`"))?;
         Ok(self.count(Did::Something))
     }
 
@@ -212,12 +224,16 @@ impl Session {
             },
             _ => Family::V4,
         };
-        let have = rule::parse(&self.query(&op::route::rules(netns, family))?, "ip rule show")?;
-        if have.iter().any(|rule| rule_matches(rule, words)) {
+        let has = || -> Result<bool> {
+            let have = rule::parse(&self.query(&op::route::rules(netns, family))?, "ip rule show")?;
+            Ok(have.iter().any(|rule| rule_matches(rule, words)))
+        };
+        if has()? {
             return Ok(self.count(Did::Nothing));
         }
         let spec: Vec<String> = words.iter().flat_map(|(word, value)| [word.clone(), value.clone()]).collect();
         self.apply(op::route::rule_add(netns, family, &spec))?;
+        self.read_back(netns, has()?, || format!("no rule `{}`", spec.join(" ")))?;
         Ok(self.count(Did::Something))
     }
 
@@ -230,14 +246,20 @@ impl Session {
         let ip = addr::ip(&spec.addr)?;
         let mac = addr::mac(&spec.mac)?;
         self.link_require((netns, &spec.dev))?;
-        let have = crate::model::neigh::parse(&self.query(&op::route::neighbours(netns))?, "ip neigh show")?;
-        let former =
-            have.iter().find(|neigh| neigh.ip() == Some(ip) && neigh.dev.as_deref() == Some(spec.dev.as_str()));
-        let pinned = former.filter(|neigh| neigh.is("PERMANENT")).and_then(|neigh| neigh.lladdr.clone());
-        if pinned.as_deref() == Some(mac.as_str()) {
+        let pinned = || -> Result<Option<String>> {
+            let have = crate::model::neigh::parse(&self.query(&op::route::neighbours(netns))?, "ip neigh show")?;
+            let same = |neigh: &&crate::model::neigh::Neigh| {
+                neigh.ip() == Some(ip) && neigh.dev.as_deref() == Some(spec.dev.as_str()) && neigh.is("PERMANENT")
+            };
+            Ok(have.iter().find(same).and_then(|neigh| neigh.lladdr.clone()))
+        };
+        let former = pinned()?;
+        if former.as_deref() == Some(mac.as_str()) {
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op::route::neigh_replace(netns, &spec.addr, &mac, &spec.dev, pinned.as_deref()))?;
+        self.apply(op::route::neigh_replace(netns, &spec.addr, &mac, &spec.dev, former.as_deref()))?;
+        let is_pinned = pinned()?.as_deref() == Some(mac.as_str());
+        self.read_back(netns, is_pinned, || format!("{ip} is not pinned to {mac}"))?;
         Ok(self.count(Did::Something))
     }
 }

@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 use super::journal::{Identity, Journal};
 use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
-use crate::exec::Exec;
 use crate::exec::netns::{NetnsId, id_at, path_of};
-use crate::model::{link, said};
+use crate::exec::{Exec, leftover};
+use crate::model::{link, said, sysctl};
 use crate::op::{self, Command, Object, Undo, Where};
 
 /// How long what was deleted may take to vanish: `ip netns delete` returns before the kernel has cleaned up (12–19 ms measured).
@@ -93,6 +93,7 @@ pub struct Undoing<'a> {
     exec: &'a Exec,
     records: &'a [Record],
     journal: Option<&'a mut Journal>,
+    id: Option<String>,
     mark: Option<String>,
     undone: Undone,
     /// The first record that is undone.
@@ -103,8 +104,9 @@ impl<'a> Undoing<'a> {
     /// The undoing of what `records` say; with a journal, each step is written down.
     #[must_use]
     pub fn new(exec: &'a Exec, records: &'a [Record], journal: Option<&'a mut Journal>, id: &str) -> Self {
-        let mark = journal.is_some().then(|| mark_of(id));
-        Self { exec, records, journal, mark, undone: Undone::default(), first: 0 }
+        let id = journal.is_some().then(|| id.to_owned());
+        let mark = id.as_deref().map(mark_of);
+        Self { exec, records, journal, id, mark, undone: Undone::default(), first: 0 }
     }
 
     /// Leaves what came before a record in place.
@@ -113,9 +115,13 @@ impl<'a> Undoing<'a> {
         Self { first, ..self }
     }
 
-    /// Undoes everything: firewall first, then the rest from the last to the first, namespaces at the end and together; then looks whether they are gone.
+    /// Undoes everything: processes, then the firewall, then the rest from the last to the first, namespaces at the end and together; then
+    /// looks whether they are gone.
     #[must_use]
     pub fn all(mut self) -> Undone {
+        // The programs that the run started go with the run, not with its last steps.
+        let stuck = self.id.as_deref().filter(|_| self.first == 0).map(leftover::end_all).unwrap_or_default();
+        self.undone.left.extend(stuck.into_iter().map(|line| (line, "the process does not end".to_owned())));
         let rank = |record: &Record| match &record.op.changes {
             Object::NfRule { .. } | Object::NfChain { .. } | Object::NfPolicy { .. } | Object::NfTable { .. } => 0,
             Object::Netns { .. } => 2,
@@ -125,34 +131,64 @@ impl<'a> Undoing<'a> {
             (self.first..self.records.len()).rev().filter(|n| !self.records[*n].undone.get()).collect();
         // Stable: within a rank, last first.
         order.sort_by_key(|number| rank(&self.records[*number]));
-        for &number in &order {
+        let mut to_verify = Vec::new();
+        let mut stuck: Vec<(&Where, &Object)> = Vec::new();
+        for number in order {
             let record = &self.records[number];
-            let counts = record.succeeded();
-            self.undone.steps += usize::from(counts);
+            let place = (&record.op.command.netns, &record.op.changes);
+            self.undone.steps += usize::from(record.succeeded());
             // What it lies in may stay, when only the end is undone.
-            let step = if record.inside_made && self.first == 0 { Step::Done } else { self.step(record) };
+            let gone_with_more = record.inside_made && self.first == 0;
+            let step = if gone_with_more || self.is_superseded(number) {
+                Step::Done
+            } else if stuck.contains(&place) {
+                Step::Failed("a later change of the same chain must be undone first".into())
+            } else {
+                self.step(record)
+            };
+            // Where a rule goes back to depends on the rules above it.
+            if matches!((&step, &record.op.changes), (Step::Failed(_), Object::NfRule { .. })) {
+                stuck.push(place);
+            }
             match step {
-                Step::Done => {
-                    self.undone.done += usize::from(counts);
-                    self.note(number);
-                }
+                Step::Done if makes(record) => to_verify.push(number),
+                Step::Done => self.note(number),
                 Step::Foreign(what) => {
-                    self.undone.done += usize::from(counts);
                     self.undone.foreign.push(what);
                     self.note(number);
                 }
                 Step::Failed(why) => self.undone.left.push((record.op.command.line(), why)),
             }
         }
-        for number in order {
-            self.verify_gone(&self.records[number]);
+        for number in to_verify {
+            let record = &self.records[number];
+            if self.is_gone(record) {
+                self.note(number);
+            } else {
+                self.undone.left.push((record.op.command.line(), "it is still there".into()));
+            }
         }
         self.undone
     }
 
+    /// Whether an earlier change of the same setting has been undone already, when this one could not be: it has its first value again.
+    fn is_superseded(&self, number: usize) -> bool {
+        let op = &self.records[number].op;
+        matches!(op.changes, Object::Sysctl { .. } | Object::NfPolicy { .. } | Object::LinkSetting { .. })
+            && self.records[..number].iter().any(|earlier| {
+                earlier.undone.get()
+                    && earlier.ok != Some(false)
+                    && earlier.op.changes == op.changes
+                    && earlier.op.command.netns == op.command.netns
+                    && earlier.op.command.tool == op.command.tool
+            })
+    }
+
     /// Writes down that a step is undone. A journal that cannot be written does not stop the undoing: `gc` finds the step undone already.
     fn note(&mut self, number: usize) {
-        self.records[number].undone.set(true);
+        let record = &self.records[number];
+        self.undone.done += usize::from(record.succeeded());
+        record.undone.set(true);
         if let Some(journal) = self.journal.as_mut() {
             let _ = journal.undone(number);
         }
@@ -173,29 +209,54 @@ impl<'a> Undoing<'a> {
         if let Object::Netns { name } = &record.op.changes {
             self.exec.forget(&Where::Named(name.clone()));
         }
+        if !record.succeeded() && self.is_there_again(record) {
+            return Step::Done;
+        }
         let mut failed = None;
         for command in commands {
-            if let Err(why) = self.run(command, record.succeeded()) {
+            if let Err(why) = self.run(command, record) {
                 failed = Some(why);
             }
         }
         failed.map_or(Step::Done, Step::Failed)
     }
 
-    /// Runs one command of an inverse. "Already gone" is success; and what perhaps never happened need not be there.
-    fn run(&self, command: &Command, must: bool) -> std::result::Result<(), String> {
+    /// Runs one command of an inverse. "Already gone" is success. What perhaps never happened need not be there; but only the tool's own
+    /// words or a look tell so: that an inverse fails for another reason must not be taken for it.
+    fn run(&self, command: &Command, record: &Record) -> std::result::Result<(), String> {
         let result = self.exec.run(command);
         self.exec.retire_warm();
         match result {
-            Ok(output) if output.ok => Ok(()),
+            Ok(output) if output.ok => self.read_back(command),
             Ok(output) => match said::recognise(&output.ran.stderr).map(|said| said.kind) {
                 Some(Kind::NotFound) => Ok(()),
-                _ if !must => Ok(()),
+                Some(Kind::InvalidArgument | Kind::Unsupported) if !record.succeeded() => Ok(()),
+                _ if !record.succeeded() && self.is_no_rule(command) => Ok(()),
                 _ => Err(output.ran.stderr.lines().next().unwrap_or("it failed").trim().to_owned()),
             },
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             Err(error) => Err(error.to_string()),
         }
+    }
+
+    /// Looks whether an inverse that succeeded did what it says, where nothing else looks: rules and settings.
+    fn read_back(&self, command: &Command) -> std::result::Result<(), String> {
+        if let Some(check) = op::firewall::check_deleted(command) {
+            let gone = self.exec.run(&check).is_ok_and(|output| !output.ok);
+            return if gone { Ok(()) } else { Err("the rule is still there".into()) };
+        }
+        if let Some((get, value)) = op::sysctl::check_set(command) {
+            let Some(output) = self.exec.run(&get).ok().filter(|output| output.ok) else { return Ok(()) };
+            let now = sysctl::parse_value(&output.ran.stdout);
+            return if sysctl::values_equal(&now, &value) { Ok(()) } else { Err(format!("it is `{now}`")) };
+        }
+        Ok(())
+    }
+
+    /// Whether `command` deletes a rule that is not there.
+    fn is_no_rule(&self, command: &Command) -> bool {
+        let check = op::firewall::check_deleted(command);
+        check.is_some_and(|check| self.exec.run(&check).is_ok_and(|output| !output.ok))
     }
 
     /// Whether what an op made or changed is still the same thing.
@@ -209,6 +270,14 @@ impl<'a> Undoing<'a> {
         match (&record.op.changes, record.identity) {
             (Object::Netns { name }, identity) => self.netns_ours(name, identity, record),
             (Object::Link { netns, name, .. }, Some(Identity::Link(index))) => self.link_ours(netns, name, index),
+            (Object::LinkSetting { name, setting }, Some(Identity::Link(index))) => {
+                // The inverse of a renaming speaks of the new name, which comes last.
+                let renamed = record.op.command.argv.last().filter(|_| setting == "name");
+                self.link_same(&record.op.command.netns, renamed.unwrap_or(name), index)
+            }
+            (Object::Addr { link, .. } | Object::Qdisc { link }, Some(Identity::Link(index))) => {
+                self.link_same(&record.op.command.netns, link, index)
+            }
             _ => Ok(Ours::Yes),
         }
     }
@@ -254,6 +323,15 @@ impl<'a> Undoing<'a> {
         Ok(Ours::Foreign(format!("link `{name}` in `{netns}` was made by somebody else")))
     }
 
+    /// Whether a link that the run only changed is the one that it changed.
+    fn link_same(&self, netns: &Where, name: &str, index: u32) -> Result<Ours> {
+        Ok(match self.find_link(netns, name)? {
+            None => Ours::Gone,
+            Some(link) if link.ifindex == index => Ours::Yes,
+            Some(_) => Ours::Foreign(format!("link `{name}` in `{netns}` was made anew by somebody else")),
+        })
+    }
+
     fn find_link(&self, netns: &Where, name: &str) -> Result<Option<link::Link>> {
         let command = op::link::show(netns, name);
         let output = match self.exec.run(&command) {
@@ -269,16 +347,36 @@ impl<'a> Undoing<'a> {
         }
     }
 
-    /// Waits until a thing that was made is gone; what is still there is named.
-    fn verify_gone(&mut self, record: &Record) {
-        if !record.undone.get() || record.ok == Some(false) || matches!(record.op.undo, Undo::None(_)) {
-            return;
+    /// Whether a rule whose deleting failed is there: putting it back would double it.
+    fn is_there_again(&self, record: &Record) -> bool {
+        let check = match (&record.op.changes, &record.op.undo) {
+            (Object::NfRule { .. }, Undo::Commands(commands)) => {
+                commands.first().and_then(op::firewall::check_inserted)
+            }
+            _ => None,
+        };
+        check.is_some_and(|check| self.exec.run(&check).is_ok_and(|output| output.ok))
+    }
+
+    /// Waits until a thing that was made is gone. A link that should be gone with its namespace, which something holds, is deleted by itself.
+    fn is_gone(&self, record: &Record) -> bool {
+        if self.waits_until_gone(record) {
+            return true;
         }
+        let (Object::Link { .. }, Undo::Commands(commands)) = (&record.op.changes, &record.op.undo) else {
+            return false;
+        };
+        commands.iter().all(|command| self.run(command, record).is_ok()) && self.waits_until_gone(record)
+    }
+
+    fn waits_until_gone(&self, record: &Record) -> bool {
         let deadline = Instant::now() + VANISH;
         let still = || match (&record.op.changes, record.identity) {
             (Object::Netns { name }, Some(Identity::Netns(id))) => {
                 path_of(&Where::Named(name.clone())).as_deref().and_then(id_at) == Some(id)
             }
+            // What is somebody else's has not come this far.
+            (Object::Netns { name }, None) => path_of(&Where::Named(name.clone())).as_deref().and_then(id_at).is_some(),
             (Object::Link { netns, name, .. }, Some(Identity::Link(index))) => {
                 matches!(self.find_link(netns, name), Ok(Some(link)) if link.ifindex == index)
             }
@@ -286,13 +384,18 @@ impl<'a> Undoing<'a> {
         };
         while still() {
             if Instant::now() >= deadline {
-                self.undone.left.push((record.op.command.line(), "it is still there".into()));
-                record.undone.set(false);
-                return;
+                return false;
             }
             std::thread::sleep(Duration::from_millis(2));
         }
+        true
     }
+}
+
+/// Whether a record made a namespace or a link, which must be gone after the undo.
+fn makes(record: &Record) -> bool {
+    let made = matches!(record.op.changes, Object::Netns { .. } | Object::Link { .. });
+    made && matches!(record.op.undo, Undo::Commands(_))
 }
 
 /// Whose a thing is.

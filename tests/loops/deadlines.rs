@@ -1,0 +1,106 @@
+//! Every way in which a tool may not end.
+
+use std::io::Write;
+use std::process::{Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::Case;
+use crate::machine::{Machine, Snapshot, finish, outcome, processes};
+use crate::shim;
+
+/// What the runs give each command.
+const DEADLINE: Duration = Duration::from_millis(300);
+/// How much later everything must be over; on a busy machine netwright itself needs some of it.
+const GRACE: Duration = Duration::from_millis(2500);
+
+const WAYS: [&str; 6] = ["sleeps", "ignores-term", "child-keeps-output", "daemonises", "floods", "stops"];
+
+/// The tool that is played, and whether the whole run then cannot succeed.
+const TOOLS: [&str; 3] = ["sysctl", "iptables", "ip"];
+
+pub(crate) fn ways(_: &Machine, full: bool) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for tool in TOOLS {
+        for way in WAYS {
+            for _ in 0..if full { 5 } else { 1 } {
+                cases.push(Case::new(format!("`{tool}` {way}"), move |machine| one(machine, tool, way)));
+            }
+        }
+    }
+    cases
+}
+
+fn one(machine: &Machine, tool: &str, way: &str) -> Result<(), String> {
+    let before = Snapshot::take();
+    let folder = machine.shim.with_file_name("play");
+    shim::install(&folder);
+    std::fs::write(folder.join("play"), way).expect("the way");
+    let script = "/run/play/one.rhai";
+    let call = match tool {
+        "sysctl" => "host().sysctl(\"net.ipv4.ip_forward\", 1);",
+        "iptables" => "host().iptables(\"-A FORWARD -j ACCEPT\");",
+        _ => "host().bridge(\"lp-br\");",
+    };
+    std::fs::write(script, call).expect("a script");
+    let mut run = machine.netwright(&["run", "--host", "--command-timeout", "300ms"]);
+    run.arg("--tool").arg(format!("{tool}={}", folder.join(tool).display())).arg(script);
+    let begun = Instant::now();
+    let (code, said) = outcome(&finish(&mut run));
+    let took = begun.elapsed();
+    // What made itself a session of its own is out of reach, and nobody's promise.
+    for (pid, line) in processes() {
+        if way == "daemonises" && line.contains("--play") {
+            let _ = Command::new("kill").args(["-9", &pid.to_string()]).status();
+        }
+    }
+    if took > DEADLINE + GRACE {
+        return Err(format!("it took {took:?}\n{said}"));
+    }
+    // That a rule is there is said by the status alone, so a tool that ends well says so.
+    let believed = tool == "iptables" && matches!(way, "child-keeps-output" | "daemonises");
+    if code == 0 && !believed {
+        return Err(format!("a tool that does nothing was taken for one that works\n{said}"));
+    }
+    match Machine::differs(&before) {
+        None => Ok(()),
+        Some(difference) => Err(format!("exit {code}, and the machine is not as it was:\n{difference}{said}")),
+    }
+}
+
+/// Plays a tool that does nothing and does not end as it should.
+pub(crate) fn play(way: &str) -> ExitCode {
+    let child = |setsid: bool| {
+        let me = std::env::current_exe().expect("my path");
+        let mut command = if setsid { Command::new("setsid") } else { Command::new(&me) };
+        if setsid {
+            command.arg(&me);
+        }
+        let _ = command.args(["--play", "sleeps"]).stdin(Stdio::null()).spawn();
+        ExitCode::SUCCESS
+    };
+    match way {
+        "child-keeps-output" => child(false),
+        "daemonises" => child(true),
+        "ignores-term" => {
+            let taken = signal_hook::flag::register(signal_hook::consts::SIGTERM, std::sync::Arc::default());
+            drop(taken);
+            sleep()
+        }
+        "floods" => loop {
+            if std::io::stdout().write_all(&[b'x'; 4096]).is_err() {
+                return ExitCode::FAILURE;
+            }
+        },
+        "stops" => {
+            let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::STOP);
+            sleep()
+        }
+        _ => sleep(),
+    }
+}
+
+fn sleep() -> ! {
+    loop {
+        std::thread::sleep(Duration::from_secs(60));
+    }
+}

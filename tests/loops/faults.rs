@@ -1,0 +1,138 @@
+//! A fault at one command, at two, and a tool that lies.
+
+use crate::machine::{Machine, Snapshot, finish, outcome};
+use crate::shim::{self, Fault};
+use crate::{Case, Dice};
+
+/// The scripts that are broken: a NAT lab, a six-host bridge, a chain of three routers, dual stack with a firewall, background servers.
+pub(crate) const SCRIPTS: [&str; 5] = ["nat", "bridge6", "routers", "dual", "background"];
+
+/// The changing commands of a script that nothing disturbs; it is undone again.
+pub(crate) fn commands(machine: &Machine, script: &str) -> Vec<String> {
+    let before = Snapshot::take();
+    let mut run = machine.run(script, true, &[]);
+    shim::plan(&machine.shim, &[], false);
+    let (code, said) = outcome(&finish(&mut run));
+    assert_eq!(code, 0, "{script} does not run undisturbed:\n{said}");
+    let seen = shim::seen(&machine.shim);
+    let (code, said) = machine.down_all();
+    assert_eq!(code, 0, "{script} cannot be undone:\n{said}");
+    if let Some(difference) = Machine::differs(&before) {
+        panic!("{script}, kept and undone, leaves:\n{difference}");
+    }
+    seen
+}
+
+/// Every command × every fault, once and whenever the command comes again; the short form takes some of them.
+pub(crate) fn single(machine: &Machine, full: bool) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for script in SCRIPTS {
+        for (n, line) in commands(machine, script).into_iter().enumerate() {
+            for fault in Fault::EIGHT {
+                for again in [true, false] {
+                    let name = format!(
+                        "{script}, command {} `{line}`, {fault:?}{}",
+                        n + 1,
+                        if again { ", again" } else { "" }
+                    );
+                    cases.push(Case::new(name, move |machine| one(machine, script, &[(n + 1, fault)], again)));
+                }
+            }
+        }
+    }
+    thin(cases, full, 19)
+}
+
+/// Two faults: one while building, one while undoing.
+pub(crate) fn double(machine: &Machine, full: bool) -> Vec<Case> {
+    let mut cases = Vec::new();
+    let mut dice = Dice::new(2);
+    for script in SCRIPTS {
+        let count = commands(machine, script).len();
+        for n in 2..=count {
+            for build in [Fault::FailsBefore, Fault::FailsAfter, Fault::Hangs] {
+                // The undo has at most as many commands as were run.
+                let m = n + 1 + usize::try_from(dice.below(n as u64)).unwrap_or(0);
+                let undo = [Fault::FailsBefore, Fault::KilledBefore, Fault::Hangs, Fault::Lies]
+                    [usize::try_from(dice.below(4)).unwrap_or(0)];
+                let name = format!("{script}, {build:?} at {n}, {undo:?} at {m}");
+                cases.push(Case::new(name, move |machine| one(machine, script, &[(n, build), (m, undo)], true)));
+            }
+        }
+    }
+    thin(cases, full, 7)
+}
+
+/// At every command the tool says yes and does nothing.
+pub(crate) fn lies(machine: &Machine, full: bool) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for script in SCRIPTS {
+        for (n, line) in commands(machine, script).into_iter().enumerate() {
+            // What only marks changes nothing that a script asked for.
+            if line.contains(" alias ") && !line.contains(" up ") {
+                continue;
+            }
+            cases.push(Case::new(format!("{script}, command {} `{line}`", n + 1), move |machine| {
+                one(machine, script, &[(n + 1, Fault::Lies)], true)?;
+                Ok(())
+            }));
+        }
+    }
+    thin(cases, full, 5)
+}
+
+/// Every `step`th case in the short form.
+pub(crate) fn thin(cases: Vec<Case>, full: bool, step: usize) -> Vec<Case> {
+    if full { cases } else { cases.into_iter().step_by(step).collect() }
+}
+
+/// One run with faults. Whatever comes of it, the machine ends as it was: at once, or after what netwright said to do.
+fn one(machine: &Machine, script: &str, faults: &[(usize, Fault)], again: bool) -> Result<(), String> {
+    let before = Snapshot::take();
+    // What hangs must not take long, and what works must have the time that a busy machine takes.
+    let hangs = faults.iter().any(|(_, fault)| matches!(fault, Fault::Hangs | Fault::HangsAfter));
+    let mut run = machine.run(script, true, &["--command-timeout", if hangs { "600ms" } else { "10s" }]);
+    shim::plan(&machine.shim, faults, again);
+    let (code, said) = outcome(&finish(&mut run));
+    let hit = shim::seen(&machine.shim).len() >= faults[0].0;
+    let fail = |why: &str| Err(format!("{why}\nexit {code}\n{said}"));
+    if !hit {
+        return fail("the fault was never reached");
+    }
+    match code {
+        0 => {
+            let dropped = faults.iter().any(|(_, fault)| matches!(fault, Fault::Lies | Fault::Garbage));
+            if dropped && again {
+                return fail("what was not done was not noticed");
+            }
+            let (code, said) = machine.down_all();
+            if code != 0 {
+                return Err(format!("down: exit {code}\n{said}"));
+            }
+        }
+        5 => {
+            // It says what is left; and that is the truth: with good tools, gc leaves nothing.
+            let gone = faults.iter().any(|(_, fault)| matches!(fault, Fault::Missing | Fault::Denied));
+            if !gone && faults.len() < 2 {
+                return fail("one fault must not keep the undo from its end");
+            }
+            if !said.contains("left:") || !said.contains("netwright gc") {
+                return fail("it does not say what is left");
+            }
+            let (ps_code, ps) = machine.call(&["ps"]);
+            if ps_code != 0 || !ps.contains("left") {
+                return Err(format!("ps does not explain it: {ps}"));
+            }
+            let (code, said) = machine.call(&["gc"]);
+            if code != 0 {
+                return Err(format!("gc: exit {code}\n{said}"));
+            }
+        }
+        3 | 4 | 1 | 6 => {}
+        _ => return fail("an unexpected exit code"),
+    }
+    match Machine::differs(&before) {
+        None => Ok(()),
+        Some(difference) => fail(&format!("the machine is not as it was:\n{difference}")),
+    }
+}

@@ -1,0 +1,160 @@
+//! Sudden death and signals.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::faults::{SCRIPTS, commands, thin};
+use crate::machine::{Machine, Snapshot, finish, outcome};
+use crate::shim::{self, Fault};
+use crate::{Case, Dice};
+
+/// `gc` twice: after the first nothing is left, and the second has nothing to do.
+fn gc_twice(machine: &Machine, before: &Snapshot) -> Result<(), String> {
+    let (code, first) = machine.call(&["gc"]);
+    if code != 0 {
+        return Err(format!("gc: exit {code}\n{first}"));
+    }
+    let (code, second) = machine.call(&["gc"]);
+    if code != 0 || !second.contains("nothing to clean up") {
+        return Err(format!("the second gc: exit {code}\n{second}after the first:\n{first}"));
+    }
+    match Machine::differs(before) {
+        None => Ok(()),
+        Some(difference) => Err(format!("after gc the machine is not as it was:\n{difference}\ngc said:\n{first}")),
+    }
+}
+
+/// Death right before the nth line of the journal, in its middle, and right after it.
+pub(crate) fn lines(machine: &Machine, full: bool) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for script in SCRIPTS {
+        // A header, an intent and an outcome per command, an end.
+        let count = 2 + 2 * commands(machine, script).len();
+        for n in 1..=count {
+            for at in ["before", "amid", "after"] {
+                let point = format!("{at}:{n}");
+                cases.push(Case::new(format!("{script}, killed {at} line {n} of the journal"), move |machine| {
+                    let before = Snapshot::take();
+                    let (code, said) =
+                        outcome(&finish(machine.run(script, false, &[]).env("NETWRIGHT_TEST_KILL", &point)));
+                    match code {
+                        // After its last line it is kept, which is no death in its midst.
+                        137 if at == "after" && machine.call(&["ps"]).1.contains("kept") => drop(machine.down_all()),
+                        137 => {}
+                        _ => return Err(format!("it was not killed: exit {code}\n{said}")),
+                    }
+                    gc_twice(machine, &before)
+                }));
+            }
+        }
+    }
+    thin(cases, full, 23)
+}
+
+/// Death by the hand of the tool: before it acts, after it, and while it acts late, as an orphan.
+pub(crate) fn commands_loop(machine: &Machine, full: bool) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for script in SCRIPTS {
+        for (n, line) in commands(machine, script).into_iter().enumerate() {
+            for fault in [Fault::KillsRunBefore, Fault::KillsRunAfter, Fault::KillsRunActsLate] {
+                cases.push(Case::new(format!("{script}, command {} `{line}`, {fault:?}", n + 1), move |machine| {
+                    let before = Snapshot::take();
+                    let mut run = machine.run(script, true, &[]);
+                    shim::plan(&machine.shim, &[(n + 1, fault)], false);
+                    let (code, said) = outcome(&finish(&mut run));
+                    if code != 137 {
+                        return Err(format!("it was not killed: exit {code}\n{said}"));
+                    }
+                    gc_twice(machine, &before)
+                }));
+            }
+        }
+    }
+    thin(cases, full, 11)
+}
+
+/// Death at a random moment of a run.
+pub(crate) fn random(_: &Machine, full: bool) -> Vec<Case> {
+    (0..if full { 1000 } else { 60 })
+        .map(|seed| {
+            let mut dice = Dice::new(seed + 1000);
+            let script = SCRIPTS[usize::try_from(dice.below(5)).unwrap_or(0)];
+            let after = Duration::from_micros(dice.below(160_000));
+            Case::new(format!("{script}, killed after {after:?}"), move |machine| {
+                let before = Snapshot::take();
+                let mut child = machine
+                    .run(script, false, &[])
+                    .stdout(Stdio::null())
+                    .stderr(Stdio::null())
+                    .spawn()
+                    .expect("netwright");
+                std::thread::sleep(after);
+                let _ = child.kill();
+                let status = child.wait().expect("waited");
+                if status.code() == Some(0) {
+                    // It was faster, and is kept.
+                    machine.down_all();
+                } else if machine.call(&["ps"]).1.contains("kept") {
+                    // Killed after its last line.
+                    machine.down_all();
+                }
+                gc_twice(machine, &before)
+            })
+        })
+        .collect()
+}
+
+/// One signal or two, at random moments.
+pub(crate) fn signals(_: &Machine, full: bool) -> Vec<Case> {
+    (0..if full { 600 } else { 48 })
+        .map(|seed| {
+            let mut dice = Dice::new(seed + 5000);
+            let script = SCRIPTS[usize::try_from(dice.below(5)).unwrap_or(0)];
+            let (signal, number) =
+                [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1)][usize::try_from(seed % 3).unwrap_or(0)];
+            let twice = seed % 2 == 1;
+            let after = Duration::from_micros(10_000 + dice.below(150_000));
+            let between = Duration::from_micros(dice.below(60_000));
+            let name = format!(
+                "{script}, {signal:?} after {after:?}{}",
+                if twice { format!(" and after {between:?} again") } else { String::new() }
+            );
+            Case::new(name, move |machine| {
+                let before = Snapshot::take();
+                let child = machine
+                    .run(script, false, &[])
+                    .stdout(Stdio::piped())
+                    .stderr(Stdio::piped())
+                    .spawn()
+                    .expect("netwright");
+                let pid = Pid::from_child(&child);
+                std::thread::sleep(after);
+                let _ = kill_process(pid, signal);
+                if twice {
+                    std::thread::sleep(between);
+                    let _ = kill_process(pid, signal);
+                }
+                let (code, said) = outcome(&child.wait_with_output().expect("waited"));
+                if code == 0 {
+                    machine.down_all();
+                } else if code != 128 + number {
+                    return Err(format!("exit {code}\n{said}"));
+                }
+                if twice && code != 0 {
+                    if said.contains("at once") && !said.contains("netwright gc") {
+                        return Err(format!("it does not say how to clean up:\n{said}"));
+                    }
+                    return gc_twice(machine, &before);
+                }
+                match Machine::differs(&before) {
+                    None => Ok(()),
+                    Some(difference) => {
+                        Err(format!("exit {code}, and the machine is not as it was:\n{difference}{said}"))
+                    }
+                }
+            })
+        })
+        .collect()
+}
