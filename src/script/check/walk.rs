@@ -511,18 +511,7 @@ impl<'a> Walker<'a> {
 
     /// A test that cannot fail by what it looks at.
     fn test(&mut self, call: &FnCallExpr, at: Position) {
-        let pointer = match call.args.get(1) {
-            Some(Expr::DynamicConstant(value, _)) => {
-                value.read_lock::<rhai::FnPtr>().map(|one| one.fn_name().to_owned())
-            }
-            Some(Expr::FnCall(curry, _)) if curry.name == "curry" => match curry.args.first() {
-                Some(Expr::DynamicConstant(value, _)) => {
-                    value.read_lock::<rhai::FnPtr>().map(|one| one.fn_name().to_owned())
-                }
-                _ => None,
-            },
-            _ => None,
-        };
+        let pointer = call.args.get(1).and_then(closure_name);
         let Some(function) =
             pointer.and_then(|name| self.tree.functions.iter().find(|one| one.def.name == name.as_str()))
         else {
@@ -547,6 +536,20 @@ impl<'a> Walker<'a> {
             let error = Error::new(Kind::InvalidArgument, "this test expects nothing, so it always passes");
             self.report("test", error.hint("expect(…).reaches(…), assert(…), assert_eq(…, …)"), at);
         }
+    }
+}
+
+/// The name that Rhai gives to a closure; one that captures variables is a block that shares them and then curries.
+fn closure_name(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::DynamicConstant(value, _) => value.read_lock::<rhai::FnPtr>().map(|one| one.fn_name().to_owned()),
+        Expr::FnCall(curry, _) if curry.name == "curry" => curry.args.first().and_then(closure_name),
+        Expr::Stmt(block) => match block.statements().last()? {
+            Stmt::Expr(last) => closure_name(last),
+            Stmt::FnCall(curry, _) if curry.name == "curry" => curry.args.first().and_then(closure_name),
+            _ => None,
+        },
+        _ => None,
     }
 }
 
