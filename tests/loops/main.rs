@@ -106,7 +106,9 @@ fn main() -> ExitCode {
 fn run(args: &[String]) -> ExitCode {
     let words: Vec<&String> = args.iter().filter(|arg| !arg.starts_with('-')).collect();
     if args.iter().any(|arg| arg == "--list") {
-        LOOPS.iter().for_each(|one| println!("{}: test", one.name));
+        for one in &LOOPS {
+            println!("{}: test", one.name);
+        }
         return ExitCode::SUCCESS;
     }
     if let Err(why) = namespaces() {
