@@ -90,6 +90,13 @@ pub fn search_path() -> String {
     folders.join(":")
 }
 
+/// Whether this user namespace forbids to change groups, as one made without privilege does (`user_namespaces(7)`, "setgroups"). tcpdump changes
+/// them even with `-Z root`, and ends.
+#[must_use]
+pub fn groups_are_fixed() -> bool {
+    std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
+}
+
 /// Finds any program: by its path, or by name on [`search_path`].
 #[must_use]
 pub fn find(program: &str) -> Option<PathBuf> {

@@ -60,7 +60,7 @@ impl Lab for ApartLab<'_> {
     }
 
     fn has_program(&self, name: &str) -> bool {
-        tools::find(name).is_some()
+        tools::find(name).is_some() && !(name == "tcpdump" && tools::groups_are_fixed())
     }
 }
 

@@ -133,6 +133,9 @@ pub fn probe(feature: &Feature, lab: &dyn Lab) -> Answer {
 }
 
 fn not_installed(program: &str) -> String {
+    if program == "tcpdump" && crate::exec::tools::groups_are_fixed() {
+        return "`tcpdump` changes its groups, which a rootless sandbox forbids".to_owned();
+    }
     format!("`{program}` is not installed")
 }
 

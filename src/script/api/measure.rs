@@ -191,6 +191,14 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
                 .hint("install it: apt-get install tcpdump")
                 .hint("needs(\"tcpdump\") skips where it is missing"));
         }
+        if tools::groups_are_fixed() {
+            return Err(Error::new(
+                Kind::Unsupported,
+                "`tcpdump` changes its groups, which a rootless sandbox forbids",
+            )
+            .hint("run it with sudo")
+            .hint("needs(\"tcpdump\") skips where it cannot run"));
+        }
         session.link_require((&netns.at, link))?;
         let folder = run.0.tests.plan.borrow().artefacts.clone().unwrap_or_else(std::env::temp_dir);
         std::fs::create_dir_all(&folder).map_err(|error| {
