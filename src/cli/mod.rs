@@ -24,6 +24,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 use crate::error::{Error, Kind};
 use crate::report::human;
 use crate::sandbox;
+use crate::script::engine::STACK_BYTES;
 
 /// Exit codes in `--help`; DESIGN.md has the table.
 const AFTER_HELP: &str = "\
@@ -237,6 +238,32 @@ fn arguments() -> Vec<OsString> {
 fn fail(error: &Error) -> u8 {
     human::error(error, &std::collections::HashMap::<String, String>::new());
     error.kind().exit_code()
+}
+
+/// Makes the sandbox around this process, before it has threads. `Err` is the exit code of a process that only supervised it, or could not.
+fn enter_sandbox(keep: &[PathBuf]) -> Result<sandbox::Sandbox, u8> {
+    match sandbox::enter_or_supervise(keep) {
+        Ok(sandbox::Entered::Inside(sandbox)) => Ok(sandbox),
+        Ok(sandbox::Entered::Ended(ended)) => {
+            if let Some(message) = ended.message() {
+                human::line(&message);
+            }
+            Err(ended.code)
+        }
+        Err(error) => Err(fail(&error)),
+    }
+}
+
+/// Does the work that evaluates scripts on a thread whose stack is big enough for it; the exit code.
+fn on_big_stack(work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
+    let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK_BYTES).spawn(work);
+    match thread.map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        Ok(Err(_)) => {
+            fail(&Error::new(Kind::Internal, "the evaluating thread panicked").hint("please report this as a bug"))
+        }
+        Err(error) => fail(&Error::new(Kind::Busy, format!("cannot start a thread: {error}"))),
+    }
 }
 
 /// The exit code of a signal.

@@ -18,7 +18,7 @@ use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
 use super::repl_line::Assistant;
 use super::run::{OnHost, finish, hostname, in_sandbox, on_machine};
-use super::{fail, parse_tool, require_root, signal_code};
+use super::{enter_sandbox, fail, on_big_stack, parse_tool, require_root, signal_code};
 use crate::draw::Topology;
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
@@ -26,8 +26,8 @@ use crate::exec::interrupt::Interrupt;
 use crate::exec::tools::Tools;
 use crate::op::Where;
 use crate::report::human::{self, Human};
-use crate::sandbox::{self, Entered, Sandbox};
-use crate::script::engine::{Job, STACK_BYTES};
+use crate::sandbox::Sandbox;
+use crate::script::engine::Job;
 use crate::script::repl::{Answer, Console};
 use crate::session::{Event, Mode, Session};
 
@@ -87,15 +87,9 @@ pub(super) fn repl(arguments: &ReplArgs) -> u8 {
         Mode::Sandbox => {
             let mut keep: Vec<PathBuf> = arguments.tools.iter().map(|(_, path)| path.clone()).collect();
             keep.extend(arguments.script.clone());
-            match sandbox::enter_or_supervise(&keep) {
-                Ok(Entered::Inside(sandbox)) => Some(sandbox),
-                Ok(Entered::Ended(ended)) => {
-                    if let Some(message) = ended.message() {
-                        human::line(&message);
-                    }
-                    return ended.code;
-                }
-                Err(error) => return fail(&error),
+            match enter_sandbox(&keep) {
+                Ok(sandbox) => Some(sandbox),
+                Err(code) => return code,
             }
         }
     };
@@ -109,14 +103,7 @@ pub(super) fn repl(arguments: &ReplArgs) -> u8 {
         Ok(mut talk) => talk.go(script.as_deref()),
         Err(error) => fail(&error),
     };
-    let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK_BYTES).spawn(work);
-    match thread.map(std::thread::JoinHandle::join) {
-        Ok(Ok(code)) => code,
-        Ok(Err(_)) => {
-            fail(&Error::new(Kind::Internal, "the evaluating thread panicked").hint("please report this as a bug"))
-        }
-        Err(error) => fail(&Error::new(Kind::Busy, format!("cannot start a thread: {error}"))),
-    }
+    on_big_stack(work)
 }
 
 /// Ctrl-C ends the running call and nothing else; TERM and HUP end the session, with the terminal as it was.

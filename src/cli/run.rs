@@ -10,7 +10,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
-use super::{Common, RunArgs, fail, require_root, signal_code};
+use super::{Common, RunArgs, enter_sandbox, fail, on_big_stack, require_root, signal_code};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
@@ -19,8 +19,8 @@ use crate::exec::tools::Tools;
 use crate::op::{Tool, Where};
 use crate::report::human::{self, Human};
 use crate::report::json;
-use crate::sandbox::{self, Entered, Sandbox};
-use crate::script::engine::{self, Job, Outcome, STACK_BYTES};
+use crate::sandbox::{self, Sandbox};
+use crate::script::engine::{self, Job, Outcome};
 use crate::script::usage::usage;
 use crate::session::audit::Audit;
 use crate::session::journal::{self, End, Header, Journal};
@@ -83,15 +83,9 @@ pub(super) fn start(
         },
         Mode::Sandbox => {
             let keep: Vec<_> = scripts.iter().cloned().chain(tools.iter().map(|(_, path)| path.clone())).collect();
-            match sandbox::enter_or_supervise(&keep) {
-                Ok(Entered::Inside(sandbox)) => Some(sandbox),
-                Ok(Entered::Ended(ended)) => {
-                    if let Some(message) = ended.message() {
-                        human::line(&message);
-                    }
-                    return ended.code;
-                }
-                Err(error) => return fail(&error),
+            match enter_sandbox(&keep) {
+                Ok(sandbox) => Some(sandbox),
+                Err(code) => return code,
             }
         }
     };
@@ -127,14 +121,7 @@ pub(super) fn start(
             }
         }
     };
-    let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK_BYTES).spawn(work);
-    match thread.map(std::thread::JoinHandle::join) {
-        Ok(Ok(code)) => code,
-        Ok(Err(_)) => {
-            fail(&Error::new(Kind::Internal, "the evaluating thread panicked").hint("please report this as a bug"))
-        }
-        Err(error) => fail(&Error::new(Kind::Busy, format!("cannot start a thread: {error}"))),
-    }
+    on_big_stack(work)
 }
 
 /// What only `--host` takes.

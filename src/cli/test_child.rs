@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::{fail, parse_tool, run};
+use super::{fail, on_big_stack, parse_tool, run};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::exec::tools::Tools;
@@ -16,7 +16,7 @@ use crate::exec::{Exec, census, child};
 use crate::op::Where;
 use crate::report::stream;
 use crate::sandbox::{self, Entered};
-use crate::script::engine::{self, Job, Outcome, STACK_BYTES};
+use crate::script::engine::{self, Job, Outcome};
 use crate::session::{Event, Mode, Session};
 use crate::testing::event::{self, Failure, Test};
 use crate::testing::{self, Plan};
@@ -71,14 +71,7 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
             finish(&job, &session, &outcome, begun)
         }
     };
-    let thread = std::thread::Builder::new().name("script".into()).stack_size(STACK_BYTES).spawn(work);
-    match thread.map(std::thread::JoinHandle::join) {
-        Ok(Ok(code)) => code,
-        Ok(Err(_)) => {
-            fail(&Error::new(Kind::Internal, "the evaluating thread panicked").hint("please report this as a bug"))
-        }
-        Err(error) => fail(&Error::new(Kind::Busy, format!("cannot start a thread: {error}"))),
-    }
+    on_big_stack(work)
 }
 
 /// A session in the sandbox whose events go to the runner.

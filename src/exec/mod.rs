@@ -568,9 +568,3 @@ fn start_spawners() -> Sender<Job> {
     }
     sender
 }
-
-/// The error of a file that is no executable, for callers that start programs by path.
-#[must_use]
-pub fn cannot_start(path: &Path, error: &io::Error) -> Error {
-    process::start_error(path, error)
-}

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -378,10 +378,4 @@ pub(super) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
 #[must_use]
 pub fn os_words(words: &[String]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
-}
-
-/// The directory that a program is started in is that of the run; this is only for messages.
-#[must_use]
-pub fn working_dir() -> PathBuf {
-    std::env::current_dir().unwrap_or_else(|_| "/".into())
 }

@@ -13,7 +13,7 @@ use super::error::{Context, Ended, from_parse, from_rhai};
 use super::resolver::Resolver;
 use super::signature::netwright_words;
 use super::source::{self, Sources};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::report::diagnostic;
 use crate::session::{Event, Session};
 use crate::testing::{Filter, Plan, names};
@@ -326,10 +326,4 @@ pub(super) fn bare_engine(resolver: Resolver) -> Engine {
     engine.set_module_resolver(resolver);
     api::register(&mut engine);
     engine
-}
-
-/// The error of a job without scripts.
-#[must_use]
-pub fn no_script() -> Error {
-    Error::new(Kind::InvalidArgument, "there is no script to run")
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
-use rhai::{EvalAltResult, FnPtr, ImmutableString, Map, Position};
+use rhai::{EvalAltResult, FnPtr, ImmutableString, Map};
 
 use super::measure::Reachability;
 use super::value::{Options, duration, type_of};
@@ -575,6 +575,5 @@ fn last_words(error: &EvalAltResult) -> String {
     if let Some(at) = leaf.find(" (line") {
         leaf.truncate(at);
     }
-    let _ = Position::NONE;
     leaf
 }
