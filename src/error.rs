@@ -158,6 +158,8 @@ pub struct Parts {
     pub place: Option<Place>,
     /// The calls that led there, innermost first.
     pub calls: Vec<Call>,
+    /// It came out when the script had gone on: the calls around that place did not lead to it.
+    pub late: bool,
     /// What `why` found about a failed expectation, as its JSON document.
     pub why: Option<serde_json::Value>,
 }
@@ -174,6 +176,7 @@ impl Error {
             ran: None,
             netns: None,
             place: None,
+            late: false,
             calls: Vec::new(),
             why: None,
         }))
@@ -212,6 +215,13 @@ impl Error {
     pub fn netns(mut self, name: impl Into<String>) -> Self {
         self.0.netns = Some(name.into());
         self
+    }
+
+    /// Sets the place of an error that comes out when the script has gone on.
+    #[must_use]
+    pub fn late_at(mut self, place: Place) -> Self {
+        self.0.late = true;
+        self.at(place)
     }
 
     /// Sets the place unless one is known already: the innermost position is the exact one.

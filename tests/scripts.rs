@@ -113,10 +113,10 @@ fn every_command_that_the_readme_shows_exists() {
     let mut seen = 0;
     for (at, line) in readme.lines().enumerate() {
         // `netwright …` at the beginning of a line of code, after `--` of cargo, or between backticks.
-        let parts = line.split("netwright ").skip(1).map(|rest| rest.split('`').next().unwrap_or(rest));
-        let starts = line.trim_start().starts_with("netwright ") || line.contains("`netwright ");
+        let quoted = line.split("`netwright ").skip(1).map(|rest| rest.split('`').next().unwrap_or(rest));
+        let parts = line.trim_start().strip_prefix("netwright ").into_iter().chain(quoted);
         let cargo = line.split("cargo run").skip(1).filter_map(|rest| rest.split_once("-- ").map(|(_, words)| words));
-        for words in parts.filter(|_| starts).chain(cargo) {
+        for words in parts.chain(cargo) {
             let words: Vec<&str> = words.split_whitespace().map(|word| word.trim_matches(['[', ']', ','])).collect();
             let Some(command) = words.first().filter(|word| word.chars().all(|c| c.is_ascii_lowercase())) else {
                 continue;
@@ -216,4 +216,50 @@ fn cables_with_the_same_indices_are_told_apart() {
     );
     let ran = netwright(Who::Me, &["run", script.path()]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
+}
+
+/// Verbs in a new namespace may wait for each other; a script that looks, prints or catches cannot tell.
+#[test]
+fn what_was_put_off_fails_where_it_stands() {
+    let told = |text: &str| {
+        let script = ScriptFile::new(text);
+        let ran = netwright(Who::Me, &["run", script.path()]);
+        (ran.code, ran.stdout, ran.stderr)
+    };
+    // The gateway is on no network of the namespace, and only the kernel says so.
+    let bad = r#"netns("blue").route("default", "10.9.9.9");"#;
+    for after in [
+        "print(\"never\");",
+        "sleep(1);",
+        "throw \"later\";",
+        "exit(10);",
+        "check(\"x\", || false);",
+        "netns(\"red\");",
+        "",
+    ] {
+        let (code, out, err) = told(&format!("netns(\"blue\");\n{bad}\n{after}\nprint(\"never\");\n"));
+        assert_eq!((code, out.as_str()), (3, ""), "{after}: {err}");
+        assert!(err.contains(":2:15"), "{after}: {err}");
+        assert!(err.contains("10.9.9.9") && !err.contains("called from"), "{after}: {err}");
+    }
+    // What is caught is caught where it stands.
+    let (code, out, err) = told(&format!(
+        "let at = 0;\ntry {{ {bad} print(\"never\"); }} catch (e) {{ at = e.line; }}\nassert_eq(at, 2);"
+    ));
+    assert_eq!((code, out.as_str()), (0, ""), "{err}");
+    // In a function the way there is told.
+    let (code, _, err) = told(&format!("fn f() {{ {bad} }}\nf();\nprint(\"never\");"));
+    assert_eq!(code, 3, "{err}");
+    assert!(err.contains("called from") && err.contains(":2:1"), "{err}");
+    // And when all is well, what is looked at is there.
+    let (code, _, err) = told(
+        r#"
+        let br = host().bridge("br0").addr("10.0.0.254/24").up();
+        for i in 1..=60 { netns(`n${i}`).plug("eth0", br).addr(`10.0.0.${i}/24`); }
+        assert(netns("n7").link("eth0").info.operstate == "UP");
+        assert(host().link("n60-eth0").info.operstate == "UP");
+        expect(netns("n1")).reaches("10.0.0.60");
+        "#,
+    );
+    assert_eq!(code, 0, "{err}");
 }

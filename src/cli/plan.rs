@@ -11,7 +11,7 @@ use crate::session::Mode;
 /// Runs `netwright plan`; the exit code.
 pub(super) fn plan(arguments: &PlanArgs) -> u8 {
     let as_json = arguments.json;
-    start(&arguments.common, Mode::Sandbox, Human::quiet(false), OnHost::default(), move |finished| {
+    start(&arguments.common, Mode::Sandbox, Human::quiet(false), OnHost::default(), true, move |finished| {
         let code = exit_code(finished);
         if as_json {
             json::print_run(&finished.session, &finished.outcome, None, code, finished.took);

@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &RunArgs) -> u8 {
         };
     }
     let on_host = OnHost { audit: arguments.audit.clone(), trial: arguments.trial };
-    start(&arguments.common, mode, report, on_host, move |finished| {
+    start(&arguments.common, mode, report, on_host, false, move |finished| {
         let code = exit_code(finished);
         if json {
             json::print_run(&finished.session, &finished.outcome, finished.undone.as_ref(), code, finished.took);
@@ -66,6 +66,7 @@ pub(super) fn start(
     mode: Mode,
     report: Human,
     on_host: OnHost,
+    in_order: bool,
     after: impl FnOnce(&Finished) -> u8 + Send + 'static,
 ) -> u8 {
     let (scripts, words) = common.split();
@@ -97,7 +98,7 @@ pub(super) fn start(
     if mode == Mode::Host {
         human::line(&format!("netwright acts on this machine: {}", hostname()));
     }
-    let job = Job { scripts, vars: common.vars.clone(), words, ..Job::default() };
+    let job = Job { scripts, vars: common.vars.clone(), words, in_order, ..Job::default() };
     let timeout = common.timeout;
     let command_timeout = common.command_timeout;
     let work = move || {

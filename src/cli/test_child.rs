@@ -62,7 +62,7 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
         interrupt.set_deadline(timeout);
     }
     let (tools, vars, file) = (arguments.tools.clone(), arguments.vars.clone(), arguments.file.clone());
-    let job = Job { scripts: vec![file], vars, words: Vec::new(), tests: plan };
+    let job = Job { scripts: vec![file], vars, words: Vec::new(), tests: plan, in_order: false };
     let work = move || match session(&tools, interrupt, &job.tests) {
         Err(error) => fail(&error),
         Ok(session) => {

@@ -190,9 +190,38 @@ impl Exec {
     /// When it could not be started, did not end by itself or printed more than can be read. A command that failed is an [`Output`].
     pub fn run(&self, command: &Command) -> Result<Output> {
         self.interrupt.check()?;
-        let line = if command.tool == Tool::Ip && command.stdin.is_none() { batch_line(&command.argv) } else { None };
-        let Some((family, line)) = line else { return self.run_fresh(command) };
-        let warm = match self.run_warm(command, family, &line) {
+        match warm_line(command) {
+            Some((family, line)) => {
+                let asked = self.ask_warm(command, family, &line);
+                self.answer(command, family, &line, asked)
+            }
+            None => self.run_fresh(command),
+        }
+    }
+
+    /// Runs several commands to their ends, at most one for each namespace: those that go to warm processes run side by side.
+    pub fn run_each(&self, commands: &[Command]) -> Vec<Result<Output>> {
+        let asked: Vec<_> = commands
+            .iter()
+            .map(|command| {
+                let (family, line) = warm_line(command)?;
+                let begun = self.interrupt.check().and_then(|()| self.ask_warm(command, family, &line));
+                Some((family, line, begun))
+            })
+            .collect();
+        commands
+            .iter()
+            .zip(asked)
+            .map(|(command, asked)| match asked {
+                Some((family, line, begun)) => self.answer(command, family, &line, begun),
+                None => self.interrupt.check().and_then(|()| self.run_fresh(command)),
+            })
+            .collect()
+    }
+
+    /// The answer to what was asked of a warm process; a fresh one is asked when that is of no use.
+    fn answer(&self, command: &Command, family: Family, line: &str, asked: Result<Instant>) -> Result<Output> {
+        let warm = match asked.and_then(|begun| self.hear_warm(command, family, line, begun)) {
             // A question that was answered with a complaint met a stale index: `Cannot send link request: No such device`, and no failure.
             Ok((output, _)) if output.ok && line.starts_with("address show") && !output.ran.stderr.is_empty() => None,
             Ok((output, sure)) if output.ok || sure => return Ok(output),
@@ -233,19 +262,28 @@ impl Exec {
         })
     }
 
-    /// The answer of a warm process, and whether a failure needs no confirmation: a link that is not there, by a name that the process
-    /// cannot have cached.
-    fn run_warm(&self, command: &Command, family: Family, line: &str) -> Result<(Output, bool)> {
+    /// Gives a command to the warm process of its namespace; when that was.
+    fn ask_warm(&self, command: &Command, family: Family, line: &str) -> Result<Instant> {
         let begun = Instant::now();
+        self.with_warm(command, family, begun, |warm| warm.ask(line))?;
+        Ok(begun)
+    }
+
+    /// Works with the warm process of a command's namespace. One that fails is not used again.
+    fn with_warm<T>(
+        &self,
+        command: &Command,
+        family: Family,
+        begun: Instant,
+        work: impl FnOnce(&mut Warm) -> io::Result<T>,
+    ) -> Result<T> {
         let netns = self.netns(&command.netns)?;
         let ip = self.tools.path(Tool::Ip)?;
         let mut pool = self.warm.borrow_mut();
         let warm = pool
             .get(&command.netns, family, || Warm::start(&ip, (command.netns != Where::Host).then_some(&netns), family))
             .map_err(|error| process::start_error(&ip, &error))?;
-        let name = line.strip_prefix("address show dev ");
-        let unknown = name.is_some_and(|name| !warm.may_know(name));
-        let reply = warm.run(line, self.deadline, &self.interrupt).map_err(|error| {
+        let done = work(warm).map_err(|error| {
             let ran = Ran { command: command.line(), took: begun.elapsed(), ..Ran::default() };
             match error.kind() {
                 io::ErrorKind::TimedOut => not_ended(End::TimedOut, ran, self.deadline)
@@ -254,11 +292,21 @@ impl Exec {
                 _ => Error::new(Kind::ToolOutput, format!("`{}` stopped answering", ran.command)).ran(ran),
             }
         });
-        if reply.is_err() {
+        if done.is_err() {
             drop(pool);
             self.drop_warm(&command.netns, family);
         }
-        let reply = reply?;
+        done
+    }
+
+    /// The answer of a warm process, and whether a failure needs no confirmation: a link that is not there, by a name that the process
+    /// cannot have cached.
+    fn hear_warm(&self, command: &Command, family: Family, line: &str, begun: Instant) -> Result<(Output, bool)> {
+        let name = line.strip_prefix("address show dev ");
+        let (reply, unknown) = self.with_warm(command, family, begun, |warm| {
+            let unknown = name.is_some_and(|name| !warm.may_know(name));
+            Ok((warm.hear(line, self.deadline, &self.interrupt)?, unknown))
+        })?;
         let ok = !reply.failed;
         let ran = Ran {
             command: command.line(),
@@ -380,6 +428,11 @@ impl Exec {
             Where::Host | Where::Path(_) => (path, rest.collect()),
         })
     }
+}
+
+/// The line that a warm `ip` can be given for a command.
+fn warm_line(command: &Command) -> Option<(Family, String)> {
+    if command.tool == Tool::Ip && command.stdin.is_none() { batch_line(&command.argv) } else { None }
 }
 
 /// Waits until `ip netns exec` has entered the namespace, so that whoever asks for the process's namespace finds the right one.

@@ -34,8 +34,8 @@ pub(super) struct Warm {
     stderr: File,
     lines: u64,
     seen: HashSet<String>,
-    /// It did not answer: what is left of it is ended at once.
-    broken: bool,
+    /// It was asked and has not answered: what is left of it is ended at once.
+    asked: bool,
 }
 
 /// What one command of a warm process answered.
@@ -68,20 +68,29 @@ impl Warm {
             stderr: file(stderr.into()),
             lines: 0,
             seen: HashSet::new(),
-            broken: false,
+            asked: false,
         })
     }
 
-    /// Runs one command. Any error means that the process is of no use any more: `TimedOut` after the deadline, `Interrupted` when the
-    /// run was told to stop and [`FINISH_GRACE`] has passed, another one when it ended or printed too much.
-    pub(super) fn run(&mut self, line: &str, deadline: Duration, interrupt: &Interrupt) -> io::Result<Reply> {
+    /// Gives it one command, whose reply is heard before the next. Any error means that the process is of no use any more.
+    pub(super) fn ask(&mut self, line: &str) -> io::Result<()> {
         let text = format!("{line}\n{MARKER}\n");
-        let stdin = self.stdin.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        self.broken = true;
+        let stdin =
+            self.stdin.as_mut().filter(|_| !self.asked).ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        self.asked = true;
         stdin.write_all(text.as_bytes())?;
         self.lines += 2;
+        Ok(())
+    }
+
+    /// The reply to the command that it was given. Any error means that the process is of no use any more: `TimedOut` after the deadline,
+    /// `Interrupted` when the run was told to stop and [`FINISH_GRACE`] has passed, another one when it ended or printed too much.
+    pub(super) fn hear(&mut self, line: &str, deadline: Duration, interrupt: &Interrupt) -> io::Result<Reply> {
+        if !self.asked {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
         let reply = self.reply(Instant::now() + deadline, interrupt)?;
-        self.broken = false;
+        self.asked = false;
         self.remember(line, &reply);
         Ok(reply)
     }
@@ -168,7 +177,7 @@ impl Warm {
     }
 
     fn reap(&self) {
-        if self.broken {
+        if self.asked {
             // The whole group, while its leader is not reaped: a child of it may hold the pipes.
             let _ = kill_process_group(self.started.pid, Signal::KILL);
         }

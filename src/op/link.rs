@@ -49,6 +49,24 @@ pub fn add_veth(a: (&Where, &str), b: (&Where, &str)) -> Op {
     Op::new(Command::new(Tool::Ip, &Where::Host, argv), object, Undo::by(delete_command(first.0, first.1)))
 }
 
+/// Makes a veth pair whose end `outer` is a port of `bridge` in the same namespace, and up:
+/// `ip link add name OUTER up master BRIDGE type veth peer name INNER netns X`. It runs where the bridge is, whose name only means something there.
+/// An end in the host has no name for `netns` there: such a pair is made by [`add_veth`] and [`master_up`].
+#[must_use]
+pub fn add_port(inner: (&Where, &str), outer: (&Where, &str), bridge: &str) -> Option<Op> {
+    let mut argv: Vec<&str> = vec!["link", "add", "name", outer.1, "up", "master", bridge];
+    argv.extend(["type", "veth", "peer", "name", inner.1]);
+    let netns = inner.0.word();
+    match &netns {
+        Some(word) => argv.extend(["netns", word.as_str()]),
+        None if inner.0 == outer.0 => {}
+        None => return None,
+    }
+    let object =
+        Object::Link { netns: outer.0.clone(), name: outer.1.into(), peer: Some((inner.0.clone(), inner.1.into())) };
+    Some(Op::new(ip(outer.0, argv), object, Undo::by(delete_command(outer.0, outer.1))))
+}
+
 /// Makes a link: `ip link add name NAME WORDS…`, where the words are those of [`crate::model::link_kinds::argv`].
 #[must_use]
 pub fn add(netns: &Where, name: &str, words: &[String]) -> Op {

@@ -313,12 +313,18 @@ impl Op {
         Self { command, changes, undo, place: None }
     }
 
+    /// Whether a word stands in the command.
+    #[must_use]
+    pub fn says(&self, word: &str) -> bool {
+        self.command.argv.iter().any(|have| have == word)
+    }
+
     /// Whether a name may mean another link afterwards: a link was deleted, renamed or moved, or nobody knows.
     ///
     /// Warm `ip -batch` processes cache name → ifindex (KNOWLEDGE.md) and are retired after such an op.
     #[must_use]
     pub fn moves_names(&self) -> bool {
-        let has = |word: &str| self.command.argv.iter().any(|w| w == word);
+        let has = |word: &str| self.says(word);
         match &self.changes {
             Object::Raw => true,
             Object::Netns { .. } => has("delete"),

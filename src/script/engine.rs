@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rhai::{AST, Dynamic, Engine, OptimizationLevel, Scope};
+use rhai::{AST, ASTNode, Dynamic, Engine, OptimizationLevel, Scope, Stmt};
 
 use super::api::tests::{Caller, Case, Tests, run_case};
 use super::api::{self, Run, RunState};
@@ -32,6 +32,8 @@ pub struct Job {
     pub words: Vec<String>,
     /// Which tests of the scripts run, and how.
     pub tests: Plan,
+    /// Commands run in the order of the script, even where nobody but the reader of a plan can tell.
+    pub in_order: bool,
 }
 
 /// How a run ended.
@@ -98,7 +100,7 @@ pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
         }
     };
     let tests = Tests { plan: RefCell::new(job.tests.clone()), filter: RefCell::new(filter), ..Tests::default() };
-    let run = new_run(session, arguments, tests);
+    let run = new_run(session, arguments, tests, job.in_order);
     for path in &job.scripts {
         let script = match Script::load(path, &sources, &run) {
             Ok(script) => Rc::new(script),
@@ -162,7 +164,7 @@ enum Last {
 }
 
 /// The state that the calls of one run share.
-pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments, tests: Tests) -> Run {
+pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments, tests: Tests, in_order: bool) -> Run {
     Run(Rc::new(RunState {
         session: Rc::clone(session),
         arguments: RefCell::new(arguments),
@@ -172,7 +174,20 @@ pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments, tests: Tests)
         listeners: RefCell::default(),
         tests,
         captures: api::measure::Captures::default(),
+        in_order,
+        patient: RefCell::default(),
+        late: RefCell::default(),
     }))
+}
+
+/// Whether a script catches errors, and so could tell when a command runs.
+fn catches(ast: &AST) -> bool {
+    let mut found = false;
+    ast.walk(&mut |path| {
+        found |= matches!(path.last(), Some(ASTNode::Stmt(Stmt::TryCatch(..))));
+        !found
+    });
+    found
 }
 
 /// One script, compiled.
@@ -208,23 +223,28 @@ impl Script {
     /// Runs it and then what it deferred.
     fn evaluate(&self, run: &Run) -> Result<Last> {
         let mut scope = Scope::new();
+        // Where nothing is caught, nobody can tell when a command runs.
+        *run.0.patient.borrow_mut() = (!run.0.in_order && !catches(&self.ast)).then(|| self.name.clone());
         let result = self.engine.run_ast_with_scope(&mut scope, &self.ast);
-        let mut ended = result.map_or_else(|error| self.ended(error, run), |()| Ok(Last::Line));
+        run.0.patient.borrow_mut().take();
+        let mut ended = self.ended(result, run);
+        // What was put off came before what ended the script.
+        match run.0.session.settle_all() {
+            Err(error) if ended.is_ok() || error.parts().late => ended = Err(error),
+            _ => {}
+        }
         if matches!(ended, Ok(Last::Line)) {
-            ended = self.run_waiting(run).map_or_else(|error| self.ended(error, run), |()| Ok(Last::Line));
+            ended = self.ended(self.run_waiting(run), run);
         }
         while let Some(work) = { run.0.deferred.borrow_mut().pop() } {
-            let result = work.call::<Dynamic>(&self.engine, &self.ast, ());
-            if let Err(error) = result {
-                let late = self.ended(error, run);
-                // The first failure is the one that explains.
-                if ended.is_ok() {
-                    ended = late;
-                }
+            let result = work.call::<Dynamic>(&self.engine, &self.ast, ()).map(drop);
+            let last = self.ended(result, run);
+            // The first failure is the one that explains.
+            if ended.is_ok() && !matches!(last, Ok(Last::Line)) {
+                ended = last;
             }
         }
-        run.0.session.settle_all()?;
-        ended
+        run.0.session.settle_all().and(ended)
     }
 
     /// Runs the tests that wait for the end of the set-up, in the order that the seed decides.
@@ -265,7 +285,12 @@ impl Script {
         &self.sources
     }
 
-    fn ended(&self, error: Box<rhai::EvalAltResult>, run: &Run) -> Result<Last> {
+    /// How a part of the run ended; what failed where a script cannot be told comes first.
+    fn ended(&self, result: api::Out<()>, run: &Run) -> Result<Last> {
+        if let Some(error) = run.0.late.borrow_mut().take() {
+            return Err(error);
+        }
+        let Err(error) = result else { return Ok(Last::Line) };
         match self.explain(error) {
             Ended::Exit(status) => Ok(Last::Exit(u8::try_from(status).unwrap_or(0))),
             Ended::Skipped(reason) => Ok(Last::Skipped(reason)),
@@ -294,13 +319,18 @@ pub(super) fn new_engine(run: &Run, resolver: Resolver) -> Engine {
     engine.set_default_tag(Dynamic::from(run.clone()));
 
     let interrupt = run.0.session.exec().interrupt().clone();
+    let state = Rc::clone(&run.0);
     engine.on_progress(move |operations| {
         // A signal is one atomic load; the clock is looked at every 1024 operations.
         let stop = interrupt.signal().is_some() || (operations % 1024 == 0 && interrupt.is_set());
-        stop.then_some(Dynamic::UNIT)
+        (stop || state.late.borrow().is_some()).then_some(Dynamic::UNIT)
     });
-    let printer = Rc::clone(&run.0.session);
-    engine.on_print(move |text| printer.emit(&Event::Printed(text)));
+    let state = Rc::clone(&run.0);
+    engine.on_print(move |text| match state.session.settle_all() {
+        Ok(()) => state.session.emit(&Event::Printed(text)),
+        // Rhai's `print` cannot fail, but what was put off came before it.
+        Err(error) => drop(state.late.borrow_mut().get_or_insert(error)),
+    });
     let debugger = Rc::clone(&run.0.session);
     engine.on_debug(move |text, source, position| {
         let source = source.unwrap_or("script");

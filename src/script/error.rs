@@ -236,7 +236,9 @@ pub fn from_rhai(error: Box<EvalAltResult>, context: &Context<'_>) -> Ended {
     calls.reverse();
     calls.dedup_by(|inner, outer| inner.place == outer.place);
     calls.reverse();
-    error.parts_mut().calls = calls;
+    if !error.parts().late {
+        error.parts_mut().calls = calls;
+    }
     out_of_std(&mut error);
     Ended::Error(error)
 }

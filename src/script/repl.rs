@@ -67,7 +67,7 @@ impl Console {
         let sources = Sources::default();
         let resolver =
             Resolver::new(sources.clone(), root.canonicalize().unwrap_or_default(), session.exec().interrupt().clone());
-        let run = new_run(session, Arguments::default(), Tests::default());
+        let run = new_run(session, Arguments::default(), Tests::default(), true);
         let engine = new_engine(&run, resolver.clone());
         Self {
             engine,
@@ -170,9 +170,13 @@ impl Console {
         self.library = whole.clone_functions_only();
         let result = self.engine.eval_ast_with_scope::<Dynamic>(&mut self.scope, &whole);
         let settled = self.session().settle_all();
+        let late = self.run.0.late.borrow_mut().take();
         *self.signatures.borrow_mut() = None;
         self.keep_imports(&imports);
 
+        if let Some(error) = late {
+            return Err(error);
+        }
         let value = match result {
             Ok(value) => value,
             Err(error) => match self.with_context(|context| from_rhai(error, context)) {

@@ -1,6 +1,7 @@
 //! Plugging a namespace into a bridge.
 
 use super::link::At;
+use super::owed::Look;
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::link::Link;
@@ -31,14 +32,21 @@ impl Session {
         };
         let outer = (bridge.0, outer.as_str());
         self.require_bridge(bridge)?;
-        let mut did = self.veth(inner, outer)?;
+        let port = op::link::add_port(inner, outer, bridge.1);
+        let make = || port.clone().unwrap_or_else(|| op::link::add_veth(inner, outer));
+        let (number, mut did) = match self.veth(inner, outer, &make)? {
+            Some(number) => (number, Did::Something),
+            None => (0, Did::Nothing),
+        };
         if did == Did::Something {
-            self.apply(op::link::master_up(outer.0, outer.1, bridge.1))?;
-            self.apply(op::link::up(inner.0, inner.1))?;
-            self.link_reads(outer, "is no port that is up", |port| {
-                port.is_up() && port.master.as_deref() == Some(bridge.1)
-            })?;
-            self.link_reads(inner, "is down", Link::is_up)?;
+            if port.is_none() {
+                self.make(op::link::master_up(outer.0, outer.1, bridge.1))?;
+            }
+            let master = bridge.1.to_owned();
+            let is_port = move |port: &Link| port.is_up() && port.master.as_ref() == Some(&master);
+            self.owe(number, outer.0, Look::at_link(outer.1, is_port), format!("`{}` is no port that is up", outer.1))?;
+            let look = Look::at_link(inner.1, Link::is_up);
+            self.make_soon(op::link::up(inner.0, inner.1), look, format!("`{}` is down", inner.1))?;
             return Ok(self.count(did));
         }
         let port = self.link_require(outer)?;

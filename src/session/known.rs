@@ -4,7 +4,11 @@
 //! asked. The knowledge ends as soon as anything acts that netwright does not understand.
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 
+use ipnet::IpNet;
+
+use crate::op::route::Family;
 use crate::op::{Object, Op, Undo, Where};
 
 /// What is known of the namespaces that this run made, and of bridges that it saw.
@@ -12,14 +16,19 @@ use crate::op::{Object, Op, Undo, Where};
 pub(super) struct Known {
     namespaces: HashMap<Where, Fresh>,
     bridges: HashSet<(Where, String)>,
+    /// The links of namespaces at the last look around, and those made since.
+    links: HashMap<Where, HashSet<String>>,
 }
 
 /// A namespace since it was made.
 #[derive(Debug, Default)]
 struct Fresh {
     links: HashSet<String>,
-    addressed: HashSet<String>,
-    routed: bool,
+    /// Those that nobody has set up.
+    down: HashSet<String>,
+    /// Links with the addresses that they were given.
+    addresses: HashSet<(String, IpNet)>,
+    routed: HashSet<Family>,
 }
 
 impl Known {
@@ -28,15 +37,43 @@ impl Known {
         name != "lo" && self.namespaces.get(netns).is_some_and(|fresh| !fresh.links.contains(name))
     }
 
-    /// The link is there and nobody gave it an address.
-    pub(super) fn no_address(&self, netns: &Where, link: &str) -> bool {
-        let fresh = self.namespaces.get(netns);
-        fresh.is_some_and(|fresh| fresh.links.contains(link) && !fresh.addressed.contains(link))
+    /// The link is there and nobody has set it up.
+    pub(super) fn is_down(&self, netns: &Where, link: &str) -> bool {
+        self.namespaces.get(netns).is_some_and(|fresh| fresh.down.contains(link))
     }
 
-    /// Nobody made a route by hand.
-    pub(super) fn no_route(&self, netns: &Where) -> bool {
-        self.namespaces.get(netns).is_some_and(|fresh| !fresh.routed)
+    /// The link is there and nobody gave it this address. The kernel gives addresses by itself, but only local to the link.
+    pub(super) fn no_address(&self, netns: &Where, link: &str, addr: IpNet) -> bool {
+        let by_kernel = matches!(addr.addr(), IpAddr::V6(addr) if addr.is_unicast_link_local());
+        let fresh = self.namespaces.get(netns).filter(|_| !by_kernel);
+        fresh.is_some_and(|fresh| fresh.links.contains(link) && !fresh.addresses.contains(&(link.to_owned(), addr)))
+    }
+
+    /// Nobody made a route of this family by hand.
+    pub(super) fn no_route(&self, netns: &Where, family: Family) -> bool {
+        self.namespaces.get(netns).is_some_and(|fresh| !fresh.routed.contains(&family))
+    }
+
+    /// Somebody looked at all links of the namespace, or it was made by this run.
+    pub(super) fn knows_links(&self, netns: &Where) -> bool {
+        self.links.contains_key(netns) || self.namespaces.contains_key(netns)
+    }
+
+    /// There was no link of this name, as far as anybody looked.
+    pub(super) fn saw_no_link(&self, netns: &Where, name: &str) -> bool {
+        self.links.get(netns).is_some_and(|names| !names.contains(name)) || self.no_link(netns, name)
+    }
+
+    /// These are all the links of a namespace.
+    pub(super) fn saw_links(&mut self, netns: &Where, names: HashSet<String>) {
+        self.links.insert(netns.clone(), names);
+    }
+
+    /// What was seen of links does not hold any more; whether anything had been seen.
+    pub(super) fn forget_links(&mut self) -> bool {
+        let knew = !self.links.is_empty() || !self.namespaces.is_empty();
+        self.forget();
+        knew
     }
 
     /// The link is a bridge.
@@ -68,21 +105,33 @@ impl Known {
                     return self.forget();
                 }
                 let ends = std::iter::once((netns, name)).chain(peer.iter().map(|(netns, name)| (netns, name)));
+                let is_up = |end: &str| end == name && op.says("up");
                 for (netns, name) in ends {
+                    if let Some(names) = self.links.get_mut(netns) {
+                        names.insert(name.clone());
+                    }
                     if let Some(fresh) = self.namespaces.get_mut(netns) {
                         fresh.links.insert(name.clone());
+                        if !is_up(name) {
+                            fresh.down.insert(name.clone());
+                        }
                     }
                 }
             }
             Object::LinkSetting { setting, .. } if op.moves_names() || setting == "name" => self.forget(),
-            Object::Addr { link, .. } => {
+            Object::LinkSetting { name, .. } if op.says("up") => {
                 if let Some(fresh) = self.namespaces.get_mut(netns) {
-                    fresh.addressed.insert(link.clone());
+                    fresh.down.remove(name);
+                }
+            }
+            Object::Addr { link, addr } => {
+                if let (Some(fresh), Ok(addr)) = (self.namespaces.get_mut(netns), addr.parse()) {
+                    fresh.addresses.insert((link.clone(), addr));
                 }
             }
             Object::Route { .. } => {
                 if let Some(fresh) = self.namespaces.get_mut(netns) {
-                    fresh.routed = true;
+                    fresh.routed.insert(if op.says("-6") { Family::V6 } else { Family::V4 });
                 }
             }
             Object::Raw => self.forget(),
@@ -107,14 +156,27 @@ mod tests {
         let mut known = Known::default();
         assert!(!known.no_link(&red, "eth0"), "nothing is known of a namespace that was there before");
         known.learn(&op::netns::add("red"));
-        assert!(known.no_link(&red, "eth0") && known.no_route(&red));
-        assert!(!known.no_link(&red, "lo") && !known.no_address(&red, "eth0"));
+        let addr: IpNet = "10.0.0.1/24".parse().unwrap();
+        assert!(known.no_link(&red, "eth0") && known.no_route(&red, Family::V4));
+        assert!(!known.no_link(&red, "lo") && !known.no_address(&red, "eth0", addr) && !known.is_down(&red, "lo"));
         known.learn(&op::link::add_veth((&red, "eth0"), (&Where::Host, "p0")));
-        assert!(!known.no_link(&red, "eth0") && known.no_address(&red, "eth0"));
+        assert!(!known.no_link(&red, "eth0") && known.no_address(&red, "eth0", addr) && known.is_down(&red, "eth0"));
+        assert!(
+            !known.no_address(&red, "eth0", "fe80::1/64".parse().unwrap()),
+            "the kernel gives such an address by itself"
+        );
+        known.learn(&op::link::up(&red, "eth0"));
+        assert!(!known.is_down(&red, "eth0"));
         known.learn(&op::link::addr_add(&red, "eth0", "10.0.0.1/24"));
-        assert!(!known.no_address(&red, "eth0"));
-        known.learn(&op::route::add(&red, op::route::Family::V4, "default", &[]));
-        assert!(!known.no_route(&red));
+        assert!(
+            !known.no_address(&red, "eth0", addr) && known.no_address(&red, "eth0", "10.0.0.2/24".parse().unwrap())
+        );
+        known.learn(&op::route::add(&red, Family::V4, "default", &[]));
+        assert!(!known.no_route(&red, Family::V4) && known.no_route(&red, Family::V6));
+        known.saw_links(&Where::Host, HashSet::from(["br0".to_owned()]));
+        assert!(known.saw_no_link(&Where::Host, "p1") && !known.saw_no_link(&Where::Host, "br0"));
+        known.learn(&op::link::add_port((&red, "eth1"), (&Where::Host, "p1"), "br0").unwrap());
+        assert!(!known.saw_no_link(&Where::Host, "p1") && known.is_down(&red, "eth1"));
         known.saw_bridge(&Where::Host, "br0");
         known.learn(&op::link::delete(&red, "eth0"));
         assert!(!known.no_link(&red, "eth0") && !known.is_bridge(&Where::Host, "br0"));

@@ -2,12 +2,13 @@
 
 use ipnet::IpNet;
 
+use super::owed::{Look, Seen};
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::link::{self, Link};
 use crate::model::names::link_name;
 use crate::model::{addr, link_kinds, net_addr, said, suggest};
-use crate::op::{self, Where};
+use crate::op::{self, Op, Where};
 
 /// A link by namespace and name.
 pub(super) type At<'a> = (&'a Where, &'a str);
@@ -34,6 +35,17 @@ impl Session {
             Some(said) if said.kind == Kind::NotFound => Ok(None),
             _ => Err(super::failure(&command, output.ran)),
         }
+    }
+
+    /// A link that is to be made if it is not there. All links of a namespace are looked at once: who makes a hundred ports does not ask a
+    /// hundred times, and a name that somebody took meanwhile is refused by the kernel.
+    fn link_missing(&self, at: At<'_>) -> Result<Option<Link>> {
+        let (netns, name) = at;
+        if !self.facts.borrow().knows_links(netns) {
+            let names = self.links(netns)?.into_iter().map(|link| link.ifname).collect();
+            self.facts.borrow_mut().saw_links(netns, names);
+        }
+        if self.facts.borrow().saw_no_link(netns, name) { Ok(None) } else { self.link_find(at) }
     }
 
     /// A link that must be there.
@@ -72,10 +84,14 @@ impl Session {
     ///
     /// `InvalidArgument` for a bad name; `AlreadyExists` when one of the names belongs to something else.
     pub fn veth_ensure(&self, a: At<'_>, b: At<'_>) -> Result<Did> {
-        self.veth(a, b).map(|did| self.count(did))
+        let Some(number) = self.veth(a, b, &|| op::link::add_veth(a, b))? else { return Ok(self.count(Did::Nothing)) };
+        // One end tells of both.
+        self.owe(number, a.0, Look::at_link(a.1, |_| true), format!("no link `{}`", a.1))?;
+        Ok(self.count(Did::Something))
     }
 
-    pub(super) fn veth(&self, a: At<'_>, b: At<'_>) -> Result<Did> {
+    /// A veth pair, made by `make` if it is not there; the number of that command in the log.
+    pub(super) fn veth(&self, a: At<'_>, b: At<'_>, make: &dyn Fn() -> Op) -> Result<Option<usize>> {
         link_name(a.1)?;
         link_name(b.1)?;
         if a == b {
@@ -83,15 +99,15 @@ impl Session {
         }
         self.claim_link(a.0, a.1)?;
         self.claim_link(b.0, b.1)?;
-        match (self.link_find(a)?, self.link_find(b)?) {
-            (None, None) => {
-                self.apply(op::link::add_veth(a, b))?;
-                // One end tells of both; that of the host is asked because the script will use it next.
-                let (netns, name) = if *b.0 == Where::Host { b } else { a };
-                self.read_back(netns, self.link_find((netns, name))?.is_some(), || format!("no link `{name}`"))?;
-                Ok(Did::Something)
-            }
-            (Some(link), Some(peer)) if self.are_ends((a.0, &link), (b.0, &peer))? => Ok(Did::Nothing),
+        match (self.link_missing(a)?, self.link_missing(b)?) {
+            (None, None) => match self.make(make()) {
+                // Somebody made a link of that name since the last look around.
+                Err(error) if error.kind() == Kind::AlreadyExists && self.facts.borrow_mut().forget_links() => {
+                    self.veth(a, b, make)
+                }
+                result => result.map(Some),
+            },
+            (Some(link), Some(peer)) if self.are_ends((a.0, &link), (b.0, &peer))? => Ok(None),
             (Some(link), other) if other.is_none() || link.kind() != Some("veth") => Err(taken(a, &link, b)),
             (_, Some(link)) => Err(taken(b, &link, a)),
             (Some(link), None) => Err(taken(a, &link, b)),
@@ -170,6 +186,10 @@ impl Session {
     ///
     /// `NotFound`; what `ip` says.
     pub fn link_up(&self, at: At<'_>, up: bool) -> Result<Did> {
+        if up && self.facts.borrow().is_down(at.0, at.1) {
+            self.make_soon(op::link::up(at.0, at.1), Look::at_link(at.1, Link::is_up), format!("`{}` is down", at.1))?;
+            return Ok(self.count(Did::Something));
+        }
         let link = self.link_require(at)?;
         if link.is_up() == up {
             return Ok(self.count(Did::Nothing));
@@ -183,8 +203,13 @@ impl Session {
             }
             op
         };
-        self.apply(op)?;
-        self.link_reads(at, if up { "is down" } else { "is up" }, |link| link.is_up() == up)?;
+        if up {
+            let number = self.make(op)?;
+            self.owe(number, at.0, Look::at_link(at.1, Link::is_up), format!("`{}` is down", at.1))?;
+        } else {
+            self.apply(op)?;
+            self.link_reads(at, "is up", |link| !link.is_up())?;
+        }
         Ok(self.count(Did::Something))
     }
 
@@ -329,11 +354,23 @@ impl Session {
         let (netns, name) = at;
         let has =
             || self.addrs_of(at).map(|have| have.iter().flat_map(net_addr::Addr::ipnets).any(|have| have == addr));
-        if !self.facts.borrow().no_address(netns, name) && has()? {
+        let fresh = self.facts.borrow().no_address(netns, name, addr);
+        if !fresh && has()? {
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op::link::addr_add(netns, name, &addr.to_string()))?;
-        self.read_back(netns, has()?, || format!("`{name}` has no address {addr}"))?;
+        let op = op::link::addr_add(netns, name, &addr.to_string());
+        let on = name.to_owned();
+        let holds = move |seen: &Seen| {
+            let mut same = seen.addrs.iter().filter(|link| link.ifname == on);
+            same.any(|link| link.ipnets().any(|have| have == addr))
+        };
+        let (look, otherwise) = (Look::Links(Box::new(holds)), format!("`{name}` has no address {addr}"));
+        if fresh {
+            self.make_soon(op, look, otherwise)?;
+        } else {
+            let number = self.make(op)?;
+            self.owe(number, netns, look, otherwise)?;
+        }
         Ok(self.count(Did::Something))
     }
 

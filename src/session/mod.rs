@@ -32,8 +32,10 @@ mod feature;
 mod firewall;
 pub mod journal;
 mod known;
+mod later;
 mod link;
 mod netns;
+mod owed;
 mod peer;
 mod raw;
 mod route;
@@ -220,7 +222,9 @@ pub struct Session {
     facts: RefCell<Known>,
     inherits_forwarding: Cell<Option<bool>>,
     /// Sorted, so that the commands of a run are always in the same order.
-    deferred: RefCell<BTreeMap<Where, Op>>,
+    patient: Cell<bool>,
+    waiting: RefCell<later::Waiting>,
+    owed: RefCell<BTreeMap<Where, Vec<owed::Owed>>>,
     background: RefCell<Vec<Rc<Background>>>,
     /// Namespaces beyond the named ones that play a part, for probes that look for who owns an address.
     hidden: RefCell<Vec<Where>>,
@@ -250,7 +254,9 @@ impl Session {
             claims: RefCell::default(),
             facts: RefCell::default(),
             inherits_forwarding: Cell::new(None),
-            deferred: RefCell::default(),
+            patient: Cell::new(false),
+            waiting: RefCell::default(),
+            owed: RefCell::default(),
             background: RefCell::default(),
             hidden: RefCell::default(),
             known: RefCell::default(),
@@ -418,53 +424,57 @@ impl Session {
     ///
     /// When the command could not run to its end.
     pub fn ask(&self, command: &Command) -> Result<Output> {
-        self.settle(&command.netns)?;
+        self.settle_for(&command.netns)?;
         let output = self.exec.run(command)?;
         self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: self.place.borrow().as_ref() });
         Ok(output)
     }
 
-    /// Changes the kernel: the only way to do it.
+    /// Asks one question of each of several namespaces, side by side; all must succeed. A list of routes may have no table to list.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, classified.
+    fn ask_each(&self, commands: &[Command]) -> Result<Vec<String>> {
+        let answers = self.exec.run_each(commands);
+        commands
+            .iter()
+            .zip(answers)
+            .map(|(command, output)| {
+                let output = output?;
+                let place = self.place.borrow();
+                self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: place.as_ref() });
+                drop(place);
+                if output.ok || route::no_table(&output) {
+                    Ok(output.ran.stdout)
+                } else {
+                    Err(failure(command, output.ran))
+                }
+            })
+            .collect()
+    }
+
+    /// Changes the kernel, after a look at what was made before.
     ///
     /// # Errors
     ///
     /// The failure of the command, classified.
     pub fn apply(&self, op: Op) -> Result<Output> {
+        self.settle_all()?;
+        let (_, output) = self.apply_now(op)?;
+        Ok(output)
+    }
+
+    /// Makes something that takes nothing away: what was made before can be looked at later, as this can ([`Session::owe`]).
+    /// The number of the command in the log.
+    ///
+    /// # Errors
+    ///
+    /// The failure of the command, classified.
+    fn make(&self, op: Op) -> Result<usize> {
         self.settle(&op.command.netns)?;
-        self.apply_now(op)
-    }
-
-    /// Puts off an op that cannot fail in a way that matters, until its namespace is next used: meanwhile its warm `ip` starts.
-    fn defer(&self, mut op: Op) {
-        op.place = self.place();
-        self.deferred.borrow_mut().insert(op.command.netns.clone(), op);
-    }
-
-    /// Does what was put off for a namespace.
-    ///
-    /// # Errors
-    ///
-    /// As [`Session::apply`].
-    pub fn settle(&self, netns: &Where) -> Result<()> {
-        let op = self.deferred.borrow_mut().remove(netns);
-        op.map_or(Ok(()), |op| self.settle_now(op))
-    }
-
-    /// Does everything that was put off: at the end of a run, and before anything that may look at any namespace.
-    ///
-    /// # Errors
-    ///
-    /// As [`Session::apply`].
-    pub fn settle_all(&self) -> Result<()> {
-        let ops = std::mem::take(&mut *self.deferred.borrow_mut());
-        ops.into_values().try_for_each(|op| self.settle_now(op))
-    }
-
-    /// What is put off is `lo` that comes up.
-    fn settle_now(&self, op: Op) -> Result<()> {
-        let netns = op.command.netns.clone();
-        self.apply_now(op)?;
-        self.link_reads((&netns, "lo"), "is down", crate::model::link::Link::is_up)
+        let (number, _) = self.apply_now(op)?;
+        Ok(number)
     }
 
     /// The error of a command that succeeded and changed nothing, unless `holds`: what matters is read back, for a tool may lie.
@@ -472,19 +482,19 @@ impl Session {
         if holds {
             return Ok(());
         }
-        let mut log = self.log.borrow_mut();
-        let last = log.last_mut().map(|record| {
-            // Nobody knows what it did: it is undone by what is found.
-            record.ok = None;
-            record.op.command.line()
-        });
-        let last = last.unwrap_or_default();
-        Err(Error::new(Kind::CommandFailed, format!("`{last}` succeeded, but in `{netns}`: {}", otherwise()))
-            .hint("something else changes it at the same time, or the tool is not what it seems: `netwright doctor`")
-            .netns(netns.name()))
+        let last = self.log.borrow().len().saturating_sub(1);
+        Err(self.made_nothing(last, netns, &otherwise()))
     }
 
-    fn apply_now(&self, mut op: Op) -> Result<Output> {
+    fn apply_now(&self, op: Op) -> Result<(usize, Output)> {
+        let number = self.begin(op)?;
+        let command = self.log.borrow()[number].op.command.clone();
+        let output = self.exec.run(&command);
+        Ok((number, self.finish(number, output)?))
+    }
+
+    /// Writes down what is about to run; its number in the log.
+    fn begin(&self, mut op: Op) -> Result<usize> {
         if op.place.is_none() {
             op.place = self.place();
         }
@@ -497,16 +507,22 @@ impl Session {
         if let Some(journal) = self.journal.borrow_mut().as_mut() {
             journal.intent(number, &record)?;
         }
-        let op = record.op.clone();
-        let made_link = record.identity;
+        self.facts.borrow_mut().learn(&record.op);
         self.log.borrow_mut().push(record);
-        self.facts.borrow_mut().learn(&op);
-        let result = self.exec.run(&op.command);
+        Ok(number)
+    }
+
+    /// Writes down what came of a command that was begun.
+    fn finish(&self, number: usize, output: Result<Output>) -> Result<Output> {
+        let (op, made_link) = {
+            let log = self.log.borrow();
+            (log[number].op.clone(), log[number].identity)
+        };
         if op.moves_names() {
             self.exec.retire_warm();
         }
         // Without an answer nobody knows whether it acted: the record stays open, and is undone by what is found.
-        let output = result?;
+        let output = output?;
         let identity = self.learn(&op, output.ok, made_link);
         {
             let mut log = self.log.borrow_mut();
@@ -535,7 +551,8 @@ impl Session {
                     journal.undone(number)?;
                 }
             }
-            return Err(error);
+            // It may have failed because something is not there that an earlier command pretended to make.
+            return Err(self.first_lie().ok().flatten().unwrap_or(error));
         }
         self.mark_link(&op)?;
         Ok(output)
@@ -624,7 +641,7 @@ impl Session {
         if self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)) {
             return Ok(());
         }
-        self.apply(op::link::mark(netns, name, &mark)).map(drop)
+        self.make(op::link::mark(netns, name, &mark)).map(drop)
     }
 
     /// Whether this run made the namespace.
@@ -686,7 +703,7 @@ impl Session {
     ///
     /// When the namespace is not there or may not be entered.
     pub fn within<T: Send>(&self, netns: &Where, work: impl FnOnce() -> T + Send) -> Result<T> {
-        self.settle(netns)?;
+        self.settle_all()?;
         self.exec.within(netns, work)
     }
 }

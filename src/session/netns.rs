@@ -1,5 +1,6 @@
 //! Namespaces.
 
+use super::owed::Look;
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::{NETNS_DIR, id_at, names, path_of};
@@ -39,7 +40,7 @@ impl Session {
             }
             return Ok(self.count(if up { Did::Nothing } else { Did::Something }));
         }
-        self.apply(op::netns::add(name))?;
+        self.make(op::netns::add(name))?;
         if path_of(&netns).as_deref().and_then(id_at).is_none() {
             let message = format!("`ip netns add {name}` reports success, but there is no namespace `{name}`");
             return Err(Error::new(Kind::ToolOutput, message)
@@ -51,7 +52,11 @@ impl Session {
             let op = op::sysctl::set(&netns, FORWARDING, "0", "1");
             self.apply(Op { undo: Undo::Commands(Vec::new()), ..op })?;
         }
-        self.defer(op::link::lo_up(&netns, self.mark().as_deref()));
+        self.put_off(
+            op::link::lo_up(&netns, self.mark().as_deref()),
+            Look::at_link("lo", link::Link::is_up),
+            "`lo` is down",
+        );
         Ok(self.count(Did::Something))
     }
 

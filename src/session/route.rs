@@ -2,8 +2,10 @@
 
 use std::net::IpAddr;
 
+use super::owed::Look;
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
+use crate::exec::Output;
 use crate::model::addr::{Destination, destination};
 use crate::model::route::{self, Route};
 use crate::model::{addr, names, rule};
@@ -183,7 +185,7 @@ impl Session {
             self.link_require((netns, dev))?;
         }
         let words = spec.words(family, &dst);
-        let unrouted = dst == "default" && self.facts.borrow().no_route(netns);
+        let unrouted = dst == "default" && self.facts.borrow().no_route(netns, family);
         let have = if unrouted { Vec::new() } else { self.routes_to(netns, family, &dst, spec.table.as_deref())? };
         let op = match have.iter().find(|route| spec.same_place(family, route)) {
             Some(route) if spec.satisfied_by(route) => return Ok(self.count(Did::Nothing)),
@@ -193,18 +195,28 @@ impl Session {
             }
             None => op::route::add(netns, family, &dst, &words),
         };
-        self.apply(op)?;
-        let now = self.routes_to(netns, family, &dst, spec.table.as_deref())?;
-        let is_there = now.iter().any(|route| spec.same_place(family, route) && spec.satisfied_by(route));
-        self.read_back(netns, is_there, || format!("no such route to `{dst}`"))?;
+        let question = op::route::show(netns, family, &dst, spec.table.as_deref());
+        let wanted = spec.clone();
+        let look = Look::Routes(
+            question,
+            Box::new(move |routes| {
+                routes.iter().any(|route| wanted.same_place(family, route) && wanted.satisfied_by(route))
+            }),
+        );
+        let otherwise = format!("no such route to `{dst}`");
+        if unrouted {
+            self.make_soon(op, look, otherwise)?;
+        } else {
+            let number = self.make(op)?;
+            self.owe(number, netns, look, otherwise)?;
+        }
         Ok(self.count(Did::Something))
     }
 
     fn routes_to(&self, netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Result<Vec<Route>> {
         let command = op::route::show(netns, family, dst, table);
         let output = self.ask(&command)?;
-        // A table without routes: `Error: ipv4: FIB table does not exist.` with status 2.
-        if !output.ok && !output.ran.stderr.contains("FIB table does not exist") {
+        if !output.ok && !no_table(&output) {
             return Err(super::failure(&command, output.ran));
         }
         route::parse(&output.ran.stdout, "ip route show")
@@ -262,6 +274,11 @@ impl Session {
         self.read_back(netns, is_pinned, || format!("{ip} is not pinned to {mac}"))?;
         Ok(self.count(Did::Something))
     }
+}
+
+/// Whether a list of routes failed because its table has none: `Error: ipv4: FIB table does not exist.` with status 2.
+pub(super) fn no_table(output: &Output) -> bool {
+    output.ran.stderr.contains("FIB table does not exist")
 }
 
 /// Whether a rule has all of these words.

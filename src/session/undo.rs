@@ -65,7 +65,8 @@ impl Session {
     /// Undoes everything that this run did: processes, then ops from the last to the first. A failing step never stops the others.
     pub fn undo_all(&self) -> Undone {
         let stuck = self.stop_background();
-        self.deferred.borrow_mut().clear();
+        self.waiting.borrow_mut().clear();
+        self.owed.borrow_mut().clear();
         self.set_place(None);
         let log = self.log.take();
         let mut journal = self.journal.borrow_mut();

@@ -51,6 +51,12 @@ pub(crate) struct RunState {
     pub(crate) tests: tests::Tests,
     /// What captures packets.
     pub(crate) captures: measure::Captures,
+    /// Whether commands run in the order of the script.
+    pub(crate) in_order: bool,
+    /// The script that is running, if it cannot tell when a command runs: it catches nothing.
+    pub(crate) patient: RefCell<Option<String>>,
+    /// What failed where a script cannot be told.
+    pub(crate) late: RefCell<Option<Error>>,
 }
 
 /// A namespace, as scripts hold it.
@@ -84,6 +90,9 @@ impl Link {
     }
 }
 
+/// What Rhai counts as the level of a native call in a statement of the script itself; inside of a function it is higher.
+const TOP_LEVEL: usize = 1;
+
 /// The run that a call belongs to.
 pub(crate) fn run_of(context: &NativeCallContext) -> Out<Run> {
     let run = context.tag().and_then(|tag| tag.clone().try_cast::<Run>());
@@ -98,6 +107,9 @@ pub(crate) fn act<T>(
 ) -> Out<T> {
     let session = &run.0.session;
     let place = place_of(context);
+    // In a function or a module an error also tells who called it, and that is only known now.
+    let patient = context.call_level() == TOP_LEVEL && *run.0.patient.borrow() == place.source;
+    session.set_patient(patient && place.source.is_some());
     session.set_place(Some(place.clone()));
     work(session).map_err(|error| raise(run, error.at(place)))
 }
@@ -106,6 +118,11 @@ pub(crate) fn act<T>(
 pub(crate) fn act_global<T>(context: &NativeCallContext, work: impl FnOnce(&Session) -> crate::Result<T>) -> Out<T> {
     let run = run_of(context)?;
     act(context, &run, work)
+}
+
+/// Does what verbs have put off: before something that may take its time or catch errors.
+pub(crate) fn settle(context: &NativeCallContext) -> Out<()> {
+    act_global(context, Session::settle_all)
 }
 
 /// An error of a value that the script gave, at the place of the call.

@@ -205,7 +205,10 @@ fn print_help(context: &NativeCallContext, name: Option<&str>) -> Out<()> {
 
 fn pause(context: &NativeCallContext, time: &Dynamic) -> Out<()> {
     let time = reject(context, duration(time))?;
-    act_global(context, |session| session.exec().interrupt().sleep(time))
+    act_global(context, |session| {
+        session.settle_all()?;
+        session.exec().interrupt().sleep(time)
+    })
 }
 
 /// Ends the run; what is outside the script's range is an error.

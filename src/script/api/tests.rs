@@ -9,7 +9,7 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{EvalAltResult, FnPtr, ImmutableString, Position};
 
 use super::value::type_of;
-use super::{Out, Run, reject, run_of};
+use super::{Out, Run, reject, run_of, settle};
 use crate::error::{Error, Kind, Place};
 use crate::exec::{census, netns};
 use crate::script::engine::Script;
@@ -250,6 +250,7 @@ pub mod api {
                 .hint("test(\"a sentence\", || { … })")
         });
         let work = reject(&context, work)?;
+        settle(&context)?;
         meet(&context, &sentence, work)
     }
 }

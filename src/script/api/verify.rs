@@ -7,7 +7,7 @@ use rhai::{EvalAltResult, FnPtr, ImmutableString, Map};
 
 use super::measure::Reachability;
 use super::value::{Options, duration, type_of};
-use super::{Netns, Out, Run, act, act_global, reject, run_of};
+use super::{Netns, Out, Run, act, act_global, reject, run_of, settle};
 use crate::error::{Error, Kind, Result};
 use crate::model::Cidr;
 use crate::probe::{PingOptions, Proto, Target, ping};
@@ -515,6 +515,7 @@ pub mod api {
         let place = place_of(&context);
         let begun = Instant::now();
         let (mut pause, mut looks) = (PAUSE.0, 0_u64);
+        settle(&context)?;
         loop {
             looks += 1;
             let last = match ask.call_within_context::<Dynamic>(&context, ()) {
@@ -545,6 +546,7 @@ pub mod api {
     pub fn check(context: NativeCallContext, sentence: ImmutableString, ask: FnPtr) -> Out<bool> {
         let run = run_of(&context)?;
         let place = place_of(&context);
+        settle(&context)?;
         let failure = match ask.call_within_context::<Dynamic>(&context, ()) {
             Ok(answer) if reject(&context, truth(&answer, "check"))? => None,
             Ok(_) => Some(failed(sentence.as_str()).at(place)),

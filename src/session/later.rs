@@ -1,0 +1,108 @@
+//! What can wait: in a namespace that this run made, a link comes up, an address and a first route are added, and nothing known is in the way.
+//!
+//! The warm `ip` of a new namespace needs a millisecond to start. So such commands wait until somebody looks, and then many namespaces run
+//! theirs side by side. A script cannot tell: whatever could see the difference (a question, a packet, another program, a line of output,
+//! a `try`, a function call) comes after them, and one that fails is reported at its own place.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::owed::Look;
+use super::{Op, Session};
+use crate::error::{Error, Result};
+use crate::op::Where;
+
+/// How many namespaces may wait before all of them are served: their warm processes are ready by then, and must still be there.
+const WAITING_MAX: usize = 48;
+
+/// A command that waits, and what is to be seen after it.
+pub(super) struct Later {
+    op: Op,
+    look: Look,
+    otherwise: String,
+}
+
+/// The commands that wait, sorted so that those of a run are always in the same order.
+pub(super) type Waiting = BTreeMap<Where, VecDeque<Later>>;
+
+impl Session {
+    /// Whether verbs may wait; a script that could tell says no.
+    pub fn set_patient(&self, patient: bool) {
+        self.patient.set(patient);
+    }
+
+    /// Puts off a command that cannot fail in a way that matters, until its namespace is next used: meanwhile its warm `ip` starts.
+    pub(super) fn put_off(&self, mut op: Op, look: Look, otherwise: impl Into<String>) {
+        op.place = self.place();
+        self.facts.borrow_mut().learn(&op);
+        let mut waiting = self.waiting.borrow_mut();
+        let all = waiting.entry(op.command.netns.clone()).or_default();
+        all.push_back(Later { op, look, otherwise: otherwise.into() });
+    }
+
+    /// Makes something that nothing known is in the way of: at once, or later together with others. `look` shows it.
+    pub(super) fn make_soon(&self, op: Op, look: Look, otherwise: impl Into<String>) -> Result<()> {
+        let netns = op.command.netns.clone();
+        if !self.patient.get() || !self.is_made(&netns) {
+            let number = self.make(op)?;
+            return self.owe(number, &netns, look, otherwise);
+        }
+        self.put_off(op, look, otherwise);
+        if self.waiting.borrow().len() >= WAITING_MAX { self.serve_all() } else { Ok(()) }
+    }
+
+    /// Does what was put off for a namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::apply`].
+    pub fn settle(&self, netns: &Where) -> Result<()> {
+        let waiting = self.waiting.borrow_mut().remove_entry(netns);
+        waiting.map_or(Ok(()), |one| self.serve(Waiting::from([one])))
+    }
+
+    /// Does everything that was put off, and looks at what was made: at the end of a run, and before anything that may look at any namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::apply`].
+    pub fn settle_all(&self) -> Result<()> {
+        self.serve_all()?;
+        self.prove()
+    }
+
+    /// Does what was put off, as far as a look at one namespace could tell: links tell of their other ends.
+    pub(super) fn settle_for(&self, netns: &Where) -> Result<()> {
+        // A lone `lo` that comes up is seen nowhere else.
+        if self.waiting.borrow().values().any(|all| all.len() > 1) { self.serve_all() } else { self.settle(netns) }
+    }
+
+    fn serve_all(&self) -> Result<()> {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        self.serve(waiting)
+    }
+
+    /// Runs what waits: the first command of each namespace side by side, then the second. After a failure nothing more is begun.
+    fn serve(&self, mut waiting: Waiting) -> Result<()> {
+        while !waiting.is_empty() {
+            let batch: Vec<Later> = waiting.values_mut().filter_map(VecDeque::pop_front).collect();
+            waiting.retain(|_, all| !all.is_empty());
+            let begun: Vec<usize> = batch.iter().map(|later| self.begin(later.op.clone())).collect::<Result<_>>()?;
+            let commands: Vec<_> = batch.iter().map(|later| later.op.command.clone()).collect();
+            let outputs = self.exec.run_each(&commands);
+            let mut first: Option<(usize, Error)> = None;
+            for ((later, number), output) in batch.into_iter().zip(begun).zip(outputs) {
+                let place = later.op.place.clone();
+                let netns = later.op.command.netns.clone();
+                let done =
+                    self.finish(number, output).and_then(|_| self.owe(number, &netns, later.look, later.otherwise));
+                if let (Err(error), None) = (done, &first) {
+                    first = Some((number, place.map_or(error.clone(), |place| error.late_at(place))));
+                }
+            }
+            if let Some((_, error)) = first {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,179 @@
+//! What is still to be looked at: a tool may say yes and do nothing, so what a command should have made is read back.
+//!
+//! Not after each command: a namespace that was plugged in, addressed and routed answers for all of that at once, and many namespaces
+//! answer side by side. It happens before anything that looks, waits or changes what is there, when a command fails, and at the end
+//! of the run. The error then names the command and its place in the script, wherever the script is by then.
+
+use super::Session;
+use crate::error::{Error, Kind, Place, Result};
+use crate::model::link::{self, Link};
+use crate::model::net_addr::{self, Addr};
+use crate::model::route::{self, Route};
+use crate::op::{self, Command, Where};
+
+/// How many namespaces may owe a look before all of them are looked at: their warm processes must still be there.
+const OWING_MAX: usize = 64;
+
+/// Whether what is seen is as it should be.
+type Holds<T> = Box<dyn Fn(&T) -> bool>;
+
+/// Where to look, and whether what is seen there is as it should be.
+pub(super) enum Look {
+    /// At the links of the namespace and their addresses.
+    Links(Holds<Seen>),
+    /// At the routes that a command lists.
+    Routes(Command, Holds<[Route]>),
+}
+
+impl Look {
+    /// Whether a link is there and as it should be.
+    pub(super) fn at_link(name: &str, holds: impl Fn(&Link) -> bool + 'static) -> Self {
+        let name = name.to_owned();
+        Self::Links(Box::new(move |seen| seen.links.iter().any(|link| link.ifname == name && holds(link))))
+    }
+
+    fn question(&self, netns: &Where) -> Command {
+        match self {
+            Self::Links(_) => op::link::show_all(netns),
+            Self::Routes(command, _) => command.clone(),
+        }
+    }
+}
+
+/// The links and addresses of a namespace.
+#[derive(Default)]
+pub(super) struct Seen {
+    pub(super) links: Vec<Link>,
+    pub(super) addrs: Vec<Addr>,
+}
+
+/// One thing that a command should have made.
+pub(super) struct Owed {
+    /// The command, by its number in the log.
+    record: usize,
+    place: Option<Place>,
+    look: Look,
+    /// What is so when it is not.
+    otherwise: String,
+}
+
+/// What was answered to one question.
+enum Answer {
+    Links(Seen),
+    Routes(Vec<Route>),
+}
+
+impl Answer {
+    fn parse(look: &Look, text: &str) -> Result<Self> {
+        Ok(match look {
+            Look::Links(_) => Self::Links(Seen {
+                links: link::parse(text, "ip address show")?,
+                addrs: net_addr::parse(text, "ip address show")?,
+            }),
+            Look::Routes(..) => Self::Routes(route::parse(text, "ip route show")?),
+        })
+    }
+
+    fn shows(&self, look: &Look) -> bool {
+        match (look, self) {
+            (Look::Links(holds), Self::Links(seen)) => holds(seen),
+            (Look::Routes(_, holds), Self::Routes(routes)) => holds(routes),
+            _ => false,
+        }
+    }
+}
+
+impl Session {
+    /// Remembers what a command, by its number in the log, should have made.
+    pub(super) fn owe(&self, record: usize, netns: &Where, look: Look, otherwise: impl Into<String>) -> Result<()> {
+        let place = self.log.borrow().get(record).and_then(|record| record.op.place.clone());
+        let owed = Owed { record, place, look, otherwise: otherwise.into() };
+        let mut all = self.owed.borrow_mut();
+        all.entry(netns.clone()).or_default().push(owed);
+        let many = all.len() >= OWING_MAX;
+        drop(all);
+        if many { self.prove() } else { Ok(()) }
+    }
+
+    /// Looks at everything that commands should have made.
+    ///
+    /// # Errors
+    ///
+    /// `CommandFailed` for the first command that succeeded and made nothing; a question that failed.
+    pub fn prove(&self) -> Result<()> {
+        match self.first_lie()? {
+            Some(lie) => Err(lie),
+            None => Ok(()),
+        }
+    }
+
+    /// The error of the first command that succeeded and made nothing.
+    pub(super) fn first_lie(&self) -> Result<Option<Error>> {
+        let owed = std::mem::take(&mut *self.owed.borrow_mut());
+        let mut rounds: Vec<Round> = Vec::new();
+        for (netns, all) in owed {
+            // A process answers one question at a time, so the questions to one namespace lie in different rounds.
+            for (number, (question, owed)) in by_question(&netns, all).into_iter().enumerate() {
+                if rounds.len() == number {
+                    rounds.push(Round::default());
+                }
+                rounds[number].questions.push(question);
+                rounds[number].owed.push((netns.clone(), owed));
+            }
+        }
+        let mut lies = Vec::new();
+        for Round { questions, owed } in rounds {
+            let answers = self.ask_each(&questions)?;
+            for (text, (netns, owed)) in answers.iter().zip(owed) {
+                let Some(first) = owed.first() else { continue };
+                let answer = Answer::parse(&first.look, text)?;
+                lies.extend(
+                    owed.into_iter().filter(|owed| !answer.shows(&owed.look)).map(|owed| (netns.clone(), owed)),
+                );
+            }
+        }
+        let first = lies.into_iter().min_by_key(|(_, owed)| owed.record);
+        Ok(first.map(|(netns, owed)| self.lie(&netns, &owed)))
+    }
+
+    fn lie(&self, netns: &Where, owed: &Owed) -> Error {
+        let error = self.made_nothing(owed.record, netns, &owed.otherwise);
+        match &owed.place {
+            Some(place) => error.late_at(place.clone()),
+            None => error,
+        }
+    }
+
+    /// The error of a command that succeeded and changed nothing.
+    pub(super) fn made_nothing(&self, record: usize, netns: &Where, otherwise: &str) -> Error {
+        let line = self.log.borrow_mut().get_mut(record).map(|record| {
+            // Nobody knows what it did: it is undone by what is found.
+            record.ok = None;
+            record.op.command.line()
+        });
+        let line = line.unwrap_or_default();
+        Error::new(Kind::CommandFailed, format!("`{line}` succeeded, but in `{netns}`: {otherwise}"))
+            .hint("something else changes it at the same time, or the tool is not what it seems: `netwright doctor`")
+            .netns(netns.name())
+    }
+}
+
+/// Questions that are asked side by side, and what each of them is to show.
+#[derive(Default)]
+struct Round {
+    questions: Vec<Command>,
+    owed: Vec<(Where, Vec<Owed>)>,
+}
+
+/// What is owed in a namespace by the question that answers it.
+fn by_question(netns: &Where, all: Vec<Owed>) -> Vec<(Command, Vec<Owed>)> {
+    let mut questions: Vec<(Command, Vec<Owed>)> = Vec::new();
+    for owed in all {
+        let question = owed.look.question(netns);
+        match questions.iter_mut().find(|(known, _)| *known == question) {
+            Some((_, same)) => same.push(owed),
+            None => questions.push((question, vec![owed])),
+        }
+    }
+    questions
+}
