@@ -95,6 +95,7 @@ pub const TABLE: &[Said] = &[
     said("Bridge not found", Kind::NotFound, None, ("Error: Bridge not found.", IPROUTE2)),
     said("RTNETLINK answers: File exists", Kind::AlreadyExists, None, ("RTNETLINK answers: File exists", IPROUTE2)),
     said("ddress already assigned", Kind::AlreadyExists, None, ("Error: ipv4: Address already assigned.", IPROUTE2)),
+    said("FIB table does not exist", Kind::NotFound, None, ("Error: ipv4: FIB table does not exist.", IPROUTE2)),
     said("ddress not found", Kind::NotFound, None, ("Error: ipv6: address not found.", IPROUTE2)),
     said(
         "RTNETLINK answers: Operation not permitted",
