@@ -4,11 +4,17 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::finding::{Culprit, Label, Leg};
-use super::packet::{Ct, Effect, Hook, Nat, Packet, Port, RuleRef, Spot};
+use super::packet::{Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri};
+use super::state::Ns;
+use super::trail::Effect;
 use super::walk::{Conn, Tuple, Walk};
 
-/// Where connection tracking sits among the priorities, and translation of destinations.
+/// Where connection tracking sits among the priorities (`NF_IP_PRI_CONNTRACK`).
 const CONNTRACK: i32 = -200;
+/// Where destinations are translated (`NF_IP_PRI_NAT_DST`), and those of answers back.
+const NAT_DST: i32 = -100;
+/// Where sources are translated (`NF_IP_PRI_NAT_SRC`), and those of answers back.
+const NAT_SRC: i32 = 100;
 
 enum Base<'a> {
     Iptables(&'a super::iptables::Tables, &'static str),
@@ -49,46 +55,62 @@ impl Walk<'_> {
         for (prio, index) in nft.bases(&families, hook, iif, &owned) {
             bases.push((prio, Base::Nft(index)));
         }
+        // Whatever priority a chain for translation asks for, the kernel runs it where it translates.
+        let nat_at = if matches!(hook, Hook::Prerouting | Hook::Output) { NAT_DST } else { NAT_SRC };
+        let is_nat = |base: &Base<'_>| match base {
+            Base::Iptables(_, table) => *table == "nat",
+            Base::Nft(index) => nft.kind(*index) == "nat",
+        };
+        for (prio, base) in &mut bases {
+            if is_nat(base) {
+                *prio = nat_at;
+            }
+        }
         bases.sort_by_key(|(prio, _)| *prio);
-        let entering = matches!(hook, Hook::Prerouting | Hook::Output);
-        let mut tracked = !entering;
-        let mut notrack = false;
-        let mut passes = true;
+        // What comes by lo was tracked when it was sent.
+        let mut tracked = !matches!(hook, Hook::Prerouting | Hook::Output) || iif == "lo";
+        if !tracked {
+            (packet.ct, packet.track) = (Ct::Invalid, Track::default());
+        }
+        let mut notrack = Tri::No;
+        let (mut passes, mut translated, mut restored) = (true, false, false);
+        let sort = |ip: IpAddr| sort(network, ip);
+        let spot = Spot {
+            hook,
+            iif,
+            oif,
+            physin: bridged.map(|bridged| bridged.physin),
+            physout: bridged.filter(|_| hook != Hook::Prerouting).map(|bridged| bridged.physout),
+            sort: &sort,
+            arp: false,
+            macs: None,
+        };
         for (prio, base) in bases {
             if !tracked && prio >= CONNTRACK {
                 self.track(ns, packet, notrack);
                 tracked = true;
             }
-            let is_nat = match &base {
-                Base::Iptables(_, table) => *table == "nat",
-                Base::Nft(index) => nft.kind(*index) == "nat",
-            };
+            if !restored && prio >= nat_at {
+                self.restore(ns, hook, packet);
+                restored = true;
+            }
             // The rules of NAT see the first packet of a connection only, and the first translation counts.
-            if is_nat && (packet.ct != Ct::New || self.leg == Leg::Reply && packet.ct == Ct::Established) {
+            let nat = is_nat(&base);
+            if nat && (translated || !matches!(packet.ct, Ct::New | Ct::Unknown)) {
                 continue;
             }
-            let local = |ip: IpAddr| network.owns(ip).is_some();
-            let spot = Spot {
-                hook,
-                iif,
-                oif,
-                physin: bridged.map(|bridged| bridged.physin),
-                physout: bridged.map(|bridged| bridged.physout),
-                local: &local,
-                arp: false,
-                macs: None,
-            };
             let effect = match &base {
                 Base::Iptables(tables, table) => tables.run(table, packet, &spot),
                 Base::Nft(index) => nft.run(*index, packet, &spot),
             };
+            translated |= nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
             passes &= self.take(ns, hook, packet, (iif, oif), bridged.is_some(), effect, &mut notrack);
         }
         if !tracked {
             self.track(ns, packet, notrack);
         }
-        if matches!(hook, Hook::Postrouting | Hook::Input) {
-            self.restore_source(ns, packet);
+        if !restored {
+            self.restore(ns, hook, packet);
         }
         passes
     }
@@ -103,31 +125,27 @@ impl Walk<'_> {
         devs: (&str, &str),
         bridged: bool,
         effect: Effect,
-        notrack: &mut bool,
+        notrack: &mut Tri,
     ) -> bool {
-        let mut passes = true;
+        let passes = effect.drop.is_none();
         for rule in effect.suspects {
             let culprit = self.by_rule(ns, hook, packet, devs, bridged, &rule);
             self.suspect(ns, culprit, Some(rule));
         }
         if let Some(rule) = effect.drop {
             let culprit = self.by_rule(ns, hook, packet, devs, bridged, &rule);
-            if effect.maybe_accepted {
-                self.suspect(ns, culprit, Some(rule));
-            } else {
-                self.fault(culprit);
-                passes = false;
-            }
+            self.fault(culprit);
         }
-        if let Some(mark) = effect.mark {
-            packet.mark = mark;
-        }
-        if let Some(ttl) = effect.ttl {
-            packet.ttl = ttl;
+        let Some(after) = effect.after else { return passes };
+        if after.packet.ttl != packet.ttl {
             self.lived = Some((ns, hook));
         }
-        if effect.notrack {
-            *notrack = true;
+        if after.packet.track.mark != packet.track.mark {
+            self.keep_mark(ns, &after.packet);
+        }
+        *packet = after.packet;
+        if after.notrack != Tri::No {
+            *notrack = after.notrack;
             self.notrack = self.notrack.take().or(Some((
                 ns,
                 RuleRef {
@@ -144,14 +162,40 @@ impl Walk<'_> {
                 },
             )));
         }
-        if let Some((nat, rule)) = effect.nat {
-            self.translate(ns, packet, devs.1, &nat, rule);
+        let unsure = after.guess || packet.ct == Ct::Unknown && after.nat.is_some();
+        if let Some((nat, rule)) = after.nat {
+            self.translate(ns, packet, devs, hook, &nat, rule);
+        }
+        if unsure {
+            self.guess = true;
         }
         passes
     }
 
-    fn track(&mut self, ns: usize, packet: &mut Packet, notrack: bool) {
-        if notrack {
+    /// The connection of a packet in a namespace: as its request, or as its answer.
+    fn connection(&mut self, ns: usize, packet: &Packet) -> Option<&mut Conn> {
+        let tuple = Tuple::of(packet);
+        let answer = self.leg == Leg::Reply && self.depth == 0;
+        self.conns.iter_mut().rev().find(|conn| {
+            let (before, after) = (&conn.before, &conn.after);
+            conn.ns == ns
+                && if answer {
+                    // Translated back at one end, at the other, or at both.
+                    [before.src, after.src].contains(&tuple.dst) && [before.dst, after.dst].contains(&tuple.src)
+                } else {
+                    *after == tuple
+                }
+        })
+    }
+
+    fn keep_mark(&mut self, ns: usize, packet: &Packet) {
+        if let Some(conn) = self.connection(ns, packet) {
+            conn.mark = packet.track.mark;
+        }
+    }
+
+    fn track(&mut self, ns: usize, packet: &mut Packet, notrack: Tri) {
+        if notrack == Tri::Yes {
             packet.ct = Ct::Untracked;
             return;
         }
@@ -159,72 +203,95 @@ impl Walk<'_> {
         if self.leg == Leg::Request || self.depth > 0 {
             packet.ct = Ct::New;
             self.conntrack_full(ns);
-            let known = self.conns.iter().any(|conn| conn.ns == ns && conn.after == tuple);
-            if !known {
-                self.conns.push(Conn { ns, before: tuple.clone(), after: tuple, by: None, answered: false });
-            }
-            return;
-        }
-        let found = self.conns.iter_mut().find(|conn| conn.ns == ns && conn.after.reversed() == tuple);
-        if let Some(conn) = found {
-            packet.ct = Ct::Established;
-            conn.answered = true;
-            (packet.dst, packet.dport) = conn.before.src;
-        } else if self.conns.iter().any(|conn| conn.ns == ns && conn.before.reversed() == tuple) {
-            packet.ct = Ct::Established;
-        } else {
-            // An answer without a question: TCP and ICMP call it invalid, UDP a new connection.
-            packet.ct = if packet.proto == 17 { Ct::New } else { Ct::Invalid };
-        }
-    }
-
-    fn restore_source(&mut self, ns: usize, packet: &mut Packet) {
-        if self.leg == Leg::Request || packet.ct != Ct::Established {
-            return;
-        }
-        let source = (packet.src, packet.sport);
-        let found = self.conns.iter().find(|conn| {
-            conn.ns == ns && conn.answered && conn.after.dst == source && conn.before.src == (packet.dst, packet.dport)
-        });
-        if let Some(conn) = found {
-            (packet.src, packet.sport) = conn.before.dst;
-        }
-    }
-
-    fn translate(&mut self, ns: usize, packet: &mut Packet, oif: &str, nat: &Nat, rule: RuleRef) {
-        let old = Tuple::of(packet);
-        match nat {
-            Nat::Masquerade => {
-                let addrs = self.net.ns(ns).addrs_of(oif);
-                let usable = |ip: IpAddr| {
-                    ip.is_ipv6() == packet.v6() && !matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local())
-                };
-                if let Some(addr) = addrs.map(|addr| addr.ip).find(|ip| usable(*ip)) {
-                    packet.src = addr;
+            let known = self.conns.iter().find(|conn| conn.ns == ns && conn.after == tuple);
+            match known {
+                Some(conn) => packet.track = of(conn),
+                None => {
+                    packet.track = Track { orig: Some([tuple.src, tuple.dst]), ..Track::default() };
+                    let (before, after) = (tuple.clone(), tuple);
+                    self.conns.push(Conn { ns, before, after, by: None, answered: false, mark: Some(0) });
                 }
             }
+        } else if let Some(conn) =
+            self.conns.iter_mut().find(|conn| conn.ns == ns && conn.after.reversed() == tuple)
+        {
+            conn.answered = true;
+            (packet.ct, packet.track) = (Ct::Established, of(conn));
+        } else if let Some(conn) = self.conns.iter().find(|conn| conn.ns == ns && conn.before.reversed() == tuple) {
+            (packet.ct, packet.track) = (Ct::Established, of(conn));
+        } else if packet.proto == 17 {
+            // An answer without a question: TCP and ICMP call it invalid, UDP a new connection.
+            packet.ct = Ct::New;
+            packet.track = Track { orig: Some([tuple.src, tuple.dst]), ..Track::default() };
+        } else {
+            packet.ct = Ct::Invalid;
+        }
+        if notrack == Tri::Maybe {
+            packet.ct = Ct::Unknown;
+        }
+    }
+
+    /// Translates an answer back: its destination as it comes in, its source as it goes on.
+    fn restore(&mut self, ns: usize, hook: Hook, packet: &mut Packet) {
+        if self.leg == Leg::Request || !matches!(packet.ct, Ct::Established | Ct::Unknown) {
+            return;
+        }
+        let (source, target) = ((packet.src, packet.sport), (packet.dst, packet.dport));
+        match hook {
+            Hook::Prerouting | Hook::Output => {
+                let found = self.conns.iter().find(|conn| {
+                    conn.ns == ns && conn.answered && conn.after.src == target && conn.after.dst == source
+                });
+                if let Some(conn) = found {
+                    (packet.dst, packet.dport) = conn.before.src;
+                }
+            }
+            Hook::Postrouting | Hook::Input => {
+                let found = self.conns.iter().find(|conn| {
+                    conn.ns == ns && conn.answered && conn.after.dst == source && conn.before.src == target
+                });
+                if let Some(conn) = found {
+                    (packet.src, packet.sport) = conn.before.dst;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn translate(
+        &mut self,
+        ns: usize,
+        packet: &mut Packet,
+        (iif, oif): (&str, &str),
+        hook: Hook,
+        nat: &Nat,
+        rule: RuleRef,
+    ) {
+        let old = Tuple::of(packet);
+        let source = matches!(hook, Hook::Postrouting | Hook::Input);
+        let ports = packet.icmp.is_none();
+        match nat {
+            Nat::Masquerade(port) => {
+                packet.src = self.masquerade(ns, oif, packet).unwrap_or(packet.src);
+                self.new_port(&mut packet.sport, *port, ports);
+            }
             Nat::Source(ip, port) => {
-                packet.src = ip.unwrap_or(packet.src);
-                packet.sport = port
-                    .map_or(packet.sport, |port| if packet.icmp.is_some() { packet.sport } else { Port::Exact(port) });
+                self.new_address(&mut packet.src, *ip);
+                self.new_port(&mut packet.sport, *port, ports);
             }
             Nat::Destination(ip, port) => {
-                packet.dst = ip.unwrap_or(packet.dst);
-                packet.dport = port.map_or(packet.dport, Port::Exact);
+                self.new_address(&mut packet.dst, *ip);
+                self.new_port(&mut packet.dport, *port, ports);
             }
             Nat::Redirect(port) => {
-                let own = self.net.ns(ns).addrs.iter().find(|addr| addr.ip == packet.dst).map(|addr| addr.ip);
-                let any = self
-                    .net
-                    .ns(ns)
-                    .addrs
-                    .iter()
-                    .find(|addr| addr.dev != "lo" && addr.ip.is_ipv6() == packet.v6())
-                    .map(|addr| addr.ip);
-                packet.dst = own.or(any).unwrap_or(packet.dst);
-                packet.dport = port.map_or(packet.dport, Port::Exact);
+                packet.dst = self.own_address(ns, iif, packet.v6()).unwrap_or(packet.dst);
+                self.new_port(&mut packet.dport, *port, ports);
             }
+            Nat::Map(net) if source => packet.src = onto(*net, packet.src),
+            Nat::Map(net) => packet.dst = onto(*net, packet.dst),
         }
+        packet.track.snat |= source;
+        packet.track.dnat |= !source;
         let new = Tuple::of(packet);
         if let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.ns == ns && conn.after == old) {
             conn.after = new;
@@ -232,6 +299,50 @@ impl Walk<'_> {
                 conn.by = Some(rule);
             }
         }
+    }
+
+    fn new_address(&mut self, old: &mut IpAddr, to: To<IpAddr>) {
+        match to {
+            To::Same => {}
+            To::One(ip) => *old = ip,
+            // Which of them the kernel takes is a hash of both addresses.
+            To::Among(low, _) => (*old, self.guess) = (low, true),
+            To::Unknown => self.guess = true,
+        }
+    }
+
+    fn new_port(&mut self, old: &mut Port, to: To<u16>, ports: bool) {
+        match to {
+            _ if !ports => {}
+            To::Same => {}
+            To::One(port) => *old = Port::Exact(port),
+            // One that lies in the range is kept.
+            To::Among(low, high) if old.within(low, high) == Tri::Yes => {}
+            To::Among(low, high) => *old = Port::Among(low, high),
+            To::Unknown => *old = Port::Among(1, u16::MAX),
+        }
+    }
+
+    /// The address that MASQUERADE takes: of the link, the first on the subnet of the next hop, else the first.
+    fn masquerade(&self, ns: usize, oif: &str, packet: &Packet) -> Option<IpAddr> {
+        let near = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let usable: Vec<_> =
+            self.net.ns(ns).addrs_of(oif).filter(|addr| addr.ip.is_ipv6() == packet.v6() && !near(addr.ip)).collect();
+        let next = match usable.as_slice() {
+            [] | [_] => packet.dst,
+            _ => self.route(ns, packet, None).ok().and_then(|got| got.gateway).unwrap_or(packet.dst),
+        };
+        usable.iter().find(|addr| addr.covers(next)).or(usable.first()).map(|addr| addr.ip)
+    }
+
+    /// The address that REDIRECT takes: the first of the link that the packet came in by, or of lo for one's own.
+    fn own_address(&self, ns: usize, iif: &str, v6: bool) -> Option<IpAddr> {
+        if iif.is_empty() {
+            return Some(if v6 { std::net::Ipv6Addr::LOCALHOST.into() } else { std::net::Ipv4Addr::LOCALHOST.into() });
+        }
+        let near = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
+        let found = self.net.ns(ns).addrs_of(iif).find(|addr| addr.ip.is_ipv6() == v6 && !near(addr.ip));
+        found.map(|addr| addr.ip)
     }
 
     fn conntrack_full(&mut self, ns: usize) {
@@ -389,8 +500,8 @@ impl Walk<'_> {
         let nft = self.net.nft(ns);
         let mut bases = nft.bases(&[family], hook, if hook == Hook::Egress { devs.1 } else { devs.0 }, &|_, _| false);
         bases.sort_unstable();
-        let local = |_: IpAddr| false;
-        let spot = Spot { hook, iif: devs.0, oif: devs.1, physin: None, physout: None, local: &local, arp, macs };
+        let sort = |_: IpAddr| Sort::Unicast;
+        let spot = Spot { hook, iif: devs.0, oif: devs.1, physin: None, physout: None, sort: &sort, arp, macs };
         let mut passes = true;
         for (_, index) in bases {
             let effect = nft.run(index, packet, &spot);
@@ -411,12 +522,8 @@ impl Walk<'_> {
                         words: std::iter::once("nft".to_owned()).chain(rule.delete.iter().cloned()).collect(),
                     }];
                 }
-                if effect.maybe_accepted {
-                    self.suspect(ns, culprit, Some(rule));
-                } else {
-                    self.fault(culprit);
-                    passes = false;
-                }
+                self.fault(culprit);
+                passes = false;
             }
         }
         passes
@@ -463,5 +570,51 @@ impl Walk<'_> {
                 );
             }
         }
+    }
+}
+
+/// What is kept of a connection for its packets.
+fn of(conn: &Conn) -> Track {
+    Track {
+        mark: conn.mark,
+        snat: conn.before.src != conn.after.src,
+        dnat: conn.before.dst != conn.after.dst,
+        orig: Some([conn.before.src, conn.before.dst]),
+    }
+}
+
+/// The network part of another network with an address's own rest.
+fn onto(net: ipnet::IpNet, ip: IpAddr) -> IpAddr {
+    match (net, ip) {
+        (ipnet::IpNet::V4(net), IpAddr::V4(ip)) => {
+            let mask = u32::from(net.netmask());
+            std::net::Ipv4Addr::from(u32::from(net.addr()) & mask | u32::from(ip) & !mask).into()
+        }
+        (ipnet::IpNet::V6(net), IpAddr::V6(ip)) => {
+            let mask = u128::from(net.netmask());
+            std::net::Ipv6Addr::from(u128::from(net.addr()) & mask | u128::from(ip) & !mask).into()
+        }
+        _ => ip,
+    }
+}
+
+/// What an address is to a namespace, as its table `local` has it.
+fn sort(network: &Ns, ip: IpAddr) -> Sort {
+    let limited = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0);
+    if ip.is_multicast() {
+        return Sort::Multicast;
+    }
+    let found = network
+        .routes
+        .iter()
+        .filter(|route| route.table.as_deref() == Some("local"))
+        .filter_map(|route| Some((route.destination().filter(|net| net.contains(&ip))?.prefix_len(), route.kind())))
+        .max_by_key(|(len, _)| *len);
+    match found {
+        Some((_, "local")) => Sort::Local,
+        Some((_, "broadcast")) => Sort::Broadcast,
+        _ if limited => Sort::Broadcast,
+        _ if network.owns(ip).is_some() => Sort::Local,
+        _ => Sort::Unicast,
     }
 }

@@ -4,7 +4,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::packet::{Ct, Effect, Hook, Nat, Packet, Port, RuleRef, Spot, Tri, icmp_type, icmp6_type, protocol};
+use super::packet::{Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Tri, icmp_kind, icmp6_kind, protocol};
+use super::trail::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::u32_match;
 use crate::model::iptables::{self, Rule, Ruleset};
 
@@ -16,16 +17,6 @@ pub(super) struct Tables {
     /// Of the old backend.
     pub legacy: bool,
     rules: Ruleset,
-}
-
-/// How deep chains may call each other.
-const DEPTH: usize = 32;
-
-enum Flow {
-    /// The chain has decided.
-    Done,
-    /// It has not.
-    Return,
 }
 
 impl Tables {
@@ -98,26 +89,21 @@ impl Tables {
     /// What a base chain does to a packet.
     #[must_use]
     pub(super) fn run(&self, table: &str, packet: &Packet, spot: &Spot<'_>) -> Effect {
-        let mut effect = Effect::default();
         let base = spot.hook.chain();
-        let flow = self.chain(table, base, packet, spot, false, &mut effect, 0);
-        if let (Flow::Return, Some(chain)) = (flow, self.rules.chain(table, base))
-            && chain.policy.as_deref() == Some("DROP")
-        {
-            effect.drop = Some(RuleRef {
-                tool: self.tool().into(),
-                table: table.into(),
-                chain: base.into(),
-                text: "policy DROP".into(),
-                policy: true,
-                packets: Some(chain.packets),
-                reject: false,
-                delete: ["-t", table, "-P", base, "ACCEPT"].map(str::to_owned).into(),
-                base: base.into(),
-                handle: 0,
-            });
-        }
-        effect
+        let chain = self.rules.chain(table, base);
+        let policy = chain.filter(|chain| chain.policy.as_deref() == Some("DROP")).map(|chain| RuleRef {
+            tool: self.tool().into(),
+            table: table.into(),
+            chain: base.into(),
+            text: "policy DROP".into(),
+            policy: true,
+            packets: Some(chain.packets),
+            reject: false,
+            delete: ["-t", table, "-P", base, "ACCEPT"].map(str::to_owned).into(),
+            base: base.into(),
+            handle: 0,
+        });
+        self.chain(table, base, State::new(packet), &Run::new(spot, base), 0).effect(policy)
     }
 
     fn rule_ref(&self, table: &str, chain: &str, base: &str, rule: &Rule) -> RuleRef {
@@ -136,131 +122,170 @@ impl Tables {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one recursion")]
-    fn chain(
-        &self,
-        table: &str,
-        name: &str,
-        packet: &Packet,
-        spot: &Spot<'_>,
-        maybe: bool,
-        effect: &mut Effect,
-        depth: usize,
-    ) -> Flow {
-        let Some(chain) = self.rules.chain(table, name).filter(|_| depth < DEPTH) else { return Flow::Return };
-        for rule in &chain.rules {
-            // A mark set earlier counts for the rules after it.
-            let mut packet = packet.clone();
-            if let Some(mark) = effect.mark {
-                packet.mark = mark;
-            }
-            let matched = matches(rule, &packet, spot);
-            if matched == Tri::No {
-                continue;
-            }
-            let sure = matched == Tri::Yes && !maybe;
-            let target = rule.target().unwrap_or_default();
-            let this = || self.rule_ref(table, name, spot.hook.chain(), rule);
-            match target {
-                "ACCEPT" => {
-                    if sure {
-                        if table == "nat" && effect.nat.is_none() {
-                            effect.nat = None;
-                        }
-                        return Flow::Done;
-                    }
-                    effect.maybe_accepted = true;
-                }
-                "DROP" | "REJECT" => {
-                    if sure {
-                        effect.drop = Some(this());
-                        return Flow::Done;
-                    }
-                    effect.suspects.push(this());
-                }
-                "RETURN" => {
-                    if sure {
-                        return Flow::Return;
-                    }
-                    effect.maybe_accepted = true;
-                }
-                "QUEUE" | "NFQUEUE" => effect.suspects.push(this()),
-                "MARK" => effect.mark = Some(if sure { new_mark(rule, packet.mark) } else { None }),
-                "TTL" | "HL" if sure => {
-                    let number =
-                        |names: &[&str]| rule.option(names).and_then(|operand| operand.value.parse::<u8>().ok());
-                    let set = number(&["--ttl-set", "--hl-set"]);
-                    let less = number(&["--ttl-dec", "--hl-dec"]).map(|less| packet.ttl.saturating_sub(less));
-                    effect.ttl = set.or(less).or(effect.ttl);
-                }
-                "CT" | "NOTRACK"
-                    if (target == "NOTRACK" || rule.words.iter().any(|word| word == "--notrack")) && sure =>
-                {
-                    effect.notrack = true;
-                }
-                "MASQUERADE" | "SNAT" | "DNAT" | "REDIRECT" | "NETMAP" => {
-                    if sure {
-                        let nat = translation(target, rule);
-                        effect.nat = nat.map(|nat| (nat, this()));
-                        return Flow::Done;
-                    }
-                    effect.maybe_accepted = true;
-                }
-                "" => {}
-                chain if self.rules.chain(table, chain).is_some() => {
-                    let flow = self.chain(table, chain, &packet, spot, !sure, effect, depth + 1);
-                    if sure && (matches!(flow, Flow::Done) || rule.is_goto()) {
-                        return flow;
-                    }
-                }
-                _ => {}
+    fn chain(&self, table: &str, name: &str, state: State, run: &Run<'_>, depth: usize) -> Ends {
+        let mut trail = Trail::new(state);
+        let rules = self.rules(table, name);
+        for rule in rules.iter().filter(|_| depth < DEPTH) {
+            let Some(state) = &trail.here else { break };
+            let matched = if run.step() { matches(rule, &state.packet, run.spot) } else { Tri::Maybe };
+            if matched != Tri::No {
+                self.target(table, name, rule, matched, &mut trail, run, depth);
             }
         }
-        Flow::Return
+        trail.end()
+    }
+
+    /// What the target of a rule that matches, or may, does.
+    #[expect(clippy::too_many_arguments, reason = "one rule at its place")]
+    fn target(
+        &self,
+        table: &str,
+        chain: &str,
+        rule: &Rule,
+        matched: Tri,
+        trail: &mut Trail,
+        run: &Run<'_>,
+        depth: usize,
+    ) {
+        let this = || self.rule_ref(table, chain, run.base, rule);
+        let target = rule.target().unwrap_or_default();
+        match target {
+            "ACCEPT" => trail.accept(matched),
+            "DROP" | "REJECT" => trail.drop(matched, this()),
+            "RETURN" => trail.ret(matched),
+            // Whoever takes it from the queue accepts it or drops it; so do these two by what sockets there are.
+            "QUEUE" | "NFQUEUE" | "TPROXY" | "SYNPROXY" => {
+                trail.anything(this());
+                trail.accept(matched);
+            }
+            "MARK" => trail.change(matched, |state| state.packet.mark = new_mark(rule, state.packet.mark)),
+            "HMARK" => trail.change(matched, |state| state.packet.mark = None),
+            "CONNMARK" => trail.change(matched, |state| connmark(rule, &mut state.packet)),
+            "DSCP" | "TOS" | "ECN" => trail.change(matched, |state| state.packet.tos = new_tos(rule, state.packet.tos)),
+            "TTL" | "HL" => trail.change(matched, |state| state.packet.ttl = new_ttl(rule, state.packet.ttl)),
+            "NOTRACK" => trail.change(matched, |state| state.notrack = Tri::Yes),
+            "CT" if rule.words.iter().any(|word| word == "--notrack") => {
+                trail.change(matched, |state| state.notrack = Tri::Yes);
+            }
+            "MASQUERADE" | "SNAT" | "DNAT" | "REDIRECT" | "NETMAP" => {
+                trail.translate(matched, translation(target, rule), this());
+            }
+            // A rule that only counts, and targets after which the next rule follows.
+            "" | "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNSECMARK" | "CT" | "IDLETIMER" | "LED" | "LOG" | "NFLOG"
+            | "RATEEST" | "SECMARK" | "SET" | "TCPMSS" | "TCPOPTSTRIP" | "TEE" | "TRACE" | "ULOG" => {}
+            called if self.rules.chain(table, called).is_some() => {
+                trail
+                    .call(matched, rule.is_goto(), |state| self.chain(table, called, state, run, depth + 1));
+            }
+            _ => trail.anything(this()),
+        }
     }
 }
 
-fn new_mark(rule: &Rule, old: Option<u32>) -> Option<u32> {
-    let number = |text: &str| -> Option<u32> {
-        text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
-    };
-    let operand = rule.option(&["--set-xmark", "--set-mark", "--or-mark", "--and-mark", "--xor-mark"])?;
-    let (value, mask) = operand.value.split_once('/').unwrap_or((operand.value, "0xffffffff"));
-    let (value, mask) = (number(value)?, number(mask)?);
-    Some(if mask == u32::MAX { value } else { (old? & !mask) ^ value })
+/// `VALUE/MASK`, the mask being all ones when it is not said.
+fn masked(text: &str) -> Option<(u32, u32)> {
+    let (value, mask) = text.split_once('/').unwrap_or((text, "0xffffffff"));
+    Some((number(value)?, number(mask)?))
 }
 
-fn translation(target: &str, rule: &Rule) -> Option<Nat> {
-    let split = |text: &str| -> (Option<IpAddr>, Option<u16>) {
-        let first = |text: &str| text.split('-').next().unwrap_or_default().to_owned();
-        if let Ok(ip) = first(text).parse() {
-            return (Some(ip), None);
+/// What `--set-xmark VALUE/MASK` makes of a mark: `iptables-save` writes the other forms so too.
+fn new_mark(rule: &Rule, old: Option<u32>) -> Option<u32> {
+    let (value, mask) = masked(rule.option(&["--set-xmark", "--set-mark"])?.value)?;
+    if mask == u32::MAX { Some(value) } else { Some((old? & !mask) ^ value) }
+}
+
+/// `CONNMARK`: the mark of the connection is set, kept, or brought back.
+fn connmark(rule: &Rule, packet: &mut Packet) {
+    let has = |word: &str| rule.words.iter().any(|one| one == word);
+    let mask = |name: &str| rule.option(&[name]).map_or(Some(u32::MAX), |operand| number(operand.value));
+    let (from_packet, of_connection) = (mask("--nfmask"), mask("--ctmask"));
+    let mixed = |old: Option<u32>, old_mask: Option<u32>, new: Option<u32>, new_mask: Option<u32>| {
+        let taken = new? & new_mask?;
+        if old_mask == Some(u32::MAX) { Some(taken) } else { Some((old? & !old_mask?) ^ taken) }
+    };
+    match tracked(packet) {
+        Tri::No => {}
+        Tri::Maybe => (packet.mark, packet.track.mark) = (None, None),
+        Tri::Yes if has("--save-mark") => {
+            packet.track.mark = mixed(packet.track.mark, of_connection, packet.mark, from_packet);
         }
-        match text.rsplit_once(':') {
-            Some((ip, port)) => (first(ip).trim_matches(['[', ']']).parse().ok(), first(port).parse().ok()),
-            None => (None, None),
+        Tri::Yes if has("--restore-mark") => {
+            packet.mark = mixed(packet.mark, from_packet, packet.track.mark, of_connection);
+        }
+        Tri::Yes => packet.track.mark = new_mark(rule, packet.track.mark),
+    }
+}
+
+fn new_tos(rule: &Rule, old: Option<u8>) -> Option<u8> {
+    if let Some(class) = rule.option(&["--set-dscp"]) {
+        let class = u8::try_from(number(class.value)?).ok()?;
+        return Some(class << 2 | old? & 3);
+    }
+    let (value, mask) = masked(rule.option(&["--set-tos"])?.value)?;
+    let (value, mask) = (u8::try_from(value).ok()?, u8::try_from(mask & 0xff).ok()?);
+    if mask == u8::MAX { Some(value) } else { Some((old? & !mask) ^ value) }
+}
+
+fn new_ttl(rule: &Rule, old: Option<u8>) -> Option<u8> {
+    let number = |names: &[&str]| rule.option(names).and_then(|operand| operand.value.parse::<u8>().ok());
+    let less = number(&["--ttl-dec", "--hl-dec"]).map(|less| old.map(|ttl| ttl.saturating_sub(less)));
+    let more = number(&["--ttl-inc", "--hl-inc"]).map(|more| old.map(|ttl| ttl.saturating_add(more)));
+    number(&["--ttl-set", "--hl-set"]).or_else(|| less.or(more).flatten())
+}
+
+fn translation(target: &str, rule: &Rule) -> Nat {
+    let said = |names: &[&str]| rule.option(names).map(|operand| operand.value);
+    let random = rule.words.iter().any(|word| matches!(word.as_str(), "--random" | "--random-fully"));
+    let port = |text: Option<&str>| match text {
+        _ if random => To::Unknown,
+        Some(text) => between(text, '-'),
+        None => To::Same,
+    };
+    let address = |names: &[&str]| -> (To<IpAddr>, To<u16>) {
+        let Some(text) = said(names) else { return (To::Unknown, To::Unknown) };
+        let bare = |text: &str| text.replace(['[', ']'], "");
+        // An IPv6 address with a port stands in brackets.
+        match text.rsplit_once(':').filter(|(ip, _)| !ip.contains(':') || ip.ends_with(']')) {
+            Some(("", last)) => (To::Same, port(Some(last))),
+            Some((ip, last)) => (between(&bare(ip), '-'), port(Some(last))),
+            None => (between(&bare(text), '-'), port(None)),
         }
     };
-    Some(match target {
-        "MASQUERADE" => Nat::Masquerade,
+    match target {
         "SNAT" => {
-            let (ip, port) = split(rule.option(&["--to-source"])?.value);
+            let (ip, port) = address(&["--to-source"]);
             Nat::Source(ip, port)
         }
         "DNAT" => {
-            let (ip, port) = split(rule.option(&["--to-destination"])?.value);
+            let (ip, port) = address(&["--to-destination"]);
             Nat::Destination(ip, port)
         }
-        "REDIRECT" => Nat::Redirect(rule.option(&["--to-ports"]).and_then(|port| port.value.parse().ok())),
-        _ => return None,
-    })
+        "REDIRECT" => Nat::Redirect(port(said(&["--to-ports"]))),
+        "NETMAP" => match said(&["--to"]).and_then(net) {
+            Some(net) => Nat::Map(net),
+            None => Nat::Destination(To::Unknown, To::Unknown),
+        },
+        _ => Nat::Masquerade(port(said(&["--to-ports"]))),
+    }
+}
+
+/// One value, or two with something between.
+fn between<T: std::str::FromStr + PartialEq>(text: &str, sign: char) -> To<T> {
+    let (low, high) = text.split_once(sign).unwrap_or((text, text));
+    match (low.parse::<T>(), high.parse::<T>()) {
+        (Ok(low), Ok(high)) if low == high => To::One(low),
+        (Ok(low), Ok(high)) => To::Among(low, high),
+        _ => To::Unknown,
+    }
+}
+
+/// A network, or an address as one.
+fn net(text: &str) -> Option<IpNet> {
+    text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
 fn in_net(ip: IpAddr, value: &str) -> Tri {
-    match value.parse::<IpNet>().ok().or_else(|| value.parse::<IpAddr>().ok().map(IpNet::from)) {
-        Some(net) => net.contains(&ip).into(),
-        None => Tri::Maybe,
-    }
+    net(value).map_or(Tri::Maybe, |net| net.contains(&ip).into())
 }
 
 fn is_link(name: &str, value: &str) -> Tri {
@@ -272,23 +297,22 @@ fn is_link(name: &str, value: &str) -> Tri {
 
 fn ports(port: Port, value: &str) -> Tri {
     let number = |text: &str, default| if text.is_empty() { Some(default) } else { text.parse().ok() };
-    let mut any = Tri::No;
-    for part in value.split(',') {
+    any(value.split(',').map(|part| {
         let (low, high) = part.split_once(':').unwrap_or((part, part));
         match (number(low, 0), number(high, u16::MAX)) {
-            (Some(low), Some(high)) => match port.within(low, high) {
-                Tri::Yes => return Tri::Yes,
-                Tri::Maybe => any = Tri::Maybe,
-                Tri::No => {}
-            },
-            _ => any = Tri::Maybe,
+            (Some(low), Some(high)) => port.within(low, high),
+            _ => Tri::Maybe,
         }
-    }
-    any
+    }))
 }
 
-fn states(ct: Ct, value: &str) -> Tri {
-    value.split(',').any(|word| word.eq_ignore_ascii_case(ct.word())).into()
+fn states(packet: &Packet, value: &str) -> Tri {
+    any(value.split(',').map(|word| match word {
+        _ if tracked(packet) == Tri::Maybe => Tri::Maybe,
+        "SNAT" => (tracked(packet) == Tri::Yes && packet.track.snat).into(),
+        "DNAT" => (tracked(packet) == Tri::Yes && packet.track.dnat).into(),
+        word => word.eq_ignore_ascii_case(packet.ct.word()).into(),
+    }))
 }
 
 fn flags(packet: &Packet, mask: &str, want: &str) -> Tri {
@@ -309,198 +333,156 @@ fn flags(packet: &Packet, mask: &str, want: &str) -> Tri {
     (packet.proto == 6 && packet.tcp_flags() & bits(mask) == bits(want)).into()
 }
 
+/// The modules that match or not without being given an option.
+const OPAQUE: [&str; 13] = [
+    "ah", "cgroup", "dst", "esp", "eui64", "frag", "hbh", "ipv6header", "mh", "osf", "rpfilter", "rt", "socket",
+];
+
 /// Whether a rule matches, and whether that can be said.
 #[must_use]
-#[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
 pub(super) fn matches(rule: &Rule, packet: &Packet, spot: &Spot<'_>) -> Tri {
-    let mut all = Tri::Yes;
-    let mut module = "";
-    let mut not = false;
     let words: Vec<&str> = rule.words.iter().map(String::as_str).collect();
-    let mut index = 0;
-    while let Some(&word) = words.get(index) {
+    let (mut all, mut module, mut not, mut index) = (Tri::Yes, "", false, 0);
+    while let Some(&word) = words.get(index).filter(|_| all != Tri::No) {
         let value = words.get(index + 1).copied().unwrap_or_default();
-        let mut used = 2;
-        let one = match word {
-            "!" => {
-                not = true;
-                index += 1;
-                continue;
-            }
+        match word {
             "-j" | "-g" | "--jump" | "--goto" => break,
+            "!" => (not, index) = (true, index + 1),
             "-m" => {
                 module = value;
-                // A match without options that are known below cannot be judged.
-                let opaque = [
-                    "string",
-                    "bpf",
-                    "recent",
-                    "time",
-                    "limit",
-                    "hashlimit",
-                    "statistic",
-                    "connlimit",
-                    "owner",
-                    "quota",
-                    "geoip",
-                    "rpfilter",
-                    "socket",
-                    "policy",
-                    "set",
-                    "cgroup",
-                    "realm",
-                    "dscp",
-                    "tos",
-                    "ecn",
-                    "connbytes",
-                    "connlabel",
-                    "cluster",
-                    "nfacct",
-                    "osf",
-                    "helper",
-                    "cpu",
-                    "devgroup",
-                    "ipvs",
-                    "ah",
-                    "esp",
-                    "sctp",
-                    "dccp",
-                    "frag",
-                    "rt",
-                    "hbh",
-                    "dst",
-                    "mh",
-                    "ipv6header",
-                    "eui64",
-                    "srh",
-                    "tcpmss",
-                ];
-                if opaque.contains(&value) { Tri::Maybe } else { Tri::Yes }
-            }
-            "-s" => in_net(packet.src, value),
-            "-d" => in_net(packet.dst, value),
-            "-i" => is_link(spot.iif, value),
-            "-o" => is_link(spot.oif, value),
-            "-f" => {
-                used = 1;
-                Tri::No
-            }
-            "-p" => match protocol(value) {
-                Some(0) => Tri::Yes,
-                Some(number) => (number == packet.proto).into(),
-                None if value == "all" => Tri::Yes,
-                None => Tri::Maybe,
-            },
-            "--comment" => Tri::Yes,
-            "--dport" | "--dports" => ports(packet.dport, value),
-            "--sport" | "--sports" => ports(packet.sport, value),
-            "--ports" => match (ports(packet.dport, value), ports(packet.sport, value)) {
-                (Tri::Yes, _) | (_, Tri::Yes) => Tri::Yes,
-                (Tri::No, Tri::No) => Tri::No,
-                _ => Tri::Maybe,
-            },
-            "--ctstate" | "--state" => states(packet.ct, value),
-            "--ctdir" => ((value == "REPLY") == packet.reply).into(),
-            "--ctstatus" | "--ctproto" | "--ctorigsrc" | "--ctorigdst" | "--ctorigdstport" | "--ctexpire" => Tri::Maybe,
-            "--icmp-type" => match (value, icmp_type(value)) {
-                ("any", _) => Tri::Yes,
-                (_, Some(kind)) => (packet.icmp == Some(kind)).into(),
-                _ => Tri::Maybe,
-            },
-            "--icmpv6-type" => match icmp6_type(value) {
-                Some(kind) => (packet.icmp == Some(kind)).into(),
-                None => Tri::Maybe,
-            },
-            "--tcp-flags" => {
-                used = 3;
-                flags(packet, value, words.get(index + 2).copied().unwrap_or_default())
-            }
-            "--syn" => {
-                used = 1;
-                flags(packet, "FIN,SYN,RST,ACK", "SYN")
-            }
-            "--mark" if module == "mark" => mark(packet.mark, value),
-            "--src-range" => range(packet.src, value),
-            "--dst-range" => range(packet.dst, value),
-            "--physdev-in" => spot.physin.map_or(Tri::No, |port| is_link(port, value)),
-            "--physdev-out" => spot.physout.map_or(Tri::No, |port| is_link(port, value)),
-            "--physdev-is-bridged" => {
-                used = 1;
-                (spot.physin.is_some() && spot.physout.is_some()).into()
-            }
-            "--physdev-is-in" => {
-                used = 1;
-                spot.physin.is_some().into()
-            }
-            "--physdev-is-out" => {
-                used = 1;
-                spot.physout.is_some().into()
-            }
-            "--dst-type" => addr_type(packet.dst, value, spot),
-            "--src-type" => addr_type(packet.src, value, spot),
-            "--length" => match value.split_once(':').map_or((value.parse().ok(), value.parse().ok()), |(low, high)| {
-                (
-                    if low.is_empty() { Some(0) } else { low.parse().ok() },
-                    if high.is_empty() { Some(u32::MAX) } else { high.parse().ok() },
-                )
-            }) {
-                (Some(low), Some(high)) => (low <= packet.size && packet.size <= high).into(),
-                _ => Tri::Maybe,
-            },
-            "--ttl-eq" | "--hl-eq" => value.parse().map_or(Tri::Maybe, |ttl: u8| (packet.ttl == ttl).into()),
-            "--ttl-lt" | "--hl-lt" => value.parse().map_or(Tri::Maybe, |ttl: u8| (packet.ttl < ttl).into()),
-            "--ttl-gt" | "--hl-gt" => value.parse().map_or(Tri::Maybe, |ttl: u8| (packet.ttl > ttl).into()),
-            "--mac-source" => spot.macs.map_or(Tri::Maybe, |(from, _)| from.eq_ignore_ascii_case(value).into()),
-            "--u32" => u32_match::matches(value, packet),
-            "--pkt-type" => (value == "unicast").into(),
-            _ if word.starts_with('-') => {
-                // An option that is not known, with or without a value.
-                used = if value.starts_with('-') || value.is_empty() || value == "!" { 1 } else { 2 };
-                Tri::Maybe
+                all = all.and(if OPAQUE.contains(&value) { Tri::Maybe } else { Tri::Yes });
+                index += 2;
             }
             _ => {
-                used = 1;
-                Tri::Yes
+                let (one, used) = option(word, &words[index + 1..], module, packet, spot);
+                all = all.and(match module {
+                    "conntrack" if word.starts_with("--ct") => conntrack(rule, word, one.flip(not), packet),
+                    // Without a connection there is no mark to compare, also when negated (`xt_connmark.c`).
+                    "connmark" => tracked(packet).and(one.flip(not)),
+                    _ => one.flip(not),
+                });
+                (not, index) = (false, index + used);
             }
-        };
-        // `-m module` is never negated, and neither is a comment.
-        all = all.and(one.flip(not && word != "-m"));
-        not = false;
-        index += used;
+        }
     }
     all
 }
 
-fn mark(have: Option<u32>, value: &str) -> Tri {
-    let number = |text: &str| -> Option<u32> {
-        text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+/// A packet without a connection has the state `INVALID` or `UNTRACKED`; what else is asked of its connection is not looked at when its
+/// state is asked for, and else does not match, also when negated (`xt_conntrack.c`).
+fn conntrack(rule: &Rule, word: &str, judged: Tri, packet: &Packet) -> Tri {
+    match tracked(packet) {
+        Tri::No if word != "--ctstate" => rule.option(&["--ctstate"]).is_some().into(),
+        _ => judged,
+    }
+}
+
+/// Whether one option matches, not negated, and how many words it takes.
+#[expect(clippy::too_many_lines, reason = "one option after the other, each a few lines")]
+fn option(word: &str, rest: &[&str], module: &str, packet: &Packet, spot: &Spot<'_>) -> (Tri, usize) {
+    let value = rest.first().copied().unwrap_or_default();
+    let flag = |matched: Tri| (matched, 1);
+    let orig = |pick: fn(&[(IpAddr, Port); 2]) -> (IpAddr, Port)| packet.track.orig.as_ref().map(pick);
+    let orig_ip = |pick| orig(pick).map_or(Tri::Maybe, |(ip, _)| in_net(ip, value));
+    let orig_port = |pick| orig(pick).map_or(Tri::Maybe, |(_, port)| ports(port, value));
+    let ttl = |fits: fn(&u8, &u8) -> bool| match (packet.ttl, value.parse()) {
+        (Some(ttl), Ok(want)) => fits(&ttl, &want).into(),
+        _ => Tri::Maybe,
     };
-    let (want, mask) = value.split_once('/').unwrap_or((value, "0xffffffff"));
-    match (have, number(want), number(mask)) {
-        (Some(have), Some(want), Some(mask)) => (have & mask == want).into(),
+    let matched = match word {
+        "-s" => in_net(packet.src, value),
+        "-d" => in_net(packet.dst, value),
+        "-i" => is_link(spot.iif, value),
+        "-o" => is_link(spot.oif, value),
+        // Nothing that is walked here is a fragment.
+        "-f" => return flag(Tri::No),
+        "-p" if matches!(value, "all" | "0") => Tri::Yes,
+        "-p" | "--ctproto" => protocol(value).map_or(Tri::Maybe, |number| (number == packet.proto).into()),
+        "--comment" => Tri::Yes,
+        "--dport" | "--dports" => ports(packet.dport, value),
+        "--sport" | "--sports" => ports(packet.sport, value),
+        "--ports" => ports(packet.dport, value).or(ports(packet.sport, value)),
+        "--ctstate" | "--state" => states(packet, value),
+        "--ctdir" => ((value == "REPLY") == packet.reply).into(),
+        "--ctorigsrc" => orig_ip(|tuple| tuple[0]),
+        "--ctorigdst" => orig_ip(|tuple| tuple[1]),
+        "--ctorigsrcport" => orig_port(|tuple| tuple[0]),
+        "--ctorigdstport" => orig_port(|tuple| tuple[1]),
+        "--icmp-type" if value == "any" => Tri::Yes,
+        "--icmp-type" => icmp(packet, icmp_kind(value)),
+        "--icmpv6-type" => icmp(packet, icmp6_kind(value)),
+        "--tcp-flags" => return (flags(packet, value, rest.get(1).copied().unwrap_or_default()), 3),
+        "--syn" => return flag(flags(packet, "FIN,SYN,RST,ACK", "SYN")),
+        "--mark" if module == "mark" => mark(packet.mark, value),
+        "--mark" if module == "connmark" => mark(packet.track.mark, value),
+        "--src-range" => range(packet.src, value),
+        "--dst-range" => range(packet.dst, value),
+        "--physdev-in" => spot.physin.map_or(Tri::No, |port| is_link(port, value)),
+        "--physdev-out" => spot.physout.map_or(Tri::No, |port| is_link(port, value)),
+        "--physdev-is-bridged" => return flag((spot.physin.is_some() && spot.physout.is_some()).into()),
+        "--physdev-is-in" => return flag(spot.physin.is_some().into()),
+        "--physdev-is-out" => return flag(spot.physout.is_some().into()),
+        "--dst-type" => addr_type(packet.dst, value, spot),
+        "--src-type" => addr_type(packet.src, value, spot),
+        "--length" => length(packet.size, value),
+        "--ttl-eq" | "--hl-eq" => ttl(u8::eq),
+        "--ttl-lt" | "--hl-lt" => ttl(u8::lt),
+        "--ttl-gt" | "--hl-gt" => ttl(u8::gt),
+        "--dscp" => mark(packet.tos.map(|tos| u32::from(tos >> 2)), value),
+        "--tos" => mark(packet.tos.map(u32::from), value),
+        "--mac-source" => spot.macs.map_or(Tri::Maybe, |(from, _)| from.eq_ignore_ascii_case(value).into()),
+        "--u32" => u32_match::matches(value, packet),
+        "--pkt-type" => (value == "unicast").into(),
+        // An option that is not known, with or without a value.
+        _ if word.starts_with('-') => {
+            return (Tri::Maybe, if value.starts_with('-') || value.is_empty() || value == "!" { 1 } else { 2 });
+        }
+        _ => return flag(Tri::Yes),
+    };
+    (matched, 2)
+}
+
+/// Whether a packet is a message of this type and, if it matters, code.
+fn icmp(packet: &Packet, kind: Option<(u8, Option<u8>)>) -> Tri {
+    // The echoes that are walked have code 0.
+    kind.map_or(Tri::Maybe, |(kind, code)| (packet.icmp == Some(kind) && code.unwrap_or(0) == 0).into())
+}
+
+fn length(size: u32, value: &str) -> Tri {
+    let (low, high) = value.split_once(':').unwrap_or((value, value));
+    let number = |text: &str, default| if text.is_empty() { Some(default) } else { text.parse().ok() };
+    match (number(low, 0), number(high, u32::MAX)) {
+        (Some(low), Some(high)) => (low <= size && size <= high).into(),
+        _ => Tri::Maybe,
+    }
+}
+
+fn mark(have: Option<u32>, value: &str) -> Tri {
+    match (have, masked(value)) {
+        (Some(have), Some((want, mask))) => (have & mask == want).into(),
         _ => Tri::Maybe,
     }
 }
 
 fn range(ip: IpAddr, value: &str) -> Tri {
-    let (low, high) = value.split_once('-').unwrap_or((value, value));
-    match (low.parse::<IpAddr>(), high.parse::<IpAddr>()) {
-        (Ok(low), Ok(high)) => (low <= ip && ip <= high).into(),
+    match between::<IpAddr>(value, '-') {
+        To::One(one) => (one == ip).into(),
+        To::Among(low, high) => (low <= ip && ip <= high).into(),
         _ => Tri::Maybe,
     }
 }
 
+/// `-m addrtype`: one of the sorts for IPv4; for IPv6 every one that is named must fit (`xt_addrtype.c`).
 fn addr_type(ip: IpAddr, value: &str, spot: &Spot<'_>) -> Tri {
-    let local = (spot.local)(ip) || ip.is_loopback();
-    let one = |word: &str| match word {
-        "LOCAL" => Tri::from(local),
-        "UNICAST" => Tri::from(!local),
-        "BROADCAST" | "MULTICAST" | "ANYCAST" | "UNSPEC" => Tri::No,
-        _ => Tri::Maybe,
+    let sort = (spot.sort)(ip);
+    let one = |word: &str| -> Tri {
+        match word {
+            "UNICAST" if ip.is_ipv6() => (sort != Sort::Multicast && !ip.is_unspecified()).into(),
+            "LOCAL" | "UNICAST" | "BROADCAST" | "MULTICAST" => word.eq_ignore_ascii_case(sort.word()).into(),
+            "UNSPEC" => (ip.is_unspecified() && ip.is_ipv6()).into(),
+            _ => Tri::Maybe,
+        }
     };
-    value.split(',').map(one).fold(Tri::No, |all, one| match (all, one) {
-        (Tri::Yes, _) | (_, Tri::Yes) => Tri::Yes,
-        (Tri::No, Tri::No) => Tri::No,
-        _ => Tri::Maybe,
-    })
+    let words = value.split(',').map(one);
+    if ip.is_ipv6() { words.fold(Tri::Yes, Tri::and) } else { any(words) }
 }

@@ -6,7 +6,7 @@
 //! | `state` | what the machine is, read in parallel and when needed; read only |
 //! | `walk` | the legs: from hop to hop by the kernel's own route oracle |
 //! | `segment` | between two devices: veth, bridges, neighbours |
-//! | `filters`, `iptables`, `nft`, `u32_match` | the hooks, and what rules do: three-valued |
+//! | `filters`, `iptables`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
 //! | `routes` | why the kernel would not route |
 //! | `service` | the end of a leg: who listens |
 //! | `recorder` | the flight recorder: what the kernel did with one probe, hop by hop |
@@ -19,12 +19,16 @@ mod filters;
 pub mod finding;
 mod iptables;
 mod nft;
+#[cfg(test)]
+#[path = "../../tests/netfilter/oracle.rs"]
+mod oracle;
 mod packet;
 pub mod recorder;
 mod routes;
 mod segment;
 mod service;
 mod state;
+mod trail;
 mod u32_match;
 mod walk;
 
@@ -188,9 +192,11 @@ fn packet(question: &Question, target: &Target) -> Packet {
         reply: false,
         size: size + header,
         df: question.size.is_some() || target.proto == Proto::Tcp,
-        ttl: 64,
+        ttl: Some(64),
+        tos: Some(0),
         mark: Some(question.mark.unwrap_or(0)),
         ct: Ct::New,
+        track: packet::Track::default(),
     }
 }
 

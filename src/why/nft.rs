@@ -8,8 +8,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-use super::packet::{Effect, Hook, Nat, Packet, Port, RuleRef, Spot, Tri, icmp_type, icmp6_type, protocol};
+use super::packet::{Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To, Tri, icmp_kind, icmp6_kind, protocol};
 use super::state::text;
+use super::trail::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::u32_match;
 
 /// A base chain or a chain that is called.
@@ -35,25 +36,22 @@ pub(super) struct Nft {
     pub families: Vec<String>,
 }
 
-/// A side of a comparison.
+/// What the packet has where a rule looks.
 #[derive(Clone, Debug)]
 enum Val {
+    /// Nothing is there: the rule does not match, whatever it compares with.
+    Absent,
+    /// A word; numbers of protocols and ICMP types carry what they are: `proto:6`, `icmp:8`.
     Text(String),
     Ip(IpAddr),
     Num(u64),
     Port(Port),
+    /// Flags.
     Bits(u64),
     Concat(Vec<Val>),
+    /// Something is there, and nobody can say what.
     Unknown,
 }
-
-enum Flow {
-    Accept,
-    Drop,
-    Return,
-}
-
-const DEPTH: usize = 32;
 
 impl Nft {
     /// Reads `nft -j list ruleset`; what cannot be read is empty.
@@ -187,143 +185,245 @@ impl Nft {
     /// What a base chain does to a packet.
     #[must_use]
     pub(super) fn run(&self, index: usize, packet: &Packet, spot: &Spot<'_>) -> Effect {
-        let mut effect = Effect::default();
         let base = &self.chains[index];
-        let flow = self.chain(base, &base.name, packet, spot, false, &mut effect, 0);
-        if matches!(flow, Flow::Return) && base.policy == "drop" {
-            let delete = ["chain", &base.family, &base.table, &base.name, "{", "policy", "accept", ";", "}"];
-            effect.drop = Some(RuleRef {
-                tool: "nft".into(),
-                table: format!("{} {}", base.family, base.table),
-                chain: base.name.clone(),
-                text: "policy drop".into(),
-                policy: true,
-                packets: None,
-                reject: false,
-                delete: delete.map(str::to_owned).into(),
-                base: base.name.clone(),
-                handle: 0,
-            });
-        }
-        effect
+        let policy = (base.policy == "drop").then(|| RuleRef {
+            tool: "nft".into(),
+            table: format!("{} {}", base.family, base.table),
+            chain: base.name.clone(),
+            text: "policy drop".into(),
+            policy: true,
+            packets: None,
+            reject: false,
+            delete: ["chain", &base.family, &base.table, &base.name, "{", "policy", "accept", ";", "}"]
+                .map(str::to_owned)
+                .into(),
+            base: base.name.clone(),
+            handle: 0,
+        });
+        self.chain(base, State::new(packet), &Run::new(spot, &base.name), 0).effect(policy)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one recursion")]
-    fn chain(
+    fn chain(&self, chain: &Chain, state: State, run: &Run<'_>, depth: usize) -> Ends {
+        let mut trail = Trail::new(state);
+        for rule in chain.rules.iter().filter(|_| depth < DEPTH) {
+            if trail.here.is_none() {
+                break;
+            }
+            let expressions = rule.get("expr").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            let mut when = if run.step() { Tri::Yes } else { Tri::Maybe };
+            for expression in expressions {
+                let Some((name, body)) = expression.as_object().and_then(|map| map.iter().next()) else { continue };
+                let Some(state) = trail.here.as_ref().filter(|_| when != Tri::No) else { break };
+                when = match name.as_str() {
+                    "match" => when.and(self.judge(chain, body, &state.packet, run.spot)),
+                    "counter" | "log" | "comment" | "last" | "ct helper" | "ct timeout" | "ct expectation" | "flow"
+                    | "set" | "map" | "dup" | "secmark" => when,
+                    "vmap" => {
+                        let verdicts = self.verdicts(chain, body, &state.packet, run.spot);
+                        self.by_map(chain, rule, verdicts, when, &mut trail, run, depth)
+                    }
+                    _ => self.act(chain, rule, (name, body), when, &mut trail, run, depth),
+                };
+            }
+        }
+        trail.end()
+    }
+
+    /// What a statement does to a packet that comes to it surely or maybe. Returns whether the rule goes on.
+    #[expect(clippy::too_many_arguments, reason = "one statement at its place")]
+    fn act(
         &self,
         chain: &Chain,
-        base: &str,
-        packet: &Packet,
-        spot: &Spot<'_>,
-        maybe: bool,
-        effect: &mut Effect,
+        rule: &Value,
+        (name, body): (&str, &Value),
+        when: Tri,
+        trail: &mut Trail,
+        run: &Run<'_>,
         depth: usize,
-    ) -> Flow {
-        if depth > DEPTH {
-            return Flow::Return;
-        }
-        for rule in &chain.rules {
-            let mut packet = packet.clone();
-            if let Some(mark) = effect.mark {
-                packet.mark = mark;
+    ) -> Tri {
+        let this = || rule_ref(chain, run.base, rule, name == "reject");
+        match name {
+            "accept" => trail.accept(when),
+            "drop" | "reject" => trail.drop(when, this()),
+            "return" => trail.ret(when),
+            "continue" => {}
+            "jump" | "goto" => {
+                if let Some(next) = self.find(chain, text(body, "target")) {
+                    trail.call(when, name == "goto", |state| self.chain(next, state, run, depth + 1));
+                }
             }
-            let mut state = if maybe { Tri::Maybe } else { Tri::Yes };
-            let expressions = rule.get("expr").and_then(Value::as_array).cloned().unwrap_or_default();
-            for expression in &expressions {
-                let Some((name, body)) = expression.as_object().and_then(|map| map.iter().next()) else { continue };
-                let sure = state == Tri::Yes;
-                let this = || rule_ref(chain, base, rule, &expressions, name == "reject");
-                match name.as_str() {
-                    "match" => state = state.and(self.judge(chain, body, &packet, spot)),
-                    "counter" | "log" | "comment" => {}
-                    "accept" => {
-                        if sure {
-                            return Flow::Accept;
-                        }
-                        effect.maybe_accepted = true;
-                    }
-                    "drop" | "reject" => {
-                        if sure {
-                            effect.drop = Some(this());
-                            return Flow::Drop;
-                        }
-                        effect.suspects.push(this());
-                    }
-                    "queue" => effect.suspects.push(this()),
-                    "return" => {
-                        if sure {
-                            return Flow::Return;
-                        }
-                        effect.maybe_accepted = true;
-                    }
-                    "jump" | "goto" => {
-                        if let Some(next) = self.find(chain, text(body, "target")) {
-                            let flow = self.chain(next, base, &packet, spot, !sure, effect, depth + 1);
-                            if sure && (!matches!(flow, Flow::Return) || name == "goto") {
-                                return flow;
-                            }
-                        }
-                    }
-                    "vmap" => match self.vmap(chain, body, &packet, spot) {
-                        Some(Some(verdict)) => {
-                            let verb =
-                                verdict.as_object().and_then(|map| map.keys().next()).cloned().unwrap_or_default();
-                            match verb.as_str() {
-                                "accept" if sure => return Flow::Accept,
-                                "accept" => effect.maybe_accepted = true,
-                                "drop" if sure => {
-                                    effect.drop = Some(this());
-                                    return Flow::Drop;
-                                }
-                                "drop" => effect.suspects.push(this()),
-                                "jump" | "goto" => {
-                                    let target = verdict.get(&verb).map(|to| text(to, "target")).unwrap_or_default();
-                                    if let Some(next) = self.find(chain, target) {
-                                        let flow = self.chain(next, base, &packet, spot, !sure, effect, depth + 1);
-                                        if sure && (!matches!(flow, Flow::Return) || verb == "goto") {
-                                            return flow;
-                                        }
-                                    }
-                                }
-                                "return" if sure => return Flow::Return,
-                                _ => {}
-                            }
-                        }
-                        Some(None) => state = Tri::No,
-                        None => effect.suspects.push(this()),
+            // Whoever takes it from the queue accepts it or drops it.
+            "queue" => {
+                trail.anything(this());
+                trail.accept(when);
+            }
+            "notrack" => trail.change(when, |state| state.notrack = Tri::Yes),
+            "mangle" => trail.change(when, |state| self.mangle(chain, body, state, run.spot)),
+            "masquerade" | "snat" | "dnat" | "redirect" => {
+                let Some(state) = &trail.here else { return when };
+                match self.translation(chain, name, body, &state.packet, run.spot) {
+                    Some(nat) => trail.translate(when, nat, this()),
+                    // The address to translate to is looked up with something that the packet or the map does not have.
+                    None => return Tri::No,
+                }
+            }
+            // A rate that is not used up lets pass, one that is `over` does not: nobody knows which it is now.
+            "limit" | "quota" | "ct count" | "tproxy" => return when.and(Tri::Maybe),
+            _ => {
+                trail.anything(this());
+                return when.and(Tri::Maybe);
+            }
+        }
+        when
+    }
+
+    /// The verdicts of a map, each with whether it is this one.
+    fn verdicts<'a>(&'a self, chain: &Chain, body: &'a Value, packet: &Packet, spot: &Spot<'_>) -> Found<'a> {
+        match (body.get("key"), body.get("data").and_then(|data| self.elements(chain, data))) {
+            (Some(key), Some(pairs)) => look_up(&left_value(key, packet, spot), pairs),
+            _ => Found { all: Vec::new(), missing: Tri::Maybe },
+        }
+    }
+
+    /// What the verdicts of a map do. Returns whether the rule goes on.
+    #[expect(clippy::too_many_arguments, reason = "one statement at its place")]
+    fn by_map(
+        &self,
+        chain: &Chain,
+        rule: &Value,
+        found: Found<'_>,
+        when: Tri,
+        trail: &mut Trail,
+        run: &Run<'_>,
+        depth: usize,
+    ) -> Tri {
+        // What may come after a verdict that only may be this one must not be lost with it.
+        if found.all.is_empty() && found.missing == Tri::Maybe {
+            trail.anything(rule_ref(chain, run.base, rule, false));
+            return when.and(Tri::Maybe);
+        }
+        for (sure, verdict) in found.all {
+            let Some((name, body)) = verdict.as_object().and_then(|map| map.iter().next()) else { continue };
+            self.act(chain, rule, (name, body), when.and(sure), trail, run, depth);
+        }
+        when.and(found.missing)
+    }
+
+    /// A statement that sets something of the packet.
+    fn mangle(&self, chain: &Chain, body: &Value, state: &mut State, spot: &Spot<'_>) {
+        let Some((kind, key)) = body.get("key").and_then(Value::as_object).and_then(|map| map.iter().next()) else {
+            return;
+        };
+        let value = body.get("value").map_or(Val::Unknown, |value| self.value(chain, value, &state.packet, spot));
+        let number = match value {
+            Val::Num(number) => u32::try_from(number).ok(),
+            _ => None,
+        };
+        match (kind.as_str(), text(key, "key"), text(key, "field")) {
+            ("meta", "mark", _) => state.packet.mark = number,
+            ("ct", "mark", _) if tracked(&state.packet) != Tri::No => state.packet.track.mark = number,
+            ("payload", _, "ttl" | "hoplimit") => state.packet.ttl = number.and_then(|ttl| u8::try_from(ttl).ok()),
+            ("payload", _, "dscp" | "ecn") => state.packet.tos = None,
+            // Addresses and ports can be overwritten without connection tracking: where it goes then is a guess.
+            ("payload", _, "saddr" | "daddr" | "sport" | "dport") | ("payload", "", "") => state.guess = true,
+            _ => {}
+        }
+    }
+
+    /// A value that is written down, computed from the packet, or looked up in a map.
+    fn value(&self, chain: &Chain, value: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
+        if let Some(number) = value.as_u64() {
+            return Val::Num(number);
+        }
+        if let Some(text) = value.as_str() {
+            return match (text.parse(), number(text)) {
+                (Ok(ip), _) => Val::Ip(ip),
+                (_, Some(number)) => Val::Num(number.into()),
+                _ => Val::Unknown,
+            };
+        }
+        let Some(map) = value.get("map") else {
+            let inner = |index: usize, sign: &str| {
+                value.get(sign)?.get(index).map(|one| self.value(chain, one, packet, spot))
+            };
+            return match (inner(0, "|"), inner(1, "|"), inner(0, "^"), inner(1, "^")) {
+                (Some(Val::Num(one)), Some(Val::Num(other)), ..) => Val::Num(one | other),
+                (.., Some(Val::Num(one)), Some(Val::Num(other))) => Val::Num(one ^ other),
+                (None, None, None, None) => left_value(value, packet, spot),
+                _ => Val::Unknown,
+            };
+        };
+        let found = self.verdicts(chain, map, packet, spot);
+        match (found.all.as_slice(), found.missing) {
+            ([(Tri::Yes, one)], _) => self.value(chain, one, packet, spot),
+            ([], Tri::Yes) => Val::Absent,
+            _ => Val::Unknown,
+        }
+    }
+
+    /// A translation; `None` when it does not come to that.
+    fn translation(&self, chain: &Chain, name: &str, body: &Value, packet: &Packet, spot: &Spot<'_>) -> Option<Nat> {
+        let flags = body.get("flags").map(ToString::to_string).unwrap_or_default();
+        let ends = |value: &Value| {
+            let ends = value.get("range").and_then(Value::as_array)?;
+            Some((ends.first()?.clone(), ends.get(1)?.clone()))
+        };
+        let port = match body.get("port") {
+            _ if flags.contains("random") => To::Unknown,
+            None => To::Same,
+            Some(value) => {
+                let one = |value: &Value| match self.value(chain, value, packet, spot) {
+                    Val::Num(port) => u16::try_from(port).ok(),
+                    Val::Port(Port::Exact(port)) => Some(port),
+                    _ => None,
+                };
+                match ends(value).map(|(low, high)| (one(&low), one(&high))) {
+                    Some((Some(low), Some(high))) => To::Among(low, high),
+                    Some(_) => To::Unknown,
+                    None => one(value).map_or(To::Unknown, To::One),
+                }
+            }
+        };
+        let ip = match body.get("addr") {
+            None => To::Same,
+            Some(value) => {
+                let one = |value: &Value| self.value(chain, value, packet, spot);
+                match ends(value).map(|(low, high)| (one(&low), one(&high))) {
+                    Some((Val::Ip(low), Val::Ip(high))) => To::Among(low, high),
+                    Some(_) => To::Unknown,
+                    None => match one(value) {
+                        Val::Ip(ip) => To::One(ip),
+                        Val::Absent => return None,
+                        _ => To::Unknown,
                     },
-                    "mangle" => {
-                        let key = body.get("key").and_then(|key| key.get("meta")).map(|meta| text(meta, "key"));
-                        if key == Some("mark") {
-                            let value =
-                                body.get("value").and_then(Value::as_u64).and_then(|mark| u32::try_from(mark).ok());
-                            effect.mark = Some(if sure { value } else { None });
-                        }
-                    }
-                    "notrack" if sure => effect.notrack = true,
-                    "masquerade" | "snat" | "dnat" | "redirect" => {
-                        if sure {
-                            effect.nat = Some((translation(name, body), this()));
-                            return Flow::Accept;
-                        }
-                        effect.maybe_accepted = true;
-                    }
-                    // A rate that is not used up lets pass, one that is `over` does not: nobody knows which it is now.
-                    _ => state = state.and(Tri::Maybe),
-                }
-                if state == Tri::No {
-                    break;
                 }
             }
+        };
+        let other_family = matches!(text(body, "family"), "ip" | "ip6")
+            && (text(body, "family") == "ip6") != packet.v6()
+            || matches!(ip, To::One(ip) if ip.is_ipv6() != packet.v6());
+        if other_family {
+            return None;
         }
-        Flow::Return
+        // `snat prefix to` and addresses with ports out of one map are not read.
+        let (ip, port) = if flags.contains("netmap") || text(body, "type_flags") != "" {
+            (To::Unknown, To::Unknown)
+        } else {
+            (ip, port)
+        };
+        Some(match name {
+            "masquerade" => Nat::Masquerade(port),
+            "snat" => Nat::Source(ip, port),
+            "dnat" => Nat::Destination(ip, port),
+            _ => Nat::Redirect(port),
+        })
     }
 
     fn find(&self, near: &Chain, name: &str) -> Option<&Chain> {
         self.chains.iter().find(|chain| chain.family == near.family && chain.table == near.table && chain.name == name)
     }
 
-    fn elements(&self, chain: &Chain, set: &Value) -> Option<Vec<Value>> {
+    fn elements<'a>(&'a self, chain: &Chain, set: &'a Value) -> Option<&'a [Value]> {
         let elements = match set {
             Value::String(name) => {
                 let name = name.strip_prefix('@')?;
@@ -332,64 +432,91 @@ impl Nft {
             Value::Object(map) => map.get("set")?,
             _ => return None,
         };
-        Some(match elements {
-            Value::Array(all) => all.clone(),
-            one => vec![one.clone()],
-        })
+        Some(elements.as_array().map_or(std::slice::from_ref(elements), Vec::as_slice))
     }
 
     fn judge(&self, chain: &Chain, body: &Value, packet: &Packet, spot: &Spot<'_>) -> Tri {
         let (Some(left), Some(right)) = (body.get("left"), body.get("right")) else { return Tri::Maybe };
         let have = left_value(left, packet, spot);
+        if matches!(have, Val::Absent) {
+            return Tri::No;
+        }
         let is_set = right.get("set").is_some() || right.as_str().is_some_and(|name| name.starts_with('@'));
         let op = text(body, "op");
-        let same = if is_set {
-            match self.elements(chain, right) {
-                Some(all) => all.iter().map(|one| equal(&have, bare(one))).fold(Tri::No, |all, one| match (all, one) {
-                    (Tri::Yes, _) | (_, Tri::Yes) => Tri::Yes,
-                    (Tri::No, Tri::No) => Tri::No,
-                    _ => Tri::Maybe,
-                }),
-                None => Tri::Maybe,
-            }
-        } else if let (Val::Bits(have), "in" | "==" | "!=") = (&have, op) {
-            let want = bits(right);
-            want.map_or(Tri::Maybe, |want| if op == "in" { (have & want != 0).into() } else { (*have == want).into() })
-        } else if let ("<" | ">" | "<=" | ">=", Some(want)) = (op, right.as_u64()) {
-            let number = match have {
-                Val::Num(number) => Some(number),
-                Val::Port(Port::Exact(port)) => Some(u64::from(port)),
-                _ => None,
-            };
-            return number.map_or(Tri::Maybe, |number| {
-                Tri::from(match op {
-                    "<" => number < want,
-                    ">" => number > want,
-                    "<=" => number <= want,
-                    _ => number >= want,
-                })
-            });
-        } else {
-            equal(&have, right)
-        };
-        same.flip(op == "!=")
-    }
-
-    /// The verdict that a verdict map gives: `Some(None)` for none, `None` when nobody can say.
-    #[expect(clippy::option_option, reason = "no verdict is another answer than nobody can say")]
-    fn vmap(&self, chain: &Chain, body: &Value, packet: &Packet, spot: &Spot<'_>) -> Option<Option<Value>> {
-        let left = body.get("key")?;
-        let have = left_value(left, packet, spot);
-        let mut unsure = false;
-        for pair in self.elements(chain, body.get("data")?)? {
-            let (key, verdict) = (pair.get(0)?, pair.get(1)?);
-            match equal(&have, bare(key)) {
-                Tri::Yes => return Some(Some(verdict.clone())),
-                Tri::Maybe => unsure = true,
-                Tri::No => {}
-            }
+        if is_set {
+            let found = self.elements(chain, right).map_or(Tri::Maybe, |all| is_in(&have, all));
+            return found.flip(op == "!=");
         }
-        (!unsure).then_some(None)
+        match (&have, op) {
+            // Without a sign, flags match when any of them is set.
+            (Val::Bits(have), "in") => bits(right).map_or(Tri::Maybe, |want| (have & want != 0).into()),
+            (_, "<" | ">" | "<=" | ">=") => right.as_u64().map_or(Tri::Maybe, |want| compare(&have, op, want)),
+            (_, "==" | "in") => equal(&have, right),
+            (_, "!=") => equal(&have, right).flip(true),
+            _ => Tri::Maybe,
+        }
+    }
+}
+
+/// What a map has for a key.
+struct Found<'a> {
+    /// The values that it surely or maybe is.
+    all: Vec<(Tri, &'a Value)>,
+    /// Whether it is none of them.
+    missing: Tri,
+}
+
+fn look_up<'a>(have: &Val, pairs: &'a [Value]) -> Found<'a> {
+    let mut found = Found { all: Vec::new(), missing: Tri::Yes };
+    if matches!(have, Val::Absent) {
+        return found;
+    }
+    let mut rest = None;
+    for pair in pairs {
+        let (Some(key), Some(value)) = (pair.get(0), pair.get(1)) else { continue };
+        if bare(key) == "*" {
+            rest = Some(value);
+            continue;
+        }
+        match equal(have, bare(key)) {
+            Tri::Yes => return Found { all: vec![(Tri::Yes, value)], missing: Tri::No },
+            Tri::Maybe => {
+                found.all.push((Tri::Maybe, value));
+                found.missing = Tri::Maybe;
+            }
+            Tri::No => {}
+        }
+    }
+    if let Some(value) = rest {
+        found.all.push((found.missing, value));
+        found.missing = Tri::No;
+    }
+    found
+}
+
+fn is_in(have: &Val, set: &[Value]) -> Tri {
+    if set.iter().any(|one| bare(one) == "*") {
+        return Tri::Yes;
+    }
+    any(set.iter().map(|one| equal(have, bare(one))))
+}
+
+fn compare(have: &Val, op: &str, want: u64) -> Tri {
+    let (low, high) = match op {
+        "<" if want == 0 => return Tri::No,
+        "<" => (0, want - 1),
+        "<=" => (0, want),
+        ">" if want == u64::MAX => return Tri::No,
+        ">" => (want + 1, u64::MAX),
+        _ => (want, u64::MAX),
+    };
+    match have {
+        Val::Num(have) => (low <= *have && *have <= high).into(),
+        Val::Port(port) => match u16::try_from(low) {
+            Ok(low) => port.within(low, u16::try_from(high).unwrap_or(u16::MAX)),
+            Err(_) => Tri::No,
+        },
+        _ => Tri::Maybe,
     }
 }
 
@@ -403,7 +530,8 @@ fn counter(rule: &Value) -> Option<u64> {
     expressions.iter().find_map(|one| one.get("counter")?.get("packets")?.as_u64())
 }
 
-fn rule_ref(chain: &Chain, base: &str, rule: &Value, expressions: &[Value], reject: bool) -> RuleRef {
+fn rule_ref(chain: &Chain, base: &str, rule: &Value, reject: bool) -> RuleRef {
+    let expressions = rule.get("expr").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     let handle = rule.get("handle").and_then(Value::as_u64).unwrap_or(0);
     let words =
         ["delete", "rule", &chain.family, &chain.table, &chain.name, "handle", &handle.to_string()].map(str::to_owned);
@@ -464,23 +592,33 @@ fn words_of_map(map: &Map<String, Value>, all: &dyn Fn(&[Value], &str) -> String
     }
 }
 
-const STATES: [(&str, u64); 5] = [("invalid", 1), ("established", 2), ("related", 4), ("new", 8), ("untracked", 64)];
+/// The bits of `ct state`, `ct status` and `tcp flags` (uapi `nf_conntrack_common.h`, `nf_tables.h`).
+const FLAGS: [(&str, u64); 18] = [
+    ("invalid", 1),
+    ("established", 2),
+    ("related", 4),
+    ("new", 8),
+    ("untracked", 64),
+    ("expected", 1),
+    ("seen-reply", 2),
+    ("assured", 4),
+    ("confirmed", 8),
+    ("snat", 16),
+    ("dnat", 32),
+    ("dying", 512),
+    ("fin", 1),
+    ("syn", 2),
+    ("rst", 4),
+    ("psh", 8),
+    ("ack", 16),
+    ("urg", 32),
+];
 
 fn bits(value: &Value) -> Option<u64> {
-    let one = |word: &str| {
-        let flag = match word {
-            "fin" => Some(1),
-            "syn" => Some(2),
-            "rst" => Some(4),
-            "psh" => Some(8),
-            "ack" => Some(16),
-            "urg" => Some(32),
-            _ => None,
-        };
-        flag.or_else(|| STATES.iter().find(|(name, _)| *name == word).map(|(_, bit)| *bit))
-    };
     match value {
-        Value::String(word) => one(word),
+        Value::String(word) => {
+            FLAGS.iter().find(|(name, _)| name == word).map(|(_, bit)| *bit).or_else(|| number(word).map(u64::from))
+        }
         Value::Array(words) => words.iter().try_fold(0, |all, word| Some(all | bits(word)?)),
         Value::Object(map) => map.get("|")?.as_array()?.iter().try_fold(0, |all, word| Some(all | bits(word)?)),
         Value::Number(number) => number.as_u64(),
@@ -491,46 +629,88 @@ fn bits(value: &Value) -> Option<u64> {
 fn left_value(left: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
     let Some((kind, body)) = left.as_object().and_then(|map| map.iter().next()) else { return Val::Unknown };
     match kind.as_str() {
-        "meta" => match text(body, "key") {
-            "iifname" | "iif" => Val::Text(spot.physin.unwrap_or(spot.iif).to_owned()),
-            "oifname" | "oif" => Val::Text(spot.physout.unwrap_or(spot.oif).to_owned()),
-            "ibrname" | "ibrport" => Val::Text(spot.iif.to_owned()),
-            "obrname" => Val::Text(spot.oif.to_owned()),
-            "mark" => packet.mark.map_or(Val::Unknown, |mark| Val::Num(mark.into())),
-            "l4proto" => Val::Text(format!("proto:{}", packet.proto)),
-            "nfproto" => Val::Text(if packet.v6() { "ipv6" } else { "ipv4" }.into()),
-            "protocol" => Val::Text(
-                if spot.arp {
-                    "arp"
-                } else if packet.v6() {
-                    "ip6"
-                } else {
-                    "ip"
-                }
-                .into(),
-            ),
-            "length" => Val::Num(packet.size.into()),
-            "pkttype" => Val::Text("unicast".into()),
-            _ => Val::Unknown,
-        },
-        "ct" => match text(body, "key") {
-            "state" => Val::Bits(STATES.iter().find(|(name, _)| *name == packet.ct.word()).map_or(0, |(_, bit)| *bit)),
-            "direction" => Val::Text(if packet.reply { "reply" } else { "original" }.into()),
-            _ => Val::Unknown,
-        },
+        "meta" => meta(text(body, "key"), packet, spot),
+        "ct" => connection(body, packet),
         "payload" => payload(body, packet, spot),
+        "fib" if text(body, "result") == "type" => {
+            let flags = body.get("flags").map(ToString::to_string).unwrap_or_default();
+            let ip = if flags.contains("saddr") { packet.src } else { packet.dst };
+            // With a device, only the addresses of that device count.
+            if flags.contains("if") || spot.arp { Val::Unknown } else { Val::Text((spot.sort)(ip).word().into()) }
+        }
         "concat" => {
             let parts = body.as_array().map_or(&[][..], Vec::as_slice);
-            Val::Concat(parts.iter().map(|part| left_value(part, packet, spot)).collect())
+            let parts: Vec<Val> = parts.iter().map(|part| left_value(part, packet, spot)).collect();
+            if parts.iter().any(|part| matches!(part, Val::Absent)) { Val::Absent } else { Val::Concat(parts) }
         }
         "&" => {
             let (inner, mask) = (body.get(0), body.get(1).and_then(bits));
             match (inner.map(|inner| left_value(inner, packet, spot)), mask) {
                 (Some(Val::Bits(value)), Some(mask)) => Val::Bits(value & mask),
                 (Some(Val::Num(value)), Some(mask)) => Val::Num(value & mask),
+                (Some(Val::Absent), _) => Val::Absent,
                 _ => Val::Unknown,
             }
         }
+        _ => Val::Unknown,
+    }
+}
+
+fn meta(key: &str, packet: &Packet, spot: &Spot<'_>) -> Val {
+    match key {
+        "iifname" | "iif" => Val::Text(spot.iif.to_owned()),
+        "oifname" | "oif" => Val::Text(spot.oif.to_owned()),
+        "mark" => packet.mark.map_or(Val::Unknown, |mark| Val::Num(mark.into())),
+        "l4proto" if spot.arp => Val::Absent,
+        "l4proto" => Val::Text(format!("proto:{}", packet.proto)),
+        "nfproto" => Val::Text(if packet.v6() { "ipv6" } else { "ipv4" }.into()),
+        "protocol" => Val::Text(ether_type(packet, spot).into()),
+        "length" => Val::Num(packet.size.into()),
+        "pkttype" => Val::Text("host".into()),
+        _ => Val::Unknown,
+    }
+}
+
+fn ether_type(packet: &Packet, spot: &Spot<'_>) -> &'static str {
+    match (spot.arp, packet.v6()) {
+        (true, _) => "arp",
+        (_, true) => "ip6",
+        _ => "ip",
+    }
+}
+
+/// What is known of the packet's connection; without one only its state.
+fn connection(body: &Value, packet: &Packet) -> Val {
+    let key = text(body, "key");
+    match (key, tracked(packet)) {
+        (_, Tri::Maybe) => return Val::Unknown,
+        ("state", _) => {
+            return Val::Bits(match packet.ct {
+                Ct::Established => 2,
+                Ct::New => 8,
+                Ct::Untracked => 64,
+                _ => 1,
+            });
+        }
+        (_, Tri::No) => return Val::Absent,
+        _ => {}
+    }
+    let orig = |side: usize| packet.track.orig.filter(|_| text(body, "dir") == "original").map(|tuple| tuple[side]);
+    let ip = |side| orig(side).map_or(Val::Unknown, |(ip, _)| Val::Ip(ip));
+    let port = |side| orig(side).map_or(Val::Unknown, |(_, port)| Val::Port(port));
+    match key {
+        "mark" => packet.track.mark.map_or(Val::Unknown, |mark| Val::Num(mark.into())),
+        "direction" => Val::Text(if packet.reply { "reply" } else { "original" }.into()),
+        // Of a connection that was just begun nothing else is set; of one that is answered, whether it is `assured` is not known.
+        "status" if !packet.reply => {
+            Val::Bits(u64::from(packet.track.snat) << 4 | u64::from(packet.track.dnat) << 5)
+        }
+        "saddr" | "ip saddr" | "ip6 saddr" => ip(0),
+        "daddr" | "ip daddr" | "ip6 daddr" => ip(1),
+        "proto-src" => port(0),
+        "proto-dst" => port(1),
+        "l3proto" => Val::Text(if packet.v6() { "ipv6" } else { "ipv4" }.into()),
+        "protocol" => Val::Text(format!("proto:{}", packet.proto)),
         _ => Val::Unknown,
     }
 }
@@ -541,36 +721,37 @@ fn payload(body: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
     {
         return raw(text(body, "base"), offset, length, packet).map_or(Val::Unknown, Val::Num);
     }
-    let absent = Val::Text("absent".into());
+    let num = |number: Option<u8>| number.map_or(Val::Unknown, |number| Val::Num(number.into()));
     match (text(body, "protocol"), text(body, "field")) {
-        ("ip", _) if packet.v6() || (spot.arp) => absent,
-        ("ip6", _) if !packet.v6() || spot.arp => absent,
-        ("arp", _) if !spot.arp => absent,
+        ("ip", _) if packet.v6() || spot.arp => Val::Absent,
+        ("ip6", _) if !packet.v6() || spot.arp => Val::Absent,
+        ("arp", _) if !spot.arp => Val::Absent,
+        ("tcp", _) if packet.proto != 6 || spot.arp => Val::Absent,
+        ("udp", _) if packet.proto != 17 || spot.arp => Val::Absent,
+        ("icmp", _) if packet.proto != 1 || spot.arp => Val::Absent,
+        ("icmpv6", _) if packet.proto != 58 || spot.arp => Val::Absent,
+        ("sctp" | "dccp" | "udplite" | "ah" | "esp" | "comp", _) => Val::Absent,
         ("ip" | "ip6", "saddr") | ("arp", "saddr ip") => Val::Ip(packet.src),
         ("ip" | "ip6", "daddr") | ("arp", "daddr ip") => Val::Ip(packet.dst),
         ("ip", "protocol") | ("ip6", "nexthdr") => Val::Text(format!("proto:{}", packet.proto)),
-        ("ip", "ttl") | ("ip6", "hoplimit") => Val::Num(packet.ttl.into()),
-        ("ip" | "ip6", "length") => Val::Num(packet.size.into()),
-        ("tcp", _) if packet.proto != 6 => absent,
-        ("udp", _) if packet.proto != 17 => absent,
+        ("ip", "ttl") | ("ip6", "hoplimit") => num(packet.ttl),
+        ("ip", "version") => Val::Num(4),
+        ("ip6", "version") => Val::Num(6),
+        ("ip", "hdrlength") => Val::Num(5),
+        ("ip" | "ip6", "dscp") => num(packet.tos.map(|tos| tos >> 2)),
+        ("ip", "length") => Val::Num(packet.size.into()),
+        ("ip6", "length") => Val::Num(u64::from(packet.size.saturating_sub(40))),
+        ("udp", "length") => Val::Num(u64::from(packet.size.saturating_sub(if packet.v6() { 40 } else { 20 }))),
+        ("th", _) if !matches!(packet.proto, 6 | 17) => Val::Unknown,
         ("tcp" | "udp" | "th", "dport") => Val::Port(packet.dport),
         ("tcp" | "udp" | "th", "sport") => Val::Port(packet.sport),
         ("tcp", "flags") => Val::Bits(packet.tcp_flags().into()),
-        ("icmp", "type") if packet.proto == 1 => Val::Text(format!("icmp:{}", packet.icmp.unwrap_or(255))),
-        ("icmpv6", "type") if packet.proto == 58 => Val::Text(format!("icmp6:{}", packet.icmp.unwrap_or(255))),
-        ("icmp" | "icmpv6", "type") => absent,
+        ("icmp", "type") => Val::Text(format!("icmp:{}", packet.icmp.unwrap_or(255))),
+        ("icmpv6", "type") => Val::Text(format!("icmp6:{}", packet.icmp.unwrap_or(255))),
+        ("icmp" | "icmpv6", "code") => Val::Num(0),
         ("ether", "saddr") => spot.macs.map_or(Val::Unknown, |(from, _)| Val::Text(from.to_lowercase())),
         ("ether", "daddr") => spot.macs.map_or(Val::Unknown, |(_, to)| Val::Text(to.to_lowercase())),
-        ("ether", "type") => Val::Text(
-            if spot.arp {
-                "arp"
-            } else if packet.v6() {
-                "ip6"
-            } else {
-                "ip"
-            }
-            .into(),
-        ),
+        ("ether", "type") => Val::Text(ether_type(packet, spot).into()),
         ("arp", "operation") => Val::Text(if packet.reply { "reply" } else { "request" }.into()),
         _ => Val::Unknown,
     }
@@ -592,89 +773,90 @@ fn raw(base: &str, offset: u64, length: u64, packet: &Packet) -> Option<u64> {
     })
 }
 
+/// Whether what the packet has is what a rule, or one element of a set, says.
 fn equal(have: &Val, want: &Value) -> Tri {
+    if let Some(set) = want.get("set").and_then(Value::as_array) {
+        return is_in(have, set);
+    }
+    let ends = want.get("range").and_then(Value::as_array).and_then(|ends| Some((ends.first()?, ends.get(1)?)));
     match (have, want) {
-        (Val::Text(have), _) if have == "absent" => Tri::No,
-        (Val::Concat(parts), Value::Object(map)) if map.contains_key("concat") => {
-            let wants = map["concat"].as_array().map_or(&[][..], Vec::as_slice);
-            parts.iter().zip(wants).map(|(part, want)| equal(part, bare(want))).fold(Tri::Yes, Tri::and)
-        }
-        (Val::Text(have), Value::Object(map)) if map.contains_key("set") => {
-            let all = map["set"].as_array().map_or(&[][..], Vec::as_slice);
-            all.iter().any(|one| equal(&Val::Text(have.clone()), one) == Tri::Yes).into()
-        }
+        (Val::Absent, _) => Tri::No,
+        (Val::Concat(parts), _) => match want.get("concat").and_then(Value::as_array) {
+            Some(wants) if wants.len() == parts.len() => {
+                parts.iter().zip(wants).map(|(part, want)| equal(part, bare(want))).fold(Tri::Yes, Tri::and)
+            }
+            _ => Tri::Maybe,
+        },
         (Val::Text(have), Value::String(want)) => text_equal(have, want),
         (Val::Text(have), Value::Number(want)) => text_equal(have, &want.to_string()),
-        (Val::Ip(have), Value::String(want)) => match want.parse::<IpAddr>() {
-            Ok(want) => (*have == want).into(),
-            Err(_) => want.parse::<IpNet>().map_or(Tri::Maybe, |net| net.contains(have).into()),
+        (Val::Ip(have), _) => ip_equal(*have, want, ends),
+        (Val::Bits(have), want) => bits(want).map_or(Tri::Maybe, |want| (*have == want).into()),
+        (Val::Num(have), _) => match ends.map(|(low, high)| (numeric(low), numeric(high))) {
+            Some((Some(low), Some(high))) => (low <= *have && *have <= high).into(),
+            Some(_) => Tri::Maybe,
+            None => numeric(want).map_or(Tri::Maybe, |want| (*have == want).into()),
         },
-        (Val::Ip(have), Value::Object(map)) => {
-            if let Some(prefix) = map.get("prefix") {
-                let net = format!("{}/{}", text(prefix, "addr"), prefix["len"]);
-                return net.parse::<IpNet>().map_or(Tri::Maybe, |net| net.contains(have).into());
-            }
-            let ends = map.get("range").and_then(Value::as_array);
-            let end = |index: usize| ends?.get(index)?.as_str()?.parse::<IpAddr>().ok();
-            match (end(0), end(1)) {
-                (Some(low), Some(high)) => (low <= *have && *have <= high).into(),
+        (Val::Port(have), _) => {
+            let port = |value: &Value| numeric(value).and_then(|port| u16::try_from(port).ok());
+            match ends.map_or((port(want), port(want)), |(low, high)| (port(low), port(high))) {
+                (Some(low), Some(high)) => have.within(low, high),
                 _ => Tri::Maybe,
             }
         }
-        (Val::Num(have), Value::Number(want)) => want.as_u64().map_or(Tri::Maybe, |want| (*have == want).into()),
-        (Val::Num(have), Value::String(want)) => {
-            let want =
-                want.strip_prefix("0x").map_or_else(|| want.parse().ok(), |hex| u64::from_str_radix(hex, 16).ok());
-            want.map_or(Tri::Maybe, |want| (*have == want).into())
-        }
-        (Val::Port(have), want) => {
-            let number = |value: &Value| value.as_u64().and_then(|port| u16::try_from(port).ok());
-            if let Some(port) = number(want) {
-                return have.within(port, port);
-            }
-            let ends = want.get("range").and_then(Value::as_array);
-            match ends.map(|ends| (ends.first().and_then(number), ends.get(1).and_then(number))) {
-                Some((Some(low), Some(high))) => have.within(low, high),
-                _ => Tri::Maybe,
-            }
-        }
-        (Val::Num(have), Value::Object(map)) => {
-            let ends = map.get("range").and_then(Value::as_array);
-            let end = |index: usize| ends?.get(index)?.as_u64();
-            match (end(0), end(1)) {
-                (Some(low), Some(high)) => (low <= *have && *have <= high).into(),
-                _ => Tri::Maybe,
-            }
-        }
-        (Val::Bits(have), want) => bits(want).map_or(Tri::Maybe, |want| (have & want != 0).into()),
         _ => Tri::Maybe,
     }
 }
 
-fn text_equal(have: &str, want: &str) -> Tri {
-    if let Some(number) = have.strip_prefix("proto:") {
-        return protocol(want).map_or(Tri::Maybe, |want| (number == want.to_string()).into());
+fn ip_equal(have: IpAddr, want: &Value, ends: Option<(&Value, &Value)>) -> Tri {
+    let ip = |value: &Value| value.as_str().and_then(|text| text.parse::<IpAddr>().ok());
+    if let Some((low, high)) = ends {
+        return match (ip(low), ip(high)) {
+            (Some(low), Some(high)) => (low <= have && have <= high).into(),
+            _ => Tri::Maybe,
+        };
     }
-    if let Some(number) = have.strip_prefix("icmp:") {
-        return icmp_type(want).map_or(Tri::Maybe, |want| (number == want.to_string()).into());
-    }
-    if let Some(number) = have.strip_prefix("icmp6:") {
-        return icmp6_type(want).map_or(Tri::Maybe, |want| (number == want.to_string()).into());
-    }
-    match want.strip_suffix('*') {
-        Some(start) => have.starts_with(start).into(),
-        None => have.eq_ignore_ascii_case(want).into(),
+    let net = match want.get("prefix") {
+        Some(prefix) => format!("{}/{}", text(prefix, "addr"), prefix["len"]),
+        None => want.as_str().unwrap_or_default().to_owned(),
+    };
+    match (net.parse::<IpAddr>(), net.parse::<IpNet>()) {
+        (Ok(want), _) => (have == want).into(),
+        (_, Ok(net)) => net.contains(&have).into(),
+        _ => Tri::Maybe,
     }
 }
 
-fn translation(name: &str, body: &Value) -> Nat {
-    let addr = body.get("addr").and_then(Value::as_str).and_then(|ip| ip.parse().ok());
-    let port = body.get("port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    match name {
-        "masquerade" => Nat::Masquerade,
-        "snat" => Nat::Source(addr, port),
-        "dnat" => Nat::Destination(addr, port),
-        _ => Nat::Redirect(port),
+/// A number, written as one, in hexadecimal, or as a class of DSCP (RFC 2474, RFC 2597, RFC 3246, RFC 8622).
+fn numeric(value: &Value) -> Option<u64> {
+    let Some(word) = value.as_str() else { return value.as_u64() };
+    let class = match word.as_bytes() {
+        b"ef" => 46,
+        b"va" => 44,
+        b"le" | b"lephb" => 1,
+        b"df" | b"be" => 0,
+        [b'c', b's', class @ b'0'..=b'7'] => u64::from(class - b'0') << 3,
+        [b'a', b'f', class @ b'1'..=b'4', drop @ b'1'..=b'3'] => {
+            u64::from(class - b'0') << 3 | u64::from(drop - b'0') << 1
+        }
+        _ => return number(word).map(u64::from),
+    };
+    Some(class)
+}
+
+fn text_equal(have: &str, want: &str) -> Tri {
+    let same = |kind: Option<(u8, Option<u8>)>, number: &str| {
+        kind.map_or(Tri::Maybe, |(want, _)| (number == want.to_string()).into())
+    };
+    match have.split_once(':') {
+        Some(("proto", number)) => protocol(want).map_or(Tri::Maybe, |want| (number == want.to_string()).into()),
+        Some(("icmp", number)) => same(icmp_kind(want), number),
+        Some(("icmp6", number)) => same(icmp6_kind(want), number),
+        _ => match want.strip_suffix('*') {
+            Some(start) => have.starts_with(start).into(),
+            // nft has two words for the same.
+            None if want == "unicast" && have == "host" => Tri::Yes,
+            None => have.eq_ignore_ascii_case(want).into(),
+        },
     }
 }
 

@@ -26,6 +26,16 @@ impl Tri {
         }
     }
 
+    /// Either.
+    #[must_use]
+    pub(super) fn or(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Yes, _) | (_, Self::Yes) => Self::Yes,
+            (Self::No, Self::No) => Self::No,
+            _ => Self::Maybe,
+        }
+    }
+
     /// The contrary when `not`.
     #[must_use]
     pub(super) fn flip(self, not: bool) -> Self {
@@ -52,7 +62,12 @@ pub(super) enum Port {
     Exact(u16),
     /// One of the local range.
     Ephemeral,
+    /// One of these, both ends included.
+    Among(u16, u16),
 }
+
+/// `net.ipv4.ip_local_port_range` as the kernel has it when nobody sets it.
+const LOCAL_PORTS: (u16, u16) = (32768, 60999);
 
 impl Port {
     /// Whether it lies in a range.
@@ -61,9 +76,10 @@ impl Port {
         match self {
             Self::None => Tri::No,
             Self::Exact(port) => (low <= port && port <= high).into(),
-            Self::Ephemeral if low <= 32768 && high >= 60999 => Tri::Yes,
-            Self::Ephemeral if high < 32768 || low > 60999 => Tri::No,
-            Self::Ephemeral => Tri::Maybe,
+            Self::Ephemeral => Self::Among(LOCAL_PORTS.0, LOCAL_PORTS.1).within(low, high),
+            Self::Among(first, last) if low <= first && last <= high => Tri::Yes,
+            Self::Among(first, last) if high < first || last < low => Tri::No,
+            Self::Among(..) => Tri::Maybe,
         }
     }
 }
@@ -75,10 +91,12 @@ pub(super) enum Ct {
     New,
     /// Of a connection that was seen in both directions.
     Established,
-    /// An answer to nothing.
+    /// An answer to nothing, or not looked at yet.
     Invalid,
     /// Told not to be tracked.
     Untracked,
+    /// A rule that cannot be judged may have told it not to be tracked.
+    Unknown,
 }
 
 impl Ct {
@@ -90,7 +108,27 @@ impl Ct {
             Self::Established => "established",
             Self::Invalid => "invalid",
             Self::Untracked => "untracked",
+            Self::Unknown => "unknown",
         }
+    }
+}
+
+/// What connection tracking keeps of a packet's connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Track {
+    /// The mark of the connection; `None` when nobody can say.
+    pub mark: Option<u32>,
+    /// Its source is translated.
+    pub snat: bool,
+    /// Its destination is translated.
+    pub dnat: bool,
+    /// Source and destination of its first packet as that came in.
+    pub orig: Option<[(IpAddr, Port); 2]>,
+}
+
+impl Default for Track {
+    fn default() -> Self {
+        Self { mark: Some(0), snat: false, dnat: false, orig: None }
     }
 }
 
@@ -115,12 +153,16 @@ pub(super) struct Packet {
     pub size: u32,
     /// Whether it may not be fragmented.
     pub df: bool,
-    /// Time to live.
-    pub ttl: u8,
+    /// Time to live; `None` when nobody can say.
+    pub ttl: Option<u8>,
+    /// Type of service: DSCP and ECN; `None` when nobody can say.
+    pub tos: Option<u8>,
     /// Firewall mark; `None` when nobody can say.
     pub mark: Option<u32>,
-    /// Its connection.
+    /// What connection tracking thinks of it.
     pub ct: Ct,
+    /// Its connection.
+    pub track: Track,
 }
 
 impl Packet {
@@ -157,9 +199,16 @@ impl Packet {
             dport: self.sport,
             icmp,
             reply: true,
-            ttl: 64,
+            ttl: Some(64),
+            // An echo reply repeats it, the second packet of a handshake has none, and what a service sets nobody knows.
+            tos: match self.proto {
+                6 => Some(0),
+                17 => None,
+                _ => self.tos,
+            },
             ct: Ct::New,
             mark: Some(0),
+            track: Track::default(),
             ..self.clone()
         }
     }
@@ -200,36 +249,68 @@ pub(super) fn protocol(word: &str) -> Option<u8> {
     })
 }
 
-/// The number of an ICMP type by its name.
+/// A type of ICMP by its name or numbers (`3/4`), with its code when that is said.
 #[must_use]
-pub(super) fn icmp_type(word: &str) -> Option<u8> {
+pub(super) fn icmp_kind(word: &str) -> Option<(u8, Option<u8>)> {
     Some(match word {
-        "echo-reply" | "pong" => 0,
-        "destination-unreachable" => 3,
-        "echo-request" | "ping" => 8,
-        "time-exceeded" => 11,
-        "redirect" => 5,
-        other => return other.split('/').next()?.parse().ok(),
+        "echo-reply" | "pong" => (0, None),
+        "destination-unreachable" => (3, None),
+        "network-unreachable" => (3, Some(0)),
+        "host-unreachable" => (3, Some(1)),
+        "protocol-unreachable" => (3, Some(2)),
+        "port-unreachable" => (3, Some(3)),
+        "fragmentation-needed" => (3, Some(4)),
+        "source-quench" => (4, None),
+        "redirect" => (5, None),
+        "echo-request" | "ping" => (8, None),
+        "router-advertisement" => (9, None),
+        "router-solicitation" => (10, None),
+        "time-exceeded" | "ttl-exceeded" => (11, None),
+        "parameter-problem" => (12, None),
+        "timestamp-request" => (13, None),
+        "timestamp-reply" => (14, None),
+        "info-request" => (15, None),
+        "info-reply" => (16, None),
+        "address-mask-request" => (17, None),
+        "address-mask-reply" => (18, None),
+        other => return numbers(other),
     })
 }
 
-/// The number of an `ICMPv6` type by its name.
+/// The same of `ICMPv6`.
 #[must_use]
-pub(super) fn icmp6_type(word: &str) -> Option<u8> {
+pub(super) fn icmp6_kind(word: &str) -> Option<(u8, Option<u8>)> {
     Some(match word {
-        "destination-unreachable" => 1,
-        "packet-too-big" => 2,
-        "time-exceeded" => 3,
-        "parameter-problem" => 4,
-        "echo-request" => 128,
-        "echo-reply" => 129,
-        "router-solicitation" | "nd-router-solicit" => 133,
-        "router-advertisement" | "nd-router-advert" => 134,
-        "neighbour-solicitation" | "neighbor-solicitation" | "nd-neighbor-solicit" => 135,
-        "neighbour-advertisement" | "neighbor-advertisement" | "nd-neighbor-advert" => 136,
-        "redirect" | "nd-redirect" => 137,
-        other => return other.split('/').next()?.parse().ok(),
+        "destination-unreachable" => (1, None),
+        "no-route" => (1, Some(0)),
+        "communication-prohibited" => (1, Some(1)),
+        "beyond-scope" => (1, Some(2)),
+        "address-unreachable" => (1, Some(3)),
+        "port-unreachable" => (1, Some(4)),
+        "packet-too-big" => (2, None),
+        "time-exceeded" => (3, None),
+        "parameter-problem" => (4, None),
+        "echo-request" | "ping" => (128, None),
+        "echo-reply" | "pong" => (129, None),
+        "mld-listener-query" => (130, None),
+        "mld-listener-report" => (131, None),
+        "mld-listener-done" | "mld-listener-reduction" => (132, None),
+        "router-solicitation" | "nd-router-solicit" => (133, None),
+        "router-advertisement" | "nd-router-advert" => (134, None),
+        "neighbour-solicitation" | "neighbor-solicitation" | "nd-neighbor-solicit" => (135, None),
+        "neighbour-advertisement" | "neighbor-advertisement" | "nd-neighbor-advert" => (136, None),
+        "redirect" | "nd-redirect" => (137, None),
+        "router-renumbering" => (138, None),
+        "mld2-listener-report" => (143, None),
+        other => return numbers(other),
     })
+}
+
+fn numbers(word: &str) -> Option<(u8, Option<u8>)> {
+    match word.split_once('/') {
+        Some((kind, code)) => Some((kind.parse().ok()?, Some(code.parse().ok()?))),
+        None => Some((word.parse().ok()?, None)),
+    }
 }
 
 /// A hook of the network stack.
@@ -267,6 +348,32 @@ impl Hook {
     }
 }
 
+/// What an address is to a namespace, by its table `local`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// Its own.
+    Local,
+    /// A segment's.
+    Broadcast,
+    /// A group's.
+    Multicast,
+    /// Somebody's.
+    Unicast,
+}
+
+impl Sort {
+    /// The word of nft; iptables writes it in capitals.
+    #[must_use]
+    pub(super) fn word(self) -> &'static str {
+        match self {
+            Self::Local => "local",
+            Self::Broadcast => "broadcast",
+            Self::Multicast => "multicast",
+            Self::Unicast => "unicast",
+        }
+    }
+}
+
 /// Where a filter looks at the packet.
 #[derive(Clone)]
 pub(super) struct Spot<'a> {
@@ -280,8 +387,8 @@ pub(super) struct Spot<'a> {
     pub physin: Option<&'a str>,
     /// The bridge port that it goes out by.
     pub physout: Option<&'a str>,
-    /// The addresses of the namespace.
-    pub local: &'a dyn Fn(IpAddr) -> bool,
+    /// What an address is to the namespace.
+    pub sort: &'a dyn Fn(IpAddr) -> Sort,
     /// Ethernet type when it is not IP: ARP.
     pub arp: bool,
     /// Hardware addresses of the frame, where they are known.
@@ -313,35 +420,30 @@ pub(super) struct RuleRef {
     pub handle: u64,
 }
 
+/// What an address or port becomes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum To<T> {
+    /// It stays.
+    Same,
+    /// This.
+    One(T),
+    /// One of these, both ends included.
+    Among(T, T),
+    /// Nobody can say.
+    Unknown,
+}
+
 /// How an address is translated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Nat {
     /// The source becomes the address of the link.
-    Masquerade,
+    Masquerade(To<u16>),
     /// The source becomes this.
-    Source(Option<IpAddr>, Option<u16>),
+    Source(To<IpAddr>, To<u16>),
     /// The destination becomes this.
-    Destination(Option<IpAddr>, Option<u16>),
+    Destination(To<IpAddr>, To<u16>),
     /// The destination becomes this namespace.
-    Redirect(Option<u16>),
-}
-
-/// What a chain does to a packet.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Effect {
-    /// It is dropped by this.
-    pub drop: Option<RuleRef>,
-    /// Something that nobody can judge may accept it before.
-    pub maybe_accepted: bool,
-    /// Rules that nobody can judge and that would drop it.
-    pub suspects: Vec<RuleRef>,
-    /// Its mark becomes this (`Some(None)`: nobody can say).
-    #[expect(clippy::option_option, reason = "no mark is another answer than nobody can say")]
-    pub mark: Option<Option<u32>>,
-    /// Its time to live becomes this.
-    pub ttl: Option<u8>,
-    /// It is not tracked any more.
-    pub notrack: bool,
-    /// It is translated by this.
-    pub nat: Option<(Nat, RuleRef)>,
+    Redirect(To<u16>),
+    /// The network part of the address becomes this one: of the source after routing, else of the destination.
+    Map(ipnet::IpNet),
 }

@@ -462,7 +462,7 @@ impl Walk<'_> {
             dst: ip,
             proto: 58,
             icmp: Some(135),
-            ttl: 255,
+            ttl: Some(255),
             size: 72,
             mark: Some(0),
             ct: super::packet::Ct::Untracked,

@@ -307,6 +307,14 @@ impl Net {
         Ok(net)
     }
 
+    /// Only these namespaces, for tests that made them.
+    #[cfg(test)]
+    pub(super) fn of(session: &Session, places: &[(Where, NetnsFile)], v6: bool) -> Self {
+        let mut net = Self { programs: Programs::new(session), all: Vec::new(), nsids: RefCell::default() };
+        net.read_all(places, v6);
+        net
+    }
+
     fn read_all(&mut self, wanted: &[(Where, NetnsFile)], v6: bool) {
         let programs = &self.programs;
         let half = wanted.len().div_ceil(2).max(1);
@@ -454,7 +462,9 @@ impl Net {
     pub(super) fn tables(&self, ns: usize, v6: bool) -> Vec<&Tables> {
         let all = self.all[ns].tables.get_or_init(|| {
             let mut found = Vec::new();
-            let nft_has = |family: &str| self.nft(ns).families.iter().any(|known| known == family);
+            // Without nft nobody says whether there are any: the tool is asked, which makes none.
+            let blind = !self.programs.paths.contains_key("nft");
+            let nft_has = |family: &str| blind || self.nft(ns).families.iter().any(|known| known == family);
             for (program, v6, legacy, has) in [
                 ("iptables-nft-save", false, false, nft_has("ip")),
                 ("ip6tables-nft-save", true, false, nft_has("ip6")),

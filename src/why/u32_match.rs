@@ -1,6 +1,7 @@
 //! `-m u32` of iptables: tests on the bytes of the packet. The header is built from what is known; a test on other bytes is a maybe.
 
 use super::packet::{Packet, Port, Tri};
+use super::trail::number;
 
 /// The bytes of a packet that are known.
 #[must_use]
@@ -9,8 +10,8 @@ pub(super) fn header(packet: &Packet) -> Vec<Option<u8>> {
     let size = u16::try_from(packet.size).unwrap_or(u16::MAX).to_be_bytes();
     match (packet.src, packet.dst) {
         (std::net::IpAddr::V4(src), std::net::IpAddr::V4(dst)) => {
-            bytes.extend([Some(0x45), None, Some(size[0]), Some(size[1]), None, None, None, None]);
-            bytes.extend([Some(packet.ttl), Some(packet.proto), None, None]);
+            bytes.extend([Some(0x45), packet.tos, Some(size[0]), Some(size[1]), None, None, None, None]);
+            bytes.extend([packet.ttl, Some(packet.proto), None, None]);
             bytes.extend(src.octets().into_iter().chain(dst.octets()).map(Some));
         }
         (std::net::IpAddr::V6(src), std::net::IpAddr::V6(dst)) => {
@@ -23,7 +24,7 @@ pub(super) fn header(packet: &Packet) -> Vec<Option<u8>> {
                 Some(payload[0]),
                 Some(payload[1]),
                 Some(packet.proto),
-                Some(packet.ttl),
+                packet.ttl,
             ]);
             bytes.extend(src.octets().into_iter().chain(dst.octets()).map(Some));
         }
@@ -52,11 +53,6 @@ fn word(bytes: &[Option<u8>], at: usize) -> (u32, u32) {
         Some(byte) => (value << 8 | u32::from(byte), known << 8 | 0xff),
         None => (value << 8, known << 8),
     })
-}
-
-fn number(text: &str) -> Option<u32> {
-    let text = text.trim();
-    text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
 }
 
 /// Whether a u32 expression, such as `12&0xFFFF0000=0x0A4D0000:0x0A4DFFFF,1&&6&0xFF=6`, matches.

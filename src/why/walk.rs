@@ -40,6 +40,8 @@ pub(super) struct Conn {
     pub(super) after: Tuple,
     pub(super) by: Option<RuleRef>,
     pub(super) answered: bool,
+    /// Its mark; `None` when nobody can say.
+    pub(super) mark: Option<u32>,
 }
 
 /// Something that may be to blame and cannot be judged, with the rule whose counter would tell.
@@ -77,6 +79,8 @@ pub(super) struct Walk<'a> {
     /// The namespace and address that asked.
     pub(super) origin: Option<(usize, Packet)>,
     pub(super) notrack: Option<(usize, RuleRef)>,
+    /// A rule that cannot be judged may have sent the packet elsewhere: what is found behind it is a suspect.
+    pub(super) guess: bool,
     /// Where a rule set the time to live.
     pub(super) lived: Option<(usize, Hook)>,
     visits: Vec<(usize, String, IpAddr, Leg)>,
@@ -98,6 +102,7 @@ impl<'a> Walk<'a> {
             end: None,
             origin: None,
             notrack: None,
+            guess: false,
             lived: None,
             visits: Vec::new(),
             depth: 0,
@@ -165,6 +170,11 @@ impl<'a> Walk<'a> {
     pub(super) fn fault(&mut self, mut culprit: Culprit) {
         culprit.leg = self.leg;
         culprit.hop = self.hops.len();
+        if self.guess {
+            let ns = self.net.index(&culprit.at).unwrap_or(0);
+            self.suspect(ns, culprit, None);
+            return;
+        }
         let same = |known: &Culprit| known.code == culprit.code && known.at == culprit.at && known.name == culprit.name;
         if !self.faults.iter().any(same) {
             self.faults.push(culprit);
@@ -253,7 +263,7 @@ impl<'a> Walk<'a> {
         } else {
             self.net.setting(ns, "ipv4/ip_default_ttl")
         };
-        packet.ttl = u8::try_from(ttl).ok().filter(|ttl| *ttl > 0).unwrap_or(64);
+        packet.ttl = Some(u8::try_from(ttl).ok().filter(|ttl| *ttl > 0).unwrap_or(64));
         let mut got = match self.route(ns, &packet, None) {
             Ok(got) => got,
             Err((said, line)) => {
@@ -494,7 +504,7 @@ impl<'a> Walk<'a> {
                     .fix("sysctl -w net.ipv6.conf.all.forwarding=1"),
             );
         }
-        if packet.ttl <= 1 {
+        if let Some(ttl @ ..=1) = packet.ttl {
             let (origin, sent) = match self.leg {
                 Leg::Request => (self.origin.clone(), "net.ipv4.ip_default_ttl"),
                 Leg::Reply => (self.end.clone(), "net.ipv4.ip_default_ttl"),
@@ -507,8 +517,8 @@ impl<'a> Walk<'a> {
                 let place = self.net.ns(ns).at.clone();
                 let chain = format!("mangle {}", hook.chain());
                 let mut culprit = Culprit::new("TTL_EXPIRED", &place, "rule", chain.clone())
-                    .value(packet.ttl.to_string())
-                    .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {}", packet.ttl));
+                    .value(ttl.to_string())
+                    .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {ttl}"));
                 for tables in self.net.tables(ns, packet.v6()) {
                     for rule in tables
                         .rules("mangle", hook.chain())
@@ -535,9 +545,9 @@ impl<'a> Walk<'a> {
                         .fix(&format!("sysctl -w {sysctl}=64")),
                 );
             }
-            packet.ttl = 64;
+            packet.ttl = Some(64);
         }
-        packet.ttl -= 1;
+        packet.ttl = packet.ttl.map(|ttl| ttl - 1);
         self.xfrm(ns, &packet, "fwd");
         self.hook(ns, Hook::Forward, &mut packet, dev, &got.dev.clone(), None);
         self.send(ns, &got, packet, Some(dev))
@@ -605,9 +615,11 @@ impl<'a> Walk<'a> {
             reply: false,
             size: packet.size + 50,
             df: false,
-            ttl: 64,
+            ttl: Some(64),
+            tos: None,
             mark: Some(0),
             ct: Ct::New,
+            track: super::packet::Track::default(),
         };
         let before = self.faults.len();
         let visits = std::mem::take(&mut self.visits);

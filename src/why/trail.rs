@@ -1,0 +1,222 @@
+//! A packet on its way through chains of rules, when not every match can be judged: the ways it may leave are kept apart.
+//!
+//! iptables and nft agree in this: a rule surely matches, surely does not, or may. Where it may, the packet both leaves and goes on.
+
+use super::packet::{Ct, Nat, Packet, RuleRef, Spot, Tri};
+
+/// How deep chains may call each other: nft's `NFT_JUMP_STACK_SIZE` is 16, iptables takes what memory there is.
+pub(super) const DEPTH: usize = 64;
+
+/// How many rules are looked at before a packet's fate is given up: chains that call chains may double the work at each step.
+const FUEL: u32 = 2_000_000;
+
+/// A packet within the rules, and what they have done to it.
+#[derive(Clone, Debug)]
+pub(super) struct State {
+    /// The packet as the next rule sees it.
+    pub packet: Packet,
+    /// Whether it is told not to be tracked.
+    pub notrack: Tri,
+    /// Its translation.
+    pub nat: Option<(Nat, RuleRef)>,
+    /// Whether that is only one of several translations, one of them perhaps none.
+    pub guess: bool,
+}
+
+impl State {
+    /// A packet that no rule has seen.
+    #[must_use]
+    pub(super) fn new(packet: &Packet) -> Self {
+        Self { packet: packet.clone(), notrack: Tri::No, nat: None, guess: false }
+    }
+
+    /// The packet came here by one of two ways: what differs between them is not known.
+    fn or(self, other: Self) -> Self {
+        let mut packet = other.packet;
+        let first = self.packet;
+        packet.mark = packet.mark.filter(|_| packet.mark == first.mark);
+        packet.tos = packet.tos.filter(|_| packet.tos == first.tos);
+        packet.track.mark = packet.track.mark.filter(|_| packet.track.mark == first.track.mark);
+        if packet.ttl != first.ttl {
+            packet.ttl = None;
+        }
+        let translated = |nat: &Option<(Nat, RuleRef)>| nat.as_ref().map(|(nat, _)| nat.clone());
+        let guess = self.guess || other.guess || translated(&self.nat) != translated(&other.nat);
+        let notrack = if self.notrack == other.notrack { self.notrack } else { Tri::Maybe };
+        Self { packet, notrack, nat: other.nat.or(self.nat), guess }
+    }
+}
+
+fn join(first: Option<State>, second: Option<State>) -> Option<State> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(first.or(second)),
+        (one, other) => one.or(other),
+    }
+}
+
+/// The ways out of a chain.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ends {
+    accepted: Option<State>,
+    returned: Option<State>,
+    drops: Vec<RuleRef>,
+}
+
+/// What a base chain does to a packet.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Effect {
+    /// It is dropped, and if by no suspect then by this.
+    pub drop: Option<RuleRef>,
+    /// Rules that may drop it.
+    pub suspects: Vec<RuleRef>,
+    /// What becomes of it if it passes.
+    pub after: Option<State>,
+}
+
+impl Ends {
+    /// What the chain does, with its policy when that drops.
+    #[must_use]
+    pub(super) fn effect(mut self, policy: Option<RuleRef>) -> Effect {
+        match (self.returned.take(), policy) {
+            (Some(_), Some(policy)) => self.drops.push(policy),
+            (returned, _) => self.accepted = join(self.accepted.take(), returned),
+        }
+        // Rules are gone through until nothing is left, so the last of the drops is the one that is sure.
+        let drop = if self.accepted.is_none() { self.drops.pop() } else { None };
+        Effect { drop, suspects: self.drops, after: self.accepted }
+    }
+}
+
+/// A chain as it is gone through.
+#[derive(Debug)]
+pub(super) struct Trail {
+    /// The packet, while it may still be here.
+    pub here: Option<State>,
+    ends: Ends,
+}
+
+impl Trail {
+    /// The packet comes in.
+    #[must_use]
+    pub(super) fn new(state: State) -> Self {
+        Self { here: Some(state), ends: Ends::default() }
+    }
+
+    /// It leaves, or a copy does when it only may.
+    fn leave(&mut self, when: Tri) -> Option<State> {
+        match when {
+            Tri::Yes => self.here.take(),
+            Tri::Maybe => self.here.clone(),
+            Tri::No => None,
+        }
+    }
+
+    /// It is accepted by this base chain.
+    pub(super) fn accept(&mut self, when: Tri) {
+        let left = self.leave(when);
+        self.ends.accepted = join(self.ends.accepted.take(), left);
+    }
+
+    /// It is dropped or refused.
+    pub(super) fn drop(&mut self, when: Tri, rule: RuleRef) {
+        if self.leave(when).is_some() {
+            self.ends.drops.push(rule);
+        }
+    }
+
+    /// It goes back to where the chain was called.
+    pub(super) fn ret(&mut self, when: Tri) {
+        let left = self.leave(when);
+        self.ends.returned = join(self.ends.returned.take(), left);
+    }
+
+    /// It is changed.
+    pub(super) fn change(&mut self, when: Tri, change: impl FnOnce(&mut State)) {
+        let left = self.leave(when);
+        if let Some(mut state) = left {
+            change(&mut state);
+            self.here = join(self.here.take(), Some(state));
+        }
+    }
+
+    /// It is translated, and with that accepted.
+    pub(super) fn translate(&mut self, when: Tri, nat: Nat, rule: RuleRef) {
+        let Some(mut state) = self.leave(when) else { return };
+        (state.nat, state.guess) = (Some((nat, rule)), false);
+        self.ends.accepted = join(self.ends.accepted.take(), Some(state));
+    }
+
+    /// It goes through another chain, and comes back unless that was a `goto`.
+    pub(super) fn call(&mut self, when: Tri, goto: bool, chain: impl FnOnce(State) -> Ends) {
+        let Some(state) = self.leave(when) else { return };
+        let ends = chain(state);
+        self.ends.accepted = join(self.ends.accepted.take(), ends.accepted);
+        self.ends.drops.extend(ends.drops);
+        if goto {
+            self.ends.returned = join(self.ends.returned.take(), ends.returned);
+        } else {
+            self.here = join(self.here.take(), ends.returned);
+        }
+    }
+
+    /// Something happens that nobody can judge: it may be accepted, dropped, or go on.
+    pub(super) fn anything(&mut self, rule: RuleRef) {
+        self.accept(Tri::Maybe);
+        self.drop(Tri::Maybe, rule);
+    }
+
+    /// The end of the chain.
+    #[must_use]
+    pub(super) fn end(mut self) -> Ends {
+        self.ret(Tri::Yes);
+        self.ends
+    }
+}
+
+/// One base chain's run: where it looks, and how much longer.
+pub(super) struct Run<'a> {
+    /// Where.
+    pub spot: &'a Spot<'a>,
+    /// The base chain's name.
+    pub base: &'a str,
+    fuel: std::cell::Cell<u32>,
+}
+
+impl<'a> Run<'a> {
+    /// A run that has looked at nothing.
+    #[must_use]
+    pub(super) fn new(spot: &'a Spot<'a>, base: &'a str) -> Self {
+        Self { spot, base, fuel: std::cell::Cell::new(FUEL) }
+    }
+
+    /// Whether another rule may be looked at.
+    #[must_use]
+    pub(super) fn step(&self) -> bool {
+        let left = self.fuel.get();
+        self.fuel.set(left.saturating_sub(1));
+        left > 0
+    }
+}
+
+/// Yes if any is; no if none may be.
+#[must_use]
+pub(super) fn any(all: impl IntoIterator<Item = Tri>) -> Tri {
+    all.into_iter().fold(Tri::No, Tri::or)
+}
+
+/// A number as the tools print it: decimal or with `0x`.
+#[must_use]
+pub(super) fn number(text: &str) -> Option<u32> {
+    let text = text.trim();
+    text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
+}
+
+/// Whether a packet is tracked as a connection: one that is not has neither state, mark, direction nor addresses of a connection.
+#[must_use]
+pub(super) fn tracked(packet: &Packet) -> Tri {
+    match packet.ct {
+        Ct::New | Ct::Established => Tri::Yes,
+        Ct::Invalid | Ct::Untracked => Tri::No,
+        Ct::Unknown => Tri::Maybe,
+    }
+}
