@@ -7,7 +7,7 @@ use super::finding::{Culprit, Label, Leg};
 use super::packet::{Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri};
 use super::state::Ns;
 use super::trail::Effect;
-use super::walk::{Conn, Tuple, Walk};
+use super::walk::{Conn, Tuple, Walk, unspecified};
 
 /// Where connection tracking sits among the priorities (`NF_IP_PRI_CONNTRACK`).
 const CONNTRACK: i32 = -200;
@@ -61,20 +61,29 @@ impl Walk<'_> {
             Base::Iptables(_, table) => *table == "nat",
             Base::Nft(index) => nft.kind(*index) == "nat",
         };
-        for (prio, base) in &mut bases {
-            if is_nat(base) {
-                *prio = nat_at;
-            }
-        }
-        bases.sort_by_key(|(prio, _)| *prio);
+        // Of two with one priority the newer one comes first (`nf_hook_entries_grow`). How old the tables of iptables-legacy are,
+        // nobody says; a table that was made first may have got a chain last.
+        let newer = |base: &Base<'_>| {
+            std::cmp::Reverse(match base {
+                Base::Iptables(tables, _) if tables.legacy => (usize::MAX, 0),
+                Base::Iptables(_, table) => (nft.age(families[0], table), 0),
+                Base::Nft(index) => nft.made(*index),
+            })
+        };
+        bases.sort_by_key(|(prio, base)| (if is_nat(base) { nat_at } else { *prio }, *prio, newer(base)));
         // What comes by lo was tracked when it was sent.
         let mut tracked = !matches!(hook, Hook::Prerouting | Hook::Output) || iif == "lo";
         if !tracked {
             (packet.ct, packet.track) = (Ct::Invalid, Track::default());
         }
         let mut notrack = Tri::No;
-        let (mut passes, mut translated, mut restored) = (true, false, false);
+        let (mut passes, mut translated, mut restored, mut legacy) = (true, false, false, false);
         let sort = |ip: IpAddr| sort(network, ip);
+        let asking = packet.clone();
+        let back = |ip: IpAddr| {
+            let packet = Packet { src: unspecified(ip.is_ipv6()), dst: ip, ..asking.clone() };
+            Walk::new(net).route(ns, &packet, None).ok().map(|got| got.dev)
+        };
         let spot = Spot {
             hook,
             iif,
@@ -82,10 +91,12 @@ impl Walk<'_> {
             physin: bridged.map(|bridged| bridged.physin),
             physout: bridged.filter(|_| hook != Hook::Prerouting).map(|bridged| bridged.physout),
             sort: &sort,
+            back: &back,
             arp: false,
             macs: None,
         };
         for (prio, base) in bases {
+            let prio = if is_nat(&base) { nat_at } else { prio };
             if !tracked && prio >= CONNTRACK {
                 self.track(ns, packet, notrack);
                 tracked = true;
@@ -96,14 +107,22 @@ impl Walk<'_> {
             }
             // The rules of NAT see the first packet of a connection only, and the first translation counts.
             let nat = is_nat(&base);
-            if nat && (translated || !matches!(packet.ct, Ct::New | Ct::Unknown)) {
+            let is_legacy = matches!(base, Base::Iptables(tables, _) if tables.legacy);
+            legacy |= nat && is_legacy;
+            if nat && (translated && !legacy || !matches!(packet.ct, Ct::New | Ct::Unknown)) {
                 continue;
             }
             let effect = match &base {
                 Base::Iptables(tables, table) => tables.run(table, packet, &spot),
                 Base::Nft(index) => nft.run(*index, packet, &spot),
             };
-            translated |= nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
+            if nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some()) {
+                if std::mem::replace(&mut translated, true) {
+                    // Which of the two comes first nobody says.
+                    self.guess = true;
+                    continue;
+                }
+            }
             passes &= self.take(ns, hook, packet, (iif, oif), bridged.is_some(), effect, &mut notrack);
         }
         if !tracked {
@@ -268,7 +287,6 @@ impl Walk<'_> {
         rule: RuleRef,
     ) {
         let old = Tuple::of(packet);
-        let source = matches!(hook, Hook::Postrouting | Hook::Input);
         let ports = packet.icmp.is_none();
         match nat {
             Nat::Masquerade(port) => {
@@ -287,12 +305,12 @@ impl Walk<'_> {
                 packet.dst = self.own_address(ns, iif, packet.v6()).unwrap_or(packet.dst);
                 self.new_port(&mut packet.dport, *port, ports);
             }
-            Nat::Map(net) if source => packet.src = onto(*net, packet.src),
+            Nat::Map(net) if matches!(hook, Hook::Postrouting | Hook::Input) => packet.src = onto(*net, packet.src),
             Nat::Map(net) => packet.dst = onto(*net, packet.dst),
         }
-        packet.track.snat |= source;
-        packet.track.dnat |= !source;
         let new = Tuple::of(packet);
+        packet.track.snat |= new.src != old.src;
+        packet.track.dnat |= new.dst != old.dst;
         if let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.ns == ns && conn.after == old) {
             conn.after = new;
             if conn.by.is_none() || matches!(nat, Nat::Destination(..) | Nat::Redirect(_)) {
@@ -501,7 +519,9 @@ impl Walk<'_> {
         let mut bases = nft.bases(&[family], hook, if hook == Hook::Egress { devs.1 } else { devs.0 }, &|_, _| false);
         bases.sort_unstable();
         let sort = |_: IpAddr| Sort::Unicast;
-        let spot = Spot { hook, iif: devs.0, oif: devs.1, physin: None, physout: None, sort: &sort, arp, macs };
+        let back = |_: IpAddr| None;
+        let (iif, oif) = devs;
+        let spot = Spot { hook, iif, oif, physin: None, physout: None, sort: &sort, back: &back, arp, macs };
         let mut passes = true;
         for (_, index) in bases {
             let effect = nft.run(index, packet, &spot);

@@ -34,6 +34,8 @@ pub(super) struct Nft {
     sets: HashMap<(String, String, String), Value>,
     /// The families that have tables which iptables may have made.
     pub families: Vec<String>,
+    /// Family and name of the tables, in the order that they were made.
+    tables: Vec<(String, String)>,
 }
 
 /// What the packet has where a rule looks.
@@ -61,6 +63,7 @@ impl Nft {
         let document: Value = serde_json::from_str(stdout).unwrap_or_default();
         for item in document.get("nftables").and_then(Value::as_array).into_iter().flatten() {
             if let Some(table) = item.get("table") {
+                nft.tables.push((text(table, "family").to_owned(), text(table, "name").to_owned()));
                 let classic = ["filter", "nat", "mangle", "raw", "security"].contains(&text(table, "name"));
                 if classic {
                     nft.families.push(text(table, "family").to_owned());
@@ -166,6 +169,18 @@ impl Nft {
             .collect()
     }
 
+    /// When a table was made, compared with others.
+    #[must_use]
+    pub(super) fn age(&self, family: &str, table: &str) -> usize {
+        self.tables.iter().position(|(of, name)| of == family && name == table).unwrap_or(usize::MAX)
+    }
+
+    /// When the table of a base chain was made, and the chain in it.
+    #[must_use]
+    pub(super) fn made(&self, index: usize) -> (usize, usize) {
+        (self.age(&self.chains[index].family, &self.chains[index].table), index)
+    }
+
     /// The kind of a base chain: `filter`, `nat`, `route`.
     #[must_use]
     pub(super) fn kind(&self, index: usize) -> &str {
@@ -244,6 +259,7 @@ impl Nft {
         let this = || rule_ref(chain, run.base, rule, name == "reject");
         match name {
             "accept" => trail.accept(when),
+            "reject" if !trail.here.as_ref().is_some_and(|state| refuses(body, &state.packet)) => return Tri::No,
             "drop" | "reject" => trail.drop(when, this()),
             "return" => trail.ret(when),
             "continue" => {}
@@ -632,12 +648,7 @@ fn left_value(left: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
         "meta" => meta(text(body, "key"), packet, spot),
         "ct" => connection(body, packet),
         "payload" => payload(body, packet, spot),
-        "fib" if text(body, "result") == "type" => {
-            let flags = body.get("flags").map(ToString::to_string).unwrap_or_default();
-            let ip = if flags.contains("saddr") { packet.src } else { packet.dst };
-            // With a device, only the addresses of that device count.
-            if flags.contains("if") || spot.arp { Val::Unknown } else { Val::Text((spot.sort)(ip).word().into()) }
-        }
+        "fib" => fib(body, packet, spot),
         "concat" => {
             let parts = body.as_array().map_or(&[][..], Vec::as_slice);
             let parts: Vec<Val> = parts.iter().map(|part| left_value(part, packet, spot)).collect();
@@ -652,6 +663,24 @@ fn left_value(left: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
                 _ => Val::Unknown,
             }
         }
+        _ => Val::Unknown,
+    }
+}
+
+/// What the routing tables say of an address: its sort, or whether a route leads to it (by the link that the packet came in by).
+fn fib(body: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
+    let flags = body.get("flags").map(ToString::to_string).unwrap_or_default();
+    let ip = if flags.contains("saddr") { packet.src } else { packet.dst };
+    match text(body, "result") {
+        _ if spot.arp => Val::Unknown,
+        // With a device, only the addresses of that device count.
+        "type" if !flags.contains("if") => Val::Text((spot.sort)(ip).word().into()),
+        "oif" | "oifname" if flags.contains("\"iif\"") => match (spot.back)(ip) {
+            Some(dev) if dev == spot.iif => Val::Num(1),
+            None => Val::Num(0),
+            // Another of several routes may lead there.
+            Some(_) => Val::Unknown,
+        },
         _ => Val::Unknown,
     }
 }
@@ -826,9 +855,19 @@ fn ip_equal(have: IpAddr, want: &Value, ends: Option<(&Value, &Value)>) -> Tri {
     }
 }
 
+/// Whether a `reject` is for such a packet: nft adds what it needs to match, and does not always list that.
+fn refuses(body: &Value, packet: &Packet) -> bool {
+    match text(body, "type") {
+        "tcp reset" => packet.proto == 6,
+        "icmp" => !packet.v6(),
+        "icmpv6" => packet.v6(),
+        _ => true,
+    }
+}
+
 /// A number, written as one, in hexadecimal, or as a class of DSCP (RFC 2474, RFC 2597, RFC 3246, RFC 8622).
 fn numeric(value: &Value) -> Option<u64> {
-    let Some(word) = value.as_str() else { return value.as_u64() };
+    let Some(word) = value.as_str() else { return value.as_bool().map(u64::from).or_else(|| value.as_u64()) };
     let class = match word.as_bytes() {
         b"ef" => 46,
         b"va" => 44,

@@ -389,6 +389,8 @@ pub(super) struct Spot<'a> {
     pub physout: Option<&'a str>,
     /// What an address is to the namespace.
     pub sort: &'a dyn Fn(IpAddr) -> Sort,
+    /// The link by which the namespace reaches an address.
+    pub back: &'a dyn Fn(IpAddr) -> Option<String>,
     /// Ethernet type when it is not IP: ARP.
     pub arp: bool,
     /// Hardware addresses of the frame, where they are known.

@@ -907,7 +907,10 @@ impl Walk<'_> {
         let bridge = bridge.ifname.clone();
         self.hook(ns, Hook::Prerouting, &mut packet, &bridge, "", bridged);
         self.hook(ns, Hook::Forward, &mut packet, &bridge, &bridge, bridged);
+        let before = (packet.src, packet.dst);
         self.hook(ns, Hook::Postrouting, &mut packet, "", &bridge, bridged);
+        // What is translated while it is only bridged may come back by another way.
+        self.guess |= before != (packet.src, packet.dst) || packet.track.dnat;
     }
 
     pub(super) fn link_down(&mut self, ns: usize, dev: &str) {

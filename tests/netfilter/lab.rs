@@ -149,6 +149,7 @@ impl Lab {
              ip addr add 10.2.0.1/24 dev s0; ip addr add 10.2.0.9/24 dev s0; ip addr add fd02::1/64 dev s0 nodad
              ip addr add 10.3.0.1/24 dev br0
              for dev in c0 s0 b1 b2 br0; do ip link set $dev up; done
+             ip route add 10.96.0.30 via 10.2.0.2 dev s0
              ip neigh replace 10.1.0.2 lladdr 02:00:00:00:00:10 dev c0; ip neigh replace fd01::2 lladdr 02:00:00:00:00:10 dev c0
              for it in 10.2.0.2 10.2.0.3 fd02::2 fd02::3; do ip neigh replace $it lladdr 02:00:00:00:00:14 dev s0; done"
         ));
