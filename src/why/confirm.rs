@@ -135,6 +135,7 @@ fn near(culprit: &Culprit, at: &Where) -> bool {
             culprit.code,
             "TTL_EXPIRED"
                 | "ROUTE_LOOP"
+                | "ROUTE_WRONG_NEXTHOP"
                 | "NAT_MISSING"
                 | "NAT_WRONG"
                 | "DNAT_WRONG_TARGET"
@@ -160,7 +161,9 @@ fn codes(class: Class) -> &'static [&'static str] {
             "NAT_PORTS_EXHAUSTED",
         ],
         Class::ReversePath => &["RP_FILTER"],
-        Class::NotForwarding => &["FORWARDING_DISABLED", "V6_FORWARDING_DISABLED", "ADDR_MISSING"],
+        Class::NotForwarding => {
+            &["FORWARDING_DISABLED", "V6_FORWARDING_DISABLED", "ADDR_MISSING", "ROUTE_WRONG_NEXTHOP"]
+        }
         Class::NoRoute => &ROUTE,
         Class::RouteError => &[
             "ROUTE_BLACKHOLE",
@@ -169,6 +172,7 @@ fn codes(class: Class) -> &'static [&'static str] {
             "RULE_MISDIRECT",
             "FORWARDING_DISABLED",
             "ROUTE_MISSING",
+            "ROUTE_WRONG_NEXTHOP",
             "RETURN_ROUTE_MISSING",
             "NAT_MISSING",
             "NAT_WRONG",
@@ -184,7 +188,7 @@ fn codes(class: Class) -> &'static [&'static str] {
         Class::Queue => &["QDISC_DROP", "LINK_ADMIN_DOWN", "LINK_NO_CARRIER"],
         Class::Tc => &["TC_DROP"],
         Class::Xdp => &["XDP_DROP"],
-        Class::TooBig => &["MTU_EXCEEDED", "MTU_L2_MISMATCH"],
+        Class::TooBig => &["MTU_EXCEEDED", "MTU_BLACKHOLE", "MTU_L2_MISMATCH"],
         Class::PeerRefused => &["MTU_L2_MISMATCH", "LINK_ADMIN_DOWN"],
         Class::HopLimit => &["TTL_EXPIRED", "ROUTE_LOOP"],
         Class::NeighbourFailed => &NEIGHBOUR,

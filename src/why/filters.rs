@@ -73,6 +73,7 @@ impl Walk<'_> {
         bases.sort_by_key(|(prio, base)| (if is_nat(base) { nat_at } else { *prio }, *prio, newer(base)));
         // What comes by lo was tracked when it was sent.
         let mut tracked = !matches!(hook, Hook::Prerouting | Hook::Output) || iif == "lo";
+        let related = packet.ct == Ct::Related;
         if !tracked {
             (packet.ct, packet.track) = (Ct::Invalid, Track::default());
         }
@@ -98,7 +99,7 @@ impl Walk<'_> {
         for (prio, base) in bases {
             let prio = if is_nat(&base) { nat_at } else { prio };
             if !tracked && prio >= CONNTRACK {
-                self.track(ns, packet, notrack);
+                self.track(ns, packet, notrack, related);
                 tracked = true;
             }
             if !restored && prio >= nat_at {
@@ -126,7 +127,7 @@ impl Walk<'_> {
             passes &= self.take(ns, hook, packet, (iif, oif), bridged.is_some(), effect, &mut notrack);
         }
         if !tracked {
-            self.track(ns, packet, notrack);
+            self.track(ns, packet, notrack, related);
         }
         if !restored {
             self.restore(ns, hook, packet);
@@ -213,9 +214,9 @@ impl Walk<'_> {
         }
     }
 
-    fn track(&mut self, ns: usize, packet: &mut Packet, notrack: Tri) {
-        if notrack == Tri::Yes {
-            packet.ct = Ct::Untracked;
+    fn track(&mut self, ns: usize, packet: &mut Packet, notrack: Tri, related: bool) {
+        if notrack == Tri::Yes || related {
+            packet.ct = if related { Ct::Related } else { Ct::Untracked };
             return;
         }
         let tuple = Tuple::of(packet);
@@ -291,10 +292,14 @@ impl Walk<'_> {
         match nat {
             Nat::Masquerade(port) => {
                 packet.src = self.masquerade(ns, oif, packet).unwrap_or(packet.src);
+                self.free_port(ns, packet, *port, &rule);
                 self.new_port(&mut packet.sport, *port, ports);
             }
             Nat::Source(ip, port) => {
                 self.new_address(&mut packet.src, *ip);
+                if !matches!(ip, To::Among(..) | To::Unknown) {
+                    self.free_port(ns, packet, *port, &rule);
+                }
                 self.new_port(&mut packet.sport, *port, ports);
             }
             Nat::Destination(ip, port) => {
@@ -316,6 +321,16 @@ impl Walk<'_> {
             if conn.by.is_none() || matches!(nat, Nat::Destination(..) | Nat::Redirect(_)) {
                 conn.by = Some(rule);
             }
+        }
+    }
+
+    /// Whether a translation of the source finds a port; noted when not.
+    fn free_port(&mut self, ns: usize, packet: &Packet, to: To<u16>, rule: &RuleRef) {
+        match to {
+            To::One(port) => self.nat_ports(ns, packet, (port, port), rule),
+            To::Among(low, high) => self.nat_ports(ns, packet, (low, high), rule),
+            // The kernel keeps the port, and looks for another among these when it is taken.
+            To::Same | To::Unknown => self.nat_ports(ns, packet, (1024, u16::MAX), rule),
         }
     }
 

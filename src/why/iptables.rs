@@ -444,8 +444,8 @@ fn option(word: &str, rest: &[&str], module: &str, packet: &Packet, spot: &Spot<
 
 /// Whether a packet is a message of this type and, if it matters, code.
 fn icmp(packet: &Packet, kind: Option<(u8, Option<u8>)>) -> Tri {
-    // The echoes that are walked have code 0.
-    kind.map_or(Tri::Maybe, |(kind, code)| (packet.icmp == Some(kind) && code.unwrap_or(0) == 0).into())
+    let same = |code: Option<u8>| code.is_none_or(|code| code == packet.icmp_code());
+    kind.map_or(Tri::Maybe, |(kind, code)| (packet.icmp == Some(kind) && same(code)).into())
 }
 
 fn length(size: u32, value: &str) -> Tri {

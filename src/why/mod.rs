@@ -8,7 +8,7 @@
 //! | `segment` | between two devices: veth, bridges, neighbours |
 //! | `filters`, `iptables`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
 //! | `routes` | why the kernel would not route |
-//! | `service` | the end of a leg: who listens |
+//! | `service`, `ports` | the end of a leg: who listens; ports that are all taken |
 //! | `recorder` | the flight recorder: what the kernel did with one probe, hop by hop |
 //! | `confirm` | what the recorder saw against what the walk says |
 //! | `finding`, `codes` | the answer, and the one table of what can be wrong |
@@ -23,6 +23,7 @@ mod nft;
 #[path = "../../tests/netfilter/oracle.rs"]
 mod oracle;
 mod packet;
+mod ports;
 pub mod recorder;
 mod routes;
 mod segment;

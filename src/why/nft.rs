@@ -716,6 +716,7 @@ fn connection(body: &Value, packet: &Packet) -> Val {
         ("state", _) => {
             return Val::Bits(match packet.ct {
                 Ct::Established => 2,
+                Ct::Related => 4,
                 Ct::New => 8,
                 Ct::Untracked => 64,
                 _ => 1,
@@ -777,7 +778,7 @@ fn payload(body: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
         ("tcp", "flags") => Val::Bits(packet.tcp_flags().into()),
         ("icmp", "type") => Val::Text(format!("icmp:{}", packet.icmp.unwrap_or(255))),
         ("icmpv6", "type") => Val::Text(format!("icmp6:{}", packet.icmp.unwrap_or(255))),
-        ("icmp" | "icmpv6", "code") => Val::Num(0),
+        ("icmp" | "icmpv6", "code") => Val::Num(packet.icmp_code().into()),
         ("ether", "saddr") => spot.macs.map_or(Val::Unknown, |(from, _)| Val::Text(from.to_lowercase())),
         ("ether", "daddr") => spot.macs.map_or(Val::Unknown, |(_, to)| Val::Text(to.to_lowercase())),
         ("ether", "type") => Val::Text(ether_type(packet, spot).into()),

@@ -91,6 +91,8 @@ pub(super) enum Ct {
     New,
     /// Of a connection that was seen in both directions.
     Established,
+    /// An error about a connection.
+    Related,
     /// An answer to nothing, or not looked at yet.
     Invalid,
     /// Told not to be tracked.
@@ -106,6 +108,7 @@ impl Ct {
         match self {
             Self::New => "new",
             Self::Established => "established",
+            Self::Related => "related",
             Self::Invalid => "invalid",
             Self::Untracked => "untracked",
             Self::Unknown => "unknown",
@@ -217,6 +220,12 @@ impl Packet {
     #[must_use]
     pub(super) fn tcp_flags(&self) -> u8 {
         if self.reply { 0x12 } else { 0x02 }
+    }
+
+    /// The code of its ICMP message: of the errors only "fragmentation needed" is sent here, and the echoes have none.
+    #[must_use]
+    pub(super) fn icmp_code(&self) -> u8 {
+        if self.icmp == Some(3) && !self.v6() { 4 } else { 0 }
     }
 
     /// The number of a protocol of a probe.

@@ -215,7 +215,7 @@ pub(super) fn number(text: &str) -> Option<u32> {
 #[must_use]
 pub(super) fn tracked(packet: &Packet) -> Tri {
     match packet.ct {
-        Ct::New | Ct::Established => Tri::Yes,
+        Ct::New | Ct::Established | Ct::Related => Tri::Yes,
         Ct::Invalid | Ct::Untracked => Tri::No,
         Ct::Unknown => Tri::Maybe,
     }

@@ -35,7 +35,7 @@ pub(super) fn header(packet: &Packet) -> Vec<Option<u8>> {
         _ => [None, None],
     };
     if let Some(kind) = packet.icmp {
-        bytes.extend([Some(kind), Some(0)]);
+        bytes.extend([Some(kind), Some(packet.icmp_code())]);
     } else {
         bytes.extend(port(packet.sport));
         bytes.extend(port(packet.dport));

@@ -300,6 +300,7 @@ impl<'a> Walk<'a> {
         if packet.v6() && !got.local && self.tentative(ns, packet.src) {
             return None;
         }
+        self.local_ports(ns, &packet);
         let before = packet.clone();
         self.xfrm(ns, &packet, "out");
         if !self.hook(ns, Hook::Output, &mut packet, "", &got.dev.clone(), None) {
@@ -420,6 +421,8 @@ impl<'a> Walk<'a> {
         }
         culprit.leg = self.leg;
         culprit.hop = hop;
+        // Met again on the way through a loop, it is known from there.
+        self.faults.retain(|known| (known.code, &known.at, &known.name) != (culprit.code, &culprit.at, &culprit.name));
         self.faults.insert(before.min(self.faults.len()), culprit);
     }
 
@@ -458,12 +461,44 @@ impl<'a> Walk<'a> {
                 culprit = culprit.fix_at(&self.net.ns(peer).at, &line);
             }
         }
+        if let Some(cause) = if forwarded { self.silenced(ns, packet, mtu) } else { None } {
+            culprit.code = "MTU_BLACKHOLE";
+            culprit.message += &format!("; the sender is not told, for the ICMP error does not come back: {}", cause.message);
+            culprit.evidence.extend(cause.evidence);
+            culprit.fix = cause.fix;
+        }
         // The sender remembers the small size for ten minutes.
         if let Some((origin, _)) = &self.origin {
             let place = self.net.ns(*origin).at.clone();
             culprit = culprit.fix_at(&place, &format!("ip {}route flush cache", if packet.v6() { "-6 " } else { "" }));
         }
         self.fault(culprit);
+    }
+
+    /// What keeps the message "fragmentation needed" or "packet too big" of a router from the sender.
+    fn silenced(&self, ns: usize, packet: &Packet, mtu: u32) -> Option<Culprit> {
+        // It goes to who sent the packet, not to what that was translated to.
+        let known = self.conns.iter().find(|conn| conn.ns == ns && conn.after == Tuple::of(packet));
+        let sender = known.map_or(packet.src, |conn| conn.before.src.0);
+        let mut walk = Walk::new(self.net);
+        let message = Packet {
+            src: unspecified(packet.v6()),
+            dst: sender,
+            proto: if packet.v6() { 58 } else { 1 },
+            sport: Port::None,
+            dport: Port::None,
+            icmp: Some(if packet.v6() { 2 } else { 3 }),
+            reply: false,
+            size: mtu.min(576),
+            df: false,
+            mark: Some(0),
+            ct: Ct::Related,
+            track: super::packet::Track::default(),
+            ..packet.clone()
+        };
+        walk.originate(ns, message);
+        // Whether pings are answered does not matter to it.
+        walk.faults.into_iter().find(|fault| fault.code != "ICMP_ECHO_IGNORED")
     }
 
     /// A packet comes in by a device that has addresses (or might).
