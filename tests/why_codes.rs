@@ -11,7 +11,7 @@ use std::process::Command;
 /// A code, who asks for what, and how the fault is made.
 type Fault = (&'static str, &'static str, &'static str);
 
-const FAULTS: [Fault; 20] = [
+const FAULTS: [Fault; 21] = [
     ("ARP_IGNORED", "x 10.7.3.3", "ip netns exec y sysctl -qw net.ipv4.conf.all.arp_ignore=8"),
     ("FDB_STATIC_WRONG", "x 10.7.3.3", "bridge -n r fdb replace 02:00:00:00:00:03 dev p1 master static sticky"),
     ("ICMP_ECHO_IGNORED", "a 10.7.2.2", "ip netns exec b sysctl -qw net.ipv4.icmp_echo_ignore_all=1"),
@@ -33,17 +33,20 @@ const FAULTS: [Fault; 20] = [
     ("ROUTE_PROHIBIT", "a 10.7.2.2", "ip -n r route add prohibit 10.7.2.2/32"),
     ("ROUTE_UNREACHABLE", "a 10.7.2.2", "ip -n r route add unreachable 10.7.2.2/32"),
     ("ROUTE_WRONG_NEXTHOP", "a 10.7.2.2", "ip -n r route add 10.7.2.2/32 via 10.7.3.2"),
+    // perl is on every Debian, and can listen without ever accepting.
+    ("SERVICE_BACKLOG_FULL", "a tcp/10.7.2.2:80", "ip netns exec b perl -MIO::Socket::INET -e '
+      $s = IO::Socket::INET->new(LocalAddr => \"10.7.2.2\", LocalPort => 80, Proto => \"tcp\", Listen => 1);
+      @c = map { IO::Socket::INET->new(PeerAddr => \"10.7.2.2:80\", Proto => \"tcp\", Blocking => 0) } 1..4; sleep 60' & sleep 0.5"),
     ("V6_DAD_FAILED", "r fd07:3::2", "ip -n r addr add fd07:3::1/64 dev br0 nodad; ip -n y addr add fd07:3::2/64 dev eth0 nodad
       ip netns exec x sysctl -qw net.ipv6.conf.eth0.accept_dad=1 net.ipv6.conf.eth0.dad_transmits=1; ip -n x addr add fd07:3::2/64 dev eth0; for try in $(seq 50); do ip -n x addr show dadfailed | grep -q fd07 && break; sleep 0.1; done; ip -n y link set eth0 down"),
     ("XFRM_BLOCK", "a 10.7.2.2", "ip -n a xfrm policy add src 10.7.1.2 dst 10.7.2.2 dir out action block"),
 ];
 
 /// Codes that no test injects, and why.
-const NOT_INJECTED: [(&str, &str); 4] = [
+const NOT_INJECTED: [(&str, &str); 3] = [
     ("PORT_VLAN", "the kernel of the test machine has no CONFIG_BRIDGE_VLAN_FILTERING"),
     ("NS_MISSING", "a namespace that is not there is a mistake in the question: exit code 2, not a finding"),
     ("XDP_DROP", "an XDP program is loaded from an object file, and CI has no compiler for BPF"),
-    ("SERVICE_BACKLOG_FULL", "needs a program that listens and never accepts, while others connect: std/faults of scripts has it"),
 ];
 
 /// The machine: `$1` is netwright, `$2` the fault, `$3` the question.
@@ -66,7 +69,8 @@ for job in $(jobs -p); do kill $job; done
 "#;
 
 fn possible() -> bool {
-    let possible = Command::new("unshare").args(["-n", "-m", "true"]).output().is_ok_and(|output| output.status.success());
+    let possible =
+        Command::new("unshare").args(["-n", "-m", "true"]).output().is_ok_and(|output| output.status.success());
     if !possible {
         eprintln!("skipped: it needs root (unshare -n -m)");
     }
@@ -95,7 +99,10 @@ fn each_fault_is_named_with_its_code() {
     let half = |first: usize| -> Vec<String> {
         let faults = FAULTS.iter().skip(first).step_by(2);
         let answers = faults.map(|(want, question, inject)| (*want, ask(question, inject)));
-        answers.filter(|(want, answer)| code(answer) != *want).map(|(want, answer)| format!("{want}: {answer:#}")).collect()
+        answers
+            .filter(|(want, answer)| code(answer) != *want)
+            .map(|(want, answer)| format!("{want}: {answer:#}"))
+            .collect()
     };
     let wrong = std::thread::scope(|scope| {
         let other = scope.spawn(|| half(1));

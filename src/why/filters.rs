@@ -117,12 +117,11 @@ impl Walk<'_> {
                 Base::Iptables(tables, table) => tables.run(table, packet, &spot),
                 Base::Nft(index) => nft.run(*index, packet, &spot),
             };
-            if nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some()) {
-                if std::mem::replace(&mut translated, true) {
-                    // Which of the two comes first nobody says.
-                    self.guess = true;
-                    continue;
-                }
+            let translates = nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
+            if translates && std::mem::replace(&mut translated, true) {
+                // Which of the two comes first nobody says.
+                self.guess = true;
+                continue;
             }
             passes &= self.take(ns, hook, packet, (iif, oif), bridged.is_some(), effect, &mut notrack);
         }
@@ -232,9 +231,7 @@ impl Walk<'_> {
                     self.conns.push(Conn { ns, before, after, by: None, answered: false, mark: Some(0) });
                 }
             }
-        } else if let Some(conn) =
-            self.conns.iter_mut().find(|conn| conn.ns == ns && conn.after.reversed() == tuple)
-        {
+        } else if let Some(conn) = self.conns.iter_mut().find(|conn| conn.ns == ns && conn.after.reversed() == tuple) {
             conn.answered = true;
             (packet.ct, packet.track) = (Ct::Established, of(conn));
         } else if let Some(conn) = self.conns.iter().find(|conn| conn.ns == ns && conn.before.reversed() == tuple) {
@@ -293,22 +290,22 @@ impl Walk<'_> {
             Nat::Masquerade(port) => {
                 packet.src = self.masquerade(ns, oif, packet).unwrap_or(packet.src);
                 self.free_port(ns, packet, *port, &rule);
-                self.new_port(&mut packet.sport, *port, ports);
+                Self::new_port(&mut packet.sport, *port, ports);
             }
             Nat::Source(ip, port) => {
                 self.new_address(&mut packet.src, *ip);
                 if !matches!(ip, To::Among(..) | To::Unknown) {
                     self.free_port(ns, packet, *port, &rule);
                 }
-                self.new_port(&mut packet.sport, *port, ports);
+                Self::new_port(&mut packet.sport, *port, ports);
             }
             Nat::Destination(ip, port) => {
                 self.new_address(&mut packet.dst, *ip);
-                self.new_port(&mut packet.dport, *port, ports);
+                Self::new_port(&mut packet.dport, *port, ports);
             }
             Nat::Redirect(port) => {
                 packet.dst = self.own_address(ns, iif, packet.v6()).unwrap_or(packet.dst);
-                self.new_port(&mut packet.dport, *port, ports);
+                Self::new_port(&mut packet.dport, *port, ports);
             }
             Nat::Map(net) if matches!(hook, Hook::Postrouting | Hook::Input) => packet.src = onto(*net, packet.src),
             Nat::Map(net) => packet.dst = onto(*net, packet.dst),
@@ -344,7 +341,7 @@ impl Walk<'_> {
         }
     }
 
-    fn new_port(&mut self, old: &mut Port, to: To<u16>, ports: bool) {
+    fn new_port(old: &mut Port, to: To<u16>, ports: bool) {
         match to {
             _ if !ports => {}
             To::Same => {}

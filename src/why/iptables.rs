@@ -174,8 +174,7 @@ impl Tables {
             "" | "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNSECMARK" | "CT" | "IDLETIMER" | "LED" | "LOG" | "NFLOG"
             | "RATEEST" | "SECMARK" | "SET" | "TCPMSS" | "TCPOPTSTRIP" | "TEE" | "TRACE" | "ULOG" => {}
             called if self.rules.chain(table, called).is_some() => {
-                trail
-                    .call(matched, rule.is_goto(), |state| self.chain(table, called, state, run, depth + 1));
+                trail.call(matched, rule.is_goto(), |state| self.chain(table, called, state, run, depth + 1));
             }
             _ => trail.anything(this()),
         }
@@ -334,9 +333,8 @@ fn flags(packet: &Packet, mask: &str, want: &str) -> Tri {
 }
 
 /// The modules that match or not without being given an option.
-const OPAQUE: [&str; 13] = [
-    "ah", "cgroup", "dst", "esp", "eui64", "frag", "hbh", "ipv6header", "mh", "osf", "rpfilter", "rt", "socket",
-];
+const OPAQUE: [&str; 13] =
+    ["ah", "cgroup", "dst", "esp", "eui64", "frag", "hbh", "ipv6header", "mh", "osf", "rpfilter", "rt", "socket"];
 
 /// Whether a rule matches, and whether that can be said.
 #[must_use]
@@ -378,13 +376,12 @@ fn conntrack(rule: &Rule, word: &str, judged: Tri, packet: &Packet) -> Tri {
 }
 
 /// Whether one option matches, not negated, and how many words it takes.
-#[expect(clippy::too_many_lines, reason = "one option after the other, each a few lines")]
 fn option(word: &str, rest: &[&str], module: &str, packet: &Packet, spot: &Spot<'_>) -> (Tri, usize) {
     let value = rest.first().copied().unwrap_or_default();
     let flag = |matched: Tri| (matched, 1);
-    let orig = |pick: fn(&[(IpAddr, Port); 2]) -> (IpAddr, Port)| packet.track.orig.as_ref().map(pick);
-    let orig_ip = |pick| orig(pick).map_or(Tri::Maybe, |(ip, _)| in_net(ip, value));
-    let orig_port = |pick| orig(pick).map_or(Tri::Maybe, |(_, port)| ports(port, value));
+    let orig = |side: usize| packet.track.orig.map(|tuple| tuple[side]);
+    let orig_ip = |side| orig(side).map_or(Tri::Maybe, |(ip, _)| in_net(ip, value));
+    let orig_port = |side| orig(side).map_or(Tri::Maybe, |(_, port)| ports(port, value));
     let ttl = |fits: fn(&u8, &u8) -> bool| match (packet.ttl, value.parse()) {
         (Some(ttl), Ok(want)) => fits(&ttl, &want).into(),
         _ => Tri::Maybe,
@@ -404,10 +401,10 @@ fn option(word: &str, rest: &[&str], module: &str, packet: &Packet, spot: &Spot<
         "--ports" => ports(packet.dport, value).or(ports(packet.sport, value)),
         "--ctstate" | "--state" => states(packet, value),
         "--ctdir" => ((value == "REPLY") == packet.reply).into(),
-        "--ctorigsrc" => orig_ip(|tuple| tuple[0]),
-        "--ctorigdst" => orig_ip(|tuple| tuple[1]),
-        "--ctorigsrcport" => orig_port(|tuple| tuple[0]),
-        "--ctorigdstport" => orig_port(|tuple| tuple[1]),
+        "--ctorigsrc" => orig_ip(0),
+        "--ctorigdst" => orig_ip(1),
+        "--ctorigsrcport" => orig_port(0),
+        "--ctorigdstport" => orig_port(1),
         "--icmp-type" if value == "any" => Tri::Yes,
         "--icmp-type" => icmp(packet, icmp_kind(value)),
         "--icmpv6-type" => icmp(packet, icmp6_kind(value)),

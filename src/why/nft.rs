@@ -359,9 +359,8 @@ impl Nft {
             };
         }
         let Some(map) = value.get("map") else {
-            let inner = |index: usize, sign: &str| {
-                value.get(sign)?.get(index).map(|one| self.value(chain, one, packet, spot))
-            };
+            let inner =
+                |index: usize, sign: &str| value.get(sign)?.get(index).map(|one| self.value(chain, one, packet, spot));
             return match (inner(0, "|"), inner(1, "|"), inner(0, "^"), inner(1, "^")) {
                 (Some(Val::Num(one)), Some(Val::Num(other)), ..) => Val::Num(one | other),
                 (.., Some(Val::Num(one)), Some(Val::Num(other))) => Val::Num(one ^ other),
@@ -422,7 +421,7 @@ impl Nft {
             return None;
         }
         // `snat prefix to` and addresses with ports out of one map are not read.
-        let (ip, port) = if flags.contains("netmap") || text(body, "type_flags") != "" {
+        let (ip, port) = if flags.contains("netmap") || !text(body, "type_flags").is_empty() {
             (To::Unknown, To::Unknown)
         } else {
             (ip, port)
@@ -732,9 +731,7 @@ fn connection(body: &Value, packet: &Packet) -> Val {
         "mark" => packet.track.mark.map_or(Val::Unknown, |mark| Val::Num(mark.into())),
         "direction" => Val::Text(if packet.reply { "reply" } else { "original" }.into()),
         // Of a connection that was just begun nothing else is set; of one that is answered, whether it is `assured` is not known.
-        "status" if !packet.reply => {
-            Val::Bits(u64::from(packet.track.snat) << 4 | u64::from(packet.track.dnat) << 5)
-        }
+        "status" if !packet.reply => Val::Bits(u64::from(packet.track.snat) << 4 | u64::from(packet.track.dnat) << 5),
         "saddr" | "ip saddr" | "ip6 saddr" => ip(0),
         "daddr" | "ip daddr" | "ip6 daddr" => ip(1),
         "proto-src" => port(0),

@@ -48,7 +48,10 @@ impl Walk<'_> {
         self.fault(
             Culprit::new("LOCAL_PORTS_EXHAUSTED", &at, "sysctl", "net.ipv4.ip_local_port_range")
                 .value(format!("{low} {high}"))
-                .says(format!("{at} has no local {proto} port left for another connection{target}: all {} are taken", open.len()))
+                .says(format!(
+                    "{at} has no local {proto} port left for another connection{target}: all {} are taken",
+                    open.len()
+                ))
                 .because(Label::State, format!("net.ipv4.ip_local_port_range = {low} {high} in {at}"))
                 .because(Label::State, format!("{}: every one of them is in use", answer.line))
                 .fix("sysctl -w net.ipv4.ip_local_port_range=1024 65535"),
@@ -139,6 +142,9 @@ mod tests {
         let line = "ipv4     2 udp      17 29 src=10.1.0.2 dst=10.2.0.2 sport=40000 dport=53 [UNREPLIED] src=10.2.0.2 dst=10.2.0.1 sport=53 dport=5000 mark=0 use=2";
         let ip = |text: &str| text.parse::<IpAddr>().unwrap();
         assert_eq!(answers(line), Some(((ip("10.2.0.2"), 53), (ip("10.2.0.1"), 5000))));
-        assert_eq!(answers("ipv4 2 icmp 1 29 src=10.1.0.2 dst=10.2.0.2 type=8 code=0 id=1 src=10.2.0.2 dst=10.1.0.2 type=0"), None);
+        assert_eq!(
+            answers("ipv4 2 icmp 1 29 src=10.1.0.2 dst=10.2.0.2 type=8 code=0 id=1 src=10.2.0.2 dst=10.1.0.2 type=0"),
+            None
+        );
     }
 }

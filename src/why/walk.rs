@@ -463,7 +463,10 @@ impl<'a> Walk<'a> {
         }
         if let Some(cause) = if forwarded { self.silenced(ns, packet, mtu) } else { None } {
             culprit.code = "MTU_BLACKHOLE";
-            culprit.message += &format!("; the sender is not told, for the ICMP error does not come back: {}", cause.message);
+            culprit.message = format!(
+                "{}; the sender is not told, for the ICMP error does not come back: {}",
+                culprit.message, cause.message
+            );
             culprit.evidence.extend(cause.evidence);
             culprit.fix = cause.fix;
         }

@@ -253,13 +253,20 @@ impl Place {
                 let bytes: Vec<u8> = buffer[..length].iter().map(|byte| unsafe { byte.assume_init() }).collect();
                 let found = match header {
                     Header::Ip => read(self.at, &bytes),
-                    Header::Bare(protocol) => {
-                        read_inner(*protocol, &bytes).map(|(sort, token, ..)| Seen { at: self.at, sort, token, tuple: None })
-                    }
+                    Header::Bare(protocol) => read_inner(*protocol, &bytes).map(|(sort, token, ..)| Seen {
+                        at: self.at,
+                        sort,
+                        token,
+                        tuple: None,
+                    }),
                 };
                 let Some(found) = found else { continue };
                 if let (Sort::Request, Some((src, sport, dst, dport))) = (found.sort, found.tuple) {
-                    self.echo(&bytes, found.token, Shot { from: self.at, src: dst, dst: src, proto: 17, sport: dport, dport: sport, token: 0 });
+                    self.echo(
+                        &bytes,
+                        found.token,
+                        Shot { from: self.at, src: dst, dst: src, proto: 17, sport: dport, dport: sport, token: 0 },
+                    );
                 }
                 seen.push(found);
             }
@@ -268,7 +275,8 @@ impl Place {
         let mut buffer = [0u8; 2048];
         for socket in &self.echoes {
             while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-                let hidden = matches!(from.ip(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_none()) && self.at == At::Router;
+                let hidden =
+                    matches!(from.ip(), IpAddr::V6(ip) if ip.to_ipv4_mapped().is_none()) && self.at == At::Router;
                 if hidden && length > 4 && buffer[4] == 0 {
                     buffer[4] = 1;
                     let _ = socket.send_to(&buffer[..length], from);
@@ -367,9 +375,11 @@ impl Shot {
         };
         let (src, dst) = (octets(self.src), octets(self.dst));
         let length = u16::try_from(inner.len()).unwrap();
-        let pseudo = if self.proto == 1 { vec![] } else { [&src[..], &dst, &[0, self.proto], &length.to_be_bytes()].concat() };
+        let pseudo =
+            if self.proto == 1 { vec![] } else { [&src[..], &dst, &[0, self.proto], &length.to_be_bytes()].concat() };
         let all = [pseudo, inner.clone()].concat();
-        let mut sum: u32 = all.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
+        let mut sum: u32 =
+            all.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0))).sum();
         while sum > 0xffff {
             sum = (sum & 0xffff) + (sum >> 16);
         }

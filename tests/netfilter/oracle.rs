@@ -88,7 +88,13 @@ fn shots(dice: &mut Dice, v4: bool, v6: bool, next: &mut u32) -> Vec<Shot> {
             (true, _) => (At::Router, ip("fd02::1"), ip("fd02::2")),
         };
         let proto = match dice.below(5) {
-            0 => if six { 58 } else { 1 },
+            0 => {
+                if six {
+                    58
+                } else {
+                    1
+                }
+            }
             1 | 2 => 17,
             _ => 6,
         };
@@ -109,27 +115,33 @@ fn predict(net: &Net, shot: &Shot) -> Said {
         _ => 64,
     } + if v6 { 40 } else { 20 };
     let mut walk = Walk::new(net);
-    walk.round_trip(shot.from as usize, Packet {
-        src: shot.src,
-        dst: shot.dst,
-        proto: shot.proto,
-        sport: if ports { Port::Exact(shot.sport) } else { Port::None },
-        dport: if ports { Port::Exact(shot.dport) } else { Port::None },
-        icmp: (!ports).then_some(if v6 { 128 } else { 8 }),
-        reply: false,
-        size,
-        df: true,
-        ttl: Some(64),
-        tos: Some(0),
-        mark: Some(0),
-        ct: Ct::New,
-        track: Track::default(),
-    });
+    walk.round_trip(
+        shot.from as usize,
+        Packet {
+            src: shot.src,
+            dst: shot.dst,
+            proto: shot.proto,
+            sport: if ports { Port::Exact(shot.sport) } else { Port::None },
+            dport: if ports { Port::Exact(shot.dport) } else { Port::None },
+            icmp: (!ports).then_some(if v6 { 128 } else { 8 }),
+            reply: false,
+            size,
+            df: true,
+            ttl: Some(64),
+            tos: Some(0),
+            mark: Some(0),
+            ct: Ct::New,
+            track: Track::default(),
+        },
+    );
     // What comes after the first is as if that were mended: the packet may go where nobody waits for it.
     assert!(walk.faults.first().is_none_or(|fault| fault.code.starts_with("NF_")), "{:?}", walk.faults);
     let fate = |leg: Leg| {
-        let faults = || walk.faults.iter().filter(|fault| fault.leg == leg && fault.code.starts_with("NF_")).map(|fault| fault.code);
-        let suspects = walk.suspects.iter().filter(|suspect| suspect.culprit.leg == leg).map(|suspect| suspect.culprit.code);
+        let faults = || {
+            walk.faults.iter().filter(|fault| fault.leg == leg && fault.code.starts_with("NF_")).map(|fault| fault.code)
+        };
+        let suspects =
+            walk.suspects.iter().filter(|suspect| suspect.culprit.leg == leg).map(|suspect| suspect.culprit.code);
         let kind = |code: &str| match code {
             "NF_DROP" | "NF_POLICY_DROP" => Fate::Drop,
             "NF_REJECT" => Fate::Reject,
@@ -145,7 +157,8 @@ fn predict(net: &Net, shot: &Shot) -> Said {
     };
     let arrived = walk.end.as_ref().map(|(_, packet)| (packet.src, packet.sport, packet.dst, packet.dport));
     let why = walk.faults.iter().map(|fault| format!("{} {}", fault.leg.word(), fault.message));
-    let maybe = walk.suspects.iter().map(|suspect| format!("maybe {} {}", suspect.culprit.leg.word(), suspect.culprit.value));
+    let maybe =
+        walk.suspects.iter().map(|suspect| format!("maybe {} {}", suspect.culprit.leg.word(), suspect.culprit.value));
     Said {
         request: fate(Leg::Request),
         reply: fate(Leg::Reply),
@@ -202,11 +215,13 @@ fn load(lab: &Lab, rules: &mut Rules) -> Result<(), String> {
     let router = lab.netns(At::Router);
     let mut last = String::new();
     for _ in 0..12 {
-        let error = match run(router, &rules.program, &rules.text) {
-            Ok(_) => return Ok(()),
-            Err(error) => error,
+        let Err(error) = run(router, &rules.program, &rules.text) else { return Ok(()) };
+        let number = |text: &str| {
+            text.trim_start()
+                .split(|c: char| !c.is_ascii_digit())
+                .next()
+                .and_then(|digits| digits.parse::<usize>().ok())
         };
-        let number = |text: &str| text.trim_start().split(|c: char| !c.is_ascii_digit()).next().and_then(|digits| digits.parse::<usize>().ok());
         let line = if rules.program[0] == "nft" {
             error.split("stdin:").nth(1).and_then(number)
         } else {
@@ -214,14 +229,24 @@ fn load(lab: &Lab, rules: &mut Rules) -> Result<(), String> {
         };
         last = error;
         let Some(line) = line else { break };
-        rules.text = rules.text.lines().enumerate().map(|(at, text)| if at + 1 == line && !text.starts_with("COMMIT") { "" } else { text }).fold(String::new(), |all, text| all + text + "\n");
+        rules.text = rules
+            .text
+            .lines()
+            .enumerate()
+            .map(|(at, text)| if at + 1 == line && !text.starts_with("COMMIT") { "" } else { text })
+            .fold(String::new(), |all, text| all + text + "\n");
     }
     Err(last)
 }
 
 fn flush(lab: &Lab, nft: bool, legacy: bool) {
     let router = lab.netns(At::Router);
-    let all = [("raw", "PREROUTING OUTPUT"), ("mangle", "PREROUTING INPUT FORWARD OUTPUT POSTROUTING"), ("nat", "PREROUTING INPUT OUTPUT POSTROUTING"), ("filter", "INPUT FORWARD OUTPUT")];
+    let all = [
+        ("raw", "PREROUTING OUTPUT"),
+        ("mangle", "PREROUTING INPUT FORWARD OUTPUT POSTROUTING"),
+        ("nat", "PREROUTING INPUT OUTPUT POSTROUTING"),
+        ("filter", "INPUT FORWARD OUTPUT"),
+    ];
     let mut empty = String::new();
     for (table, chains) in all {
         let _ = writeln!(empty, "*{table}");
@@ -245,7 +270,15 @@ fn flush(lab: &Lab, nft: bool, legacy: bool) {
     }
 }
 
-fn one_case(lab: &Lab, session: &Session, seed: u64, has_nft: bool, was_legacy: &mut bool, next: &mut u32, count: &mut Count) -> bool {
+fn one_case(
+    lab: &Lab,
+    session: &Session,
+    seed: u64,
+    has_nft: bool,
+    was_legacy: &mut bool,
+    next: &mut u32,
+    count: &mut Count,
+) -> bool {
     let mut dice = Dice(seed);
     let mut sets = Vec::new();
     let mut legacy = false;
@@ -299,7 +332,10 @@ fn one_case(lab: &Lab, session: &Session, seed: u64, has_nft: bool, was_legacy: 
             wrong = judge(&said, &again, &seen, quiet).0;
             if let Some(text) = &wrong {
                 let rules: Vec<&str> = sets.iter().map(|set| set.text.as_str()).collect();
-                count.wrong.push(format!("seed {seed}: {again:?}\n  said {said:?}\n  but {text}\n  seen {seen:?}\n{}", rules.join("\n")));
+                count.wrong.push(format!(
+                    "seed {seed}: {again:?}\n  said {said:?}\n  but {text}\n  seen {seen:?}\n{}",
+                    rules.join("\n")
+                ));
             }
         }
         match (wrong, decided) {
@@ -320,7 +356,9 @@ fn one_case(lab: &Lab, session: &Session, seed: u64, has_nft: bool, was_legacy: 
                 Fate::Dies | Fate::Unknown => {}
             }
             let asked = (shot.src, shot.dst);
-            count.translated += usize::from(said.request == Fate::Pass && said.arrived.is_some_and(|(src, _, dst, _)| (src, dst) != asked));
+            count.translated += usize::from(
+                said.request == Fate::Pass && said.arrived.is_some_and(|(src, _, dst, _)| (src, dst) != asked),
+            );
         }
     }
     count.wrong.is_empty() || count.wrong.len() < 8
@@ -367,11 +405,24 @@ fn the_evaluator_says_what_the_kernel_does() {
     count.wrong.extend(other.wrong);
     println!(
         "seed {seed}, {cases} rule sets ({} refused by their tool): agree {}, undecided {}, wrong {} (passed {}, dropped {}, refused {}, translated {})",
-        count.refused, count.agree, count.undecided, count.wrong.len(), count.passed, count.dropped, count.rejected, count.translated
+        count.refused,
+        count.agree,
+        count.undecided,
+        count.wrong.len(),
+        count.passed,
+        count.dropped,
+        count.rejected,
+        count.translated
     );
     assert!(count.wrong.is_empty(), "{}", count.wrong.join("\n\n"));
     // A run that decides little proves little.
-    assert!(count.agree > count.undecided * 5 && count.passed > 0 && count.dropped > 0 && count.rejected > 0 && count.translated > 0);
+    assert!(
+        count.agree > count.undecided * 5
+            && count.passed > 0
+            && count.dropped > 0
+            && count.rejected > 0
+            && count.translated > 0
+    );
 }
 
 /// The rule sets of programs that many machines run, and what is not judged there for a good reason.
@@ -391,13 +442,14 @@ fn the_rules_of_docker_kubernetes_ufw_and_firewalld_are_judged_as_the_kernel_doe
     let ip = |text: &str| text.parse::<IpAddr>().unwrap();
     let mut token = 0;
     for (file, undecided) in FIREWALLS {
-        let nft = file.ends_with(".nft");
+        let nft = !file.ends_with("rules");
         if nft && !has_nft {
             println!("skipped: {file}, nft is not installed");
             continue;
         }
         flush(&lab, has_nft, false);
-        let text = std::fs::read_to_string(format!("{}/tests/fixtures/firewalls/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+        let text =
+            std::fs::read_to_string(format!("{}/tests/fixtures/firewalls/{file}", env!("CARGO_MANIFEST_DIR"))).unwrap();
         let program: &[&str] = if nft { &["nft", "-f", "-"] } else { &["iptables-nft-restore"] };
         run(lab.netns(At::Router), program, &text).unwrap_or_else(|error| panic!("{file}: {error}"));
         let client = (At::Client, ip("10.1.0.2"));
@@ -417,7 +469,12 @@ fn the_rules_of_docker_kubernetes_ufw_and_firewalld_are_judged_as_the_kernel_doe
             (client, "10.1.0.1", 6, 30443),
             (hairpin, "10.96.0.20", 6, 80),
         ];
-        flows.extend(services.iter().filter(|_| file.starts_with("kube")).map(|(from, dst, proto, port)| (*from, ip(dst), *proto, *port)));
+        flows.extend(
+            services
+                .iter()
+                .filter(|_| file.starts_with("kube"))
+                .map(|(from, dst, proto, port)| (*from, ip(dst), *proto, *port)),
+        );
         for (proto, port) in [(1, 0), (6, 443), (17, 53)] {
             flows.push(((At::Server, ip("10.2.0.2")), ip("10.1.0.2"), proto, port));
             flows.push(((At::Server, ip("10.2.0.2")), ip("10.2.0.1"), proto, port));
@@ -445,7 +502,8 @@ fn the_rules_of_docker_kubernetes_ufw_and_firewalld_are_judged_as_the_kernel_doe
             let mut result = judge(&said, &shot, &lab.fire(&[shot], wanted, Duration::from_millis(200)), true);
             if result.0.is_some() {
                 let again = Shot { sport: shot.sport + 1000, token: token + 1000, ..shot };
-                result = judge(&predict(&net, &again), &again, &lab.fire(&[again], 9, Duration::from_millis(500)), true);
+                result =
+                    judge(&predict(&net, &again), &again, &lab.fire(&[again], 9, Duration::from_millis(500)), true);
             }
             assert_eq!(result.0, None, "{file}: {shot:?}\nsaid {said:?}");
             open += usize::from(!result.1);
@@ -453,7 +511,13 @@ fn the_rules_of_docker_kubernetes_ufw_and_firewalld_are_judged_as_the_kernel_doe
             fates.push(said.request);
         }
         let count = |fate: Fate| fates.iter().filter(|one| **one == fate).count();
-        println!("{file}: {} packets: passed {}, dropped {}, refused {}, undecided {open}, wrong 0", fates.len(), count(Fate::Pass), count(Fate::Drop), count(Fate::Reject));
+        println!(
+            "{file}: {} packets: passed {}, dropped {}, refused {}, undecided {open}, wrong 0",
+            fates.len(),
+            count(Fate::Pass),
+            count(Fate::Drop),
+            count(Fate::Reject)
+        );
         assert!(fates.len() > 25 && count(Fate::Pass) > 3 && count(Fate::Drop) + count(Fate::Reject) > 3);
     }
 }
