@@ -23,6 +23,8 @@ want() {
 
 for program in ip bridge tc; do want $program iproute2; done
 for program in iptables ip6tables iptables-save ip6tables-save; do want $program iptables; done
+# `why` reads the rules of nftables with it, also those of ebtables.
+want nft nftables
 want sysctl procps
 want nsenter util-linux
 want cc gcc libc6-dev

@@ -207,9 +207,9 @@ fn other_match(dice: &mut Dice, v6: bool, table: &str, chain: &str) -> String {
 }
 
 fn target(dice: &mut Dice, v6: bool, table: &str, chain: &str, proto: &str, next: &[String]) -> String {
-    if !next.is_empty() && dice.percent(28) {
+    if !next.is_empty() && dice.percent(38) {
         let to = &next[usize::try_from(dice.below(next.len() as u64)).unwrap()];
-        return format!("{} {to}", if dice.percent(20) { "-g" } else { "-j" });
+        return format!("{} {to}", if dice.percent(40) { "-g" } else { "-j" });
     }
     let ports = matches!(proto, "tcp" | "udp");
     let plain = match (table, dice.below(12)) {
@@ -488,7 +488,7 @@ fn nft_verdict(dice: &mut Dice, hook: &str, next: &[String]) -> String {
         7 if hook == "forward" || hook == "input" || hook == "output" => "reject".into(),
         8 if hook == "forward" || hook == "input" => "reject with tcp reset".into(),
         9 => "return".into(),
-        10..=12 if !next.is_empty() => format!("{} {}", dice.pick(&["jump", "jump", "goto"]), to(dice)),
+        10..=12 if !next.is_empty() => format!("{} {}", dice.pick(&["jump", "goto"]), to(dice)),
         13 if !next.is_empty() => {
             let (one, other) = (to(dice), to(dice));
             dice.pick(&[
