@@ -368,7 +368,7 @@ fn one_case(
 fn the_evaluator_says_what_the_kernel_does() {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let full = std::env::var_os("NETWRIGHT_FULL").is_some();
-    let cases = number("NETWRIGHT_CASES").unwrap_or(if full { 5000 } else { 250 });
+    let cases = number("NETWRIGHT_CASES").unwrap_or(if full { 5000 } else { 200 });
     // The same cases every time, unless asked otherwise.
     let seed = number("NETWRIGHT_SEED").unwrap_or(1);
     let has_nft = crate::exec::tools::find("nft").is_some();
