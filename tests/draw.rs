@@ -1,11 +1,18 @@
-//! Pictures of networks, from documents as `netwright show --json` prints them: contract 02, a chain of routers, a star of 40.
+//! Pictures of networks, from documents as `netwright show --json` prints them.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test draw` rewrites them; look at the SVG in a browser before it is committed.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use netwright::draw::{End, Link, Namespace, Role, State, Topology};
+use netwright::draw::{Blame, End, Link, Namespace, Role, State, Topology};
+
+#[path = "draw/geometry.rs"]
+mod geometry;
+
+/// Contract 02, a chain of routers, a star of 40; contract 02 after `iptables -P FORWARD DROP`, and with a link set down, with what
+/// `why` says about it. Read off the kernel by `netwright show --json`.
+const NETWORKS: [&str; 5] = ["container-network", "three-routers", "star-40", "policy-drop", "link-down"];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/draw")
@@ -27,7 +34,7 @@ fn golden(file: &str, found: &str) {
 
 #[test]
 fn every_format_of_every_network() {
-    for name in ["container-network", "three-routers", "star-40"] {
+    for name in NETWORKS {
         let topology = topology(name);
         golden(&format!("{name}.txt"), &(topology.text() + "\n"));
         golden(&format!("{name}.dot"), &topology.dot());
@@ -40,7 +47,7 @@ fn every_format_of_every_network() {
 
 #[test]
 fn a_terminal_of_80_columns_is_enough() {
-    for name in ["container-network", "three-routers", "star-40"] {
+    for name in NETWORKS {
         for line in topology(name).text().lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
@@ -70,7 +77,129 @@ fn pods(count: usize) -> Topology {
         all.push(Namespace { name: format!("pod-{n}"), count: 1, links: vec![inner], ..Namespace::default() });
     }
     all.insert(0, host);
-    Topology { namespaces: all }
+    Topology { namespaces: all, culprit: None }
+}
+
+/// Namespaces of these names, and cables between them; the links are named after the far end.
+fn cabled(names: &[String], cables: &[(usize, usize)]) -> Topology {
+    let namespace = |name: &String| Namespace { name: name.clone(), count: 1, ..Namespace::default() };
+    let mut topology = Topology { namespaces: names.iter().map(namespace).collect(), culprit: None };
+    for (index, (a, b)) in cables.iter().enumerate() {
+        let link = |to: usize| format!("{}{index}", &names[to][..names[to].len().min(11)]);
+        let (to_b, to_a) = (link(*b), format!("{}x", link(*a)));
+        for (here, name, there, peer) in [(*a, &to_b, *b, &to_a), (*b, &to_a, *a, &to_b)] {
+            topology.namespaces[here].links.push(Link {
+                name: name.clone(),
+                addrs: vec![format!("10.{index}.0.{here}/24"); here % 3],
+                peer: Some(End { netns: names[there].clone(), link: peer.clone() }),
+                count: 1,
+                ..Link::default()
+            });
+        }
+    }
+    topology
+}
+
+fn names(count: usize) -> Vec<String> {
+    // Of different lengths, and never alike.
+    (0..count).map(|n| format!("n{n}{}", "abcdefgh".repeat(n % 3))).collect()
+}
+
+/// Networks of all shapes, each with its name.
+fn shapes() -> Vec<(String, Topology)> {
+    let mut all: Vec<(String, Topology)> = NETWORKS.iter().map(|name| ((*name).to_owned(), topology(name))).collect();
+    let mut shape = |name: &str, count: usize, cables: Vec<(usize, usize)>| {
+        all.push((format!("{name} {count}"), cabled(&names(count), &cables)));
+    };
+    for count in [2, 5, 6, 9] {
+        shape("chain", count, (1..count).map(|n| (n - 1, n)).collect());
+        shape("ring", count, (0..count).map(|n| (n, (n + 1) % count)).collect());
+        shape("star", count, (1..count).map(|n| (0, n)).collect());
+        shape("mesh", count, (0..count).flat_map(|a| (0..a).map(move |b| (a, b))).collect());
+        shape("tree", count, (1..count).map(|n| ((n - 1) / 2, n)).collect());
+        shape(
+            "leaf-spine",
+            count,
+            (count / 2..count).flat_map(|leaf| (0..count / 2).map(move |spine| (spine, leaf))).collect(),
+        );
+        shape("loose", count, Vec::new());
+        shape("to itself", count, (0..count).map(|n| (n, n)).collect());
+        shape("bundle", count, vec![(0, 1); 10]);
+        shape("two parts", count, (0..count - 2).map(|n| (n, n + 2)).collect());
+    }
+    all.push(("a star in rows".to_owned(), pods(60)));
+    all
+}
+
+#[test]
+fn every_picture_is_legible() {
+    let mut flaws = Vec::new();
+    for (name, topology) in shapes() {
+        for blamed in [false, true] {
+            let culprit = blamed.then(|| {
+                let namespace = topology.namespaces.last().unwrap();
+                let link = namespace.links.last().map(|link| link.name.clone());
+                let message = "a long sentence about what happens to the packet and where ".repeat(3);
+                Blame { netns: namespace.name.clone(), link, code: "NF_POLICY_DROP".into(), message }
+            });
+            let topology = if blamed { topology.clone().with_culprit(culprit) } else { topology.clone() };
+            let drawing = geometry::Drawing::read(&topology.svg());
+            let cables = topology
+                .folded(12)
+                .namespaces
+                .iter()
+                .flat_map(|one| &one.links)
+                .filter(|link| link.peer.is_some())
+                .count();
+            assert_eq!(drawing.cables.len() * 2, cables, "{name}: every cable is drawn");
+            flaws.extend(drawing.flaws().into_iter().map(|flaw| format!("{name}: {flaw}")));
+        }
+    }
+    assert!(flaws.is_empty(), "{} flaws:\n{}", flaws.len(), flaws[..flaws.len().min(20)].join("\n"));
+}
+
+#[test]
+fn the_culprit_stands_out_in_every_format_with_and_without_colour() {
+    for (name, code, mark) in
+        [("policy-drop", "NF_POLICY_DROP", "✗ host"), ("link-down", "LINK_ADMIN_DOWN", "✗ eth0 10.0.0.2/24 down")]
+    {
+        let blamed = topology(name);
+        let (text, colour) = (blamed.text(), blamed.draw_text(true));
+        assert!(text.contains(mark) && text.contains(&format!("✗ [{code}] ")), "{text}");
+        assert!(!text.contains('\u{1b}') && colour.contains(&format!("\u{1b}[1;31m{mark}")), "{colour}");
+        let innocent = blamed.clone().with_culprit(None);
+        for (with, without) in
+            [(blamed.svg(), innocent.svg()), (blamed.dot(), innocent.dot()), (blamed.mermaid(), innocent.mermaid())]
+        {
+            assert!(with.contains('✗') && with.contains(code), "{with}");
+            assert!(!without.contains('✗') && !without.contains(code), "{without}");
+        }
+        assert_eq!(blamed.document()["culprit"]["code"], code);
+        assert_eq!(innocent.document().get("culprit"), None);
+    }
+    // A link is blamed only where it is: `tcp 80` is a port of another sort.
+    let odd = Blame { netns: "ns-blue".into(), link: Some("tcp".into()), ..Blame::default() };
+    assert_eq!(topology("link-down").with_culprit(Some(odd)).culprit.unwrap().link, None);
+}
+
+#[test]
+fn the_culprit_is_not_folded_away() {
+    let blame = Blame {
+        netns: "pod-7".into(),
+        link: Some("eth0".into()),
+        code: "LINK_ADMIN_DOWN".into(),
+        message: "down".into(),
+    };
+    let text = pods(300).with_culprit(Some(blame)).text();
+    assert!(text.contains("pod-1 … pod-300  (299 alike)") && text.contains("✗ pod-7\n"), "{text}");
+    let port = Blame {
+        netns: "host".into(),
+        link: Some("v9".into()),
+        code: "PORT_ISOLATED".into(),
+        message: "isolated".into(),
+    };
+    let text = pods(300).with_culprit(Some(port)).text();
+    assert!(text.contains("✗ v9") && text.contains("(299 links)"), "{text}");
 }
 
 #[test]
@@ -124,6 +253,59 @@ fn show_reads_the_machine_and_changes_nothing() {
     let shown: Topology = serde_json::from_slice(&output.stdout).unwrap();
     let peers: Vec<String> = shown.namespaces[1..].iter().map(|one| one.links[1].peer.clone().unwrap().netns).collect();
     assert_eq!(peers, ["b", "a", "d", "c"]);
+}
+
+#[test]
+fn watch_draws_what_comes_and_goes_and_keeps_no_namespace_alive() {
+    let home = tempfile::tempdir().unwrap();
+    let script = home.path().join("watch.rhai");
+    let program = env!("CARGO_BIN_EXE_netwright");
+    std::fs::write(
+        &script,
+        format!(
+            r#"netns("first");
+            let watch = host().start(["{program}", "show", "--watch"]);
+            let draws = |text| eventually("60s", || watch.output.contains(text));
+            draws.call("first");
+            // By hand, so that nothing but the one who looks could keep it.
+            let ip = |words| assert(host().exec("ip " + words).ok);
+            ip.call("netns add fresh");
+            draws.call("fresh");
+            ip.call("link add outer type veth peer name inner netns fresh");
+            ip.call("-n fresh address add 10.9.9.9/24 dev inner");
+            draws.call("inner 10.9.9.9/24 down ── host/outer");
+            ip.call("-n fresh link set inner up");
+            ip.call("link set outer up");
+            draws.call("inner 10.9.9.9/24 ── host/outer");
+            ip.call("-n fresh route add 10.8.0.0/16 via 10.9.9.1");
+            draws.call("10.8.0.0/16 via 10.9.9.1");
+            assert(host().exec("ip netns exec fresh sysctl -w net.ipv4.ip_forward=1").ok);
+            draws.call("fresh  forwarding");
+            // Deleting it ends its links.
+            ip.call("netns delete fresh");
+            eventually("60s", || !host().links.some(|link| link.ifname == "outer"));
+            host().exec(["kill", "-INT", watch.pid.to_string()]);
+            eventually("60s", || !watch.running);
+            assert_eq(watch.status, 130);
+            "#
+        ),
+    )
+    .unwrap();
+    let output = Command::new(program).arg("run").arg(&script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn watch_ends_when_nobody_reads_it() {
+    let program = env!("CARGO_BIN_EXE_netwright");
+    let script = format!(
+        "let shown = host().exec([\"sh\", \"-c\", \"{program} show --watch | head -1\"]);\nassert(shown.ok);\nassert(shown.stdout.contains(\"host\"));\n"
+    );
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("head.rhai");
+    std::fs::write(&path, script).unwrap();
+    let output = Command::new(program).arg("run").arg(&path).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

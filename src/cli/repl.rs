@@ -40,7 +40,7 @@ Type what a script would say; a value without `;` behind it is shown. Tab comple
   :help [NAME]      this, or what a function or property does: :help link.addr
   :show             draw the network as it is now
   :diff             what is different from the start
-  :why FROM TO      what stops a packet, if this netwright can tell
+  :why FROM TO      what stops a packet; :show then has it in red
   :undo [N]         take back the last input that changed something, or the last N
   :trace on|off     print each command that runs
   :save FILE        write the session as a script
@@ -213,7 +213,7 @@ impl Talk {
                 return fail(&Error::new(Kind::Internal, format!("the terminal cannot be used: {error}")));
             }
         };
-        let colour = std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = human::colour(&std::io::stdout());
         editor.set_helper(Some(Assistant::new(&self.console, colour)));
         let history = history_file();
         if let Some(history) = &history {
@@ -346,8 +346,8 @@ impl Talk {
     }
 
     fn show(&self) -> Result<()> {
-        let topology = self.topology()?;
-        let colour = std::io::stdout().is_terminal();
+        let topology = self.console.borrow().picture()?;
+        let colour = human::colour(&std::io::stdout());
         human::print(&format!("{}\n", topology.draw_text(colour)));
         Ok(())
     }

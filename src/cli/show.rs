@@ -1,34 +1,37 @@
 //! `netwright show`: the live network of this machine as a picture. Read only.
 
 use std::io::IsTerminal;
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, ValueEnum};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::fail;
-use crate::draw::Topology;
-use crate::error::{Kind, Result};
+use super::{fail, signal_code};
+use crate::draw::{Blame, Topology, Watch, Woken};
+use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::tools::Tools;
 use crate::report::{human, json};
 use crate::session::{Mode, Session};
+use crate::why;
 
-/// How often `--watch` looks.
-const PERIOD: Duration = Duration::from_millis(500);
-/// Moves the cursor home and clears the screen, and what scrolled off it.
-const CLEAR: &str = "\u{1b}[H\u{1b}[2J\u{1b}[3J";
+/// Moves the cursor home and clears the screen; what scrolled off it stays.
+const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 
 /// `netwright show`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Reads and changes nothing. Without root only this namespace can be read: sudo shows them all.
+Changes nothing. Without root only this namespace can be read: sudo shows them all.
+--watch hears of changes from the kernel; rules of iptables-legacy, which are not announced, are seen within 5 s.
 
 Examples:
   sudo netwright show
   sudo netwright show --format svg > network.svg
-  sudo netwright show --format mermaid           for a README or a pull request
-  sudo netwright show --watch                    redraw whenever something changes")]
+  sudo netwright show --format mermaid            for a README or a pull request
+  sudo netwright show --why ns-blue 10.0.0.2      what stops that packet, in red
+  sudo netwright show --watch                     redraw whenever something changes")]
 pub(super) struct ShowArgs {
     /// How to draw it
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -39,6 +42,9 @@ pub(super) struct ShowArgs {
     /// Draw again whenever something changes, until Ctrl-C
     #[arg(long)]
     watch: bool,
+    /// Mark in red what stops a packet between two places, as `netwright why` names them; sends one packet
+    #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
+    why: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -57,43 +63,85 @@ enum Format {
 
 /// Runs `netwright show`; the exit code.
 pub(super) fn show(arguments: &ShowArgs) -> u8 {
-    let format = if arguments.json { Format::Json } else { arguments.format };
-    let session = match Tools::new(&[]).and_then(|tools| Exec::new(tools, Interrupt::default())) {
-        // A session that is only asked: no verb of it is called.
-        Ok(exec) => Session::new(exec, Mode::Host, Box::new(|_| {})),
-        Err(error) => return fail(&error),
-    };
-    let mut last = None;
+    let result = if arguments.watch { watch(arguments) } else { once(arguments).map(|()| 0) };
+    result.unwrap_or_else(|error| fail(&error))
+}
+
+fn once(arguments: &ShowArgs) -> Result<()> {
+    let topology = read(&session()?, arguments)?;
+    draw(&topology, arguments);
+    Ok(())
+}
+
+/// Draws whenever something changed, until a signal or the end of the output.
+fn watch(arguments: &ShowArgs) -> Result<u8> {
+    let signal = Arc::new(AtomicUsize::new(0));
+    for number in [SIGINT, SIGTERM, SIGHUP] {
+        let value = usize::try_from(number).unwrap_or(0);
+        signal_hook::flag::register_usize(number, Arc::clone(&signal), value)
+            .map_err(|error| Error::new(Kind::Internal, format!("cannot listen to signals: {error}")))?;
+    }
+    let code = || i32::try_from(signal.load(Ordering::SeqCst)).ok().filter(|number| *number != 0).map(signal_code);
+    let (mut heard, mut last, mut told) = (Watch::default(), None, false);
     loop {
-        let topology = match read(&session) {
-            Ok(topology) => topology,
-            Err(error) => return fail(&error),
-        };
+        // Each look is a session of its own: none keeps a namespace alive that somebody deletes.
+        let looked = session().and_then(|session| {
+            heard.follow(&session);
+            read(&session, arguments)
+        });
+        if let Some(code) = code() {
+            return Ok(left(code));
+        }
+        let topology = looked?;
+        if let (Some(why), false) = (heard.deaf(), told) {
+            human::line(&format!("{why}: looking twice a second instead"));
+            told = true;
+        }
         if last.as_ref() != Some(&topology) {
-            draw(&topology, format, arguments.watch);
+            draw(&topology, arguments);
             last = Some(topology);
         }
-        if !arguments.watch {
-            return 0;
+        match (heard.wait()?, code()) {
+            (_, Some(code)) => return Ok(left(code)),
+            (Woken::Unread, _) => return Ok(0),
+            (Woken::Changed | Woken::Waited | Woken::Signal, None) => {}
         }
-        std::thread::sleep(PERIOD);
     }
 }
 
-fn read(session: &Session) -> Result<Topology> {
-    Topology::read(session).map_err(|error| match error.kind() {
+/// The shell's prompt begins on a line of its own.
+fn left(code: u8) -> u8 {
+    if std::io::stderr().is_terminal() {
+        human::line("");
+    }
+    code
+}
+
+/// A session that is only asked: no verb of it is called.
+fn session() -> Result<Session> {
+    let exec = Exec::new(Tools::new(&[])?, Interrupt::default())?;
+    Ok(Session::new(exec, Mode::Host, Box::new(|_| {})))
+}
+
+fn read(session: &Session, arguments: &ShowArgs) -> Result<Topology> {
+    let culprit = match arguments.why.as_deref() {
+        Some([from, to]) => Blame::of(&why::why(session, &super::why::question(session, from, to)?)?),
+        _ => None,
+    };
+    let topology = Topology::read(session).map_err(|error| match error.kind() {
         Kind::PermissionDenied => error.hint("sudo netwright show"),
         _ => error,
-    })
+    });
+    Ok(topology?.with_culprit(culprit))
 }
 
-fn draw(topology: &Topology, format: Format, watch: bool) {
+fn draw(topology: &Topology, arguments: &ShowArgs) {
     let terminal = std::io::stdout().is_terminal();
-    if watch && terminal {
+    if arguments.watch && terminal {
         human::print(CLEAR);
     }
-    let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    match format {
+    let colour = human::colour(&std::io::stdout());
+    match if arguments.json { Format::Json } else { arguments.format } {
         Format::Text => human::print(&format!("{}\n", topology.draw_text(colour))),
         Format::Dot => human::print(&topology.dot()),
         Format::Mermaid => human::print(&topology.mermaid()),

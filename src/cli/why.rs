@@ -118,21 +118,12 @@ fn answer(arguments: &WhyArgs) -> Result<Finding> {
     let (from, to) = (arguments.from.as_deref().unwrap_or_default(), arguments.to.as_deref().unwrap_or_default());
     let exec = Exec::new(Tools::new(&arguments.tools)?, Interrupt::default())?;
     let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
-    let from = place(from)?;
-    let aim = aim(&session, to)?;
-    for netns in [Some(&from), if let Aim::Netns(netns) = &aim { Some(netns) } else { None }].into_iter().flatten() {
-        if let Err(error) = session.exec().netns(netns) {
-            return Err(missing(error, netns));
-        }
-        session.know(netns);
-    }
     let question = Question {
-        from,
-        aim,
         size: arguments.size,
         source: arguments.from_address,
         mark: arguments.mark,
         probe: !arguments.no_probe,
+        ..question(&session, from, to)?
     };
     let mut finding = why(&session, &question)?;
     show(arguments, &finding);
@@ -150,6 +141,23 @@ fn answer(arguments: &WhyArgs) -> Result<Finding> {
         }
     }
     Ok(finding)
+}
+
+/// The question of two places as people write them.
+///
+/// # Errors
+///
+/// `InvalidArgument` when a word means nothing, `NotFound` with the names that there are.
+pub(super) fn question(session: &Session, from: &str, to: &str) -> Result<Question> {
+    let from = place(from)?;
+    let aim = aim(session, to)?;
+    for netns in [Some(&from), if let Aim::Netns(netns) = &aim { Some(netns) } else { None }].into_iter().flatten() {
+        if let Err(error) = session.exec().netns(netns) {
+            return Err(missing(error, netns));
+        }
+        session.know(netns);
+    }
+    Ok(Question::new(from, aim))
 }
 
 fn show(arguments: &WhyArgs, finding: &Finding) {

@@ -17,7 +17,8 @@ impl Topology {
         }
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, namespace) in self.namespaces.iter().enumerate() {
-            if namespace.role == Role::Netns {
+            // What is to blame stands out.
+            if namespace.role == Role::Netns && !self.blames(namespace) {
                 groups.entry(self.shape(namespace)).or_default().push(index);
             }
         }
@@ -46,12 +47,12 @@ impl Topology {
                 Some(first) => members_of(*first).iter().map(|at| &self.namespaces[*at]).collect(),
                 None => vec![namespace],
             };
-            namespaces.push(Self::merge(&members, &names, &mut ends));
+            namespaces.push(self.merge(&members, &names, &mut ends));
         }
         for link in namespaces.iter_mut().flat_map(|namespace: &mut Namespace| &mut namespace.links) {
             link.peer = link.peer.take().and_then(|peer| ends.get(&peer).cloned());
         }
-        Self { namespaces }
+        Self { namespaces, culprit: self.culprit.clone() }
     }
 
     /// What makes namespaces alike: the same links in the same state on the same others, and routes and rules of the same kind.
@@ -76,7 +77,7 @@ impl Topology {
     }
 
     /// Namespaces that are alike as one; inside of each, links to the same folded namespace and master as one.
-    fn merge(members: &[&Namespace], names: &HashMap<&str, String>, ends: &mut HashMap<End, End>) -> Namespace {
+    fn merge(&self, members: &[&Namespace], names: &HashMap<&str, String>, ends: &mut HashMap<End, End>) -> Namespace {
         let first = members[0];
         let name = names.get(first.name.as_str()).cloned().unwrap_or_default();
         let mut links: Vec<Link> = Vec::new();
@@ -95,7 +96,8 @@ impl Topology {
                 let far = link
                     .peer
                     .as_ref()
-                    .and_then(|peer| names.get(peer.netns.as_str()).filter(|name| **name != peer.netns));
+                    .and_then(|peer| names.get(peer.netns.as_str()).filter(|name| **name != peer.netns))
+                    .filter(|_| !self.blames_link(first, link));
                 let key = match far {
                     Some(far) => format!("{far} {:?} {:?} {}", link.master, link.state, link.addrs.is_empty()),
                     None => link.name.clone(),

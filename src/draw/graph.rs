@@ -2,7 +2,12 @@
 
 use std::fmt::Write as _;
 
-use super::{Link, Namespace, State, Topology};
+use super::{Blame, Link, Namespace, State, Topology};
+
+/// What `why` blames: a red that is read on white and on black.
+const RED: &str = "#d1242f";
+/// How wide its sentence may get.
+const SENTENCE: usize = 60;
 
 impl Topology {
     /// Graphviz: a cluster per namespace, a node per link, cables between them.
@@ -13,17 +18,32 @@ impl Topology {
             "graph netwright {\n  graph [rankdir=TB, fontname=\"sans-serif\", bgcolor=transparent]\n  \
              node [shape=box, style=rounded, fontname=\"sans-serif\", fontsize=10]\n  edge [fontname=\"sans-serif\"]\n",
         );
+        if let Some(culprit) = &picture.culprit {
+            let sentence = dot_text(&super::text::wrap(&culprit.line(), SENTENCE));
+            let _ = writeln!(out, "  graph [label=\"{sentence}\", labelloc=b, fontcolor=\"{RED}\"]");
+        }
         for (n, namespace) in picture.namespaces.iter().enumerate() {
-            let label: Vec<String> = std::iter::once(title(namespace)).chain(facts(namespace)).collect();
-            let _ = writeln!(out, "  subgraph cluster_{n} {{\n    label=\"{}\"", dot_text(&label));
+            let blame = picture.culprit.as_ref().filter(|_| picture.blames(namespace));
+            let label = dot_text(&headed(namespace, blame));
+            let _ = writeln!(out, "  subgraph cluster_{n} {{\n    label=\"{label}\"");
+            match (&picture.culprit, blame) {
+                (None, _) => {}
+                (Some(_), Some(_)) => {
+                    let _ = writeln!(out, "    color=\"{RED}\"; penwidth=2; fontcolor=\"{RED}\"");
+                }
+                // A cluster takes the colour of the graph's label, unless it is told otherwise.
+                (Some(_), None) => out.push_str("    fontcolor=black\n"),
+            }
             let _ = writeln!(out, "    node_{n} [shape=point, style=invis]");
             for (l, link) in namespace.shown() {
+                let blamed = picture.blames_link(namespace, link);
                 let style = match link.state {
+                    _ if blamed => ", color=\"#d1242f\", fontcolor=\"#d1242f\", penwidth=2",
                     State::Up => "",
                     State::NoCarrier => ", color=orange",
                     State::Down => ", color=gray, fontcolor=gray",
                 };
-                let _ = writeln!(out, "    link_{n}_{l} [label=\"{}\"{style}]", dot_text(&words(link)));
+                let _ = writeln!(out, "    link_{n}_{l} [label=\"{}\"{style}]", dot_text(&words(link, blamed)));
                 let master = link.master.as_deref();
                 if let Some(at) = master.and_then(|master| namespace.links.iter().position(|link| link.name == master))
                 {
@@ -33,7 +53,12 @@ impl Topology {
             out.push_str("  }\n");
         }
         for [(a, i), (b, j)] in picture.cables() {
-            let _ = writeln!(out, "  link_{a}_{i} -- link_{b}_{j}");
+            let style = if picture.blames_cable([(a, i), (b, j)]) {
+                format!(" [color=\"{RED}\", fontcolor=\"{RED}\", penwidth=2, label=\"✗\"]")
+            } else {
+                String::new()
+            };
+            let _ = writeln!(out, "  link_{a}_{i} -- link_{b}_{j}{style}");
         }
         out.push_str("}\n");
         out
@@ -45,14 +70,20 @@ impl Topology {
         let picture = self.folded(super::MANY);
         let mut out = String::from("flowchart TB\n");
         for (n, namespace) in picture.namespaces.iter().enumerate() {
-            let label: Vec<String> = std::iter::once(title(namespace)).chain(facts(namespace)).collect();
-            let _ = writeln!(out, "  subgraph ns_{n}[\"{}\"]", mermaid_text(&label));
+            let blame = picture.culprit.as_ref().filter(|_| picture.blames(namespace));
+            let label = mermaid_text(&headed(namespace, blame));
+            let _ = writeln!(out, "  subgraph ns_{n}[\"{label}\"]");
             if namespace.shown().next().is_none() {
                 let _ = writeln!(out, "    empty_{n}[\"no links\"]");
             }
             for (l, link) in namespace.shown() {
-                let class = if link.state == State::Up { "" } else { ":::down" };
-                let _ = writeln!(out, "    link_{n}_{l}[\"{}\"]{class}", mermaid_text(&words(link)));
+                let blamed = picture.blames_link(namespace, link);
+                let class = match link.state {
+                    _ if blamed => ":::blame",
+                    State::Up => "",
+                    State::Down | State::NoCarrier => ":::down",
+                };
+                let _ = writeln!(out, "    link_{n}_{l}[\"{}\"]{class}", mermaid_text(&words(link, blamed)));
             }
             for (l, link) in namespace.shown() {
                 let master = link.master.as_deref();
@@ -62,13 +93,28 @@ impl Topology {
                 }
             }
             out.push_str("  end\n");
+            if blame.is_some() {
+                let _ = writeln!(out, "  style ns_{n} stroke:{RED},stroke-width:3px");
+            }
         }
         for [(a, i), (b, j)] in picture.cables() {
-            let _ = writeln!(out, "  link_{a}_{i} --- link_{b}_{j}");
+            let arrow = if picture.blames_cable([(a, i), (b, j)]) { "---|✗|" } else { "---" };
+            let _ = writeln!(out, "  link_{a}_{i} {arrow} link_{b}_{j}");
+        }
+        if let Some(culprit) = &picture.culprit {
+            let sentence = mermaid_text(&super::text::wrap(&culprit.line(), SENTENCE));
+            let _ = writeln!(out, "  why[\"{sentence}\"]:::blame");
+            let _ = writeln!(out, "  classDef blame stroke:{RED},stroke-width:3px,color:{RED}");
         }
         out.push_str("  classDef down stroke-dasharray: 4 3, opacity: 0.6\n");
         out
     }
+}
+
+/// The title of a namespace, what `why` has against it, and its routes and rules.
+fn headed(namespace: &Namespace, blame: Option<&Blame>) -> Vec<String> {
+    let blame = blame.map(|blame| format!("✗ {}", blame.code));
+    std::iter::once(title(namespace)).chain(blame).chain(facts(namespace)).collect()
 }
 
 pub(super) fn title(namespace: &Namespace) -> String {
@@ -92,8 +138,9 @@ pub(super) fn short(rule: &str) -> String {
     rule.replace("-m comment --comment netwright ", "")
 }
 
-fn words(link: &Link) -> Vec<String> {
-    let mut words = vec![format!("{}{}", link.name, link.kind_word())];
+fn words(link: &Link, blamed: bool) -> Vec<String> {
+    let sign = if blamed { "✗ " } else { "" };
+    let mut words = vec![format!("{sign}{}{}", link.name, link.kind_word())];
     words.extend(link.addrs.iter().cloned());
     if link.state != State::Up {
         words.push(link.state.word().to_owned());

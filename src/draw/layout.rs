@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 
+use super::cable::{self, Cable};
 use super::graph::{facts, title};
 use super::{Namespace, Role, State, Topology};
 
@@ -14,11 +15,18 @@ const TITLE: f64 = 26.0;
 const TAB: f64 = 18.0;
 const GAP_X: f64 = 40.0;
 const GAP_Y: f64 = 84.0;
-const MARGIN: f64 = 28.0;
+pub(super) const MARGIN: f64 = 28.0;
+/// Between the two tabs of a cable in a chain, and a little of each that lies in its box.
+const GAP_TABS: f64 = 20.0;
+/// Between parts of the network that do not hang together.
+const GAP_PART: f64 = 64.0;
 /// A row of boxes gets about this wide, then another begins.
 const ROW: f64 = 1080.0;
-/// A chain is drawn in a row up to this many boxes.
+/// A chain is drawn in a row up to this many boxes, with at most so many cables on each: their tabs stand above each other.
 const CHAIN: usize = 6;
+const CABLES: usize = 12;
+/// A picture with a caption is at least this wide.
+const CAPTION: f64 = 480.0;
 
 /// As many routes and rules are written into a box.
 const FACTS: usize = 8;
@@ -42,8 +50,28 @@ pub(super) struct Block {
     pub(super) y: f64,
     pub(super) width: f64,
     pub(super) height: f64,
-    /// The layer that it stands in.
-    row: usize,
+    /// `why` blames it.
+    pub(super) blamed: bool,
+    /// The row that it stands in.
+    pub(super) row: usize,
+}
+
+impl Block {
+    /// How far the cards of a stack, which stands for many, reach beyond the first.
+    pub(super) fn cards(&self) -> f64 {
+        if self.count > 1 { 10.0 } else { 0.0 }
+    }
+}
+
+/// Boxes side by side; between two rows there is nothing but cables.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) top: f64,
+    pub(super) bottom: f64,
+    /// Cables lead from a box to the one beside it.
+    pub(super) is_chain: bool,
+    /// From the left to the right.
+    pub(super) blocks: Vec<usize>,
 }
 
 /// The side of a box that a cable leaves by.
@@ -62,6 +90,8 @@ pub(super) struct Tab {
     pub(super) side: Side,
     pub(super) name: String,
     pub(super) state: State,
+    /// `why` blames the link.
+    pub(super) blamed: bool,
     pub(super) x: f64,
     pub(super) y: f64,
     pub(super) width: f64,
@@ -71,8 +101,10 @@ pub(super) struct Tab {
 #[derive(Debug, Default)]
 pub(super) struct Layout {
     pub(super) blocks: Vec<Block>,
-    /// Two tabs that a cable joins.
-    pub(super) cables: Vec<[Tab; 2]>,
+    pub(super) rows: Vec<Row>,
+    pub(super) cables: Vec<Cable>,
+    /// Lines below the picture.
+    pub(super) caption: Vec<String>,
     pub(super) width: f64,
     pub(super) height: f64,
 }
@@ -101,11 +133,10 @@ pub(super) fn layout(picture: &Topology) -> Layout {
             near[*b].push(*a);
         }
     }
-    let mut blocks: Vec<Block> =
-        picture.namespaces.iter().zip(&tabs_width).map(|(one, tabs)| block(one, *tabs)).collect();
+    let blocks = picture.namespaces.iter().zip(&tabs_width).map(|(one, tabs)| block(picture, one, *tabs)).collect();
+    let mut layout = Layout { blocks, ..Layout::default() };
+    let mut shelf = Shelf::default();
     let mut placed = vec![false; count];
-    let (mut top, mut width) = (MARGIN, 0.0_f64);
-    // A part that hangs together after the other; those that stand alone share rows.
     let mut alone = Vec::new();
     for start in 0..count {
         if placed[start] {
@@ -119,17 +150,105 @@ pub(super) fn layout(picture: &Topology) -> Layout {
             alone.push(start);
             continue;
         }
-        let rows = rows(picture, &near, &part, &blocks);
-        (top, width) = place(&mut blocks, &rows, &near, top, width);
+        let rows = rows(picture, &near, &part, &layout.blocks);
+        let gap = chain_gap(picture, &cables, &rows);
+        shelf.put(&mut layout, &rows, gap);
     }
+    // Those that stand alone share rows.
     if !alone.is_empty() {
-        let rows = wrap(&alone, &blocks);
-        (top, width) = place(&mut blocks, &rows, &near, top, width);
+        let rows = wrap(&alone, &layout.blocks);
+        shelf.put(&mut layout, &rows, GAP_X);
     }
-    let mut layout =
-        Layout { blocks, cables: Vec::new(), width: width + MARGIN, height: (top - GAP_Y + MARGIN).max(2.0 * MARGIN) };
     tabs(picture, &cables, &mut layout);
+    cable::route(&mut layout);
+    layout.fit();
+    layout.caption(picture);
     layout
+}
+
+impl Layout {
+    /// Moves everything so that nothing is nearer to an edge than the margin, and makes the picture as large as that needs.
+    fn fit(&mut self) {
+        let boxes = self.blocks.iter().flat_map(|block| {
+            let (right, bottom) = (block.x + block.width + block.cards(), block.y + block.height + block.cards());
+            [(block.x, block.y), (right, bottom)]
+        });
+        let points: Vec<(f64, f64)> = boxes.chain(self.cables.iter().flat_map(Cable::points)).collect();
+        let (left, top) = points.iter().fold((f64::MAX, f64::MAX), |(x, y), at| (x.min(at.0), y.min(at.1)));
+        let (right, bottom) = points.iter().fold((0.0_f64, 0.0_f64), |(x, y), at| (x.max(at.0), y.max(at.1)));
+        if points.is_empty() {
+            (self.width, self.height) = (2.0 * MARGIN, 2.0 * MARGIN);
+            return;
+        }
+        let by = (MARGIN - left, MARGIN - top);
+        for block in &mut self.blocks {
+            block.x += by.0;
+            block.y += by.1;
+        }
+        for cable in &mut self.cables {
+            cable.shift(by);
+        }
+        (self.width, self.height) = (right + by.0 + MARGIN, bottom + by.1 + MARGIN);
+    }
+
+    /// What `why` said, below the picture.
+    fn caption(&mut self, picture: &Topology) {
+        let Some(culprit) = &picture.culprit else { return };
+        self.width = self.width.max(CAPTION);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width in letters")]
+        let room = ((self.width - 2.0 * MARGIN) / LETTER) as usize;
+        self.caption = super::text::wrap(&culprit.line(), room);
+        self.height += float(self.caption.len()) * LINE + PAD;
+    }
+}
+
+/// Parts of the picture beside each other, as long as they fit, then below.
+#[derive(Default)]
+struct Shelf {
+    x: f64,
+    y: f64,
+    height: f64,
+}
+
+impl Shelf {
+    /// Gives the boxes of these rows their places.
+    fn put(&mut self, layout: &mut Layout, rows: &[Vec<usize>], gap: f64) {
+        let width = |blocks: &[Block], row: &[usize]| {
+            row.iter().map(|one| blocks[*one].width + blocks[*one].cards() + gap).sum::<f64>() - gap
+        };
+        let widest = rows.iter().map(|row| width(&layout.blocks, row)).fold(0.0, f64::max);
+        if self.x > 0.0 && self.x + widest > ROW {
+            (self.x, self.y, self.height) = (0.0, self.y + self.height + GAP_Y, 0.0);
+        }
+        let is_chain = rows.len() == 1;
+        let mut top = self.y;
+        for row in rows {
+            let tallest = row.iter().map(|one| layout.blocks[*one].height).fold(0.0, f64::max);
+            let mut x = self.x + (widest - width(&layout.blocks, row)) / 2.0;
+            let (index, mut bottom) = (layout.rows.len(), top);
+            for one in row {
+                let block = &mut layout.blocks[*one];
+                block.x = x;
+                // Side by side, boxes stand in the middle: the cables between them are straight.
+                block.y = if is_chain { top + (tallest - block.height) / 2.0 } else { top };
+                block.row = index;
+                x += block.width + block.cards() + gap;
+                bottom = bottom.max(block.y + block.height + block.cards());
+            }
+            layout.rows.push(Row { top, bottom, is_chain, blocks: row.clone() });
+            self.height = self.height.max(bottom - self.y);
+            top = bottom + GAP_Y;
+        }
+        self.x += widest + GAP_PART;
+    }
+}
+
+/// How far the boxes of a chain stand apart: both tabs of each cable fit between them.
+fn chain_gap(picture: &Topology, cables: &[super::Cable], rows: &[Vec<usize>]) -> f64 {
+    let [row] = rows else { return GAP_X };
+    let width = |(n, l): (usize, usize)| tab_width(&tab_name(&picture.namespaces[n].links[l]));
+    let inside = cables.iter().filter(|[(a, _), (b, _)]| a != b && row.contains(a));
+    inside.map(|[a, b]| width(*a) + width(*b) + GAP_TABS).fold(GAP_X, f64::max)
 }
 
 fn tab_name(link: &super::Link) -> String {
@@ -140,22 +259,28 @@ fn tab_width(name: &str) -> f64 {
     text_width(name) + 14.0
 }
 
-fn block(namespace: &Namespace, tabs: f64) -> Block {
+fn block(picture: &Topology, namespace: &Namespace, tabs: f64) -> Block {
     let mut lines = Vec::new();
+    let blamed = picture.blames(namespace);
+    if let Some(culprit) = picture.culprit.as_ref().filter(|_| blamed) {
+        lines.push(Line { text: format!("✗ {}", culprit.code), class: "blame", indent: 0.0 });
+    }
     let class = |state: State| match state {
         State::Up => "link",
         State::NoCarrier => "link idle",
         State::Down => "link down",
     };
     let mut push = |link: &super::Link, indent: f64| {
-        let mut text = format!("{}{}", link.name, link.kind_word());
+        let is_blamed = picture.blames_link(namespace, link);
+        let mut text = format!("{}{}{}", if is_blamed { "✗ " } else { "" }, link.name, link.kind_word());
         if link.count > 1 {
             let _ = write!(text, " ({} links)", link.count);
         }
         if link.state != State::Up {
             let _ = write!(text, " {}", link.state.word());
         }
-        lines.push(Line { text, class: class(link.state), indent });
+        let class = if is_blamed { "blame" } else { class(link.state) };
+        lines.push(Line { text, class, indent });
         lines.extend(link.addrs.iter().map(|addr| Line { text: addr.clone(), class: "addr", indent: indent + 12.0 }));
     };
     for (_, link) in namespace.shown() {
@@ -180,7 +305,7 @@ fn block(namespace: &Namespace, tabs: f64) -> Block {
     let width = (widest + 2.0 * PAD).max(text_width(&title) * 1.25 + 2.0 * PAD).max(120.0).max(tabs);
     let height = TITLE + float(lines.len()) * LINE + 2.0 * PAD;
     let (role, count) = (namespace.role, namespace.count);
-    Block { title, role, count, lines, x: 0.0, y: 0.0, width, height, row: 0 }
+    Block { title, role, count, lines, x: 0.0, y: 0.0, width, height, blamed, row: 0 }
 }
 
 fn cut(text: &str, most: usize) -> String {
@@ -217,7 +342,8 @@ fn rows(picture: &Topology, near: &[Vec<usize>], part: &[usize], blocks: &[Block
     let is_chain = part.iter().all(|one| distinct(*one) <= 2) && ends.len() == 2;
     let role = |one: &usize| picture.namespaces[*one].role;
     let has_host = part.iter().any(|one| role(one) != Role::Netns);
-    if is_chain && part.len() <= CHAIN && !has_host {
+    let few = part.len() <= CHAIN && part.iter().all(|one| near[*one].len() <= CABLES);
+    if is_chain && few && !has_host {
         return vec![reach(near, ends[0])];
     }
     let named = |wanted: Role| part.iter().copied().find(|one| role(one) == wanted);
@@ -264,38 +390,14 @@ fn wrap(layer: &[usize], blocks: &[Block]) -> Vec<Vec<usize>> {
     rows
 }
 
-/// Gives the boxes of these rows their places; where the next rows begin, and how wide the picture is.
-fn place(blocks: &mut [Block], rows: &[Vec<usize>], near: &[Vec<usize>], mut top: f64, mut width: f64) -> (f64, f64) {
-    let row_width =
-        |blocks: &[Block], row: &[usize]| row.iter().map(|one| blocks[*one].width + GAP_X).sum::<f64>() - GAP_X;
-    let widest = rows.iter().map(|row| row_width(blocks, row)).fold(0.0, f64::max);
-    let first = blocks.iter().map(|block| block.row).max().unwrap_or(0) + 1;
-    // In a chain the gap holds two tabs side by side.
-    let single = rows.len() == 1 && rows[0].len() > 1 && !near[rows[0][0]].is_empty();
-    let gap = if single { GAP_X * 3.0 } else { GAP_X };
-    let extra = gap - GAP_X;
-    for (index, row) in rows.iter().enumerate() {
-        let tallest = row.iter().map(|one| blocks[*one].height).fold(0.0, f64::max);
-        let mut x = MARGIN + (widest - row_width(blocks, row)) / 2.0;
-        for one in row {
-            let block = &mut blocks[*one];
-            block.x = x;
-            block.y = if single { top + (tallest - block.height) / 2.0 } else { top };
-            block.row = first + index;
-            x += block.width + gap;
-        }
-        width = width.max(MARGIN + widest + extra * float(row.len().saturating_sub(1)));
-        top += tallest + GAP_Y;
-    }
-    (top, width)
-}
-
 /// Puts a tab on each end of each cable, spread over the side that faces the other end.
 fn tabs(picture: &Topology, cables: &[super::Cable], layout: &mut Layout) {
     let blocks = &layout.blocks;
     let tab = |(n, l): (usize, usize), other: usize| {
         let (block, far) = (&blocks[n], &blocks[other]);
-        let side = if block.row < far.row || n == other {
+        // Beside each other boxes have room for tabs only in a chain; else the cable goes below.
+        let beside = layout.rows[block.row].is_chain;
+        let side = if block.row < far.row || n == other || block.row == far.row && !beside {
             Side::Bottom
         } else if block.row > far.row {
             Side::Top
@@ -304,10 +406,11 @@ fn tabs(picture: &Topology, cables: &[super::Cable], layout: &mut Layout) {
         } else {
             Side::Left
         };
-        let link = &picture.namespaces[n].links[l];
-        let name = tab_name(link);
+        let namespace = &picture.namespaces[n];
+        let link = &namespace.links[l];
+        let (name, blamed) = (tab_name(link), picture.blames_link(namespace, link));
         let width = tab_width(&name);
-        Tab { block: n, side, name, state: link.state, x: 0.0, y: 0.0, width }
+        Tab { block: n, side, name, state: link.state, blamed, x: 0.0, y: 0.0, width }
     };
     let mut made: Vec<[Tab; 2]> = cables.iter().map(|[a, b]| [tab(*a, b.0), tab(*b, a.0)]).collect();
     for n in 0..blocks.len() {
@@ -323,19 +426,25 @@ fn tabs(picture: &Topology, cables: &[super::Cable], layout: &mut Layout) {
             }
             here.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
             let (block, total) = (&blocks[n], float(here.len()));
+            let taken: f64 = here.iter().map(|(_, cable, end)| made[*cable][*end].width).sum();
+            // The same space around each tab, however wide it is.
+            let free = (block.width - taken) / total;
+            let mut left = block.x;
             for (index, (_, cable, end)) in here.iter().enumerate() {
                 let part = (float(index) + 0.5) / total;
                 let tab = &mut made[*cable][*end];
+                let middle = left + (free + tab.width) / 2.0;
+                left += free + tab.width;
                 (tab.x, tab.y) = match side {
-                    Side::Top => (block.x + block.width * part, block.y),
-                    Side::Bottom => (block.x + block.width * part, block.y + block.height),
+                    Side::Top => (middle, block.y),
+                    Side::Bottom => (middle, block.y + block.height),
                     Side::Left => (block.x - tab.width / 2.0 + 6.0, block.y + block.height * part),
                     Side::Right => (block.x + block.width + tab.width / 2.0 - 6.0, block.y + block.height * part),
                 };
             }
         }
     }
-    layout.cables = made;
+    layout.cables = made.into_iter().map(Cable::new).collect();
 }
 
 /// How high a tab is.

@@ -6,20 +6,27 @@
 //! | `fold` | namespaces that are alike as one, so that hundreds stay readable |
 //! | `text` | for a terminal of 80 columns |
 //! | `graph` | dot and mermaid |
-//! | `layout`, `svg` | boxes in layers, cables between their edges |
+//! | `layout`, `cable`, `svg` | boxes in rows, cables around them |
+//! | `blame` | the culprit of `why` in it |
+//! | `watch` | waiting for a change |
 
+mod blame;
+mod cable;
 mod fold;
 mod graph;
 mod layout;
 mod read;
 mod svg;
 mod text;
+mod watch;
 
 use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+pub use blame::Blame;
 pub use read::state_of;
+pub use watch::{Watch, Woken};
 
 /// More namespaces than this are folded in a picture.
 pub const MANY: usize = 12;
@@ -29,6 +36,9 @@ pub const MANY: usize = 12;
 pub struct Topology {
     /// Each namespace, the host first.
     pub namespaces: Vec<Namespace>,
+    /// What `why` blames; pictures show it in red and with a ✗.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub culprit: Option<Blame>,
 }
 
 /// What a namespace is.
@@ -172,11 +182,14 @@ impl Topology {
         facts
     }
 
-    /// The document: `#{ schema, namespaces }`.
+    /// The document: `#{ schema, namespaces }`, and `culprit` when there is one.
     #[must_use]
     pub fn document(&self) -> serde_json::Value {
         let mut document = serde_json::json!({ "schema": 1 });
         document["namespaces"] = serde_json::to_value(&self.namespaces).unwrap_or_default();
+        if let Some(culprit) = &self.culprit {
+            document["culprit"] = serde_json::to_value(culprit).unwrap_or_default();
+        }
         document
     }
 }

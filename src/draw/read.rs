@@ -45,7 +45,7 @@ impl Topology {
                 link.peer = peer(&seen, from, raw);
             }
         }
-        Ok(Self { namespaces })
+        Ok(Self { namespaces, culprit: None })
     }
 }
 
@@ -161,7 +161,7 @@ fn said(route: &route::Route) -> Option<String> {
 }
 
 /// The name of a namespace; the sandbox's internet has none of `ip netns`.
-fn name_of(at: &Where) -> String {
+pub(super) fn name_of(at: &Where) -> String {
     match at {
         Where::Path(path) if path == std::path::Path::new(crate::sandbox::INTERNET) => "the internet".to_owned(),
         other => other.name(),

@@ -2,13 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::layout::{Block, Layout, Side, TAB_HEIGHT, TEXT, Tab, layout};
+use super::cable::{Cable, Step};
+use super::layout::{Block, Layout, MARGIN, TAB_HEIGHT, TEXT, Tab, layout};
 use super::{Role, State, Topology};
 
 /// Both schemes; `prefers-color-scheme` decides, also inside of an `<img>` on GitHub.
 const STYLE: &str = "\
-svg { --paper: #ffffff; --box: #f6f8fa; --edge: #57606a; --text: #1f2328; --soft: #57606a; --accent: #0969da; --good: #1a7f37; --warn: #9a6700; --off: #8c959f }
-@media (prefers-color-scheme: dark) { svg { --paper: #0d1117; --box: #161b22; --edge: #8b949e; --text: #e6edf3; --soft: #9da7b3; --accent: #58a6ff; --good: #3fb950; --warn: #d29922; --off: #6e7681 } }
+svg { --paper: #ffffff; --box: #f6f8fa; --edge: #57606a; --text: #1f2328; --soft: #57606a; --accent: #0969da; --good: #1a7f37; --warn: #9a6700; --off: #6e7781; --bad: #cf222e }
+@media (prefers-color-scheme: dark) { svg { --paper: #0d1117; --box: #161b22; --edge: #8b949e; --text: #e6edf3; --soft: #9da7b3; --accent: #58a6ff; --good: #3fb950; --warn: #d29922; --off: #848d97; --bad: #ff7b72 } }
 .paper { fill: var(--paper) }
 .box { fill: var(--box); stroke: var(--edge); stroke-width: 1.2 }
 .host { stroke: var(--accent); stroke-width: 2 }
@@ -25,6 +26,11 @@ text { font: 11px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill
 .tab { fill: var(--paper); stroke: var(--good); stroke-width: 1.2 }
 .tab.idle { fill: var(--paper); stroke: var(--warn) }
 .tab.down { fill: var(--paper); stroke: var(--off) }
+.box.blame { stroke: var(--bad); stroke-width: 2.4 }
+text.blame { fill: var(--bad); font-weight: bold }
+.cable.blame { stroke: var(--bad); stroke-width: 2.4 }
+.tab.blame { stroke: var(--bad); stroke-width: 2 }
+.cross { stroke: var(--bad); stroke-width: 3; stroke-linecap: round }
 .name { text-anchor: middle; font-size: 10.5px }";
 
 impl Topology {
@@ -32,7 +38,7 @@ impl Topology {
     #[must_use]
     pub fn svg(&self) -> String {
         let picture = self.folded(super::MANY);
-        let Layout { blocks, cables, width, height } = layout(&picture);
+        let Layout { blocks, cables, width, height, caption, .. } = layout(&picture);
         let mut out = String::new();
         let _ = writeln!(
             out,
@@ -42,14 +48,20 @@ impl Topology {
         );
         let _ = writeln!(out, "<style>\n{STYLE}\n</style>");
         let _ = writeln!(out, "<rect class=\"paper\" width=\"100%\" height=\"100%\"/>");
-        for [a, b] in &cables {
-            let _ = writeln!(out, "<path class=\"cable{}\" d=\"{}\"/>", class_of(worse(a.state, b.state)), path(a, b));
+        for cable in &cables {
+            draw_cable(cable, &mut out);
         }
         for block in &blocks {
             draw_block(block, &mut out);
         }
-        for tab in cables.iter().flatten() {
+        for tab in cables.iter().flat_map(|cable| &cable.ends) {
             draw_tab(tab, &mut out);
+        }
+        let (line, ..) = TEXT;
+        let mut at = height - MARGIN + 12.0;
+        for text in caption.iter().rev() {
+            at -= line;
+            let _ = writeln!(out, "<text class=\"blame\" x=\"{MARGIN:.1}\" y=\"{at:.1}\">{}</text>", escape(text));
         }
         out.push_str("</svg>\n");
         out
@@ -59,6 +71,7 @@ impl Topology {
 fn draw_block(block: &Block, out: &mut String) {
     let (line, pad, title) = TEXT;
     let class = match block.role {
+        _ if block.blamed => " blame",
         Role::Host => " host",
         Role::Internet => " internet",
         Role::Netns => "",
@@ -103,7 +116,7 @@ fn draw_tab(tab: &Tab, out: &mut String) {
         out,
         "<rect class=\"tab{}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{TAB_HEIGHT:.1}\" rx=\"4\"/>\
          <text class=\"name\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
-        class_of(tab.state),
+        if tab.blamed { " blame" } else { class_of(tab.state) },
         tab.x - tab.width / 2.0,
         tab.y - TAB_HEIGHT / 2.0,
         tab.width,
@@ -113,17 +126,27 @@ fn draw_tab(tab: &Tab, out: &mut String) {
     );
 }
 
-/// A smooth line that leaves each box at a right angle.
-fn path(a: &Tab, b: &Tab) -> String {
-    let reach = ((a.x - b.x).hypot(a.y - b.y) / 2.5).clamp(12.0, 120.0);
-    let away = |tab: &Tab| match tab.side {
-        Side::Top => (tab.x, tab.y - reach),
-        Side::Bottom => (tab.x, tab.y + reach),
-        Side::Left => (tab.x - reach, tab.y),
-        Side::Right => (tab.x + reach, tab.y),
-    };
-    let ((ax, ay), (bx, by)) = (away(a), away(b));
-    format!("M{:.1} {:.1} C{ax:.1} {ay:.1} {bx:.1} {by:.1} {:.1} {:.1}", a.x, a.y, b.x, b.y)
+fn draw_cable(cable: &Cable, out: &mut String) {
+    let [a, b] = &cable.ends;
+    let blamed = a.blamed || b.blamed;
+    let class = if blamed { " blame" } else { class_of(worse(a.state, b.state)) };
+    let (x, y) = cable.start();
+    let mut path = format!("M{x:.1} {y:.1}");
+    for step in &cable.way {
+        let _ = match step {
+            Step::Line((x, y)) => write!(path, " L{x:.1} {y:.1}"),
+            Step::Curve((ax, ay), (bx, by), (x, y)) => write!(path, " C{ax:.1} {ay:.1} {bx:.1} {by:.1} {x:.1} {y:.1}"),
+        };
+    }
+    let _ = writeln!(out, "<path class=\"cable{class}\" d=\"{path}\"/>");
+    if blamed {
+        let (x, y) = cable.middle();
+        let (left, right, top, bottom) = (x - 7.0, x + 7.0, y - 7.0, y + 7.0);
+        let _ = writeln!(
+            out,
+            "<path class=\"cross\" d=\"M{left:.1} {top:.1} L{right:.1} {bottom:.1} M{left:.1} {bottom:.1} L{right:.1} {top:.1}\"/>"
+        );
+    }
 }
 
 fn worse(a: State, b: State) -> State {

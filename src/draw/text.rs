@@ -6,9 +6,10 @@ use super::{Link, Namespace, State, Topology};
 
 /// As wide as the picture gets.
 const WIDTH: usize = 80;
-/// ANSI: down in grey, up without a carrier in yellow, names bold.
+/// ANSI: down in grey, up without a carrier in yellow, the culprit of `why` in red, names bold.
 const GREY: &str = "\u{1b}[90m";
 const YELLOW: &str = "\u{1b}[33m";
+const RED: &str = "\u{1b}[1;31m";
 const BOLD: &str = "\u{1b}[1m";
 const RESET: &str = "\u{1b}[0m";
 
@@ -23,26 +24,29 @@ impl Topology {
     #[must_use]
     pub fn draw_text(&self, colour: bool) -> String {
         let mut out = String::new();
-        for namespace in &self.folded(super::MANY).namespaces {
+        let picture = self.folded(super::MANY);
+        for namespace in &picture.namespaces {
             if !out.is_empty() {
                 out.push('\n');
             }
-            draw(namespace, colour, &mut out);
+            draw(&picture, namespace, colour, &mut out);
         }
         out.trim_end().to_owned()
     }
 }
 
-fn draw(namespace: &Namespace, colour: bool, out: &mut String) {
-    let (bold, reset) = if colour { (BOLD, RESET) } else { ("", "") };
-    let _ = write!(out, "{bold}{}{reset}", namespace.name);
+fn draw(picture: &Topology, namespace: &Namespace, colour: bool, out: &mut String) {
+    let culprit = picture.culprit.as_ref().filter(|_| picture.blames(namespace));
+    let (begin, sign) = if culprit.is_some() { (RED, "✗ ") } else { (BOLD, "") };
+    let (begin, reset) = if colour { (begin, RESET) } else { ("", "") };
+    let _ = write!(out, "{begin}{sign}{}{reset}", namespace.name);
     if namespace.count > 1 {
         let _ = write!(out, "  ({} alike)", namespace.count);
     }
     out.push_str(if namespace.forwards { "  forwarding\n" } else { "\n" });
     let is_top = |link: &Link| link.master.as_ref().is_none_or(|master| !namespace.has_link(master));
     let top: Vec<&Link> = namespace.shown().map(|(_, link)| link).filter(|link| is_top(link)).collect();
-    let last = top.len() + namespace.routes.len() + namespace.nat.len();
+    let last = top.len() + namespace.routes.len() + namespace.nat.len() + usize::from(culprit.is_some());
     let mut drawn = 0;
     let mut branch = |out: &mut String, text: &str, colour: Option<&str>| {
         drawn += 1;
@@ -50,13 +54,23 @@ fn draw(namespace: &Namespace, colour: bool, out: &mut String) {
         wrapped(out, corner, stem, text, colour);
         stem
     };
+    let red = Some(RED).filter(|_| colour);
+    if let Some(culprit) = culprit {
+        branch(out, &culprit.line(), red);
+    }
+    let drawn_link = |link: &Link| match picture.blames_link(namespace, link) {
+        true => (format!("✗ {}", line(link)), red),
+        false => (line(link), tint(link, colour)),
+    };
     for link in top {
-        let stem = branch(out, &line(link), tint(link, colour));
+        let (text, tint) = drawn_link(link);
+        let stem = branch(out, &text, tint);
         let ports: Vec<&Link> = namespace.ports(&link.name).map(|(_, port)| port).collect();
         for (index, port) in ports.iter().enumerate() {
             let (corner, below) =
                 if index + 1 == ports.len() { ("└── ", "    ") } else { ("├── ", "│   ") };
-            wrapped(out, &format!("{stem}{corner}"), &format!("{stem}{below}"), &line(port), tint(port, colour));
+            let (text, tint) = drawn_link(port);
+            wrapped(out, &format!("{stem}{corner}"), &format!("{stem}{below}"), &text, tint);
         }
     }
     for route in &namespace.routes {
@@ -96,9 +110,19 @@ fn line(link: &Link) -> String {
 /// A line, broken between words where it would leave the screen; what follows stands below its text.
 fn wrapped(out: &mut String, first: &str, next: &str, text: &str, colour: Option<&str>) {
     let room = WIDTH.saturating_sub(next.chars().count() + 2).max(20);
+    let lines = wrap(text, room);
+    let (begin, end) = colour.map_or(("", ""), |colour| (colour, RESET));
+    for (index, line) in lines.iter().enumerate() {
+        let lead = if index == 0 { first.to_owned() } else { format!("{next}  ") };
+        let _ = writeln!(out, "{lead}{begin}{line}{end}");
+    }
+}
+
+/// A text in lines of at most `room` letters, broken between words; a longer word has a line of its own.
+pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     for word in text.split(' ') {
-        let line = lines.last_mut().map_or(0, |line| line.chars().count());
+        let line = lines.last().map_or(0, |line| line.chars().count());
         if line > 0 && line + 1 + word.chars().count() > room {
             lines.push(String::new());
         }
@@ -109,9 +133,5 @@ fn wrapped(out: &mut String, first: &str, next: &str, text: &str, colour: Option
             line.push_str(word);
         }
     }
-    let (begin, end) = colour.map_or(("", ""), |colour| (colour, RESET));
-    for (index, line) in lines.iter().enumerate() {
-        let lead = if index == 0 { first.to_owned() } else { format!("{next}  ") };
-        let _ = writeln!(out, "{lead}{begin}{line}{end}");
-    }
+    lines
 }

@@ -18,10 +18,12 @@
 //! | `listener` | a TCP and UDP echo service |
 //! | [`http`] | a GET, so that nothing like `curl` is needed |
 //! | [`throughput`] | bits per second over TCP |
+//! | `changes` | what the kernel announces about the network |
 //! | `dad` | waiting for IPv6 addresses to become usable |
 //! | `packet` | bytes to values and back; pure |
 //! | `sys` | system calls that socket2 and rustix do not have; all `unsafe` is there |
 
+mod changes;
 mod connect;
 mod dad;
 pub mod http;
@@ -34,6 +36,7 @@ pub mod throughput;
 mod verdict;
 mod witness;
 
+pub use changes::{announcements, drain};
 pub use connect::{ConnectOptions, Established, connect};
 pub use dad::{Dad, Inet6Addr, wait_dad};
 pub use listener::{Counts, Listener};

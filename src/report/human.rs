@@ -64,9 +64,15 @@ fn test_ended(test: &crate::testing::Ended<'_>) {
     }
 }
 
+/// Whether a stream takes colours: a terminal that knows them (`TERM` is not `dumb`), of a person who wants them (no `NO_COLOR`).
+pub fn colour(stream: &impl IsTerminal) -> bool {
+    let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    stream.is_terminal() && !dumb && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
 /// Prints an error as a diagnostic.
 pub fn error(error: &Error, sources: &dyn Sources) {
-    let colour = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let colour = colour(&std::io::stderr());
     write(&mut anstream::stderr().lock(), &diagnostic::render(error, sources, colour, WIDTH));
 }
 

@@ -38,7 +38,7 @@ impl Live {
     #[must_use]
     pub fn new() -> Self {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
-        let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colour = super::human::colour(&std::io::stderr());
         Self {
             terminal,
             colour,

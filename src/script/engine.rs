@@ -177,6 +177,7 @@ pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments, tests: Tests,
         in_order,
         patient: RefCell::default(),
         late: RefCell::default(),
+        blamed: RefCell::default(),
     }))
 }
 

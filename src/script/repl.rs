@@ -18,6 +18,7 @@ use super::resolver::Resolver;
 use super::signature::{self, Signature, netwright_words};
 use super::source::{self, Sources};
 use super::{complete, pretty};
+use crate::draw::Topology;
 use crate::error::{Error, Place, Result};
 use crate::report::diagnostic;
 use crate::session::{Session, Undone};
@@ -114,6 +115,15 @@ impl Console {
     #[must_use]
     pub fn session(&self) -> &Rc<Session> {
         &self.run.0.session
+    }
+
+    /// The live network, with what `why` blamed last in it, unless something changed since.
+    ///
+    /// # Errors
+    ///
+    /// As [`Topology::read`].
+    pub fn picture(&self) -> Result<Topology> {
+        self.run.0.picture()
     }
 
     /// The texts that errors speak of.

@@ -212,6 +212,8 @@ pub struct Session {
     events: Box<dyn Fn(&Event<'_>)>,
     place: RefCell<Option<Place>>,
     log: RefCell<Vec<Record>>,
+    /// Goes up whenever the network may have become another.
+    epoch: Cell<u64>,
     changed: Cell<u64>,
     unchanged: Cell<u64>,
     made: RefCell<HashMap<String, NetnsId>>,
@@ -245,6 +247,7 @@ impl Session {
             events,
             place: RefCell::default(),
             log: RefCell::default(),
+            epoch: Cell::default(),
             changed: Cell::new(0),
             unchanged: Cell::new(0),
             made: RefCell::default(),
@@ -366,6 +369,16 @@ impl Session {
     #[must_use]
     pub fn place(&self) -> Option<Place> {
         self.place.borrow().clone()
+    }
+
+    /// A number that is another after anything that may have changed the network: what was found out before may no longer be so.
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        self.epoch.get()
+    }
+
+    fn next_epoch(&self) {
+        self.epoch.set(self.epoch.get() + 1);
     }
 
     /// Tells the reporter.
@@ -508,6 +521,7 @@ impl Session {
             journal.intent(number, &record)?;
         }
         self.facts.borrow_mut().learn(&record.op);
+        self.next_epoch();
         self.log.borrow_mut().push(record);
         Ok(number)
     }
@@ -657,6 +671,7 @@ impl Session {
     pub fn run_user(&self, netns: &Where, words: &[String], stdin: Option<&str>, deadline: Duration) -> Result<Output> {
         self.settle_all()?;
         self.facts.borrow_mut().forget();
+        self.next_epoch();
         // It may leave a daemon behind, which must not hold the lock of the run.
         self.share_lock(false);
         let output = self.exec.run_user(netns, words, stdin, deadline);
@@ -675,6 +690,7 @@ impl Session {
     pub fn start_user(&self, netns: &Where, words: &[String]) -> Result<Rc<Background>> {
         self.settle_all()?;
         self.facts.borrow_mut().forget();
+        self.next_epoch();
         // What lives longer than the run must not hold its lock.
         self.share_lock(false);
         let background = self.exec.start_user(netns, words);

@@ -23,6 +23,7 @@ impl Session {
     /// Undoes the commands from `first` on, as [`Session::undo_all`] does with all of them.
     pub fn undo_from(&self, first: usize) -> Undone {
         self.set_place(None);
+        self.next_epoch();
         let log = self.log.take();
         let undone = {
             let mut journal = self.journal.borrow_mut();

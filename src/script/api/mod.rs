@@ -22,6 +22,7 @@ use std::rc::Rc;
 use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, NativeCallContext, exported_module};
 
 use super::error::{place_of, throw};
+use crate::draw::{Blame, Topology};
 use crate::error::Error;
 use crate::op::Where;
 use crate::session::Session;
@@ -57,6 +58,23 @@ pub(crate) struct RunState {
     pub(crate) patient: RefCell<Option<String>>,
     /// What failed where a script cannot be told.
     pub(crate) late: RefCell<Option<Error>>,
+    /// What `why` blamed last, and the epoch of the session that it is true for.
+    pub(crate) blamed: RefCell<Option<(u64, Blame)>>,
+}
+
+impl RunState {
+    /// Remembers what `why` blamed, for pictures drawn before anything changes.
+    pub(crate) fn blame(&self, answer: &crate::why::finding::Finding) {
+        *self.blamed.borrow_mut() = Blame::of(answer).map(|blame| (self.session.epoch(), blame));
+    }
+
+    /// The live network, with what `why` blamed last in it, unless something changed since.
+    pub(crate) fn picture(&self) -> crate::Result<Topology> {
+        self.session.settle_all()?;
+        let blamed = self.blamed.borrow().clone();
+        let current = blamed.filter(|(epoch, _)| *epoch == self.session.epoch());
+        Ok(Topology::read(&self.session)?.with_culprit(current.map(|(_, blame)| blame)))
+    }
 }
 
 /// A namespace, as scripts hold it.

@@ -4,7 +4,7 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{EvalAltResult, FnPtr, Map, Position};
 
 use super::value::{duration, type_of};
-use super::{Out, act_global, reject, run_of};
+use super::{Out, act, act_global, reject, run_of};
 use crate::error::{Error, Kind};
 use crate::report::reference;
 use crate::script::error::{place_of, throw};
@@ -159,7 +159,7 @@ pub mod api {
         Ok(super::super::value::to_dynamic(&document))
     }
 
-    /// Draws the live network: every namespace with its links, addresses, routes and NAT.
+    /// Draws the live network: every namespace with its links, addresses, routes and NAT. What `why` blamed just before is marked with ✗.
     ///
     /// ```rhai
     /// netns("ns-blue");
@@ -167,9 +167,9 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn show(context: NativeCallContext) -> Out<()> {
-        let text =
-            act_global(&context, |session| crate::draw::Topology::read(session).map(|topology| topology.text()))?;
-        run_of(&context)?.0.session.emit(&crate::session::Event::Printed(&text));
+        let run = run_of(&context)?;
+        let text = act(&context, &run, |_| run.0.picture().map(|topology| topology.text()))?;
+        run.0.session.emit(&crate::session::Event::Printed(&text));
         Ok(())
     }
 

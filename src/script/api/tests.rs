@@ -205,7 +205,7 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
     let left = before.map(|before| before.left()).unwrap_or_default();
     let sources = script.sources().clone();
     let picture = (!errors.is_empty() && plan.leaks && !stop)
-        .then(|| crate::draw::Topology::read(session).ok().map(|topology| topology.text()))
+        .then(|| run.0.picture().ok().map(|topology| topology.text()))
         .flatten();
     let end = testing::Ended {
         name: &case.name,

@@ -72,6 +72,7 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
         .netns(from.at.name());
     // Whoever wants to know why is not told less because that failed.
     if let Ok(answer) = act(context, &it.run, |session| why::explain(session, &from.at, &target, &finding)) {
+        it.run.0.blame(&answer);
         for (name, text) in answer.notes_for_error() {
             error = error.note(name, text);
         }

@@ -41,7 +41,9 @@ fn find(context: &NativeCallContext, netns: &Netns, target: &Dynamic, options: M
         });
         question.source = Some(reject(context, parsed)?);
     }
-    act(context, &netns.run, |session| ask(session, &question)).map(|answer| Finding::new(&answer))
+    let answer = act(context, &netns.run, |session| ask(session, &question))?;
+    netns.run.0.blame(&answer);
+    Ok(Finding::new(&answer))
 }
 
 #[export_module]
