@@ -13,6 +13,7 @@ use crate::script::reference::{Reference, definitions};
 In a script, help() and help(\"link.addr\") print the same.
 
 Examples:
+  netwright doc tour                                   begin here
   netwright doc
   netwright doc link.addr
   netwright doc std/container
@@ -21,7 +22,7 @@ pub(super) struct DocArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
-    /// A function, method or property (`addr`, `link.addr`, `container::network`), a type (`link`) or a module (`std/container`)
+    /// A function, method or property (`addr`, `link.addr`, `container::network`), a type (`link`), a module (`std/container`), or `tour`
     name: Option<String>,
 }
 

@@ -25,6 +25,8 @@ use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::tools::Tools;
 use crate::op::Where;
+use crate::op::firewall::tool;
+use crate::op::route::Family;
 use crate::report::human::{self, Human};
 use crate::sandbox::Sandbox;
 use crate::script::engine::Job;
@@ -176,7 +178,7 @@ impl Talk {
             Mode::Sandbox => in_sandbox(exec, events)?,
         };
         quiet.set(true);
-        let start = Topology::read(&session)?.facts();
+        let start = facts(&session)?;
         quiet.set(false);
         let mut console = Console::new(&session, script);
         console.quiet = quiet;
@@ -352,13 +354,9 @@ impl Talk {
         Ok(())
     }
 
-    fn topology(&self) -> Result<Topology> {
-        self.session.settle_all()?;
-        Topology::read(&self.session)
-    }
-
     fn diff(&self) -> Result<()> {
-        let now = self.topology()?.facts();
+        self.session.settle_all()?;
+        let now = facts(&self.session)?;
         let gone = self.start.difference(&now).map(|fact| (fact, '-'));
         let mut lines: Vec<(&String, char)> = gone.chain(now.difference(&self.start).map(|fact| (fact, '+'))).collect();
         lines.sort();
@@ -374,15 +372,10 @@ impl Talk {
     /// `:why A B` is the script function, with names of namespaces put into its words.
     fn why(&mut self, rest: &str) -> Next {
         let words: Vec<&str> = rest.split_whitespace().collect();
-        let known = self.console.borrow().knows("why");
         let [from, to] = words.as_slice() else {
             self.complain(&Error::new(Kind::InvalidArgument, "write `:why FROM TO`").hint(":why ns-blue 10.0.0.2"));
             return Next::On;
         };
-        if !known {
-            self.complain(&Error::new(Kind::Unsupported, "this netwright has no `why` yet"));
-            return Next::On;
-        }
         let names = self.session.netns_names().unwrap_or_default();
         let spell = |word: &str| {
             if self.console.borrow().has_variable(word) {
@@ -396,7 +389,7 @@ impl Talk {
             }
         };
         let input = format!("print(why({}, {}));", spell(from), spell(to));
-        let answer = self.while_busy(|console| console.evaluate(&input));
+        let answer = self.while_busy(|console| console.look(&input));
         self.answered(answer)
     }
 
@@ -505,6 +498,19 @@ impl Talk {
         }
         code
     }
+}
+
+/// What there is, one fact a line: what pictures show, and every rule of the firewalls.
+fn facts(session: &Session) -> Result<BTreeSet<String>> {
+    let mut facts = Topology::read(session)?.facts();
+    for at in session.everywhere() {
+        for family in [Family::V4, Family::V6] {
+            // A machine without iptables has no rules of it.
+            let rules = session.firewall_rules(&at, family, None).unwrap_or_default();
+            facts.extend(rules.lines().into_iter().map(|line| format!("{at} {} {line}", tool(family).program())));
+        }
+    }
+    Ok(facts)
 }
 
 fn is_command(text: &str) -> bool {

@@ -70,6 +70,20 @@ impl Ruleset {
     pub fn chain(&self, table: &str, chain: &str) -> Option<&Chain> {
         self.table(table)?.chain(chain)
     }
+
+    /// Every rule, and every policy that is not the one that chains begin with: `-t filter -P FORWARD DROP`.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let chains = self.tables.iter().flat_map(|table| table.chains.iter().map(move |chain| (&table.name, chain)));
+        chains
+            .flat_map(|(table, chain)| {
+                let name = &chain.name;
+                let policy = chain.policy.iter().filter(|policy| *policy != "ACCEPT");
+                let policy = policy.map(move |policy| format!("-t {table} -P {name} {policy}"));
+                policy.chain(chain.rules.iter().map(move |rule| format!("-t {table} -A {name} {}", rule.text())))
+            })
+            .collect()
+    }
 }
 
 impl Table {

@@ -17,13 +17,14 @@ const WIDTH: usize = 110;
 pub fn text(page: &Page<'_>) -> String {
     let mut out = String::new();
     match page {
+        Page::Tour(tour) => out.push_str(tour),
         Page::Overview(reference) => {
             for (heading, entries) in sections(reference) {
                 let _ = writeln!(out, "{heading}\n");
                 list(&mut out, &entries);
                 out.push('\n');
             }
-            out.push_str("More about a name: netwright doc NAME, or help(\"NAME\") in a script\n");
+            out.push_str("More about a name: netwright doc NAME, or help(\"NAME\") in a script. A guided tour: netwright doc tour\n");
         }
         Page::Module(module, entries) => {
             let name = alias(&module.path);
@@ -103,6 +104,7 @@ fn sections(reference: &Reference) -> Vec<(String, Vec<&Entry>)> {
 pub fn markdown(page: &Page<'_>) -> String {
     let mut out = String::new();
     match page {
+        Page::Tour(tour) => out.push_str(tour),
         Page::Overview(reference) => {
             out.push_str("# What scripts can call\n\nWritten by `netwright doc --format markdown` from the doc comments of the code.\n");
             let plain: Vec<&Entry> = reference.entries.iter().filter(|entry| entry.module.is_none()).collect();
@@ -164,6 +166,7 @@ fn entries_markdown(out: &mut String, entries: &[&Entry], level: &str) {
 #[must_use]
 pub fn document(page: &Page<'_>) -> Value {
     let (entries, modules) = match page {
+        Page::Tour(tour) => return json!({ "schema": SCHEMA, "tour": tour }),
         Page::Overview(reference) => (reference.entries.iter().collect(), reference.modules.iter().collect()),
         Page::Module(module, entries) => (entries.clone(), vec![*module]),
         Page::Type(_, entries) | Page::Entries(entries) => (entries.clone(), Vec::new()),

@@ -131,6 +131,8 @@ pub struct Reference {
 /// What [`Reference::find`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Page<'a> {
+    /// The guided tour, as markdown.
+    Tour(&'static str),
     /// All of it.
     Overview(&'a Reference),
     /// A module, with what it offers.
@@ -140,6 +142,9 @@ pub enum Page<'a> {
     /// The entries of that name.
     Entries(Vec<&'a Entry>),
 }
+
+/// The guided tour; `tests/tour.rs` runs every block of it.
+const TOUR: &str = include_str!("../report/tour.md");
 
 /// What people call a type beside its name.
 const ALIASES: &[(&str, &str)] = &[("ns", "namespace"), ("netns", "namespace"), ("expect", "expectation")];
@@ -185,7 +190,7 @@ impl Reference {
         Self { entries, modules }
     }
 
-    /// The page of a name: `link.addr`, `addr`, `link`, `std/container`, `container::network`; without one, the overview.
+    /// The page of a name: `link.addr`, `addr`, `link`, `std/container`, `container::network`, or `tour`; without one, the overview.
     ///
     /// # Errors
     ///
@@ -195,6 +200,9 @@ impl Reference {
             return Ok(Page::Overview(self));
         };
         let name = given.split('(').next().unwrap_or(given);
+        if name == "tour" {
+            return Ok(Page::Tour(TOUR));
+        }
         let short_module = |module: &&ModuleDoc| module.path == name || alias(&module.path) == name;
         if let Some(module) = self.modules.iter().find(short_module) {
             let entries = self.entries.iter().filter(|entry| entry.module.as_ref() == Some(&module.path));

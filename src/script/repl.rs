@@ -202,6 +202,18 @@ impl Console {
         Ok(Answer::Done(if silent { None } else { self.pretty(&value) }))
     }
 
+    /// Runs an input that only looks: it does not become part of the script.
+    ///
+    /// # Errors
+    ///
+    /// As [`Console::evaluate`].
+    pub fn look(&mut self, input: &str) -> Result<Answer> {
+        let count = self.accepted.len();
+        let answer = self.evaluate(input);
+        self.accepted.truncate(count);
+        answer
+    }
+
     /// Rhai forgets imports at the end of an evaluation: as static modules they stay.
     fn keep_imports(&mut self, imports: &[(String, String)]) {
         use rhai::ModuleResolver;
@@ -302,12 +314,6 @@ impl Console {
     #[must_use]
     pub fn describe(&self, name: &str) -> Option<String> {
         complete::describe(&self.signatures(), name)
-    }
-
-    /// Whether scripts can call a function of this name.
-    #[must_use]
-    pub fn knows(&self, name: &str) -> bool {
-        self.signatures().iter().any(|signature| signature.name == name)
     }
 
     /// Whether a variable of this name is there.
