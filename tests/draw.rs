@@ -307,30 +307,3 @@ fn watch_ends_when_nobody_reads_it() {
     let output = Command::new(program).arg("run").arg(&path).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
-
-#[test]
-fn completions_and_man_pages_are_made() {
-    let program = env!("CARGO_BIN_EXE_netwright");
-    for shell in ["bash", "zsh", "fish"] {
-        let output = Command::new(program).args(["generate", "completions", shell]).output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains("netwright") && text.contains("repl") && text.contains("show"), "{shell}");
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(program).arg("generate").arg("man").arg(folder.path()).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let page = std::fs::read_to_string(folder.path().join("netwright-repl.1")).unwrap();
-    assert!(page.contains(".TH") && page.contains("Examples"), "{page}");
-}
-
-#[test]
-fn the_help_of_each_command_fits_a_screen_and_ends_with_examples() {
-    let program = env!("CARGO_BIN_EXE_netwright");
-    for command in ["run", "repl", "show", "check"] {
-        let output = Command::new(program).args([command, "-h"]).env("COLUMNS", "100").output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.lines().count() <= 40, "{command}: {} lines", text.lines().count());
-        let (_, examples) = text.split_once("Examples:").unwrap_or_else(|| panic!("{command} has no examples"));
-        assert!(examples.lines().skip(1).all(|line| line.contains("netwright")), "{command}: {examples}");
-    }
-}

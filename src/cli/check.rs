@@ -18,7 +18,7 @@ Runs nothing and needs no root. Exit code 3 when there are findings.
 
 Examples:
   netwright check lab.rhai
-  netwright check scripts/*.rhai --format github     annotations in a pull request
+  netwright check scripts/*.rhai --format github    for a pull request
   netwright check --json lab.rhai | jq '.findings[].message'")]
 pub(super) struct CheckArgs {
     /// How to print what is found
@@ -27,18 +27,15 @@ pub(super) struct CheckArgs {
     /// The same as `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// The scripts; modules beside them that they import are checked too
+    /// Scripts; what they import from beside them is checked too
     #[arg(required = true, value_name = "SCRIPT")]
     scripts: Vec<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// With the line and what helps
     Human,
-    /// For programs
     Json,
-    /// Workflow commands that GitHub shows beside the lines
     Github,
 }
 

@@ -13,28 +13,25 @@ use crate::script::reference::{Reference, definitions};
 In a script, help() and help(\"link.addr\") print the same.
 
 Examples:
-  netwright doc tour                                   begin here
+  netwright doc tour                                begin here
   netwright doc
   netwright doc link.addr
   netwright doc std/container
-  netwright doc --format d.rhai > netwright.d.rhai     definitions for editors")]
+  netwright doc --format d.rhai > netwright.d.rhai  definitions for editors")]
 pub(super) struct DocArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
-    /// A function, method or property (`addr`, `link.addr`, `container::network`), a type (`link`), a module (`std/container`), or `tour`
+    /// link.addr, addr, link, std/container, container::network, tour
     name: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
-    /// For a terminal
     Text,
-    /// For a document
     Markdown,
-    /// For a program
     Json,
-    /// Definitions for editors, of all that is always there or of a module
+    // Definitions for editors, of all that is always there or of a module.
     #[value(name = "d.rhai")]
     Definitions,
 }

@@ -12,14 +12,18 @@ use crate::report::{human, json};
 /// `netwright doctor`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Nothing is changed: features of the kernel are tried out in a sandbox, kernel modules are not loaded, traps are only looked at.
-Without root some traps cannot be read; they are then marked as unknown.
-Exit codes: 0 netwright can work here, 4 something that it needs is missing.")]
+Changes nothing: features of the kernel are tried out in a sandbox, modules are
+not loaded. Without root some traps cannot be read: they are marked as unknown.
+Exit codes: 0 netwright can work here, 4 something that it needs is missing
+
+Examples:
+  netwright doctor
+  sudo netwright doctor --json | jq .missing")]
 pub struct DoctorArgs {
     /// Print as JSON
     #[arg(long)]
     json: bool,
-    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
 }

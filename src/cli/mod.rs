@@ -28,22 +28,19 @@ use crate::script::engine::STACK_BYTES;
 
 /// Exit codes in `--help`; DESIGN.md has the table.
 const AFTER_HELP: &str = "\
-Exit codes: 0 ok, 1 a check or test failed, 2 wrong usage, 3 script error, 4 something is missing (tool, privilege, kernel feature; no test),
-5 clean-up incomplete, 6 timeout, 7 held by another run, 70 bug, 129/130/143 signal after clean-up.
+Exit codes: 0 ok, 1 check or test failed, 2 usage, 3 script error,
+4 tool, privilege or kernel feature missing, 5 clean-up incomplete, 6 timeout,
+7 held by another run, 70 bug, 129/130/143 signal (after clean-up)
 
 Examples:
-  netwright run lab.rhai                     in a sandbox: no root needed, this machine is not touched
-  sudo netwright run --host lab.rhai         on this machine; kept if it succeeds, undone if it fails
-  netwright plan lab.rhai                    the commands it would run
-  netwright repl                             try things out
-  sudo netwright show                        draw the network of this machine
-  netwright check lab.rhai                   mistakes, found without running
-  netwright doctor                           what is missing here
-  netwright doc link.addr                    what scripts can call";
+  netwright doc tour                  begin here
+  netwright run lab.rhai              in a sandbox: this machine is not touched
+  sudo netwright run --host lab.rhai  here; undone if it fails
+  sudo netwright why blue 10.0.0.2    on any machine: which hop is to blame";
 
-/// Write a Linux network as a small Rhai script; rehearse it without root, run it.
+/// Script a Linux network, rehearse it, run it, be told why a packet dies
 #[derive(Debug, Parser)]
-#[command(name = "netwright", version, about, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
+#[command(name = "netwright", version, after_help = AFTER_HELP, subcommand_required = true, arg_required_else_help = true)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -53,7 +50,7 @@ struct Cli {
 enum Command {
     /// Run a script, in a sandbox unless told otherwise
     Run(RunArgs),
-    /// Rehearse a script in a sandbox and print every command that would run
+    /// Rehearse a script in a sandbox, print the commands that would run
     Plan(PlanArgs),
     /// Try things out, in a sandbox unless told otherwise
     Repl(repl::ReplArgs),
@@ -64,15 +61,15 @@ enum Command {
     /// Write shell completions or man pages, for packagers
     #[command(hide = true)]
     Generate(generate::GenerateArgs),
-    /// Run test files, each in a sandbox of its own, in parallel, with reports for people and programs
+    /// Run test files, each in a sandbox of its own, in parallel
     Test(test::TestArgs),
     #[command(name = "__test", hide = true)]
     TestChild(test_child::ChildArgs),
-    /// Say what stops a packet between two namespaces of this machine, how that is known, and what mends it
+    /// Say which hop stops a packet, how that is known, and what mends it
     Why(why::WhyArgs),
-    /// Look whether this machine has what netwright needs, and what to do about it
+    /// Say what this machine lacks, and what to do about it
     Doctor(doctor::DoctorArgs),
-    /// List the runs of this machine: live, kept, dead, and what each made
+    /// List the runs of this machine, and what each made
     Ps(runs::PsArgs),
     /// Undo a kept run
     Down(runs::DownArgs),
@@ -90,28 +87,27 @@ enum Command {
 /// `netwright run`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Several scripts run in order in one session: netwright run base.rhai lab.rhai
-What follows the scripts is theirs: netwright run lab.rhai --pods 3   (in the script: arg(\"pods\", 2))
-netwright run lab.rhai --help lists the arguments of the script.
+Several scripts run in order in one session. What follows them is theirs:
+arg(\"pods\", 2) in the script takes --pods 3; SCRIPT --help lists them.
 
 Examples:
-  netwright run scripts/02-container-network.rhai
-  netwright run --trace lab.rhai
-  sudo netwright run --host runbook.rhai --subnet 10.42.0.0/24")]
+  netwright run --trace scripts/02-container-network.rhai
+  netwright run base.rhai lab.rhai --pods 3
+  sudo netwright run --host --try 60s runbook.rhai")]
 struct RunArgs {
-    /// Act on this machine instead of a sandbox: kept if the run succeeds, undone if it fails
+    /// Act on this machine; undone if the run fails
     #[arg(long)]
     host: bool,
     /// Print each command with its time
     #[arg(long)]
     trace: bool,
-    /// Print what was done as JSON; what the script prints goes to standard error
+    /// Print what was done as JSON
     #[arg(long)]
     json: bool,
-    /// With --host: write one JSON line per command into this file
+    /// With --host: one JSON line per command
     #[arg(long, value_name = "FILE", requires = "host")]
     audit: Option<PathBuf>,
-    /// With --host: undo the run after this time unless `netwright confirm` says that it is good, for example `60s`
+    /// With --host: undo unless confirmed in time
     #[arg(long = "try", value_name = "TIME", requires = "host", value_parser = humantime::parse_duration)]
     trial: Option<Duration>,
     #[command(flatten)]
@@ -120,6 +116,11 @@ struct RunArgs {
 
 /// `netwright plan`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  netwright plan lab.rhai
+  netwright plan lab.rhai --pods 3
+  netwright plan --json lab.rhai | jq -r '.commands[].argv[0]'")]
 struct PlanArgs {
     /// Print the plan as JSON
     #[arg(long)]
@@ -131,19 +132,19 @@ struct PlanArgs {
 /// What every command that runs scripts takes.
 #[derive(Args, Debug)]
 struct Common {
-    /// Give the script an argument, as `--NAME VALUE` after the script does
+    /// Give the script an argument
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
-    /// End the run after this time, for example `90s`
+    /// End the run after this time: 90s
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     timeout: Option<Duration>,
-    /// Give each command of netwright's own this much time instead of 10 s
+    /// Time for each command, else 10s
     #[arg(long, value_name = "TIME", value_parser = parse_limit)]
     command_timeout: Option<Duration>,
-    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
-    /// The script, more scripts, and the arguments for them
+    /// Scripts, then the arguments for them
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "SCRIPT")]
     words: Vec<OsString>,
 }

@@ -52,13 +52,14 @@ Type what a script would say; a value without `;` behind it is shown. Tab comple
 /// `netwright repl`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Multi-line input goes on until it is complete; an empty line ends it early. :help lists the commands.
+Input goes on until it is complete; an empty line ends it early.
+:help lists the commands, `netwright doc tour` shows what to type.
 
 Examples:
-  netwright repl                          a sandbox: nothing here touches this machine
+  netwright repl                 a sandbox: this machine is not touched
   netwright repl scripts/02-container-network.rhai
-  sudo netwright repl --host              this machine; :undo takes back what was done
-  netwright repl < lines                  without a terminal: a line after the other")]
+  sudo netwright repl --host     this machine; :undo takes back what was done
+  netwright repl < lines         without a terminal: a line after the other")]
 pub(super) struct ReplArgs {
     /// Act on this machine instead of a sandbox
     #[arg(long)]
@@ -66,7 +67,7 @@ pub(super) struct ReplArgs {
     /// Print each command with its time
     #[arg(long)]
     trace: bool,
-    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
     /// A script to run first

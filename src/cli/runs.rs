@@ -22,6 +22,10 @@ use crate::session::{Record, claim};
 
 /// `netwright ps`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  netwright ps
+  netwright ps --json | jq -r '.runs[].id'")]
 pub(super) struct PsArgs {
     /// Print as JSON
     #[arg(long)]
@@ -30,24 +34,36 @@ pub(super) struct PsArgs {
 
 /// `netwright down`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo netwright down 261120-214224-4711
+  sudo netwright down runbook.rhai")]
 pub(super) struct DownArgs {
-    /// The run, as `netwright ps` names it, or the script whose kept runs are to be undone
+    /// A run that `netwright ps` names, or the script of kept runs
     run: String,
 }
 
 /// `netwright gc`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo netwright gc --dry-run
+  sudo netwright gc --scan")]
 pub(super) struct GcArgs {
     /// Only say what would be undone
     #[arg(long)]
     dry_run: bool,
-    /// Also remove what carries netwright's mark and belongs to no run, and broken files in /run/netns
+    /// Remove also what carries netwright's mark and belongs to no run
     #[arg(long)]
     scan: bool,
 }
 
 /// `netwright confirm`
 #[derive(Args, Debug)]
+#[command(after_help = "\
+Examples:
+  sudo netwright run --host --try 60s runbook.rhai
+  sudo netwright confirm")]
 pub(super) struct ConfirmArgs {
     /// The run; the only one that waits, when left out
     run: Option<String>,

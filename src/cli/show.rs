@@ -23,15 +23,16 @@ const CLEAR: &str = "\u{1b}[H\u{1b}[2J";
 /// `netwright show`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Changes nothing. Without root only this namespace can be read: sudo shows them all.
---watch hears of changes from the kernel; rules of iptables-legacy, which are not announced, are seen within 5 s.
+Changes nothing. Without root only this namespace can be read.
+--watch hears of changes from the kernel; what is not announced there
+(rules of iptables-legacy) is seen within 5 s.
 
 Examples:
   sudo netwright show
   sudo netwright show --format svg > network.svg
-  sudo netwright show --format mermaid            for a README or a pull request
-  sudo netwright show --why ns-blue 10.0.0.2      what stops that packet, in red
-  sudo netwright show --watch                     redraw whenever something changes")]
+  sudo netwright show --format mermaid         for a README or a pull request
+  sudo netwright show --why ns-blue 10.0.0.2   what stops that packet, in red
+  sudo netwright show --watch")]
 pub(super) struct ShowArgs {
     /// How to draw it
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -39,25 +40,20 @@ pub(super) struct ShowArgs {
     /// The same as `--format json`
     #[arg(long, conflicts_with = "format")]
     json: bool,
-    /// Draw again whenever something changes, until Ctrl-C
+    /// Draw again whenever something changes
     #[arg(long)]
     watch: bool,
-    /// Mark in red what stops a packet between two places, as `netwright why` names them; sends one packet
+    /// Mark in red what `netwright why` blames
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
     why: Option<Vec<String>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For a terminal
     Text,
-    /// Graphviz
     Dot,
-    /// For markdown
     Mermaid,
-    /// A picture that follows the reader's light or dark scheme
     Svg,
-    /// Everything, for programs
     Json,
 }
 

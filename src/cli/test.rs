@@ -24,8 +24,6 @@ use crate::testing::{Filter, Plan, TIMEOUT, discover};
 /// `netwright test`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Without PATH: every file named *_test.rhai below the current folder. Each file gets a sandbox of its own.
-
 Examples:
   netwright test
   netwright test tests/ --filter 'policy.*database' --report junit=report.xml
@@ -33,34 +31,34 @@ Examples:
   sudo netwright test --report github --report md=summary.md")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct TestArgs {
-    /// Run only tests whose `FILE: sentence` matches this regular expression
+    /// Only tests whose `FILE: sentence` matches
     #[arg(long, value_name = "RE")]
     filter: Option<String>,
     /// Name the tests instead of running them
     #[arg(long)]
     list: bool,
-    /// Run only what failed last time in this folder
+    /// Only what failed last time in this folder
     #[arg(long)]
     failed: bool,
-    /// How many files run at once; as many as there are cores otherwise
+    /// Files at once; else as many as cores
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// The time for each test, and for the set-up of a file
+    /// For each test or set-up
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
     timeout: Duration,
-    /// Try a failed test again this often, each time in a fresh sandbox
+    /// Try what failed again so often
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
-    /// Run files and tests in another order; the seed is printed and repeats it
+    /// Another order; the printed seed repeats it
     #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = false, default_missing_value = "random")]
     shuffle: Option<String>,
-    /// Leave the sandbox of a file with a failure open until Ctrl-C, and say how to enter it
+    /// Leave a failed sandbox open until Ctrl-C
     #[arg(long)]
     keep_on_failure: bool,
-    /// Open a shell in the sandbox when a test fails
+    /// Open a shell where a test failed
     #[arg(long, conflicts_with_all = ["jobs", "keep_on_failure"])]
     shell_on_failure: bool,
-    /// Write a report: junit=FILE, tap=FILE, json=FILE, md=FILE, github; `-` is standard output; several are possible
+    /// junit, tap, json, md or github; FILE may be -
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<Spec>,
     /// Write every event as a JSON line
@@ -69,16 +67,16 @@ pub(super) struct TestArgs {
     /// Print the results as JSON
     #[arg(long)]
     json: bool,
-    /// Where artefacts of failed tests go, for example captured packets
+    /// Where captures go
     #[arg(long, value_name = "FOLDER", default_value = "netwright-artefacts")]
     artefacts: PathBuf,
     /// Give the scripts an argument
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
-    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
-    /// Files, and folders to look for `*_test.rhai` in
+    /// Files, or folders with *_test.rhai [default: this folder]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 }

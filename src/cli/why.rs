@@ -11,6 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::tools::Tools;
+use crate::model::suggest;
 use crate::op::Where;
 use crate::report::{finding as picture, human, json};
 use crate::session::{Mode, Session};
@@ -24,27 +25,24 @@ const ROUNDS: usize = 5;
 /// `netwright why`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-FROM is a namespace: a name, `host`, `pid:4711`, or a path such as /proc/4711/ns/net.
-TO is a namespace, an address, tcp/10.0.0.2:80 or udp/[2001:db8::2]:53.
-
-Nothing is changed on the machine unless --fix is given; one packet is sent unless --no-probe is given.
-Exit codes: 0 reachable, 1 blocked or inconclusive, 2 wrong usage, 4 something is missing.
+Sends one packet and changes nothing, unless told otherwise.
+Exit codes: 0 reachable, 1 blocked or inconclusive, 2 usage, 4 something missing
 
 Examples:
   netwright why blue 10.0.0.2
   netwright why pid:4711 tcp/10.0.0.2:80 --json
   netwright why --explain RP_FILTER")]
 pub(super) struct WhyArgs {
-    /// Who wants to reach something
+    /// A namespace: its name, host, pid:4711 or /proc/4711/ns/net
     #[arg(required_unless_present = "explain")]
     from: Option<String>,
-    /// What is to be reached
+    /// A namespace, an address, tcp/10.0.0.2:80 or udp/[2001:db8::2]:53
     #[arg(required_unless_present = "explain")]
     to: Option<String>,
     /// Print the finding as JSON
     #[arg(long)]
     json: bool,
-    /// Ping with this many bytes, and let nobody fragment it
+    /// Ping with so many bytes, unfragmented
     #[arg(long, value_name = "BYTES")]
     size: Option<u32>,
     /// Come from this address
@@ -62,7 +60,7 @@ pub(super) struct WhyArgs {
     /// Say what a code means; `all` lists them
     #[arg(long, value_name = "CODE")]
     explain: Option<String>,
-    /// Use this program for a tool, for example `ip=/opt/iproute2/ip`
+    /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
 }
@@ -102,12 +100,9 @@ fn explain(code: &str) -> u8 {
             0
         }
         None => {
-            let near = codes::ALL.iter().map(|known| known.name).max_by(|a, b| {
-                let like = |name: &str| strsim::jaro_winkler(name, &code.to_uppercase());
-                like(a).total_cmp(&like(b))
-            });
-            let error = Error::new(Kind::InvalidArgument, format!("there is no code `{code}`"))
-                .hint(format!("did you mean {}? `--explain all` lists them", near.unwrap_or_default()));
+            let error = Error::new(Kind::InvalidArgument, format!("there is no code `{code}`"));
+            let error = suggest::with_nearest(error, code, codes::ALL.iter().map(|known| known.name));
+            let error = error.hint("`netwright why --explain all` lists them");
             fail(&error);
             2
         }

@@ -254,14 +254,6 @@ pub fn shown(link: &Link, name: &str) -> Option<String> {
 /// Adds the nearest name and the list of names.
 pub(crate) fn suggest(error: Error, given: &str, names: impl Iterator<Item = &'static str>, what: &str) -> Error {
     let names: Vec<_> = names.collect();
-    let near = names
-        .iter()
-        .map(|name| (strsim::damerau_levenshtein(name, given), *name))
-        .min()
-        .filter(|(distance, name)| *distance <= (name.len() / 3).max(1));
-    let error = match near {
-        Some((_, name)) => error.hint(format!("did you mean `{name}`?")),
-        None => error,
-    };
+    let error = super::suggest::with_nearest(error, given, names.iter().copied());
     error.hint(format!("{what}: {}", names.join(", ")))
 }

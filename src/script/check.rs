@@ -15,10 +15,11 @@ use super::engine::bare_engine;
 use super::error::{Context, from_parse, place};
 use super::explain::Explainer;
 use super::resolver::Resolver;
-use super::signature::{self, Signature, nearest, netwright_words};
+use super::signature::{self, Signature, netwright_words};
 use super::source::{self, Sources};
 use crate::error::{Error, Kind};
 use crate::exec::interrupt::Interrupt;
+use crate::model::suggest::with_nearest;
 use crate::report::diagnostic;
 
 /// A mistake.
@@ -162,7 +163,8 @@ impl Tree {
                 let at = statement.position();
                 let inside = |function: &&mut Function| {
                     let (start, end) = (function.def.body.start_position(), function.def.body.end_position());
-                    at.is_none() || (start <= at && (end.is_none() || at <= end))
+                    // A closure that is one expression has no end, and no other statement.
+                    at.is_none() || start == at || (start <= at && !end.is_none() && at <= end)
                 };
                 // The innermost is the one that starts last.
                 let owner = functions.iter_mut().filter(inside).max_by_key(|one| one.def.body.start_position());
@@ -234,9 +236,5 @@ fn shadows(name: &str, tree: &Tree, all: &[Signature]) -> Vec<Finding> {
 
 /// An error with the nearest of some names as its hint.
 fn unknown(message: String, given: &str, names: &[&str]) -> Error {
-    let error = Error::new(Kind::NotFound, message);
-    match nearest(given, names.iter().copied()) {
-        Some(near) => error.hint(format!("did you mean `{near}`?")),
-        None => error,
-    }
+    with_nearest(Error::new(Kind::NotFound, message), given, names.iter().copied())
 }

@@ -10,8 +10,9 @@ use rhai::{AST, Dynamic, Engine, EvalAltResult, INT, Map, NativeCallContext, Par
 
 use super::explain::{Explainer, Site};
 use super::parse;
-use super::signature::{self, Signature, Words, nearest, type_word, with_article};
+use super::signature::{self, Signature, Words, type_word, with_article};
 use crate::error::{Call, Place, Ran};
+use crate::model::suggest::nearest;
 use crate::report::diagnostic::Sources;
 use crate::{Error, Kind};
 

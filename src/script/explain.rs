@@ -3,7 +3,8 @@
 //! Rhai says `Function not found: bridge (Netns, i64)` for an unknown name, a wrong type and a wrong number of arguments alike.
 //! Here the three become three different sentences.
 
-use super::signature::{Param, Signature, Words, nearest, type_word, with_article};
+use super::signature::{Param, Signature, Words, type_word, with_article};
+use crate::model::suggest::nearest;
 use crate::{Error, Kind};
 
 /// As many alternatives of an overloaded function are listed.

@@ -4,8 +4,8 @@ use regex::Regex;
 use rhai::{LexError, ParseErrorType};
 
 use super::error::{Context, lower};
-use super::signature::nearest;
 use crate::error::Place;
+use crate::model::suggest::nearest;
 use crate::report::span::line_range;
 use crate::{Error, Kind};
 

@@ -12,6 +12,7 @@ use super::signature::{self, Param, Signature, netwright_words};
 use super::source::Sources;
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
+use crate::model::suggest::nearest;
 
 /// How a script uses an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -225,9 +226,9 @@ impl Reference {
         let titles: Vec<String> = self.entries.iter().map(Entry::title).collect();
         let names = self.entries.iter().map(|entry| entry.name.as_str());
         let paths = self.modules.iter().map(|module| module.path.as_str());
-        let near = signature::nearest(name, titles.iter().map(String::as_str).chain(paths).chain(names.clone()));
+        let near = nearest(name, titles.iter().map(String::as_str).chain(paths).chain(names.clone()));
         let same = titles.iter().find(|title| title.rsplit(['.', ':']).next() == Some(bare)).map(String::as_str);
-        let near = near.or(same).or_else(|| signature::nearest(bare, names));
+        let near = near.or(same).or_else(|| nearest(bare, names));
         let error = Error::new(Kind::NotFound, format!("nothing in the reference is called `{given}`"));
         let error = near.into_iter().fold(error, |error, near| error.hint(format!("did you mean `{near}`?")));
         error.hint("`netwright doc` lists everything")

@@ -45,6 +45,8 @@ pub fn netwright_words(rust: &str) -> Option<String> {
         "Listener" => "listener",
         "Expectation" | "Expect" => "expectation",
         "Finding" => "finding",
+        "Reachability" => "reachability",
+        "Capture" => "capture",
         _ => return None,
     };
     Some(word.to_owned())
@@ -213,30 +215,6 @@ fn docs(comments: impl Iterator<Item = String>) -> String {
     lines.join("\n").trim_matches('\n').to_owned()
 }
 
-/// The one of `names` that was probably meant by `given`; `None` when nothing is near enough.
-pub fn nearest<'a>(given: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let allowed = match given.chars().count() {
-        0 => return None,
-        1..=2 => 1,
-        3..=5 => 1 + usize::from(given.len() > 4),
-        length => length / 3,
-    };
-    let folded = given.to_lowercase().replace(['_', '-'], "");
-    names
-        .into_iter()
-        .filter(|name| *name != given)
-        .filter_map(|name| {
-            let length = name.chars().count();
-            let same = name.to_lowercase().replace(['_', '-'], "") == folded;
-            let distance = if same { 0 } else { strsim::damerau_levenshtein(given, name) };
-            // With one or two letters, everything is near everything: ask for the first letter at least.
-            let first = length > 2 || given.chars().next() == name.chars().next();
-            (same || distance <= allowed && distance < length && first).then_some((distance, name))
-        })
-        .min()
-        .map(|(_, name)| name)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,16 +237,5 @@ mod tests {
         ] {
             assert_eq!(type_word(rust, &netwright_words), word, "{rust}");
         }
-    }
-
-    #[test]
-    fn near_names_are_found_and_far_ones_are_not() {
-        let names = ["bridge", "link", "addr", "up", "down", "port_forward"];
-        assert_eq!(nearest("bridg", names), Some("bridge"));
-        assert_eq!(nearest("birdge", names), Some("bridge"));
-        assert_eq!(nearest("portForward", names), Some("port_forward"));
-        assert_eq!(nearest("Up", names), Some("up"));
-        assert_eq!(nearest("frobnicate", names), None);
-        assert_eq!(nearest("x", names), None);
     }
 }

@@ -89,7 +89,7 @@ pub mod api {
         bridge: Link,
         options: Map,
     ) -> Out<Link> {
-        let options = reject(&context, Options::new(options, "plug", &["outer"]))?;
+        let options = reject(&context, Options::new(options, "plug"))?;
         let options = PlugOptions { outer: reject(&context, options.text("outer"))? };
         act(&context, &netns.run, |session| session.plug((&netns.at, name), bridge.at(), &options))?;
         Ok(netns.link(name))
@@ -476,8 +476,7 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn shape(context: NativeCallContext, link: &mut Link, options: Map) -> Out<Link> {
-        let known = ["rate", "burst", "delay", "jitter", "loss", "direction"];
-        let options = reject(&context, Options::new(options, "shape", &known))?;
+        let options = reject(&context, Options::new(options, "shape"))?;
         let shape = reject(&context, super::shape_of(&options))?;
         verb(&context, link, |session| session.shape(link.at(), &shape))
     }

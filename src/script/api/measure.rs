@@ -99,7 +99,7 @@ fn survey(context: &NativeCallContext, given: &Array, options: Map) -> Out<Reach
     let nodes = nodes(context, given)?;
     let at: Vec<_> = nodes.into_iter().map(|netns| netns.at).collect();
     let names: Vec<String> = at.iter().map(ToString::to_string).collect();
-    let options = reject(context, Options::new(options, "reachability", &["allow", "deny", "timeout"]))?;
+    let options = reject(context, Options::new(options, "reachability"))?;
     let read = |option: &str| options.value(option).map(|value| pairs(value, option, &names)).transpose();
     let (allow, deny) = (reject(context, read("allow"))?, reject(context, read("deny"))?);
     if let Some((from, to)) = allow.iter().flatten().find(|pair| deny.iter().flatten().any(|other| other == *pair)) {
@@ -121,7 +121,7 @@ fn survey(context: &NativeCallContext, given: &Array, options: Map) -> Out<Reach
 
 /// Whether any address of the second that the first can name is connected to, and how fast.
 fn bits(context: &NativeCallContext, from: &Netns, to: &Netns, options: Map) -> Out<i64> {
-    let options = reject(context, Options::new(options, "throughput", &["seconds", "port", "address"]))?;
+    let options = reject(context, Options::new(options, "throughput"))?;
     let seconds = match options.value("seconds") {
         None => 1.0,
         Some(value) => {
@@ -161,7 +161,7 @@ fn bits(context: &NativeCallContext, from: &Netns, to: &Netns, options: Map) -> 
 }
 
 fn fetch(context: &NativeCallContext, netns: &Netns, url: &str, options: Map) -> Out<Map> {
-    let options = reject(context, Options::new(options, "http", &["timeout"]))?;
+    let options = reject(context, Options::new(options, "http"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or(Duration::from_secs(5));
     let url: http::Url = reject(context, url.parse())?;
     let answer = act(context, &netns.run, |session| {

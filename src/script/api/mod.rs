@@ -8,6 +8,7 @@ pub mod link;
 pub mod measure;
 pub mod needs;
 pub mod netns;
+pub(crate) mod options;
 pub mod process;
 pub mod route;
 pub mod run;

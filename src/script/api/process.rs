@@ -32,7 +32,7 @@ pub struct Listener {
 }
 
 fn execute(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: Map) -> Out<Map> {
-    let options = reject(context, Options::new(options, "exec", &["timeout", "stdin"]))?;
+    let options = reject(context, Options::new(options, "exec"))?;
     let words = reject(context, words(given, "exec"))?;
     let deadline = reject(context, options.time("timeout"))?.unwrap_or(EXEC_DEADLINE);
     let stdin = reject(context, options.text("stdin"))?;
@@ -188,7 +188,7 @@ pub mod api {
     /// ```
     #[rhai_fn(name = "listen", return_raw, pure)]
     pub fn listen_with(context: NativeCallContext, netns: &mut Netns, endpoint: &str, options: Map) -> Out<Listener> {
-        let options = reject(&context, Options::new(options, "listen", &["banner"]))?;
+        let options = reject(&context, Options::new(options, "listen"))?;
         let banner = reject(&context, options.text("banner"))?;
         serve(&context, netns, endpoint, banner)
     }

@@ -10,13 +10,6 @@ use crate::model::{Cidr, addr, route};
 use crate::op;
 use crate::session::{NeighSpec, RawAnswer, RouteSpec};
 
-/// The options of a route.
-pub(crate) const ROUTE: [&str; 10] =
-    ["via", "dev", "metric", "table", "type", "src", "scope", "onlink", "mtu", "family"];
-/// The words of a policy rule.
-pub(crate) const RULE: [&str; 10] =
-    ["from", "to", "iif", "oif", "fwmark", "table", "priority", "tos", "ipproto", "dport"];
-
 fn route_spec(dst: &Dynamic, options: &Options) -> Result<RouteSpec> {
     let family = match options.text("family")?.as_deref() {
         None => None,
@@ -68,7 +61,7 @@ pub mod api {
     #[rhai_fn(name = "route", return_raw, pure)]
     pub fn route_via(context: NativeCallContext, netns: &mut Netns, dst: Dynamic, via: &str) -> Out<()> {
         let options = Map::from_iter([("via".into(), via.into())]);
-        let options = reject(&context, Options::new(options, "route", &ROUTE))?;
+        let options = reject(&context, Options::new(options, "route"))?;
         let spec = reject(&context, route_spec(&dst, &options))?;
         act(&context, &netns.run, |session| session.route_ensure(&netns.at, &spec).map(drop))
     }
@@ -82,7 +75,7 @@ pub mod api {
     /// ```
     #[rhai_fn(name = "route", return_raw, pure)]
     pub fn route_with(context: NativeCallContext, netns: &mut Netns, dst: Dynamic, options: Map) -> Out<()> {
-        let options = reject(&context, Options::new(options, "route", &ROUTE))?;
+        let options = reject(&context, Options::new(options, "route"))?;
         let spec = reject(&context, route_spec(&dst, &options))?;
         act(&context, &netns.run, |session| session.route_ensure(&netns.at, &spec).map(drop))
     }
@@ -120,7 +113,7 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn rule(context: NativeCallContext, netns: &mut Netns, words: Map) -> Out<()> {
-        reject(&context, Options::new(words.clone(), "rule", &RULE).map(drop))?;
+        reject(&context, Options::new(words.clone(), "rule").map(drop))?;
         let words = reject(&context, pairs(&words, "rule"))?;
         act(&context, &netns.run, |session| session.rule_ensure(&netns.at, &words).map(drop))
     }
@@ -187,7 +180,7 @@ pub mod api {
     /// ```
     #[rhai_fn(name = "ip", return_raw, pure)]
     pub fn ip_with(context: NativeCallContext, netns: &mut Netns, words: Dynamic, options: Map) -> Out<Dynamic> {
-        let options = reject(&context, Options::new(options, "ip", &["undo"]))?;
+        let options = reject(&context, Options::new(options, "ip"))?;
         raw(&context, netns, &words, options.value("undo"))
     }
 }

@@ -6,9 +6,10 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, ImmutableString, Map};
 use serde_json::Value;
 
+use super::options;
 use super::{Out, reject};
 use crate::error::{Error, Kind, Result};
-use crate::model::{Cidr, suggest};
+use crate::model::Cidr;
 use crate::script::signature::{netwright_words, type_word, with_article};
 
 /// JSON as a script sees it. Numbers beyond 63 bits become floats.
@@ -51,15 +52,9 @@ pub(crate) struct Options {
 
 impl Options {
     /// Takes a map and refuses keys that mean nothing, with the nearest that does.
-    pub(crate) fn new(map: Map, of: &'static str, known: &[&str]) -> Result<Self> {
-        if let Some(key) = map.keys().find(|key| !known.contains(&key.as_str())) {
-            let mut error = Error::new(Kind::InvalidArgument, format!("`{of}` has no option `{key}`"));
-            if let Some(near) = suggest::nearest(key, known.iter().copied()) {
-                error = error.hint(format!("did you mean `{near}`?"));
-            }
-            return Err(error.hint(format!("options: {}", known.join(", "))));
-        }
-        Ok(Self { map, of })
+    pub(crate) fn new(map: Map, of: &'static str) -> Result<Self> {
+        let unknown = map.keys().find_map(|key| options::unknown(of, key));
+        unknown.map_or(Ok(Self { map, of }), Err)
     }
 
     fn get(&self, key: &str) -> Option<&Dynamic> {

@@ -59,7 +59,7 @@ pub(super) fn aim(value: &Dynamic) -> Result<Aim> {
 fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
     let from = reject(context, prober(it, "reaches"))?;
     let target = reject(context, aim(target))?;
-    let options = reject(context, Options::new(options, "reaches", &["timeout"]))?;
+    let options = reject(context, Options::new(options, "reaches"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or(REACH_TIMEOUT);
     let finding = act(context, &it.run, |session| session.reach(&from.at, &target, timeout))?;
     if finding.outcome == Outcome::Reached {
@@ -87,7 +87,7 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
 fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
     let from = reject(context, prober(it, "cannot_reach"))?;
     let target = reject(context, aim(target))?;
-    let options = reject(context, Options::new(options, "cannot_reach", &["timeout"]))?;
+    let options = reject(context, Options::new(options, "cannot_reach"))?;
     let silence = reject(context, options.time("timeout"))?.unwrap_or(SILENCE);
     let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, silence))?;
     let text = aim_text(&target, &finding);
@@ -235,8 +235,7 @@ fn innermost(error: &EvalAltResult) -> &EvalAltResult {
 }
 
 fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Map> {
-    let known = ["count", "timeout", "size", "interval"];
-    let options = reject(context, Options::new(options, "ping", &known))?;
+    let options = reject(context, Options::new(options, "ping"))?;
     let parse = || -> Result<(Target, PingOptions)> {
         let target: Target = target.parse()?;
         if target.proto != Proto::Icmp {
@@ -286,7 +285,7 @@ fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: M
 }
 
 fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Map> {
-    let options = reject(context, Options::new(options, "connect", &["timeout"]))?;
+    let options = reject(context, Options::new(options, "connect"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or(Duration::from_secs(2));
     let parse = || -> Result<Target> {
         let target: Target = target.parse()?;

@@ -29,7 +29,7 @@ impl Finding {
 
 fn find(context: &NativeCallContext, netns: &Netns, target: &Dynamic, options: Map) -> Out<Finding> {
     let target = reject(context, aim(target))?;
-    let options = reject(context, Options::new(options, "why", &["size", "from", "mark", "probe"]))?;
+    let options = reject(context, Options::new(options, "why"))?;
     let mut question = Question::new(netns.at.clone(), target);
     let number = |key: &str| reject(context, options.number(key, 0..=i64::from(u32::MAX)));
     question.size = number("size")?.and_then(|size| u32::try_from(size).ok());

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use super::super::api::options::{self, Form};
+use super::super::signature::with_article;
 use crate::error::{Error, Kind, Result};
 use crate::model::iptables_args::Invocation;
-use crate::model::{Cidr, addr, link_kinds, names, suggest, sysctl};
+use crate::model::{Cidr, addr, link_kinds, names, sysctl};
+use crate::probe::http::Url;
 use crate::probe::{Endpoint, Proto, Target};
 
 /// Checks a literal string at a position of a call. `this` is the type of the receiver, whose position is 0.
@@ -24,6 +27,9 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (Some("namespace"), "connect", 1) => target(text, false),
         (Some("namespace"), "iptables" | "ip6tables", 1) => iptables(text),
         (Some("namespace"), "exec" | "start" | "ip", 1) => words(text, name).map(drop),
+        (Some("namespace"), "http", 1) => text.parse::<Url>().map(drop),
+        (Some("namespace"), "capture", 1) => names::link_name(text),
+        (None, "why", 1) => aim(text),
         (Some("namespace"), "masquerade", 2) if count > 2 => source(text),
         (Some("namespace"), "port_forward", 1) => text.parse::<Endpoint>().and_then(|endpoint| has_ports(&endpoint)),
         (Some("namespace"), "port_forward", 2) => socket(text),
@@ -54,58 +60,67 @@ pub(super) fn number(name: &str, this: Option<&str>, at: usize, number: i64) -> 
 pub(super) enum Value<'a> {
     /// A literal string.
     Text(&'a str),
-    /// A literal that reads as a word: a number, true or false.
-    Word(String),
+    /// A literal integer.
+    Number(i64),
+    /// True or false.
+    Flag(bool),
+    /// A literal of another type.
+    Other(&'static str),
     /// Anything else.
     Unknown,
 }
 
-/// Checks the keys of a literal map, and the literal values that have a form; the key that is wrong comes with the error.
+impl Value<'_> {
+    /// Its type in the author's words.
+    fn ty(&self) -> &'static str {
+        match self {
+            Self::Text(_) => "string",
+            Self::Number(_) => "integer",
+            Self::Flag(_) => "bool",
+            Self::Other(ty) => ty,
+            Self::Unknown => "any value",
+        }
+    }
+}
+
+/// Checks the keys of a literal map, and the literal values; the key that is wrong comes with the error.
 pub(super) fn options(name: &str, this: Option<&str>, map: &[(&str, Value<'_>)]) -> Vec<(Option<usize>, Error)> {
     if this == Some("namespace") && link_kinds::kind(name).is_ok() {
         return of_link(name, map);
     }
-    let Some(known) = known(name, this) else { return Vec::new() };
-    let mut found = Vec::new();
-    for (index, (key, value)) in map.iter().enumerate() {
-        if !known.contains(key) {
-            let mut error = Error::new(Kind::InvalidArgument, format!("`{name}` has no option `{key}`"));
-            if let Some(near) = suggest::nearest(key, known.iter().copied()) {
-                error = error.hint(format!("did you mean `{near}`?"));
-            }
-            found.push((Some(index), error.hint(format!("options: {}", known.join(", ")))));
-            continue;
-        }
-        let Value::Text(text) = value else { continue };
-        let checked = match (name, *key) {
-            (_, "timeout" | "interval") => time(text),
-            ("plug", "outer") => names::link_name(text),
-            ("route", "via" | "src") => addr::ip(text).map(drop),
-            ("shape", "direction") if !["both", "egress", "ingress"].contains(text) => {
-                Err(Error::new(Kind::InvalidArgument, format!("`{text}` is no direction"))
-                    .hint("\"both\", \"egress\" or \"ingress\""))
-            }
-            _ => Ok(()),
-        };
-        found.extend(checked.err().map(|error| (Some(index), error)));
-    }
-    found
+    let Some(known) = options::of(name) else { return Vec::new() };
+    let check = |(key, value): &(&str, Value<'_>)| match known.iter().find(|(known, _)| known == key) {
+        None => options::unknown(name, key),
+        Some((_, form)) => option(name, key, *form, value).err(),
+    };
+    map.iter().enumerate().filter_map(|(index, entry)| Some((Some(index), check(entry)?))).collect()
 }
 
-fn known(name: &str, this: Option<&str>) -> Option<&'static [&'static str]> {
-    use super::super::api;
-    Some(match (this?, name) {
-        ("namespace", "plug") => &["outer"],
-        ("namespace", "route") => &api::route::ROUTE,
-        ("namespace", "rule") => &api::route::RULE,
-        ("namespace", "ip") => &["undo"],
-        ("namespace", "exec") => &["timeout", "stdin"],
-        ("namespace", "listen") => &["banner"],
-        ("namespace", "ping") => &["count", "timeout", "size", "interval"],
-        ("namespace", "connect") | ("expectation", "reaches" | "cannot_reach") => &["timeout"],
-        ("link", "shape") => &["rate", "burst", "delay", "jitter", "loss", "direction"],
-        _ => return None,
-    })
+/// Checks the literal value of an option.
+fn option(call: &str, key: &str, form: Form, value: &Value<'_>) -> Result<()> {
+    let wants = |wants: &str| {
+        let message = format!("`{key}` of `{call}` is {wants}, you gave {}", with_article(value.ty()));
+        Err(Error::new(Kind::InvalidArgument, message))
+    };
+    match (form, value) {
+        (Form::Any, _) | (_, Value::Unknown) => Ok(()),
+        (Form::Time, Value::Text(text)) => time(text),
+        (Form::Time, Value::Number(0..) | Value::Other("float")) => Ok(()),
+        (Form::Time, _) => wants("a time"),
+        (Form::Number, Value::Number(_)) | (Form::Flag, Value::Flag(_)) => Ok(()),
+        (Form::Number, _) => wants("an integer"),
+        (Form::Flag, _) => wants("true or false"),
+        (Form::Address, Value::Text(text)) => addr::ip(text).map(drop),
+        (Form::Address, _) => wants("an address"),
+        (Form::Link, Value::Text(text)) => names::link_name(text),
+        (Form::Link, _) => wants("the name of a link"),
+        (Form::Word, Value::Other("array" | "map")) => wants("a string"),
+        (Form::OneOf(words), Value::Text(text)) if !words.contains(text) => {
+            Err(Error::new(Kind::InvalidArgument, format!("`{text}` is no {key}")).hint(words.join(", ")))
+        }
+        (Form::OneOf(_), Value::Other(_)) => wants("a string"),
+        (Form::Word | Form::OneOf(_), _) => Ok(()),
+    }
 }
 
 /// iproute2's options of a kind of link: the same table that makes the command.
@@ -114,8 +129,9 @@ fn of_link(kind: &str, map: &[(&str, Value<'_>)]) -> Vec<(Option<usize>, Error)>
     for (index, (key, value)) in map.iter().enumerate() {
         let checked = match value {
             Value::Text(text) => link_kinds::change_argv(kind, &[(key, text)]),
-            Value::Word(word) => link_kinds::change_argv(kind, &[(key, word)]),
-            Value::Unknown => link_kinds::option(kind, key).map(|_| Vec::new()),
+            Value::Number(number) => link_kinds::change_argv(kind, &[(key, &number.to_string())]),
+            Value::Flag(flag) => link_kinds::change_argv(kind, &[(key, if *flag { "1" } else { "0" })]),
+            Value::Other(_) | Value::Unknown => link_kinds::option(kind, key).map(|_| Vec::new()),
         };
         match checked {
             Err(error) if error.kind() != Kind::Unsupported => found.push((Some(index), error)),
@@ -147,6 +163,11 @@ fn target(text: &str, ping: bool) -> Result<()> {
             .hint(format!("ns.ping(\"{target}\") tries an address"))),
         _ => Ok(()),
     }
+}
+
+/// A target of `why`; what is none may be the name of a namespace.
+fn aim(text: &str) -> Result<()> {
+    if text.contains(['/', ':', '.']) { text.parse::<Target>().map(drop) } else { Ok(()) }
 }
 
 fn has_ports(endpoint: &Endpoint) -> Result<()> {

@@ -23,6 +23,9 @@ const KNOWN: &[&str] = &[
     "process",
     "listener",
     "expectation",
+    "finding",
+    "reachability",
+    "capture",
     "string",
     "integer",
     "float",
@@ -32,7 +35,8 @@ const KNOWN: &[&str] = &[
     "function",
 ];
 /// Types that netwright brings.
-const OURS: &[&str] = &["namespace", "link", "cidr", "process", "listener", "expectation"];
+const OURS: &[&str] =
+    &["namespace", "link", "cidr", "process", "listener", "expectation", "finding", "reachability", "capture"];
 /// Calls that Rhai's parser or engine answers itself.
 const SPECIAL: &[&str] = &[
     "print",
@@ -487,6 +491,10 @@ impl<'a> Walker<'a> {
         let ours = given.first().and_then(|ty| ty.as_deref()).filter(|ty| OURS.contains(ty));
         let is_method = ours.is_some_and(|ty| self.named(name).any(|one| one.this_type.as_deref() == Some(ty)));
         let this = ours.filter(|_| is_method);
+        // A function of the script's own may mean anything.
+        if this.is_none() && self.named(name).any(|one| one.scripted) {
+            return;
+        }
         let skip = usize::from(method);
         for (index, argument) in call.args.iter().enumerate() {
             let position = index + skip;
@@ -564,8 +572,11 @@ fn receiver_name(expr: &Expr) -> Option<String> {
 fn literal(value: &Expr) -> Value<'_> {
     match value {
         Expr::StringConstant(text, _) => Value::Text(text),
-        Expr::IntegerConstant(number, _) => Value::Word(number.to_string()),
-        Expr::BoolConstant(truth, _) => Value::Word(if *truth { "1" } else { "0" }.to_owned()),
+        Expr::IntegerConstant(number, _) => Value::Number(*number),
+        Expr::BoolConstant(truth, _) => Value::Flag(*truth),
+        Expr::FloatConstant(..) => Value::Other("float"),
+        Expr::Array(..) => Value::Other("array"),
+        Expr::Map(..) => Value::Other("map"),
         _ => Value::Unknown,
     }
 }

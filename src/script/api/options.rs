@@ -1,0 +1,101 @@
+//! The options of every call that takes a map of them: what a run accepts, and what `netwright check` knows before it.
+
+use crate::error::{Error, Kind};
+use crate::model::suggest;
+
+/// What the value of an option is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// A time: `"200ms"`, or a number of seconds.
+    Time,
+    /// A whole number.
+    Number,
+    /// True or false.
+    Flag,
+    /// One word: text, a number, true or false.
+    Word,
+    /// An address.
+    Address,
+    /// The name of a link.
+    Link,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// Anything else.
+    Any,
+}
+
+type Known = &'static [(&'static str, Form)];
+
+const TIMEOUT: Known = &[("timeout", Form::Time)];
+
+/// The options of a call by its name.
+const CALLS: &[(&str, Known)] = &[
+    ("reaches", TIMEOUT),
+    ("cannot_reach", TIMEOUT),
+    ("connect", TIMEOUT),
+    ("http", TIMEOUT),
+    ("ping", &[("count", Form::Number), ("timeout", Form::Time), ("size", Form::Number), ("interval", Form::Time)]),
+    ("exec", &[("timeout", Form::Time), ("stdin", Form::Word)]),
+    ("listen", &[("banner", Form::Word)]),
+    ("why", &[("size", Form::Number), ("from", Form::Address), ("mark", Form::Number), ("probe", Form::Flag)]),
+    ("reachability", &[("allow", Form::Any), ("deny", Form::Any), ("timeout", Form::Time)]),
+    ("throughput", &[("seconds", Form::Any), ("port", Form::Number), ("address", Form::Address)]),
+    ("plug", &[("outer", Form::Link)]),
+    (
+        "shape",
+        &[
+            ("rate", Form::Word),
+            ("burst", Form::Word),
+            ("delay", Form::Word),
+            ("jitter", Form::Word),
+            ("loss", Form::Word),
+            ("direction", Form::OneOf(&["both", "egress", "ingress"])),
+        ],
+    ),
+    (
+        "route",
+        &[
+            ("via", Form::Address),
+            ("dev", Form::Any),
+            ("metric", Form::Number),
+            ("table", Form::Word),
+            ("type", Form::Word),
+            ("src", Form::Address),
+            ("scope", Form::Word),
+            ("onlink", Form::Flag),
+            ("mtu", Form::Number),
+            ("family", Form::OneOf(&["inet", "inet6", "4", "6"])),
+        ],
+    ),
+    (
+        "rule",
+        &[
+            ("from", Form::Any),
+            ("to", Form::Any),
+            ("iif", Form::Any),
+            ("oif", Form::Any),
+            ("fwmark", Form::Word),
+            ("table", Form::Word),
+            ("priority", Form::Word),
+            ("tos", Form::Word),
+            ("ipproto", Form::Word),
+            ("dport", Form::Word),
+        ],
+    ),
+    ("ip", &[("undo", Form::Any)]),
+];
+
+/// The options of a call; `None` for calls that take none of these.
+pub(crate) fn of(call: &str) -> Option<Known> {
+    CALLS.iter().find(|(name, _)| *name == call).map(|(_, known)| *known)
+}
+
+/// The error of a key that means nothing to a call, with the nearest that does.
+pub(crate) fn unknown(call: &str, key: &str) -> Option<Error> {
+    let known: Vec<&str> = of(call).unwrap_or_default().iter().map(|(name, _)| *name).collect();
+    if known.contains(&key) {
+        return None;
+    }
+    let error = Error::new(Kind::InvalidArgument, format!("`{call}` has no option `{key}`"));
+    Some(suggest::with_nearest(error, key, known.iter().copied()).hint(format!("options: {}", known.join(", "))))
+}
