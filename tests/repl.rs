@@ -107,11 +107,13 @@ fn commands_answer() {
     let lines = "let blue = netns(\"ns-blue\");\n:help\n:help link.mtu\n:help nothing_such\n:trace on\nblue.links.len()\n:trace off\n:show\n:why a\n:quit\n1 + 1\n";
     let (out, err, _) = told(home.path(), lines);
     assert!(
-        out.contains(":undo [N]") && out.contains("link.mtu(mtu: integer) → link") && out.contains("\nns-blue\n"),
+        out.contains(":undo [N]") && out.contains("link.mtu(mtu: integer) -> link") && out.contains("\nns-blue\n"),
         "{out}"
     );
     assert!(
-        err.contains("nothing is called `nothing_such`") && err.contains("? ") && err.contains("write `:why FROM TO`"),
+        err.contains("nothing in the reference is called `nothing_such`")
+            && err.contains("? ")
+            && err.contains("write `:why FROM TO`"),
         "{err}"
     );
     assert!(!out.ends_with("2\n"), "`:quit` ends: {out}");

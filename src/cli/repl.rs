@@ -343,9 +343,7 @@ impl Talk {
             human::print(&format!("{HELP}\n"));
             return Ok(());
         }
-        let found = self.console.borrow().describe(name);
-        let missing = || Error::new(Kind::NotFound, format!("nothing is called `{name}`"));
-        found.ok_or_else(missing).map(|text| human::print(&format!("{text}\n")))
+        self.console.borrow().describe(name).map(|text| human::print(&text))
     }
 
     fn show(&self) -> Result<()> {

@@ -1,11 +1,11 @@
 //! Completion, hints and descriptions, from signatures and from what is there now. Nothing here runs a script.
 
-use std::fmt::Write as _;
 use std::rc::Rc;
 
 use rhai::{Dynamic, Scope};
 
 use super::api::{Link, Netns};
+use super::reference::tail;
 use super::resolver::Resolver;
 use super::signature::{Signature, netwright_words, type_word};
 use crate::op::Where;
@@ -68,77 +68,13 @@ pub(super) fn hint(view: &View<'_>, before: &str) -> Option<String> {
         if !fits || params.len() <= given && !(params.is_empty() && given == 0) {
             continue;
         }
-        let rest: Vec<String> = params.iter().skip(given).map(spelled).collect();
-        let returns = if matches!(signature.returns.as_str(), "nothing" | "any value") {
-            String::new()
-        } else {
-            format!(" → {}", signature.returns)
-        };
-        let shape = format!("{}){returns}", rest.join(", "));
+        let shape = tail(signature, params.get(given..).unwrap_or_default());
         if !shapes.contains(&shape) {
             shapes.push(shape);
         }
     }
     shapes.truncate(3);
     (!shapes.is_empty()).then(|| shapes.join("  or  "))
-}
-
-/// The functions and properties called `name` (also `link.addr`), each with its signature and doc comment.
-pub(super) fn describe(signatures: &[Signature], name: &str) -> Option<String> {
-    let (owner, name) = match name.rsplit_once("::").or_else(|| name.rsplit_once('.')) {
-        Some((owner, name)) => (Some(owner), name),
-        None => (None, name),
-    };
-    let name = name.trim_end_matches("()");
-    let mut out = String::new();
-    for signature in signatures {
-        let property = signature.name.strip_prefix("get$") == Some(name);
-        let of = signature.this_type.as_deref().or(signature.module.as_deref());
-        let owned = owner.is_none_or(|owner| of == Some(if owner == "ns" { "namespace" } else { owner }));
-        if signature.docs.is_empty() || !owned || !(property || signature.name == name) {
-            continue;
-        }
-        if !out.is_empty() {
-            out.push('\n');
-        }
-        let _ = writeln!(out, "{}", line(signature, name, property));
-        for text in signature.docs.lines() {
-            let _ = writeln!(out, "    {text}");
-        }
-    }
-    (!out.is_empty()).then(|| out.trim_end().to_owned())
-}
-
-/// `link.addr(addr) → link`.
-fn line(signature: &Signature, name: &str, property: bool) -> String {
-    let mut text = String::new();
-    match (&signature.this_type, &signature.module) {
-        (Some(this), _) => {
-            let _ = write!(text, "{}.", if this == "namespace" { "ns" } else { this });
-        }
-        (None, Some(module)) => {
-            let _ = write!(text, "{module}::");
-        }
-        (None, None) => {}
-    }
-    text.push_str(name);
-    if !property {
-        let params: Vec<String> =
-            signature.params.iter().skip(usize::from(signature.this_type.is_some())).map(spelled).collect();
-        let _ = write!(text, "({})", params.join(", "));
-    }
-    if !matches!(signature.returns.as_str(), "nothing" | "any value") {
-        let _ = write!(text, " → {}", signature.returns);
-    }
-    text
-}
-
-fn spelled(param: &super::signature::Param) -> String {
-    match (param.name.as_str(), param.ty.as_str()) {
-        ("", ty) => ty.to_owned(),
-        (name, "any value") => name.to_owned(),
-        (name, ty) => format!("{name}: {ty}"),
-    }
 }
 
 /// Something that netwright or a script of the user offers, and not Rhai itself: only that has doc comments with examples.
@@ -447,6 +383,32 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn hints_say_what_the_reference_says() {
+        use crate::exec::{Exec, interrupt::Interrupt, tools::Tools};
+        use crate::script::reference::{Reference, Use};
+        use crate::script::repl::Console;
+        use crate::session::Mode;
+
+        let exec = Exec::new(Tools::new(&[]).unwrap(), Interrupt::default()).unwrap();
+        let console = Console::new(&Rc::new(Session::new(exec, Mode::Sandbox, Box::new(|_| {}))), None);
+        let mut seen = 0;
+        for entry in Reference::new().entries {
+            let call = match (entry.used, entry.receiver.as_deref()) {
+                (Use::Function, None) if entry.module.is_none() => format!("let x = {}(", entry.name),
+                (Use::Method, Some("namespace")) => format!("host().{}(", entry.name),
+                (Use::Method, Some("link")) => format!("host().link(\"eth0\").{}(", entry.name),
+                (Use::Method, Some("cidr")) => format!("cidr(\"10.0.0.0/24\").{}(", entry.name),
+                _ => continue,
+            };
+            let (_, tail) = entry.signature.split_once('(').unwrap();
+            let hint = console.hint(&call).unwrap_or_default();
+            assert!(hint.split("  or  ").any(|form| form == tail), "{call}: `{hint}` lacks `{tail}`");
+            seen += 1;
+        }
+        assert!(seen > 80, "only {seen} calls");
+    }
 
     #[test]
     fn the_expression_before_a_dot() {

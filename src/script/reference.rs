@@ -62,7 +62,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(from: &Signature) -> Self {
+    pub(super) fn new(from: &Signature) -> Self {
         let (name, property) = match from.name.strip_prefix("get$").or_else(|| from.name.strip_prefix("set$")) {
             Some(name) => (name, true),
             None => (from.name.as_str(), false),
@@ -261,30 +261,37 @@ pub fn alias(module: &str) -> &str {
 
 /// How a call is written, in a script author's words.
 fn spell(from: &Signature, name: &str, used: Use) -> String {
+    // A method's first parameter is the value before the dot; a method written in Rhai has it as `this`.
+    let rest =
+        if from.scripted || from.this_type.is_none() { &from.params[..] } else { from.params.get(1..).unwrap_or(&[]) };
+    let receiver = from.this_type.as_deref().unwrap_or_default();
+    match (used, &from.module) {
+        (Use::Property, _) => format!("{receiver}.{name}{}", returns(from).replacen(" -> ", ": ", 1)),
+        (Use::Method, _) => format!("{receiver}.{name}({}", tail(from, rest)),
+        (Use::Operator, _) => {
+            let types: Vec<&str> = from.params.iter().map(|param| param.ty.as_str()).collect();
+            types.join(&format!(" {name} "))
+        }
+        (Use::Function, Some(module)) => format!("{}::{name}({}", alias(module), tail(from, rest)),
+        (Use::Function, None) => format!("{name}({}", tail(from, rest)),
+    }
+}
+
+/// What follows in a call, of which these parameters are still to be given: `addr) -> link`. The hints of the REPL are written by it too.
+pub(super) fn tail(from: &Signature, params: &[Param]) -> String {
     let spell = |param: &Param| match param.ty.as_str() {
         "any value" if !param.name.is_empty() => param.name.clone(),
         ty if param.name.is_empty() => ty.to_owned(),
         ty => format!("{}: {ty}", param.name),
     };
-    let list = |params: &[Param]| params.iter().map(spell).collect::<Vec<_>>().join(", ");
-    // A method's first parameter is the value before the dot; a method written in Rhai has it as `this`.
-    let rest =
-        if from.scripted || from.this_type.is_none() { &from.params[..] } else { from.params.get(1..).unwrap_or(&[]) };
-    let receiver = from.this_type.as_deref().unwrap_or_default();
-    let returns = match from.returns.as_str() {
+    format!("{}){}", params.iter().map(spell).collect::<Vec<_>>().join(", "), returns(from))
+}
+
+fn returns(from: &Signature) -> String {
+    match from.returns.as_str() {
         _ if from.scripted => String::new(),
         "nothing" => String::new(),
         ty => format!(" -> {ty}"),
-    };
-    match (used, &from.module) {
-        (Use::Property, _) => format!("{receiver}.{name}{}", returns.replacen(" -> ", ": ", 1)),
-        (Use::Method, _) => format!("{receiver}.{name}({}){returns}", list(rest)),
-        (Use::Operator, _) => {
-            let types: Vec<&str> = from.params.iter().map(|param| param.ty.as_str()).collect();
-            types.join(&format!(" {name} "))
-        }
-        (Use::Function, Some(module)) => format!("{}::{name}({}){returns}", alias(module), list(rest)),
-        (Use::Function, None) => format!("{name}({}){returns}", list(rest)),
     }
 }
 

@@ -14,13 +14,14 @@ use super::api::tests::Tests;
 use super::arguments::Arguments;
 use super::engine::{new_engine, new_run};
 use super::error::{Context, Ended, from_parse, from_rhai};
+use super::reference::{Entry, Page, Reference};
 use super::resolver::Resolver;
 use super::signature::{self, Signature, netwright_words};
 use super::source::{self, Sources};
 use super::{complete, pretty};
 use crate::draw::Topology;
 use crate::error::{Error, Place, Result};
-use crate::report::diagnostic;
+use crate::report::{diagnostic, reference as report};
 use crate::session::{Session, Undone};
 
 /// The name of the source when no script was loaded first.
@@ -310,10 +311,20 @@ impl Console {
         complete::hint(&self.view(), before)
     }
 
-    /// What `name` is, from its doc comments: functions and properties of that name.
-    #[must_use]
-    pub fn describe(&self, name: &str) -> Option<String> {
-        complete::describe(&self.signatures(), name)
+    /// What `name` is, as `netwright doc` says it; functions of the conversation too.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, with what was probably meant.
+    pub fn describe(&self, name: &str) -> Result<String> {
+        let reference = Reference::of(&self.engine);
+        let own = |error| {
+            let signatures = self.signatures();
+            let found = signatures.iter().filter(|one| one.scripted && one.name == name.trim_end_matches("()"));
+            let entries: Vec<Entry> = found.map(Entry::new).collect();
+            if entries.is_empty() { Err(error) } else { Ok(report::text(&Page::Entries(entries.iter().collect()))) }
+        };
+        reference.find(Some(name)).map(|page| report::text(&page)).or_else(own)
     }
 
     /// Whether a variable of this name is there.
