@@ -104,12 +104,13 @@ fn undo_takes_back_what_an_input_did_and_the_saved_session_runs() {
 #[test]
 fn commands_answer() {
     let home = tempfile::tempdir().unwrap();
-    let lines = "let blue = netns(\"ns-blue\");\n:help\n:help link.mtu\n:help nothing_such\n:trace on\nblue.links.len()\n:trace off\n:show\n:why a\n:quit\n1 + 1\n";
+    let lines = "let blue = netns(\"ns-blue\");\n:why ns-bleu 10.0.0.2\n:help\n:help link.mtu\n:help nothing_such\n:trace on\nblue.links.len()\n:trace off\n:show\n:why a\n:quit\n1 + 1\n";
     let (out, err, _) = told(home.path(), lines);
     assert!(
         out.contains(":undo [N]") && out.contains("link.mtu(mtu: integer) -> link") && out.contains("\nns-blue\n"),
         "{out}"
     );
+    assert!(err.contains("no namespace `ns-bleu`") && err.contains("did you mean `ns-blue`?"), "{err}");
     assert!(
         err.contains("nothing in the reference is called `nothing_such`")
             && err.contains("? ")
@@ -217,4 +218,130 @@ fn on_a_terminal_tab_completes_ctrl_c_interrupts_and_ctrl_d_ends() {
     assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
     let history = std::fs::read_to_string(home.path().join(".local/state/netwright/history")).unwrap();
     assert!(history.contains("f(1)") && !history.contains("never run"), "{history}");
+}
+
+/// Types something when the last answer has been read and the line editor waits for it.
+fn typed(terminal: &mut Session, text: &str) {
+    std::thread::sleep(Duration::from_millis(300));
+    terminal.send(text).unwrap();
+}
+
+#[test]
+fn a_later_session_remembers_what_was_typed() {
+    let home = tempfile::tempdir().unwrap();
+    let mut first = terminal(home.path());
+    line(&mut first, "let kept = 12 * 12; kept", "144");
+    line(&mut first, ":help link.up", "link.up()");
+    typed(&mut first, "");
+    first.send_control(ControlCode::EndOfTransmission).unwrap();
+    first.expect(Eof).unwrap();
+
+    let mut second = terminal(home.path());
+    typed(&mut second, "\u{1b}[A");
+    second.expect(":help link.up").unwrap();
+    typed(&mut second, "\u{1b}[A");
+    second.expect("let kept = 12 * 12; kept").unwrap();
+    second.send("\r").unwrap();
+    second.expect("144").unwrap();
+    // What was looked for and found is not typed again.
+    typed(&mut second, "\u{12}help");
+    second.expect(":help link.up").unwrap();
+    second.send("\r").unwrap();
+    second.expect("link.up()").unwrap();
+}
+
+#[test]
+fn on_a_terminal_why_marks_the_picture_until_something_changes() {
+    let home = tempfile::tempdir().unwrap();
+    let mut command = netwright(home.path());
+    command.arg("repl").env_remove("NO_COLOR");
+    let mut terminal = Session::spawn(command).unwrap();
+    terminal.set_expect_timeout(Some(Duration::from_secs(60)));
+    terminal.expect("netwright> ").unwrap();
+    let setup = "let ends = veth(netns(\"ns-blue\"), \"eth0\", netns(\"ns-red\"), \"eth0\"); \
+                 ends[0].addr(\"10.0.0.1/24\").up(); ends[1].addr(\"10.0.0.2/24\"); 40 + 2";
+    line(&mut terminal, setup, "42");
+
+    // Completion of commands, names of namespaces and module paths.
+    typed(&mut terminal, ":wh\t");
+    terminal.expect(":why").unwrap();
+    terminal.send(" ns-b\t").unwrap();
+    terminal.expect("ns-blue").unwrap();
+    terminal.send(" ns-red\r").unwrap();
+    terminal.expect("LINK_ADMIN_DOWN").unwrap();
+    line(&mut terminal, ":show", "\u{1b}[1;31m✗ ns-red\u{1b}[0m");
+    terminal.expect("\u{1b}[1;31m✗ eth0 10.0.0.2/24 down").unwrap();
+    line(&mut terminal, ":diff", "+ ns-red/eth0 10.0.0.2/24");
+
+    line(&mut terminal, ":trace on", "trace on");
+    line(&mut terminal, "ends[1].up();", "ip -n ns-red link set dev eth0 up");
+    line(&mut terminal, ":trace off", "trace off");
+    line(&mut terminal, ":why ns-blue ns-red", "ok: ");
+    line(&mut terminal, ":show", "\u{1b}[1mns-red\u{1b}[0m");
+
+    typed(&mut terminal, "import \"std/la\t");
+    terminal.expect("std/lab").unwrap();
+    line(&mut terminal, "\" as lab; 70 + 7", "77");
+    typed(&mut terminal, "lab::cha\t");
+    terminal.expect("chain").unwrap();
+    terminal.send_control(ControlCode::EndOfText).unwrap();
+
+    // What only looks is no part of what is saved.
+    line(&mut terminal, ":save looked.rhai", "saved ");
+    let saved = std::fs::read_to_string(home.path().join("looked.rhai")).unwrap();
+    assert!(saved.contains("ends[1].up();") && !saved.contains("why"), "{saved}");
+}
+
+#[test]
+fn watching_ends_with_ctrl_c_and_leaves_the_terminal_as_it_was() {
+    let home = tempfile::tempdir().unwrap();
+    let mut terminal = terminal(home.path());
+    line(&mut terminal, "netns(\"ns-blue\");", "netwright> ");
+    line(&mut terminal, ":shell", "comes back");
+    line(&mut terminal, "stty -a > before; echo $((40 + 2))", "42");
+    line(&mut terminal, &format!("{} show --watch", env!("CARGO_BIN_EXE_netwright")), "ns-blue");
+    // Another one appears while it is watched.
+    typed(&mut terminal, "");
+    terminal.send_control(ControlCode::EndOfText).unwrap();
+    line(&mut terminal, "echo code $?; stty -a > after; cmp before after && echo $((600 + 66))", "code 130");
+    terminal.expect("666").unwrap();
+    line(&mut terminal, "exit", "netwright> ");
+}
+
+/// A machine of its own for `--host`: namespaces, mounts and runs that nobody else sees.
+fn machine(home: &Path) -> Option<Session> {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: `--host` needs root");
+        return None;
+    }
+    let set_up = "mount --make-rprivate / && mount -t tmpfs t /run && mkdir -p /run/netns /run/lock && ip link set lo up && exec \"$@\"";
+    let mut command = Command::new("unshare");
+    command.args(["-n", "-m", "sh", "-c", set_up, "m", env!("CARGO_BIN_EXE_netwright"), "repl", "--host"]);
+    command.current_dir(home).env("HOME", home).env("NO_COLOR", "1").env("TERM", "xterm").env_remove("XDG_STATE_HOME");
+    let mut session = Session::spawn(command).unwrap();
+    session.set_expect_timeout(Some(Duration::from_secs(60)));
+    session.expect("netwright --host> ").unwrap();
+    Some(session)
+}
+
+#[test]
+fn on_the_host_ctrl_d_asks_only_when_something_would_be_left() {
+    let home = tempfile::tempdir().unwrap();
+    let Some(mut terminal) = machine(home.path()) else { return };
+    typed(&mut terminal, "");
+    terminal.send_control(ControlCode::EndOfTransmission).unwrap();
+    terminal.expect(Eof).unwrap();
+
+    let Some(mut terminal) = machine(home.path()) else { return };
+    line(&mut terminal, "netns(\"ns-kept\");", "netwright --host> ");
+    typed(&mut terminal, "");
+    terminal.send_control(ControlCode::EndOfTransmission).unwrap();
+    terminal.expect("keep, undo or stay? [k/u/s]").unwrap();
+    line(&mut terminal, "s", "netwright --host> ");
+    line(&mut terminal, "netns_list().len() + 40", "41");
+    typed(&mut terminal, "");
+    terminal.send_control(ControlCode::EndOfTransmission).unwrap();
+    terminal.expect("keep, undo or stay? [k/u/s]").unwrap();
+    line(&mut terminal, "u", "nothing left behind");
+    terminal.expect(Eof).unwrap();
 }

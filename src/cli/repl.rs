@@ -376,6 +376,12 @@ impl Talk {
             return Next::On;
         };
         let names = self.session.netns_names().unwrap_or_default();
+        let is_place =
+            *from == "host" || self.console.borrow().has_variable(from) || names.iter().any(|name| name == from);
+        if !is_place && let Err(error) = self.session.netns_require(&Where::Named((*from).to_owned())) {
+            self.complain(&error);
+            return Next::On;
+        }
         let spell = |word: &str| {
             if self.console.borrow().has_variable(word) {
                 word.to_owned()

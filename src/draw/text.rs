@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Link, Namespace, State, Topology};
+use crate::report::wrap::wrap;
 
 /// As wide as the picture gets.
 const WIDTH: usize = 80;
@@ -116,22 +117,4 @@ fn wrapped(out: &mut String, first: &str, next: &str, text: &str, colour: Option
         let lead = if index == 0 { first.to_owned() } else { format!("{next}  ") };
         let _ = writeln!(out, "{lead}{begin}{line}{end}");
     }
-}
-
-/// A text in lines of at most `room` letters, broken between words; a longer word has a line of its own.
-pub(super) fn wrap(text: &str, room: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let line = lines.last().map_or(0, |line| line.chars().count());
-        if line > 0 && line + 1 + word.chars().count() > room {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
 }

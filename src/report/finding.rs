@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::diagnostic::escape;
+use super::wrap::wrap;
 use crate::op::Where;
 use crate::why::finding::{Culprit, Finding, Leg, Verdict};
 
@@ -42,7 +43,7 @@ pub fn render(finding: &Finding) -> String {
             format!(" = {}", culprit.value)
         };
         let _ = writeln!(out, "  --> {}: {} {}{}", culprit.at, culprit.kind, culprit.name, value);
-        for line in wrap(&culprit.message) {
+        for line in wrap(&culprit.message, WIDTH) {
             let _ = writeln!(out, "   |  {line}");
         }
         for evidence in &culprit.evidence {
@@ -123,22 +124,4 @@ fn path(finding: &Finding) -> String {
         out.push_str(" ✗");
     }
     out
-}
-
-fn wrap(text: &str) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let full =
-            lines.last().is_some_and(|line| !line.is_empty() && line.chars().count() + word.chars().count() >= WIDTH);
-        if full {
-            lines.push(String::new());
-        }
-        if let Some(line) = lines.last_mut() {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
-        }
-    }
-    lines
 }

@@ -16,3 +16,4 @@ pub mod reference;
 pub mod span;
 pub mod stream;
 pub mod tap;
+pub mod wrap;

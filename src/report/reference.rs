@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use super::json::SCHEMA;
+use super::wrap::wrap;
 use crate::script::reference::{Entry, Page, Reference, Use, alias};
 
 /// How wide a signature may be before its summary goes to the next line.
@@ -65,21 +66,6 @@ fn list(out: &mut String, entries: &[&Entry]) {
             left = "";
         }
     }
-}
-
-/// The text in lines of at most `width` characters, as far as its words allow.
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split(' ') {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 /// The entries by what they belong to, with a heading for each.

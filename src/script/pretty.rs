@@ -6,9 +6,10 @@ use comfy_table::{ContentArrangement, Table};
 use rhai::{Array, Dynamic, Engine, Map, Scope};
 
 use super::api::{Link, Netns};
+use crate::report::wrap::wrap;
 
 /// As wide as a table gets.
-const WIDTH: usize = 100;
+const WIDTH: usize = 80;
 /// As many columns a table has; iproute2 has thirty keys for a link.
 const COLUMNS: usize = 8;
 /// Keys that say most about a record, in the order in which they are read.
@@ -193,7 +194,9 @@ fn table(engine: &Engine, rows: &[Map]) -> String {
     }
     let mut text: String = table.lines().map(|line| line.trim_end().to_owned() + "\n").collect();
     if !hidden.is_empty() {
-        let _ = writeln!(text, "also: {}", hidden.join(", "));
+        for line in wrap(&format!("also: {}", hidden.join(", ")), WIDTH) {
+            let _ = writeln!(text, "{line}");
+        }
     }
     text.trim_end().to_owned()
 }
