@@ -5,7 +5,7 @@ use crate::error::Error;
 /// The candidate nearest to `given`, if any is near enough to be what was meant; the first of those as near.
 ///
 /// Case, `_` and `-` do not count. Of names of up to four letters one letter may differ, of up to eight two, of longer ones three: with
-/// more, everything is near everything. More than one only when the first letter is the same, and of one or two letters none but the last.
+/// more, everything is near everything. More than one only when the first letter is the same, and of one or two letters not the first.
 #[must_use]
 pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let fold = |name: &str| name.to_lowercase().replace(['_', '-'], "");
@@ -16,7 +16,7 @@ pub fn nearest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -
         let same_start = wanted.chars().next() == name.chars().next();
         let allowed = match wanted.chars().count().min(name.chars().count()) {
             0 => return None,
-            1 | 2 => usize::from(same_start && wanted.len() != name.len()),
+            1 | 2 => usize::from(same_start),
             3 | 4 => 1,
             5..=8 => 1 + usize::from(same_start),
             _ => 1 + 2 * usize::from(same_start),
@@ -57,6 +57,7 @@ mod tests {
             ("Up", Some("up")),
             ("upp", Some("up")),
             ("ip", None),
+            ("lp", Some("lo")),
             ("l", Some("lo")),
             ("x", None),
             ("", None),
