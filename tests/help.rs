@@ -56,7 +56,7 @@ fn the_help_of_each_command_ends_with_examples_that_are_understood() {
             words.drain(..=words.iter().position(|word| word == "netwright").unwrap());
             assert!(command.is_empty() || words.iter().any(|word| *word == command || *word == "run"), "{line}");
             // With --help behind the options, nothing runs and what is wrong is still refused.
-            let at = words.iter().position(|word| word.ends_with(".rhai") && word != "d.rhai").unwrap_or(words.len());
+            let at = words.iter().position(|word| word.contains(".rhai") && word != "d.rhai").unwrap_or(words.len());
             words.insert(at, "--help".to_owned());
             let output = Command::new(NETWRIGHT).args(&words).output().unwrap();
             assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));

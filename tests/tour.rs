@@ -85,7 +85,7 @@ fn typed_into_the_repl_every_block_answers_what_the_tour_says() {
     let typed: Vec<&Block> = blocks.iter().filter(|block| block.file.is_none() && block.language != "sh").collect();
     // A command that says two words ends each block; it is no part of the script that is saved.
     let (mark, said_by_mark) = (":trace off\n", "trace off\n");
-    let lines: String = typed.iter().map(|block| format!("{}\n{mark}", block.text)).collect();
+    let lines = typed.iter().fold(String::new(), |all, block| all + &block.text + "\n" + mark);
     fs::write(home.path().join("lines"), lines).unwrap();
     let (code, said) = shell(home.path(), "netwright repl < lines");
     assert_eq!(code, 1, "one expectation fails: {said}");

@@ -22,7 +22,7 @@ pub(super) struct DocArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
-    /// link.addr, addr, link, std/container, container::network, tour
+    #[arg(help = "link.addr, addr, link, std/container, container::network, tour")]
     name: Option<String>,
 }
 

@@ -1,6 +1,7 @@
 //! `netwright show`: the live network of this machine as a picture. Read only.
 
 use std::io::IsTerminal;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -97,7 +98,7 @@ fn watch(arguments: &ShowArgs) -> Result<u8> {
             draw(&topology, arguments);
             last = Some(topology);
         }
-        match (heard.wait()?, code()) {
+        match (heard.wait(std::io::stdout().as_fd())?, code()) {
             (_, Some(code)) => return Ok(left(code)),
             (Woken::Unread, _) => return Ok(0),
             (Woken::Changed | Woken::Waited | Woken::Signal, None) => {}

@@ -36,8 +36,10 @@ pub(super) struct WhyArgs {
     /// A namespace: its name, host, pid:4711 or /proc/4711/ns/net
     #[arg(required_unless_present = "explain")]
     from: Option<String>,
-    /// A namespace, an address, tcp/10.0.0.2:80 or udp/[2001:db8::2]:53
-    #[arg(required_unless_present = "explain")]
+    #[arg(
+        required_unless_present = "explain",
+        help = "A namespace, an address, tcp/10.0.0.2:80 or udp/[2001:db8::2]:53"
+    )]
     to: Option<String>,
     /// Print the finding as JSON
     #[arg(long)]

@@ -2,8 +2,9 @@
 
 use super::layout::{Block, Layout, Row, Side, Tab};
 
-/// How deep a cable hangs that joins two boxes of a row, or a box with itself.
-const HANG: f64 = 44.0;
+/// How deep a cable hangs that joins two boxes of a row, or a box with itself: the wider, the deeper, up to so much more.
+const HANG: f64 = 30.0;
+const DEEPER: f64 = 44.0;
 /// Between cables that go around a row side by side.
 const LANE: f64 = 8.0;
 /// How wide the way around a row is, at least.
@@ -111,11 +112,12 @@ pub(super) fn route(layout: &mut Layout) {
     for (index, cable) in layout.cables.iter().enumerate() {
         let [upper, lower] = &cable.ends;
         let (from, to) = (blocks[upper.block].row, blocks[lower.block].row);
-        for row in from + 1..to {
-            let part =
-                f64::from(u32::try_from(row - from).unwrap_or(1)) / f64::from(u32::try_from(to - from).unwrap_or(1));
-            let wish = upper.x + (lower.x - upper.x) * part;
-            passages.push(Passage { cable: index, row, wish, gap: nearest_gap(blocks, &rows[row], wish), x: wish });
+        // Where the straight line would pass each row.
+        let step = (lower.x - upper.x) / f64::from(u32::try_from(to - from).unwrap_or(1).max(1));
+        let mut wish = upper.x;
+        for (row, between) in rows.iter().enumerate().take(to).skip(from + 1) {
+            wish += step;
+            passages.push(Passage { cable: index, row, wish, gap: nearest_gap(blocks, between, wish), x: wish });
         }
     }
     give_lanes(blocks, rows, &mut passages);
@@ -185,7 +187,7 @@ fn way(blocks: &[Block], rows: &[Row], cable: &Cable, passages: &[(usize, f64)])
     let mut at = (upper.x, row.bottom);
     let mut way = vec![Step::Line(at)];
     if lower.side == Side::Bottom {
-        let deep = row.bottom + HANG;
+        let deep = row.bottom + HANG + ((upper.x - lower.x).abs() / 12.0).min(DEEPER);
         way.push(Step::Curve((upper.x, deep), (lower.x, deep), (lower.x, row.bottom)));
         way.push(Step::Line(end));
         return way;

@@ -433,8 +433,9 @@ fn tabs(picture: &Topology, cables: &[super::Cable], layout: &mut Layout) {
             for (index, (_, cable, end)) in here.iter().enumerate() {
                 let part = (float(index) + 0.5) / total;
                 let tab = &mut made[*cable][*end];
-                let middle = left + (free + tab.width) / 2.0;
-                left += free + tab.width;
+                let right = left + free + tab.width;
+                let middle = f64::midpoint(left, right);
+                left = right;
                 (tab.x, tab.y) = match side {
                     Side::Top => (middle, block.y),
                     Side::Bottom => (middle, block.y + block.height),

@@ -59,9 +59,12 @@ fn draw(picture: &Topology, namespace: &Namespace, colour: bool, out: &mut Strin
     if let Some(culprit) = culprit {
         branch(out, &culprit.line(), red);
     }
-    let drawn_link = |link: &Link| match picture.blames_link(namespace, link) {
-        true => (format!("✗ {}", line(link)), red),
-        false => (line(link), tint(link, colour)),
+    let drawn_link = |link: &Link| {
+        if picture.blames_link(namespace, link) {
+            (format!("✗ {}", line(link)), red)
+        } else {
+            (line(link), tint(link, colour))
+        }
     };
     for link in top {
         let (text, tint) = drawn_link(link);

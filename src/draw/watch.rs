@@ -65,21 +65,22 @@ impl Watch {
         }
     }
 
-    /// Why changes are not heard of everywhere, told once; then it is looked twice a second.
+    /// Why changes are not heard of everywhere: then it is looked twice a second.
+    #[must_use]
     pub fn deaf(&self) -> Option<&str> {
         self.deaf.as_deref()
     }
 
-    /// Waits for a change, or for so long that one may have happened unheard.
+    /// Waits for a change, for so long that one may have happened unheard, or until nobody reads `output` any more.
     ///
     /// # Errors
     ///
     /// When the kernel cannot wait.
-    pub fn wait(&mut self) -> Result<Woken> {
+    pub fn wait(&mut self, output: BorrowedFd<'_>) -> Result<Woken> {
         let mut timeout = if self.deaf.is_some() { POLLED } else { SLOW };
         let mut first: Option<Instant> = None;
         loop {
-            match self.hear(timeout) {
+            match self.hear(output, timeout) {
                 Ok(Heard::Nothing) => return Ok(if first.is_some() { Woken::Changed } else { Woken::Waited }),
                 Ok(Heard::Change) if first.get_or_insert_with(Instant::now).elapsed() > PATIENCE => {
                     return Ok(Woken::Changed);
@@ -98,18 +99,17 @@ impl Watch {
     }
 
     /// Waits for one announcement, and takes all that are there.
-    fn hear(&mut self, timeout: Duration) -> io::Result<Heard> {
-        let stdout = io::stdout();
+    fn hear(&mut self, output: BorrowedFd<'_>, timeout: Duration) -> io::Result<Heard> {
         let sockets = self.sockets.values().flatten().map(AsFd::as_fd);
         let all: Vec<BorrowedFd<'_>> = self.names.iter().map(AsFd::as_fd).chain(sockets).collect();
-        // Of standard output only the end is awaited.
-        let mut polled = vec![PollFd::new(&stdout, PollFlags::empty())];
+        // Of the output only the end is awaited.
+        let mut polled = vec![PollFd::from_borrowed_fd(output, PollFlags::empty())];
         polled.extend(all.iter().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)));
         let timeout = Timespec::try_from(timeout).map_err(io::Error::other)?;
         if poll(&mut polled, Some(&timeout))? == 0 {
             return Ok(Heard::Nothing);
         }
-        if polled.first().is_some_and(|stdout| !stdout.revents().is_empty()) {
+        if polled.first().is_some_and(|output| !output.revents().is_empty()) {
             return Ok(Heard::Hangup);
         }
         for socket in self.sockets.values().flatten() {

@@ -103,22 +103,23 @@ fn option(call: &str, key: &str, form: Form, value: &Value<'_>) -> Result<()> {
         Err(Error::new(Kind::InvalidArgument, message))
     };
     match (form, value) {
-        (Form::Any, _) | (_, Value::Unknown) => Ok(()),
+        (Form::Any, _)
+        | (_, Value::Unknown)
+        | (Form::Time, Value::Number(0..) | Value::Other("float"))
+        | (Form::Number, Value::Number(_))
+        | (Form::Flag, Value::Flag(_)) => Ok(()),
         (Form::Time, Value::Text(text)) => time(text),
-        (Form::Time, Value::Number(0..) | Value::Other("float")) => Ok(()),
         (Form::Time, _) => wants("a time"),
-        (Form::Number, Value::Number(_)) | (Form::Flag, Value::Flag(_)) => Ok(()),
         (Form::Number, _) => wants("an integer"),
         (Form::Flag, _) => wants("true or false"),
         (Form::Address, Value::Text(text)) => addr::ip(text).map(drop),
         (Form::Address, _) => wants("an address"),
         (Form::Link, Value::Text(text)) => names::link_name(text),
         (Form::Link, _) => wants("the name of a link"),
-        (Form::Word, Value::Other("array" | "map")) => wants("a string"),
+        (Form::Word, Value::Other("array" | "map")) | (Form::OneOf(_), Value::Other(_)) => wants("a string"),
         (Form::OneOf(words), Value::Text(text)) if !words.contains(text) => {
             Err(Error::new(Kind::InvalidArgument, format!("`{text}` is no {key}")).hint(words.join(", ")))
         }
-        (Form::OneOf(_), Value::Other(_)) => wants("a string"),
         (Form::Word | Form::OneOf(_), _) => Ok(()),
     }
 }
