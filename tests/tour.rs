@@ -84,8 +84,8 @@ fn typed_into_the_repl_every_block_answers_what_the_tour_says() {
     let blocks = tour();
     let typed: Vec<&Block> = blocks.iter().filter(|block| block.file.is_none() && block.language != "sh").collect();
     // A command that says two words ends each block; it is no part of the script that is saved.
-    let (mark, said_by_mark) = (":trace off\n", "trace off\n");
-    let lines = typed.iter().fold(String::new(), |all, block| all + &block.text + "\n" + mark);
+    let (mark, said_by_mark): (&str, &str) = (":trace off\n", "trace off\n");
+    let lines = typed.iter().fold(String::new(), |all, block| all + block.text.as_str() + "\n" + mark);
     fs::write(home.path().join("lines"), lines).unwrap();
     let (code, said) = shell(home.path(), "netwright repl < lines");
     assert_eq!(code, 1, "one expectation fails: {said}");
