@@ -410,6 +410,9 @@ impl Talk {
             human::line(&format!("- {line}"));
         }
         human::line(&format!("undone: {}", undone.summary()));
+        for note in &undone.notes {
+            human::line(&format!("note: {note}"));
+        }
         for (line, why) in &undone.left {
             human::line(&format!("left: {line} ({why})"));
         }

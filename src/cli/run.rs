@@ -299,6 +299,9 @@ pub(super) fn show_errors(finished: &Finished) {
         human::line(&format!("skipped: {reason}"));
         if let (true, Some(undone)) = (errors.is_empty(), finished.undone.as_ref().filter(|undone| undone.steps > 0)) {
             human::line(&format!("undone: {}", undone.summary()));
+            for note in &undone.notes {
+                human::line(&format!("note: {note}"));
+            }
             for (line, why) in &undone.left {
                 human::line(&format!("left: {line} ({why})"));
             }
@@ -306,6 +309,9 @@ pub(super) fn show_errors(finished: &Finished) {
     }
     if let (Some(first), Some(undone)) = (errors.first_mut(), &finished.undone) {
         first.parts_mut().notes.push(("undone".into(), undone.summary()));
+        for note in &undone.notes {
+            first.parts_mut().notes.push(("note".into(), note.clone()));
+        }
         for (line, why) in &undone.left {
             first.parts_mut().notes.push(("left".into(), format!("{line} ({why})")));
         }

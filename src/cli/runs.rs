@@ -78,7 +78,7 @@ pub(super) struct WatchArgs {
 /// What stands for a thing that a run made, in a list.
 fn made(records: &[Record]) -> Vec<String> {
     let name = |record: &Record| {
-        if !matches!(record.op.undo, Undo::Commands(_)) || record.ok == Some(false) || record.is_undone() {
+        if matches!(record.op.undo, Undo::None(_)) || record.ok == Some(false) || record.is_undone() {
             return None;
         }
         Some(match &record.op.changes {
@@ -189,6 +189,9 @@ fn tell(id: &str, undone: &Undone) -> u8 {
     human::line(&format!("{id}: undone {}", undone.summary()));
     for foreign in &undone.foreign {
         human::line(&format!("  left alone: {foreign}"));
+    }
+    for note in &undone.notes {
+        human::line(&format!("  note: {note}"));
     }
     for (line, why) in &undone.left {
         human::line(&format!("  left: {line} ({why})"));

@@ -39,16 +39,6 @@ pub fn check(netns: &Where, family: Family, table: &str, chain: &str, spec: &[St
     command(netns, family, table, &["-C", chain], spec)
 }
 
-/// Asks whether the rule that a command inserts is there already: `-C CHAIN SPEC…` for `-I CHAIN N SPEC…`.
-#[must_use]
-pub fn check_inserted(insert: &Command) -> Option<Command> {
-    let at = insert.argv.iter().position(|word| word == "-I")?;
-    let (head, rest) = (&insert.argv[..at], insert.argv.get(at + 1..)?);
-    let (chain, spec) = (rest.first()?, rest.get(2..)?);
-    let words = head.iter().map(String::as_str).chain(["-C", chain]).chain(spec.iter().map(String::as_str));
-    Some(Command::new(insert.tool, &insert.netns, words))
-}
-
 /// Asks whether the rule that a command deletes by its words is there: `-C CHAIN SPEC…` for `-D CHAIN SPEC…`.
 #[must_use]
 pub fn check_deleted(delete: &Command) -> Option<Command> {
@@ -75,16 +65,17 @@ pub fn save(netns: &Where, family: Family, table: Option<&str>) -> Command {
     Command::new(tool, netns, ["-c"].into_iter().chain(table.into_iter().flat_map(|table| ["-t", table])))
 }
 
-/// Puts a whole table back: `iptables-restore -w 5 -c -T TABLE` with the text of [`save`].
-#[must_use]
-pub fn restore(netns: &Where, family: Family, table: &str, saved: &str) -> Command {
-    let tool = match family {
-        Family::V4 => Tool::IptablesRestore,
-        Family::V6 => Tool::Ip6tablesRestore,
-    };
-    let mut command = Command::new(tool, netns, ["-w", LOCK_WAIT_S, "-c", "-T", table]);
-    command.stdin = Some(saved.to_owned());
-    command
+/// A chain as it was before some of its rules went: where those go back to is told by the ones that stood around them.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FormerChain {
+    /// The table.
+    pub table: String,
+    /// The chain.
+    pub chain: String,
+    /// All of its rules in order, each as the words after `-A CHAIN`.
+    pub rules: Vec<Vec<String>>,
+    /// Which of them went, from 0, ascending.
+    pub gone: Vec<usize>,
 }
 
 fn chain_object(table: &str, chain: &str) -> String {
@@ -111,14 +102,91 @@ pub fn insert(netns: &Where, family: Family, table: &str, chain: &str, position:
     )
 }
 
-/// Deletes the rule with this specification; undone by inserting it where it was.
+/// Deletes a rule, told by its words or by its number; undone by putting it back.
 #[must_use]
-pub fn delete(netns: &Where, family: Family, table: &str, chain: &str, position: u32, spec: &[String]) -> Op {
+pub fn delete(netns: &Where, family: Family, former: FormerChain, rule: &[String]) -> Op {
+    let (table, chain) = (former.table.clone(), former.chain.clone());
     Op::new(
-        command(netns, family, table, &["-D", chain], spec),
-        Object::NfRule { chain: chain_object(table, chain) },
-        Undo::by(command(netns, family, table, &["-I", chain, &position.to_string()], spec)),
+        command(netns, family, &table, &["-D", &chain], rule),
+        Object::NfRule { chain: chain_object(&table, &chain) },
+        Undo::Rules { commands: Vec::new(), chains: vec![former] },
     )
+}
+
+/// Puts another rule in the place of one, 1 being the first; undone by deleting it and putting the former one back.
+#[must_use]
+pub fn replace(netns: &Where, family: Family, former: FormerChain, position: u32, spec: &[String]) -> Op {
+    let (table, chain) = (former.table.clone(), former.chain.clone());
+    Op::new(
+        command(netns, family, &table, &["-R", &chain, &position.to_string()], spec),
+        Object::NfRule { chain: chain_object(&table, &chain) },
+        Undo::Rules { commands: vec![command(netns, family, &table, &["-D", &chain], spec)], chains: vec![former] },
+    )
+}
+
+/// Empties a chain, or all chains of the table; undone by putting the rules back.
+#[must_use]
+pub fn flush(netns: &Where, family: Family, table: &str, chain: Option<&str>, former: Vec<FormerChain>) -> Op {
+    let argv: Vec<&str> = std::iter::once("-F").chain(chain).collect();
+    Op::new(
+        command(netns, family, table, &argv, &[]),
+        Object::NfTable { table: table.into() },
+        Undo::Rules { commands: Vec::new(), chains: former },
+    )
+}
+
+/// Deletes an empty chain, or all of them; undone by making `names` again.
+#[must_use]
+pub fn delete_chain(netns: &Where, family: Family, table: &str, chain: Option<&str>, names: &[String]) -> Op {
+    let argv: Vec<&str> = std::iter::once("-X").chain(chain).collect();
+    Op::new(
+        command(netns, family, table, &argv, &[]),
+        Object::NfTable { table: table.into() },
+        Undo::Commands(names.iter().map(|name| command(netns, family, table, &["-N", name], &[])).collect()),
+    )
+}
+
+/// Renames a chain; undone by its former name.
+#[must_use]
+pub fn rename_chain(netns: &Where, family: Family, table: &str, from: &str, to: &str) -> Op {
+    Op::new(
+        command(netns, family, table, &["-E", from, to], &[]),
+        Object::NfChain { chain: chain_object(table, to) },
+        Undo::by(command(netns, family, table, &["-E", to, from], &[])),
+    )
+}
+
+/// Sets counters to zero. There is nothing to undo: counters change with the next packet, and nothing that a packet meets depends on them.
+#[must_use]
+pub fn zero(netns: &Where, family: Family, table: &str, argv: &[String]) -> Op {
+    Op::new(
+        command(netns, family, table, &[], argv),
+        Object::NfTable { table: table.into() },
+        Undo::Commands(Vec::new()),
+    )
+}
+
+/// Puts a rule into a chain in an inverse: `-I CHAIN POSITION SPEC…`, 1 being the first.
+#[must_use]
+pub fn insert_command(like: &Command, former: &FormerChain, position: usize, spec: &[String]) -> Command {
+    let argv = words(&former.table, &["-I", &former.chain, &position.to_string()], spec);
+    Command::new(like.tool, &like.netns, argv)
+}
+
+/// Reads a chain, or the table, with the program and in the namespace of another command: `iptables -S [CHAIN]`.
+#[must_use]
+pub fn list_like(like: &Command, table: &str, chain: Option<&str>) -> Command {
+    let argv: Vec<&str> = std::iter::once("-S").chain(chain).collect();
+    Command::new(like.tool, &like.netns, words(table, &argv, &[]))
+}
+
+/// The table, the command's letter, and the words after it, of a command of this file.
+#[must_use]
+pub fn parts(command: &Command) -> Option<(&str, &str, &[String])> {
+    match &command.argv[..] {
+        [wait, _, t, table, letter, rest @ ..] if wait == "-w" && t == "-t" => Some((table, letter, rest)),
+        _ => None,
+    }
 }
 
 /// Sets the policy of a built-in chain; undone by the former one.
@@ -139,16 +207,6 @@ pub fn new_chain(netns: &Where, family: Family, table: &str, chain: &str) -> Op 
         Object::NfChain { chain: chain_object(table, chain) },
         // Not flushed before: the run's own rules are undone one by one, and what somebody else put there is theirs.
         Undo::by(command(netns, family, table, &["-X", chain], &[])),
-    )
-}
-
-/// Any other change of a table; undone by putting the whole table back as it was saved.
-#[must_use]
-pub fn other(netns: &Where, family: Family, table: &str, argv: &[String], saved: &str) -> Op {
-    Op::new(
-        command(netns, family, table, &[], argv),
-        Object::NfTable { table: table.into() },
-        Undo::by(restore(netns, family, table, saved)),
     )
 }
 
@@ -181,11 +239,6 @@ mod tests {
             "ip6tables -w 5 -t filter -D INPUT -j DROP",
         );
         check_op(
-            &delete(&Where::Host, v4, "filter", "INPUT", 3, &spec("-j DROP")),
-            "iptables -w 5 -t filter -D INPUT -j DROP",
-            "iptables -w 5 -t filter -I INPUT 3 -j DROP",
-        );
-        check_op(
             &policy(&Where::Host, v4, "filter", "FORWARD", "DROP", "ACCEPT"),
             "iptables -w 5 -t filter -P FORWARD DROP",
             "iptables -w 5 -t filter -P FORWARD ACCEPT",
@@ -196,17 +249,16 @@ mod tests {
             "iptables -w 5 -t nat -X WEB",
         );
         check_op(
-            &other(&Where::Host, v4, "nat", &spec("-F WEB"), "*nat\nCOMMIT\n"),
-            "iptables -w 5 -t nat -F WEB",
-            "printf %s '*nat\nCOMMIT\n' | iptables-restore -w 5 -c -T nat",
+            &delete_chain(&Where::Host, v4, "nat", None, &spec("A B")),
+            "iptables -w 5 -t nat -X",
+            "iptables -w 5 -t nat -N A; iptables -w 5 -t nat -N B",
         );
-        let Undo::Commands(inverse) = delete(&Where::Host, v4, "filter", "INPUT", 3, &spec("-j DROP")).undo else {
-            panic!()
-        };
-        assert_eq!(
-            check_inserted(&inverse[0]).map(|check| check.line()).as_deref(),
-            Some("iptables -w 5 -t filter -C INPUT -j DROP")
+        check_op(
+            &rename_chain(&Where::Host, v4, "nat", "A", "B"),
+            "iptables -w 5 -t nat -E A B",
+            "iptables -w 5 -t nat -E B A",
         );
+        check_op(&zero(&Where::Host, v4, "nat", &spec("-Z OUTPUT")), "iptables -w 5 -t nat -Z OUTPUT", "");
         let Undo::Commands(inverse) = append(&Where::Host, v4, "filter", "INPUT", &spec("-j DROP")).undo else {
             panic!()
         };
@@ -216,5 +268,29 @@ mod tests {
         );
         assert_eq!(save(&red, v4, Some("nat")).line(), "ip netns exec red iptables-save -c -t nat");
         assert_eq!(list(&red, v4, "nat", Some("OUTPUT")).line(), "ip netns exec red iptables -w 5 -t nat -S OUTPUT");
+    }
+    #[test]
+    fn rules_that_go_are_kept_with_their_chain() {
+        let former = FormerChain {
+            table: "filter".into(),
+            chain: "INPUT".into(),
+            rules: vec![spec("-i lo -j ACCEPT"), spec("-j DROP")],
+            gone: vec![1],
+        };
+        let op = delete(&Where::Host, Family::V4, former.clone(), &spec("2"));
+        assert_eq!(op.command.line(), "iptables -w 5 -t filter -D INPUT 2");
+        assert_eq!(op.undo, Undo::Rules { commands: Vec::new(), chains: vec![former.clone()] });
+        assert_eq!(
+            insert_command(&op.command, &former, 2, &former.rules[1]).line(),
+            "iptables -w 5 -t filter -I INPUT 2 -j DROP"
+        );
+        assert_eq!(list_like(&op.command, "nat", Some("OUTPUT")).line(), "iptables -w 5 -t nat -S OUTPUT");
+        assert_eq!(parts(&op.command), Some(("filter", "-D", &spec("INPUT 2")[..])));
+        let op = replace(&Where::Host, Family::V6, former.clone(), 2, &spec("-j REJECT"));
+        assert_eq!(op.command.line(), "ip6tables -w 5 -t filter -R INPUT 2 -j REJECT");
+        let Undo::Rules { commands, .. } = op.undo else { panic!() };
+        assert_eq!(commands[0].line(), "ip6tables -w 5 -t filter -D INPUT -j REJECT");
+        let op = flush(&Where::Host, Family::V4, "filter", Some("INPUT"), vec![former]);
+        assert_eq!(op.command.line(), "iptables -w 5 -t filter -F INPUT");
     }
 }

@@ -253,6 +253,7 @@ mod tests {
                 assert_eq!(commands.iter().map(Command::line).collect::<Vec<_>>().join("; "), undo);
             }
             Undo::None(why) => assert_eq!(why, undo),
+            Undo::Rules { .. } => panic!("a link has no rules"),
         }
     }
 

@@ -31,10 +31,6 @@ pub enum Tool {
     IptablesSave,
     /// `ip6tables-save`.
     Ip6tablesSave,
-    /// `iptables-restore`.
-    IptablesRestore,
-    /// `ip6tables-restore`.
-    Ip6tablesRestore,
     /// `sysctl` of procps.
     Sysctl,
     /// `nft` of nftables; optional, read only.
@@ -43,7 +39,7 @@ pub enum Tool {
 
 impl Tool {
     /// Every tool, in the order that `doctor` lists them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 9] = [
         Self::Ip,
         Self::Bridge,
         Self::Tc,
@@ -52,8 +48,6 @@ impl Tool {
         Self::Ip6tables,
         Self::IptablesSave,
         Self::Ip6tablesSave,
-        Self::IptablesRestore,
-        Self::Ip6tablesRestore,
         Self::Nft,
     ];
 
@@ -68,8 +62,6 @@ impl Tool {
             Self::Ip6tables => "ip6tables",
             Self::IptablesSave => "iptables-save",
             Self::Ip6tablesSave => "ip6tables-save",
-            Self::IptablesRestore => "iptables-restore",
-            Self::Ip6tablesRestore => "ip6tables-restore",
             Self::Sysctl => "sysctl",
             Self::Nft => "nft",
         }
@@ -280,6 +272,13 @@ pub enum Object {
 pub enum Undo {
     /// By these commands, in order.
     Commands(Vec<Command>),
+    /// By these commands, then by putting rules back into their chains, each where it stood among the others.
+    Rules {
+        /// What goes first: a rule that came instead of one that went.
+        commands: Vec<Command>,
+        /// The chains as they were.
+        chains: Vec<firewall::FormerChain>,
+    },
     /// Not at all, and why.
     None(String),
 }

@@ -47,6 +47,7 @@ pub fn print_run(session: &Session, outcome: &Outcome, undone: Option<&Undone>, 
         "undone": undone.map(|undone| json!({
             "steps": undone.steps,
             "done": undone.done,
+            "notes": undone.notes,
             "left": undone.left.iter().map(|(line, why)| json!({ "command": line, "why": why })).collect::<Vec<_>>(),
         })),
     });

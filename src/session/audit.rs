@@ -41,6 +41,10 @@ impl Audit {
     pub fn command(&self, run: &str, op: &Op, output: &Output) -> Result<()> {
         let undo = match &op.undo {
             Undo::Commands(commands) => json!(commands.iter().map(Command::words).collect::<Vec<_>>()),
+            Undo::Rules { commands, chains } => json!({
+                "commands": commands.iter().map(Command::words).collect::<Vec<_>>(),
+                "put_back": chains,
+            }),
             Undo::None(why) => json!({ "none": why }),
         };
         let line = json!({

@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 
+use super::put_back::only_in;
 use super::{Did, Session, failure};
 use crate::error::{Error, Kind, Result};
 use crate::model::iptables::{self, Ruleset};
 use crate::model::iptables_args::{Command as Words, Invocation, RuleRef};
 use crate::model::names::link_name;
 use crate::model::{addr, said};
-use crate::op::firewall::{self as ops, MARK};
+use crate::op::firewall::{self as ops, FormerChain, MARK};
 use crate::op::route::Family;
-use crate::op::{Op, Where};
+use crate::op::{Op, Undo, Where};
 
 /// What iptables answered.
 #[derive(Debug)]
@@ -55,36 +56,18 @@ impl Session {
     }
 
     fn firewall_change(&self, netns: &Where, family: Family, call: &Invocation) -> Result<Did> {
-        let table = call.table.as_str();
-        let apply = |op: Op| self.apply(op).map(|_| Did::Something);
+        let at = At { netns, family, table: &call.table };
+        let table = at.table;
         match &call.command {
             Words::Append { chain } => {
-                if self.rule_exists(netns, family, call)?.is_some() {
-                    return Ok(Did::Nothing);
-                }
-                apply(ops::append(netns, family, table, chain, &call.with_comment(MARK).spec))?;
-                let is_there = self.rule_exists(netns, family, call)?.is_some();
-                self.read_back(netns, is_there, || format!("the rule is not in `{chain}`"))?;
-                Ok(Did::Something)
+                self.rule_add(at, chain, call, |spec| ops::append(netns, family, table, chain, spec))
             }
             Words::Insert { chain, position } => {
-                if self.rule_exists(netns, family, call)?.is_some() {
-                    return Ok(Did::Nothing);
-                }
-                apply(ops::insert(netns, family, table, chain, *position, &call.with_comment(MARK).spec))?;
-                let is_there = self.rule_exists(netns, family, call)?.is_some();
-                self.read_back(netns, is_there, || format!("the rule is not in `{chain}`"))?;
-                Ok(Did::Something)
+                self.rule_add(at, chain, call, |spec| ops::insert(netns, family, table, chain, *position, spec))
             }
-            Words::Delete { chain, rule: RuleRef::Spec } => {
-                let Some(found) = self.rule_exists(netns, family, call)? else { return Ok(Did::Nothing) };
-                let position = self.rule_position(netns, family, &found)?;
-                let count = || self.chain_rules(netns, family, table, chain).map(|rules| rules.len());
-                let former = count()?;
-                apply(ops::delete(netns, family, table, chain, position, &found.spec))?;
-                self.read_back(netns, count()? < former, || format!("the rule is still in `{chain}`"))?;
-                Ok(Did::Something)
-            }
+            Words::Delete { chain, rule } => self.rule_delete(at, chain, *rule, call),
+            Words::Replace { chain, position } => self.rule_replace(at, chain, *position, call),
+            Words::Flush { chain } => self.rules_flush(at, chain.as_deref()),
             Words::Policy { chain, target } => {
                 let policy = || -> Result<Option<String>> {
                     let text = self.query(&ops::list(netns, family, table, Some(chain)))?;
@@ -98,35 +81,138 @@ impl Session {
                 if former == *target {
                     return Ok(Did::Nothing);
                 }
-                apply(ops::policy(netns, family, table, chain, target, &former))?;
+                self.apply(ops::policy(netns, family, table, chain, target, &former))?;
                 let is_so = policy()?.as_ref() == Some(target);
                 self.read_back(netns, is_so, || format!("the policy of `{chain}` is another"))?;
                 Ok(Did::Something)
             }
             Words::NewChain { chain } => {
-                let is_there = || self.ask(&ops::list(netns, family, table, Some(chain))).map(|output| output.ok);
-                if is_there()? {
+                if self.chain_exists(at, chain)? {
                     return Ok(Did::Nothing);
                 }
-                apply(ops::new_chain(netns, family, table, chain))?;
-                self.read_back(netns, is_there()?, || format!("no chain `{chain}`"))?;
+                self.apply(ops::new_chain(netns, family, table, chain))?;
+                self.read_back(netns, self.chain_exists(at, chain)?, || format!("no chain `{chain}`"))?;
                 Ok(Did::Something)
             }
-            _ => {
-                let saved = self.query(&ops::save(netns, family, Some(table)))?;
-                apply(ops::other(netns, family, table, &untabled(call.argv()), &saved))?;
-                let now = self.query(&ops::save(netns, family, Some(table)))?;
-                let rules = |text: &str| iptables::parse_save(text).map(|rules| shape(&rules));
-                Ok(if rules(&saved)? == rules(&now)? { Did::Nothing } else { Did::Something })
+            Words::DeleteChain { chain } => {
+                let mine = |name: &&String| chain.as_ref().is_none_or(|chain| chain == *name);
+                let own_chains = || -> Result<Vec<String>> {
+                    let chains = self.table_chains(at)?;
+                    Ok(chains.into_iter().filter(|chain| chain.policy.is_none()).map(|chain| chain.name).collect())
+                };
+                let names: Vec<String> = own_chains()?.iter().filter(mine).cloned().collect();
+                if chain.is_none() && names.is_empty() {
+                    return Ok(Did::Nothing);
+                }
+                self.apply(ops::delete_chain(netns, family, table, chain.as_deref(), &names))?;
+                let gone = !own_chains()?.iter().any(|name| names.contains(name));
+                self.read_back(netns, gone, || format!("{} still there", names.join(", ")))?;
+                Ok(Did::Something)
             }
+            Words::RenameChain { from, to } => {
+                self.apply(ops::rename_chain(netns, family, table, from, to))?;
+                let is_so = self.chain_exists(at, to)? && !self.chain_exists(at, from)?;
+                self.read_back(netns, is_so, || format!("`{from}` is not called `{to}`"))?;
+                Ok(Did::Something)
+            }
+            // Questions have been answered; what is left is `-Z`.
+            _ => self.apply(ops::zero(netns, family, table, &untabled(call.argv()))).map(|_| Did::Something),
         }
     }
 
-    /// The rule as it is there: with netwright's mark, or just as the user says.
-    fn rule_exists(&self, netns: &Where, family: Family, call: &Invocation) -> Result<Option<Invocation>> {
-        let Some(chain) = call.command.chain() else { return Ok(None) };
-        for form in [call.with_comment(MARK), call.clone()] {
-            let command = ops::check(netns, family, &call.table, chain, &form.spec);
+    /// Adds a rule, unless it is there, marked or not.
+    fn rule_add(&self, at: At<'_>, chain: &str, call: &Invocation, op: impl Fn(&[String]) -> Op) -> Result<Did> {
+        let before = self.chain_rules(at, chain)?.unwrap_or_default();
+        if self.rule_exists(at, chain, call, &before)?.is_some() {
+            return Ok(Did::Nothing);
+        }
+        self.apply(op(&call.with_comment(MARK).spec))?;
+        let now = self.chain_rules(at, chain)?.unwrap_or_default();
+        let ours = |index: usize| now.get(index).is_some_and(|rule| is_marked(rule) && rule.target() == call.target());
+        let is_there = only_in(&texts(&now), &texts(&before)).into_iter().any(ours);
+        self.read_back(at.netns, is_there, || format!("the rule is not in `{chain}`"))?;
+        Ok(Did::Something)
+    }
+
+    /// Deletes a rule. Which one iptables will choose can only be guessed beforehand; afterwards the list tells, and the inverse is put right.
+    fn rule_delete(&self, at: At<'_>, chain: &str, rule: RuleRef, call: &Invocation) -> Result<Did> {
+        let before = self.chain_rules(at, chain)?.unwrap_or_default();
+        let (words, guess) = match rule {
+            RuleRef::Number(number) => (vec![number.to_string()], usize::try_from(number).unwrap_or(usize::MAX) - 1),
+            RuleRef::Spec => {
+                let Some(found) = self.rule_exists(at, chain, call, &before)? else { return Ok(Did::Nothing) };
+                let guess = likeliest(&before, &found.spec);
+                (found.spec, guess)
+            }
+        };
+        let mut former = at.former(chain, &before);
+        former.gone = Some(guess).filter(|guess| *guess < before.len()).into_iter().collect();
+        self.apply(ops::delete(at.netns, at.family, former.clone(), &words))?;
+        let now = self.chain_rules(at, chain)?.unwrap_or_default();
+        let gone = only_in(&former.rules, &texts(&now));
+        self.read_back(at.netns, !gone.is_empty(), || format!("the rule is still in `{chain}`"))?;
+        if gone.len() == 1 && gone != former.gone {
+            former.gone = gone;
+            self.amend_last(Undo::Rules { commands: Vec::new(), chains: vec![former] })?;
+        }
+        Ok(Did::Something)
+    }
+
+    fn rule_replace(&self, at: At<'_>, chain: &str, position: u32, call: &Invocation) -> Result<Did> {
+        let before = self.chain_rules(at, chain)?.unwrap_or_default();
+        let index = usize::try_from(position).unwrap_or(usize::MAX) - 1;
+        let mut former = at.former(chain, &before);
+        former.gone = Some(index).filter(|index| *index < before.len()).into_iter().collect();
+        self.apply(ops::replace(at.netns, at.family, former, position, &call.with_comment(MARK).spec))?;
+        let now = self.chain_rules(at, chain)?.unwrap_or_default();
+        let is_there = now.iter().any(|rule| is_marked(rule) && rule.target() == call.target());
+        self.read_back(at.netns, is_there, || format!("the rule is not in `{chain}`"))?;
+        if texts(&now) == texts(&before) {
+            // It was this very rule before: there is nothing to take back.
+            self.amend_last(Undo::Rules { commands: Vec::new(), chains: Vec::new() })?;
+            return Ok(Did::Nothing);
+        }
+        Ok(Did::Something)
+    }
+
+    fn rules_flush(&self, at: At<'_>, chain: Option<&str>) -> Result<Did> {
+        let full = || -> Result<Vec<FormerChain>> {
+            let chains = self.table_chains(at)?.into_iter();
+            let chains = chains.filter(|one| chain.is_none_or(|chain| one.name == chain) && !one.rules.is_empty());
+            let all = |one: iptables::Chain| FormerChain {
+                gone: (0..one.rules.len()).collect(),
+                ..at.former(&one.name, &one.rules)
+            };
+            Ok(chains.map(all).collect())
+        };
+        let former = full()?;
+        let is_there = chain.is_none_or(|chain| self.chain_exists(at, chain).unwrap_or(false));
+        if former.is_empty() && is_there {
+            return Ok(Did::Nothing);
+        }
+        self.apply(ops::flush(at.netns, at.family, at.table, chain, former.clone()))?;
+        let now = full()?;
+        let stayed = former.iter().any(|former| now.contains(former));
+        self.read_back(at.netns, !stayed, || "the rules are still there".into())?;
+        Ok(Did::Something)
+    }
+
+    fn chain_exists(&self, at: At<'_>, chain: &str) -> Result<bool> {
+        Ok(self.chain_rules(at, chain)?.is_some())
+    }
+
+    /// The rule as it is there: with netwright's mark, or just as the user says. Not asked where the chain, as it was listed, cannot have it.
+    fn rule_exists(
+        &self,
+        at: At<'_>,
+        chain: &str,
+        call: &Invocation,
+        listed: &[iptables::Rule],
+    ) -> Result<Option<Invocation>> {
+        let marked = listed.iter().any(is_marked).then(|| call.with_comment(MARK));
+        let plain = (!listed.is_empty()).then(|| call.clone());
+        for form in marked.into_iter().chain(plain) {
+            let command = ops::check(at.netns, at.family, at.table, chain, &form.spec);
             let output = self.ask(&command)?;
             if output.ok {
                 return Ok(Some(form));
@@ -140,27 +226,24 @@ impl Session {
         Ok(None)
     }
 
-    /// The place of a rule in its chain, from 1: adding a twin and asking would change the kernel, so the list is compared.
-    fn rule_position(&self, netns: &Where, family: Family, call: &Invocation) -> Result<u32> {
-        let Some(chain) = call.command.chain() else { return Ok(1) };
-        let rules = self.chain_rules(netns, family, &call.table, chain)?;
-        let mut want = call.spec.clone();
-        want.sort();
-        // iptables prints addresses with their length (`10.0.0.1/32`) and adds `-m tcp`: most words in common wins.
-        let common = |rule: &iptables::Rule| {
-            rule.words.iter().filter(|word| want.iter().any(|w| word.starts_with(w.as_str()))).count()
-        };
-        Ok(rules
-            .iter()
-            .max_by_key(|rule| (common(rule), std::cmp::Reverse(rule.words.len())))
-            .map_or(1, |rule| rule.number))
+    /// The rules of a chain, without their counters; `None` without such a chain.
+    fn chain_rules(&self, at: At<'_>, chain: &str) -> Result<Option<Vec<iptables::Rule>>> {
+        let command = ops::list(at.netns, at.family, at.table, Some(chain));
+        let output = self.ask(&command)?;
+        if !output.ok {
+            let missing = said::recognise(&output.ran.stderr).is_some_and(|said| said.kind == Kind::NotFound);
+            return if missing || output.ran.status == Some(1) { Ok(None) } else { Err(failure(&command, output.ran)) };
+        }
+        let listed = iptables::parse_list(at.table, &output.ran.stdout)?;
+        // A chain that is there is named, even when it is empty: a tool that says nothing is not iptables.
+        let silent = || Error::new(Kind::ToolOutput, format!("`{}` succeeded and printed no chain", command.line()));
+        listed.chain(chain).map_or_else(|| Err(silent().ran(output.ran)), |chain| Ok(Some(chain.rules.clone())))
     }
 
-    /// The rules of a chain, without their counters.
-    fn chain_rules(&self, netns: &Where, family: Family, table: &str, chain: &str) -> Result<Vec<iptables::Rule>> {
-        let text = self.query(&ops::list(netns, family, table, Some(chain)))?;
-        let listed = iptables::parse_list(table, &text)?;
-        Ok(listed.chain(chain).map(|chain| chain.rules.clone()).unwrap_or_default())
+    /// All chains of a table, with their rules.
+    fn table_chains(&self, at: At<'_>) -> Result<Vec<iptables::Chain>> {
+        let text = self.query(&ops::list(at.netns, at.family, at.table, None))?;
+        Ok(iptables::parse_list(at.table, &text)?.chains)
     }
 
     /// All rules of a table, or of all tables, with their counters.
@@ -239,15 +322,40 @@ fn untabled(mut argv: Vec<String>) -> Vec<String> {
     argv
 }
 
-/// A rule set without its counters, for telling whether anything changed.
-fn shape(rules: &Ruleset) -> Vec<String> {
-    rules
-        .tables
-        .iter()
-        .flat_map(|table| &table.chains)
-        .flat_map(|chain| {
-            let head = format!("{} {:?}", chain.name, chain.policy);
-            std::iter::once(head).chain(chain.rules.iter().map(|rule| rule.words.join(" ")))
-        })
-        .collect()
+/// A table of a namespace.
+#[derive(Clone, Copy)]
+struct At<'a> {
+    netns: &'a Where,
+    family: Family,
+    table: &'a str,
+}
+
+impl At<'_> {
+    /// A chain as it is, for an inverse.
+    fn former(self, chain: &str, rules: &[iptables::Rule]) -> FormerChain {
+        FormerChain { table: self.table.to_owned(), chain: chain.to_owned(), rules: texts(rules), gone: Vec::new() }
+    }
+}
+
+fn is_marked(rule: &iptables::Rule) -> bool {
+    rule.comments().any(|comment| comment == MARK)
+}
+
+fn texts(rules: &[iptables::Rule]) -> Vec<Vec<String>> {
+    rules.iter().map(|rule| rule.words.clone()).collect()
+}
+
+/// The rule that a description most likely means, from 0: the first that shares most words with it. iptables prints more than it was given:
+/// addresses with their length (`10.0.0.1/32`), `-m tcp`, `--reject-with`.
+fn likeliest(rules: &[iptables::Rule], spec: &[String]) -> usize {
+    let score = |rule: &iptables::Rule| -> usize {
+        let shared = |word: &&String| {
+            rule.words
+                .iter()
+                .any(|have| have == *word || have.split_once('/').is_some_and(|(address, _)| address == *word))
+        };
+        spec.iter().filter(shared).count() * 2 + usize::from(rule.words.len() <= spec.len() + 2)
+    };
+    let best = rules.iter().map(score).max().unwrap_or(0);
+    rules.iter().position(|rule| score(rule) == best).unwrap_or(0)
 }

@@ -165,7 +165,7 @@ impl Journal {
         Self::reopen(id)
     }
 
-    /// Says what is about to be done.
+    /// Says what is about to be done; of the same number again, that its inverse is another.
     ///
     /// # Errors
     ///
@@ -357,7 +357,12 @@ impl Past {
                 }
             }
             Line::End { end } => self.end = Some(end),
-            Line::Intent { .. } => {}
+            // The same again: its inverse is better known now.
+            Line::Intent { intent, record } => {
+                if let Some(known) = self.records.get_mut(intent) {
+                    known.op = record.op;
+                }
+            }
         }
     }
 

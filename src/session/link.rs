@@ -227,7 +227,9 @@ impl Session {
         for family in [op::route::Family::V4, op::route::Family::V6] {
             let text = self.query(&op::route::show_dev(netns, family, name))?;
             let mut all = crate::model::route::parse(&text, "ip route show")?;
-            all.retain(|route| route.raw().get("protocol").and_then(serde_json::Value::as_str) != Some("kernel"));
+            // `ip -4 route show table all` in a batch shows those of both families.
+            all.retain(|route| route.is_ipv6() == (family == op::route::Family::V6));
+            all.retain(|route| route.protocol.as_deref() != Some("kernel"));
             all.sort_by_key(|route| route.next_hop().is_some());
             routes.extend(all.iter().map(|route| super::route::put_back(netns, family, route, name)));
         }

@@ -37,6 +37,7 @@ mod link;
 mod netns;
 mod owed;
 mod peer;
+mod put_back;
 mod raw;
 mod route;
 pub mod scan;
@@ -44,6 +45,7 @@ mod shape;
 mod sysctl;
 pub mod undo;
 mod undo_last;
+mod undo_look;
 
 pub use bridge::PlugOptions;
 pub use firewall::{FirewallAnswer, Forward};
@@ -499,6 +501,15 @@ impl Session {
         Err(self.made_nothing(last, netns, &otherwise()))
     }
 
+    /// Puts the inverse of the last command right: what it did exactly is only known now.
+    fn amend_last(&self, undo: Undo) -> Result<()> {
+        let mut log = self.log.borrow_mut();
+        let number = log.len().saturating_sub(1);
+        let Some(record) = log.last_mut() else { return Ok(()) };
+        record.op.undo = undo;
+        self.journal.borrow_mut().as_mut().map_or(Ok(()), |journal| journal.intent(number, record))
+    }
+
     fn apply_now(&self, op: Op) -> Result<(usize, Output)> {
         let number = self.begin(op)?;
         let command = self.log.borrow()[number].op.command.clone();
@@ -628,8 +639,8 @@ impl Session {
                 let mut links = self.made_links.borrow_mut();
                 match (&op.undo, identity) {
                     (Undo::Commands(_), Some(Identity::Link(index))) => links.insert(key, index),
-                    (Undo::Commands(_), _) => links.insert(key, 0),
                     (Undo::None(_), _) => links.remove(&key),
+                    _ => links.insert(key, 0),
                 };
                 None
             }
@@ -655,7 +666,9 @@ impl Session {
         if self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)) {
             return Ok(());
         }
-        self.make(op::link::mark(netns, name, &mark)).map(drop)
+        let number = self.make(op::link::mark(netns, name, &mark))?;
+        let is_marked = move |link: &crate::model::link::Link| link.ifalias.as_ref() == Some(&mark);
+        self.owe(number, netns, owed::Look::at_link(name, is_marked), format!("`{name}` has no mark"))
     }
 
     /// Whether this run made the namespace.

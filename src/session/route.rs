@@ -7,6 +7,7 @@ use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Output;
 use crate::model::addr::{Destination, destination};
+use crate::model::neigh::{self, Neigh};
 use crate::model::route::{self, Route};
 use crate::model::{addr, names, rule};
 use crate::op::route::Family;
@@ -35,6 +36,8 @@ pub struct RouteSpec {
     pub onlink: bool,
     /// The MTU in bytes.
     pub mtu: Option<u32>,
+    /// Who made it, when it is put back: `static`, `dhcp`.
+    pub protocol: Option<String>,
     /// `default` alone does not say which family.
     pub family: Option<Family>,
 }
@@ -94,10 +97,43 @@ impl RouteSpec {
         option("src", self.src.clone());
         option("scope", self.scope.clone());
         option("mtu", self.mtu.map(|mtu| mtu.to_string()));
+        option("proto", self.protocol.clone());
         if self.onlink {
             words.push("onlink".into());
         }
         words
+    }
+
+    /// Reads [`RouteSpec::words`] back; `None` for words that are none of them.
+    pub(super) fn from_words(words: &[&str]) -> Option<Self> {
+        let mut spec = Self::default();
+        let mut words = words.iter().map(|word| (*word).to_owned()).peekable();
+        spec.kind =
+            words.next_if(|word| ["blackhole", "unreachable", "prohibit", "throw", "local"].contains(&word.as_str()));
+        spec.dst = words.next()?;
+        while let Some(word) = words.next() {
+            match word.as_str() {
+                "via" => {
+                    words.next_if(|word| word == "inet6");
+                    spec.via = words.next();
+                }
+                "dev" => spec.dev = words.next(),
+                "metric" => spec.metric = Some(words.next()?.parse().ok()?),
+                "table" => spec.table = words.next(),
+                "src" => spec.src = words.next(),
+                "scope" => spec.scope = words.next(),
+                "mtu" => spec.mtu = Some(words.next()?.parse().ok()?),
+                "proto" => spec.protocol = words.next(),
+                "onlink" => spec.onlink = true,
+                _ => return None,
+            }
+        }
+        Some(spec)
+    }
+
+    /// Whether a route is this one.
+    pub(super) fn is(&self, family: Family, route: &Route) -> bool {
+        self.same_place(family, route) && self.satisfied_by(route)
     }
 
     /// Whether a route has the place that this one wants: the kernel keeps one route per destination, table and metric.
@@ -141,6 +177,8 @@ fn words_of(route: &Route, family: Family, table: Option<&str>) -> Vec<String> {
         scope: route.scope.clone().filter(|scope| scope != "global"),
         onlink: route.flags.iter().any(|flag| flag == "onlink"),
         mtu: route.metrics.iter().find_map(|metric| u32::try_from(metric.get("mtu")?.as_u64()?).ok()),
+        // What `ip` itself says when nobody says anything.
+        protocol: route.protocol.clone().filter(|protocol| protocol != "boot"),
         family: Some(family),
     };
     spec.words(family, &spec.dst)
@@ -164,6 +202,17 @@ pub struct NeighSpec {
     pub mac: String,
     /// The link it is on.
     pub dev: String,
+}
+
+impl NeighSpec {
+    /// The MAC address that the neighbour is pinned to.
+    pub(super) fn pinned<'a>(&self, all: &'a [Neigh]) -> Option<&'a str> {
+        let ip = self.addr.parse().ok();
+        let same = |neigh: &&Neigh| {
+            neigh.ip() == ip && neigh.dev.as_deref() == Some(self.dev.as_str()) && neigh.is("PERMANENT")
+        };
+        all.iter().find(same)?.lladdr.as_deref()
+    }
 }
 
 impl Session {
@@ -199,9 +248,7 @@ impl Session {
         let wanted = spec.clone();
         let look = Look::Routes(
             question,
-            Box::new(move |routes| {
-                routes.iter().any(|route| wanted.same_place(family, route) && wanted.satisfied_by(route))
-            }),
+            Box::new(move |routes| routes.iter().any(|route| wanted.is(family, route))),
         );
         let otherwise = format!("no such route to `{dst}`");
         if unrouted {
@@ -236,16 +283,19 @@ impl Session {
             },
             _ => Family::V4,
         };
-        let has = || -> Result<bool> {
-            let have = rule::parse(&self.query(&op::route::rules(netns, family))?, "ip rule show")?;
-            Ok(have.iter().any(|rule| rule_matches(rule, words)))
-        };
-        if has()? {
+        let rules = || rule::parse(&self.query(&op::route::rules(netns, family))?, "ip rule show");
+        let have = rules()?;
+        if have.iter().any(|rule| rule_matches(rule, words)) {
             return Ok(self.count(Did::Nothing));
+        }
+        let mut words = words.to_vec();
+        if !words.iter().any(|(word, _)| ["priority", "pref", "preference", "order"].contains(&word.as_str())) {
+            words.push(("priority".into(), next_priority(&have).to_string()));
         }
         let spec: Vec<String> = words.iter().flat_map(|(word, value)| [word.clone(), value.clone()]).collect();
         self.apply(op::route::rule_add(netns, family, &spec))?;
-        self.read_back(netns, has()?, || format!("no rule `{}`", spec.join(" ")))?;
+        let is_there = rules()?.iter().any(|rule| rule_matches(rule, &words));
+        self.read_back(netns, is_there, || format!("no rule `{}`", spec.join(" ")))?;
         Ok(self.count(Did::Something))
     }
 
@@ -259,11 +309,8 @@ impl Session {
         let mac = addr::mac(&spec.mac)?;
         self.link_require((netns, &spec.dev))?;
         let pinned = || -> Result<Option<String>> {
-            let have = crate::model::neigh::parse(&self.query(&op::route::neighbours(netns))?, "ip neigh show")?;
-            let same = |neigh: &&crate::model::neigh::Neigh| {
-                neigh.ip() == Some(ip) && neigh.dev.as_deref() == Some(spec.dev.as_str()) && neigh.is("PERMANENT")
-            };
-            Ok(have.iter().find(same).and_then(|neigh| neigh.lladdr.clone()))
+            let have = neigh::parse(&self.query(&op::route::neighbours(netns))?, "ip neigh show")?;
+            Ok(spec.pinned(&have).map(str::to_owned))
         };
         let former = pinned()?;
         if former.as_deref() == Some(mac.as_str()) {
@@ -281,8 +328,14 @@ pub(super) fn no_table(output: &Output) -> bool {
     output.ran.stderr.contains("FIB table does not exist")
 }
 
+/// The priority that the kernel gives to a rule without one (`fib_default_rule_pref`): one before the second rule, the first being that of
+/// the table `local`. It is said, because a rule without a priority that is added twice is there twice, and one that is deleted may be another's.
+fn next_priority(rules: &[rule::Rule]) -> u32 {
+    rules.get(1).map_or(0, |second| second.priority.saturating_sub(1))
+}
+
 /// Whether a rule has all of these words.
-fn rule_matches(rule: &rule::Rule, words: &[(String, String)]) -> bool {
+pub(super) fn rule_matches(rule: &rule::Rule, words: &[(String, String)]) -> bool {
     let network = |text: &str| match destination(text) {
         Ok(Destination::Net(net)) => Some(net),
         _ => None,

@@ -8,12 +8,13 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use super::journal::{Identity, Journal};
+use super::undo_look::Look;
 use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::{NetnsId, id_at, path_of};
 use crate::exec::{Exec, leftover};
-use crate::model::{link, said, sysctl};
-use crate::op::{self, Command, Object, Undo, Where};
+use crate::model::{link, said};
+use crate::op::{self, Command, Object, Tool, Undo, Where};
 
 /// How long what was deleted may take to vanish: `ip netns delete` returns before the kernel has cleaned up (12–19 ms measured).
 const VANISH: Duration = Duration::from_secs(5);
@@ -49,6 +50,8 @@ pub struct Undone {
     pub left: Vec<(String, String)>,
     /// What has the name of something that the run made and is something else: it was left alone.
     pub foreign: Vec<String>,
+    /// What was undone in a way that somebody should look at.
+    pub notes: Vec<String>,
 }
 
 impl Undone {
@@ -133,22 +136,26 @@ impl<'a> Undoing<'a> {
         // Stable: within a rank, last first.
         order.sort_by_key(|number| rank(&self.records[*number]));
         let mut to_verify = Vec::new();
-        let mut stuck: Vec<(&Where, &Object)> = Vec::new();
+        let mut stuck: Vec<(&Where, Tool)> = Vec::new();
+        let records = self.records;
         for number in order {
-            let record = &self.records[number];
-            let place = (&record.op.command.netns, &record.op.changes);
+            let record = &records[number];
+            let place = (&record.op.command.netns, record.op.command.tool);
+            let puts_back = matches!(&record.op.undo, Undo::Rules { .. });
             self.undone.steps += usize::from(record.succeeded());
             // What it lies in may stay, when only the end is undone.
             let gone_with_more = record.inside_made && self.first == 0;
             let step = if gone_with_more || self.is_superseded(number) {
                 Step::Done
-            } else if stuck.contains(&place) {
-                Step::Failed("a later change of the same chain must be undone first".into())
+            } else if puts_back && stuck.contains(&place) {
+                Step::Failed("a later change of the firewall must be undone first".into())
             } else {
                 self.step(record)
             };
-            // Where a rule goes back to depends on the rules above it.
-            if matches!((&step, &record.op.changes), (Step::Failed(_), Object::NfRule { .. })) {
+            // Where a rule goes back to is told by those that were put back before it.
+            if (puts_back || matches!(record.op.changes, Object::NfTable { .. } | Object::NfChain { .. }))
+                && matches!(step, Step::Failed(_))
+            {
                 stuck.push(place);
             }
             match step {
@@ -195,9 +202,10 @@ impl<'a> Undoing<'a> {
         }
     }
 
-    fn step(&self, record: &Record) -> Step {
-        let commands = match &record.op.undo {
-            Undo::Commands(commands) => commands,
+    fn step(&mut self, record: &Record) -> Step {
+        let (commands, chains) = match &record.op.undo {
+            Undo::Commands(commands) => (commands, &[][..]),
+            Undo::Rules { commands, chains } => (commands, &chains[..]),
             Undo::None(_) if !record.succeeded() => return Step::Done,
             Undo::None(why) => return Step::Failed(why.clone()),
         };
@@ -210,16 +218,30 @@ impl<'a> Undoing<'a> {
         if let Object::Netns { name } = &record.op.changes {
             self.exec.forget(&Where::Named(name.clone()));
         }
-        if !record.succeeded() && self.is_there_again(record) {
-            return Step::Done;
-        }
         let mut failed = None;
         for command in commands {
             if let Err(why) = self.run(command, record) {
                 failed = Some(why);
             }
         }
+        for former in chains {
+            match self.put_back(&record.op.command, former) {
+                Ok(notes) => self.undone.notes.extend(notes),
+                Err(why) => failed = Some(why),
+            }
+        }
         failed.map_or(Step::Done, Step::Failed)
+    }
+
+    /// The executor, for looking.
+    pub(super) fn exec(&self) -> &Exec {
+        self.exec
+    }
+
+    /// Runs a command that must succeed.
+    pub(super) fn act(&self, command: &Command) -> std::result::Result<(), String> {
+        let output = self.exec.run(command).map_err(|error| error.to_string())?;
+        if output.ok { Ok(()) } else { Err(first_line(&output.ran.stderr)) }
     }
 
     /// Runs one command of an inverse. "Already gone" is success. What perhaps never happened need not be there; but only the tool's own
@@ -228,36 +250,22 @@ impl<'a> Undoing<'a> {
         let result = self.exec.run(command);
         self.exec.retire_warm();
         match result {
-            Ok(output) if output.ok => self.read_back(command),
+            // What the user's own words undo, only the user can tell.
+            Ok(output) if output.ok && record.op.changes == Object::Raw => Ok(()),
+            Ok(output) if output.ok => match self.look(command) {
+                Look::Not(why) => Err(why),
+                Look::Holds | Look::Untold => Ok(()),
+            },
             Ok(output) => match said::recognise(&output.ran.stderr).map(|said| said.kind) {
                 Some(Kind::NotFound) => Ok(()),
                 Some(Kind::InvalidArgument | Kind::Unsupported) if !record.succeeded() => Ok(()),
-                _ if !record.succeeded() && self.is_no_rule(command) => Ok(()),
-                _ => Err(output.ran.stderr.lines().next().unwrap_or("it failed").trim().to_owned()),
+                // What the tool will not do is perhaps so already: a chain that is made again, a rule that is deleted.
+                _ if self.look(command) == Look::Holds => Ok(()),
+                _ => Err(first_line(&output.ran.stderr)),
             },
             Err(error) if error.kind() == Kind::NotFound => Ok(()),
             Err(error) => Err(error.to_string()),
         }
-    }
-
-    /// Looks whether an inverse that succeeded did what it says, where nothing else looks: rules and settings.
-    fn read_back(&self, command: &Command) -> std::result::Result<(), String> {
-        if let Some(check) = op::firewall::check_deleted(command) {
-            let gone = self.exec.run(&check).is_ok_and(|output| !output.ok);
-            return if gone { Ok(()) } else { Err("the rule is still there".into()) };
-        }
-        if let Some((get, value)) = op::sysctl::check_set(command) {
-            let Some(output) = self.exec.run(&get).ok().filter(|output| output.ok) else { return Ok(()) };
-            let now = sysctl::parse_value(&output.ran.stdout);
-            return if sysctl::values_equal(&now, &value) { Ok(()) } else { Err(format!("it is `{now}`")) };
-        }
-        Ok(())
-    }
-
-    /// Whether `command` deletes a rule that is not there.
-    fn is_no_rule(&self, command: &Command) -> bool {
-        let check = op::firewall::check_deleted(command);
-        check.is_some_and(|check| self.exec.run(&check).is_ok_and(|output| !output.ok))
     }
 
     /// Whether what an op made or changed is still the same thing.
@@ -333,7 +341,7 @@ impl<'a> Undoing<'a> {
         })
     }
 
-    fn find_link(&self, netns: &Where, name: &str) -> Result<Option<link::Link>> {
+    pub(super) fn find_link(&self, netns: &Where, name: &str) -> Result<Option<link::Link>> {
         let command = op::link::show(netns, name);
         let output = match self.exec.run(&command) {
             Err(error) if error.kind() == Kind::NotFound => return Ok(None),
@@ -346,17 +354,6 @@ impl<'a> Undoing<'a> {
             Some(said) if said.kind == Kind::NotFound => Ok(None),
             _ => Err(Error::new(Kind::CommandFailed, output.ran.stderr.trim().to_owned())),
         }
-    }
-
-    /// Whether a rule whose deleting failed is there: putting it back would double it.
-    fn is_there_again(&self, record: &Record) -> bool {
-        let check = match (&record.op.changes, &record.op.undo) {
-            (Object::NfRule { .. }, Undo::Commands(commands)) => {
-                commands.first().and_then(op::firewall::check_inserted)
-            }
-            _ => None,
-        };
-        check.is_some_and(|check| self.exec.run(&check).is_ok_and(|output| output.ok))
     }
 
     /// Waits until a thing that was made is gone. A link that should be gone with its namespace, which something holds, is deleted by itself.
@@ -407,4 +404,9 @@ enum Ours {
     Gone,
     /// Somebody else's.
     Foreign(String),
+}
+
+/// The first line of what a tool complained.
+fn first_line(text: &str) -> String {
+    text.lines().next().unwrap_or("it failed").trim().to_owned()
 }

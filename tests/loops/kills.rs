@@ -10,6 +10,9 @@ use crate::machine::{Machine, Snapshot, finish, outcome};
 use crate::shim::{self, Fault};
 use crate::{Case, Dice};
 
+/// The scripts that are killed: those that are broken elsewhere, and a runbook as users write it.
+const KILLED: [&str; 6] = [SCRIPTS[0], SCRIPTS[1], SCRIPTS[2], SCRIPTS[3], SCRIPTS[4], "05-runbook"];
+
 /// `gc` twice: after the first nothing is left, and the second has nothing to do.
 fn gc_twice(machine: &Machine, before: &Snapshot) -> Result<(), String> {
     let (code, first) = machine.call(&["gc"]);
@@ -29,7 +32,7 @@ fn gc_twice(machine: &Machine, before: &Snapshot) -> Result<(), String> {
 /// Death right before the nth line of the journal, in its middle, and right after it.
 pub(crate) fn lines(machine: &Machine, full: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    for script in SCRIPTS {
+    for script in KILLED {
         // A header, an intent and an outcome per command, an end.
         let count = 2 + 2 * commands(machine, script).len();
         for n in 1..=count {
@@ -56,7 +59,7 @@ pub(crate) fn lines(machine: &Machine, full: bool) -> Vec<Case> {
 /// Death by the hand of the tool: before it acts, after it, and while it acts late, as an orphan.
 pub(crate) fn commands_loop(machine: &Machine, full: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    for script in SCRIPTS {
+    for script in KILLED {
         for (n, line) in commands(machine, script).into_iter().enumerate() {
             for fault in [Fault::KillsRunBefore, Fault::KillsRunAfter, Fault::KillsRunActsLate] {
                 cases.push(Case::new(format!("{script}, command {} `{line}`, {fault:?}", n + 1), move |machine| {
@@ -80,7 +83,7 @@ pub(crate) fn random(_: &Machine, full: bool) -> Vec<Case> {
     (0..if full { 1000 } else { 60 })
         .map(|seed| {
             let mut dice = Dice::new(seed + 1000);
-            let script = SCRIPTS[usize::try_from(dice.below(5)).unwrap_or(0)];
+            let script = KILLED[usize::try_from(dice.below(6)).unwrap_or(0)];
             let after = Duration::from_micros(dice.below(160_000));
             Case::new(format!("{script}, killed after {after:?}"), move |machine| {
                 let before = Snapshot::take();

@@ -62,7 +62,8 @@ impl Machine {
         let _ = mount("sysfs", "/sys", "sysfs", MountFlags::empty(), None);
         sh(BUILD);
         sh(BUILD_OTHER);
-        sh("iptables-save > /run/rules4; ip6tables-save > /run/rules6");
+        sh("iptables-save > /run/rules4; ip6tables-save > /run/rules6
+            sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv4.conf.all.rp_filter > /run/sysctls");
         let shim = PathBuf::from("/run/shim");
         shim::install(&shim);
         // A long full run may go on with a copy while the program is built anew.
@@ -92,9 +93,17 @@ impl Machine {
         command
     }
 
-    /// The path of a script: in `tests/loops`, or absolute.
+    /// The path of a script: in `tests/loops`, a runbook of `scripts`, or absolute.
     pub(crate) fn script(&self, name: &str) -> PathBuf {
-        if name.starts_with('/') { name.into() } else { self.scripts.join(format!("{name}.rhai")) }
+        let of_contract = || Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts").join(format!("{name}.rhai"));
+        let own = self.scripts.join(format!("{name}.rhai"));
+        if name.starts_with('/') {
+            name.into()
+        } else if own.exists() {
+            own
+        } else {
+            of_contract()
+        }
     }
 
     /// Runs `netwright` with these words to its end; its exit code and what it said.
@@ -138,9 +147,15 @@ impl Machine {
             }
         }
         let _ = std::fs::remove_dir_all("/run/netwright");
-        sh("for n in $(ls /run/netns | grep ^lp-); do ip netns delete $n || rm -f /run/netns/$n; done
-            for l in $(ls /sys/class/net | grep ^lp-); do ip link delete $l 2>/dev/null || true; done
+        sh("for n in $(ls /run/netns | grep -e ^lp- -e ^pod-); do ip netns delete $n || rm -f /run/netns/$n; done
+            for l in $(ls /sys/class/net | grep -e ^lp- -e ^nwbr -e ^pod-); do ip link delete $l 2>/dev/null || true; done
+            ip link delete other0 2>/dev/null || true
+            ip rule | grep 10.70 | while read pref rule; do ip rule delete pref ${pref%:}; done
+            for t in main 170; do ip route show table $t | grep -e ^10.7 | while read route; do ip route delete table $t $route; done; done
+            ip route replace 10.99.0.0/16 via 198.51.100.9
+            sysctl -qp /run/sysctls
             iptables-restore < /run/rules4; ip6tables-restore < /run/rules6");
+        sh(BUILD_OTHER);
     }
 }
 

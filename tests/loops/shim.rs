@@ -79,17 +79,7 @@ impl Fault {
 }
 
 /// The tools that are replaced.
-pub(crate) const TOOLS: [&str; 9] = [
-    "ip",
-    "tc",
-    "sysctl",
-    "iptables",
-    "ip6tables",
-    "iptables-save",
-    "ip6tables-save",
-    "iptables-restore",
-    "ip6tables-restore",
-];
+pub(crate) const TOOLS: [&str; 7] = ["ip", "tc", "sysctl", "iptables", "ip6tables", "iptables-save", "ip6tables-save"];
 
 /// Puts the shim in the place of all tools: a folder of links to this program.
 pub(crate) fn install(folder: &Path) {
@@ -292,7 +282,6 @@ fn changes(tool: &str, args: &[String]) -> bool {
         }
         "sysctl" => has(&["-w"]) || args.iter().any(|arg| arg.contains('=')),
         "iptables" | "ip6tables" => !has(&["-C", "-S", "-L"]),
-        "iptables-restore" | "ip6tables-restore" => true,
         _ => false,
     }
 }

@@ -25,6 +25,7 @@ fn route_spec(dst: &Dynamic, options: &Options) -> Result<RouteSpec> {
         Ok(options.number(key, 0..=max)?.and_then(|number| u32::try_from(number).ok()))
     };
     Ok(RouteSpec {
+        protocol: None,
         dst: destination(dst)?,
         via: options.text("via")?,
         dev: options.text("dev")?,

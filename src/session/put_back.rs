@@ -1,0 +1,185 @@
+//! Putting rules back into their chains, each where it stood among those that are still there.
+//!
+//! A rule's number says nothing once others have put rules above it. So the chain as it was is compared with the chain as it is: a rule goes
+//! next to the nearest of its former neighbours. Rules of others are neither touched nor moved.
+
+use similar::{Algorithm, DiffOp, capture_diff_slices};
+
+use super::undo::Undoing;
+use crate::model::iptables;
+use crate::op::Command;
+use crate::op::firewall::{self, FormerChain};
+
+/// A rule as its words.
+type Rule = Vec<String>;
+
+/// Where a rule goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Place {
+    /// From 1.
+    number: usize,
+    /// Whether a former neighbour, or the emptiness of the chain, tells it; otherwise it is the former number.
+    sure: bool,
+}
+
+/// The indexes of what is in `these` and has no counterpart in `those`.
+pub(super) fn only_in(these: &[Rule], those: &[Rule]) -> Vec<usize> {
+    let found = |index: &usize| counterparts(these, those).iter().any(|(this, _)| this == index);
+    (0..these.len()).filter(|index| !found(index)).collect()
+}
+
+/// Which rule of `old` is which of `new`: the longest common subsequence, so that twins are not mixed up.
+fn counterparts(old: &[Rule], new: &[Rule]) -> Vec<(usize, usize)> {
+    let ops = capture_diff_slices(Algorithm::Myers, old, new);
+    let equal = ops.into_iter().filter_map(|op| match op {
+        DiffOp::Equal { old_index, new_index, len } => Some((0..len).map(move |n| (old_index + n, new_index + n))),
+        _ => None,
+    });
+    equal.flatten().collect()
+}
+
+/// Where the rule `index` of `former` goes in `now`, when those of `away` are not there either.
+fn place(former: &[Rule], index: usize, away: &[usize], now: &[Rule]) -> Place {
+    let stay: Vec<usize> = (0..former.len()).filter(|other| *other != index && !away.contains(other)).collect();
+    let rules: Vec<Rule> = stay.iter().filter_map(|other| former.get(*other).cloned()).collect();
+    let there: Vec<(usize, usize)> =
+        counterparts(&rules, now).into_iter().filter_map(|(at, now)| Some((*stay.get(at)?, now))).collect();
+    let above = there.iter().rev().find(|(other, _)| *other < index);
+    let below = there.iter().find(|(other, _)| *other > index);
+    let sure = |number| Place { number, sure: true };
+    match (above, below) {
+        (Some((above, at)), Some((below, _))) if index - above <= below - index => sure(at + 2),
+        (_, Some((_, at))) => sure(at + 1),
+        (Some((_, at)), None) => sure(at + 2),
+        (None, None) if now.is_empty() => sure(1),
+        (None, None) => Place { number: (index + 1).min(now.len() + 1), sure: false },
+    }
+}
+
+impl Undoing<'_> {
+    /// Puts the rules that went back into their chain, with the program and in the namespace of `like`. What is there as often as it was is
+    /// there again. The answer says which went to a place that no neighbour confirms.
+    pub(super) fn put_back(&self, like: &Command, former: &FormerChain) -> Result<Vec<String>, String> {
+        let mut notes = Vec::new();
+        let Some(mut now) = self.rules_now(like, former)? else {
+            return Err(format!("the chain `{}` of `{}` is gone", former.chain, former.table));
+        };
+        for (done, index) in former.gone.iter().enumerate() {
+            let Some(rule) = former.rules.get(*index) else { continue };
+            let count = |rules: &[Rule]| rules.iter().filter(|one| *one == rule).count();
+            if count(&now) >= count(&former.rules) {
+                continue;
+            }
+            let away = former.gone.get(done..).unwrap_or_default();
+            let place = place(&former.rules, *index, away, &now);
+            let command = firewall::insert_command(like, former, place.number, rule);
+            self.act(&command)?;
+            let then = self.rules_now(like, former)?.unwrap_or_default();
+            if count(&then) <= count(&now) {
+                return Err(format!("`{}` succeeded, but the rule is not there", command.line()));
+            }
+            now = then;
+            if !place.sure {
+                let line = command.line();
+                notes.push(format!("`{line}`: none of the rules that stood around it is there any more"));
+            }
+        }
+        Ok(notes)
+    }
+
+    /// The rules of a chain as they are; `None` without such a chain.
+    fn rules_now(&self, like: &Command, former: &FormerChain) -> Result<Option<Vec<Rule>>, String> {
+        self.chain_now(like, &former.table, &former.chain)
+            .map(|rules| rules.map(|rules| rules.into_iter().map(|rule| rule.words).collect()))
+    }
+
+    /// The rules of a chain of a table, asked with the program and in the namespace of `like`; `None` without such a chain.
+    pub(super) fn chain_now(
+        &self,
+        like: &Command,
+        table: &str,
+        chain: &str,
+    ) -> Result<Option<Vec<iptables::Rule>>, String> {
+        let command = firewall::list_like(like, table, Some(chain));
+        let mut output = self.exec().run(&command).map_err(|error| error.to_string())?;
+        let of_chain = output.ok;
+        if !of_chain {
+            // What is said about a chain that is not there differs between versions: the whole table tells.
+            output = self.exec().run(&firewall::list_like(like, table, None)).map_err(|error| error.to_string())?;
+            if !output.ok {
+                return Err(output.ran.stderr.trim().to_owned());
+            }
+        }
+        let listed = iptables::parse_list(table, &output.ran.stdout).map_err(|error| error.to_string())?;
+        // A chain that is there is named, even when it is empty; and a table has chains.
+        match listed.chain(chain) {
+            Some(chain) => Ok(Some(chain.rules.clone())),
+            None if !of_chain && !listed.chains.is_empty() => Ok(None),
+            None => Err(format!("`{}` printed no chain", command.line())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn rules(text: &str) -> Vec<Rule> {
+        text.chars().map(|c| vec![c.to_string()]).collect()
+    }
+
+    fn at(former: &str, index: usize, now: &str) -> (usize, bool) {
+        let place = place(&rules(former), index, &[index], &rules(now));
+        (place.number, place.sure)
+    }
+
+    #[test]
+    fn a_rule_goes_next_to_its_nearest_neighbour() {
+        assert_eq!(at("abc", 1, "ac"), (2, true));
+        assert_eq!(at("abc", 1, "Xac"), (3, true), "somebody put one above");
+        assert_eq!(at("abc", 1, "aXc"), (2, true));
+        assert_eq!(at("abc", 0, "Xbc"), (2, true));
+        assert_eq!(at("abc", 2, "abX"), (3, true));
+        assert_eq!(at("abcd", 1, "XcYd"), (2, true), "the one below is all that is near");
+        assert_eq!(at("a", 0, ""), (1, true));
+        assert_eq!(at("abc", 2, "XY"), (3, false), "nobody tells");
+        assert_eq!(at("a", 0, "XY"), (1, false));
+        assert_eq!(at("aba", 1, "aa"), (2, true), "between twins");
+        assert_eq!(at("aab", 1, "Xab"), (3, true));
+    }
+
+    #[test]
+    fn what_went_is_told_by_the_lists() {
+        assert_eq!(only_in(&rules("abc"), &rules("ac")), [1]);
+        assert_eq!(only_in(&rules("aba"), &rules("ba")), [0]);
+        assert!(only_in(&rules("abc"), &rules("aXbc")).is_empty());
+    }
+
+    proptest! {
+        /// Some rules go, others put theirs anywhere: all go back in their order, and without those of others the chain is as it was.
+        #[test]
+        fn rules_of_others_change_nothing(
+            count in 1_usize..8,
+            gone in prop::collection::btree_set(0_usize..8, 0..8),
+            foreign in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+        ) {
+            let former: Vec<Rule> = (0..count).map(|n| vec![n.to_string()]).collect();
+            let gone: Vec<usize> = gone.into_iter().filter(|n| *n < count).collect();
+            let mut now: Vec<Rule> =
+                former.iter().enumerate().filter(|(n, _)| !gone.contains(n)).map(|(_, rule)| rule.clone()).collect();
+            for (n, index) in foreign.iter().enumerate() {
+                now.insert(index.index(now.len() + 1), vec![format!("foreign {n}")]);
+            }
+            let is_foreign = |rule: &&Rule| rule[0].starts_with("foreign");
+            let others: Vec<Rule> = now.iter().filter(is_foreign).cloned().collect();
+            for (done, index) in gone.iter().enumerate() {
+                let place = place(&former, *index, &gone[done..], &now);
+                prop_assert!(place.sure || gone.len() == count);
+                now.insert(place.number - 1, former[*index].clone());
+            }
+            prop_assert_eq!(now.iter().filter(is_foreign).cloned().collect::<Vec<_>>(), others);
+            prop_assert_eq!(now.into_iter().filter(|rule| !is_foreign(&rule)).collect::<Vec<_>>(), former);
+        }
+    }
+}
