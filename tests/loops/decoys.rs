@@ -17,7 +17,7 @@ struct Decoy {
     remove: &'static str,
 }
 
-const DECOYS: [Decoy; 14] = [
+const DECOYS: [Decoy; 17] = [
     Decoy {
         make: "ip link delete dev lp-br 2>/dev/null || true; ip link add name lp-br type bridge; ip link set dev lp-br up",
         look: "ip -j link show dev lp-br",
@@ -88,15 +88,41 @@ const DECOYS: [Decoy; 14] = [
         look: "ip -j address show dev lp-x",
         remove: "ip link delete dev lp-x",
     },
+    Decoy {
+        make: "ip6tables -w 5 -I FORWARD 1 -s 2001:db8:b::/64 -j ACCEPT; ip6tables -w 5 -A FORWARD -s 2001:db8:c::/64 -j ACCEPT",
+        look: "ip6tables -w 5 -S FORWARD | grep -e db8:b: -e db8:c:",
+        remove: "ip6tables -w 5 -D FORWARD -s 2001:db8:b::/64 -j ACCEPT; ip6tables -w 5 -D FORWARD -s 2001:db8:c::/64 -j ACCEPT",
+    },
+    Decoy {
+        make: "iptables -w 5 -t nat -I POSTROUTING 1 -s 203.0.113.4/32 -j ACCEPT; iptables -w 5 -t nat -N OTHERS; iptables -w 5 -t nat -A OTHERS -j ACCEPT",
+        look: "iptables -w 5 -t nat -S | grep -e 203.0.113.4/ -e OTHERS",
+        remove: "iptables -w 5 -t nat -D POSTROUTING -s 203.0.113.4/32 -j ACCEPT; iptables -w 5 -t nat -F OTHERS; iptables -w 5 -t nat -X OTHERS",
+    },
+    Decoy {
+        make: "iptables -w 5 -I FORWARD 2 -s 203.0.113.3/32 -j ACCEPT; iptables -w 5 -I FORWARD 2 -s 203.0.113.2/32 -j ACCEPT",
+        look: "iptables -w 5 -S FORWARD | grep -e 203.0.113.3/ -e 203.0.113.2/",
+        remove: "iptables -w 5 -D FORWARD -s 203.0.113.3/32 -j ACCEPT; iptables -w 5 -D FORWARD -s 203.0.113.2/32 -j ACCEPT",
+    },
 ];
 
+/// Each decoy alone beside each script that touches the firewall; then random mixes.
+pub(crate) fn all(machine: &Machine, full: bool) -> Vec<Case> {
+    let single = (0..DECOYS.len()).flat_map(|n| {
+        ["nat", "dual"].map(|script| {
+            let name = format!("{script}, decoy {n}");
+            Case::new(name, move |machine| mix(machine, script, None, &[n]))
+        })
+    });
+    single.chain(mixes(machine, full)).collect()
+}
+
 /// Random mixes: a script, kept or killed at some command; some decoys; then the undo.
-pub(crate) fn mixes(_: &Machine, full: bool) -> Vec<Case> {
+fn mixes(_: &Machine, full: bool) -> Vec<Case> {
     (0..if full { 1000 } else { 60 })
         .map(|seed| {
             let mut dice = Dice::new(seed + 9000);
             let script = SCRIPTS[usize::try_from(dice.below(5)).unwrap_or(0)];
-            let killed = (dice.below(2) == 0).then(|| 2 + usize::try_from(dice.below(16)).unwrap_or(0));
+            let killed = (dice.below(2) == 0).then(|| 2 + usize::try_from(dice.below(32)).unwrap_or(0));
             let mut chosen: Vec<usize> = Vec::new();
             for _ in 0..=dice.below(4) {
                 let n = usize::try_from(dice.below(DECOYS.len() as u64)).unwrap_or(0);

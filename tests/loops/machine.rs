@@ -30,6 +30,7 @@ const BUILD: &str = "
     iptables -A FORWARD -s 203.0.113.97/32 -m comment --comment somebody -j DROP
     iptables -t nat -A POSTROUTING -s 203.0.113.96/32 -o eth0 -j MASQUERADE
     ip6tables -A FORWARD -s 2001:db8:9::/64 -j DROP
+    ip6tables -A FORWARD -s 2001:db8:a::/64 -j DROP
 ";
 
 /// A link of others with all that hangs on it; a script of ours takes it down for a while.
