@@ -467,4 +467,71 @@ mod tests {
         }
         assert!(Past::parse(format!("{}\ngarbage\n{intent}\n", header()).as_bytes(), false).is_err());
     }
+
+    /// A journal with everything that one can hold.
+    fn whole() -> String {
+        let former = crate::op::firewall::FormerChain {
+            table: "filter".into(),
+            chain: "INPUT".into(),
+            rules: vec![vec!["-j".into(), "DROP".into()]],
+            gone: vec![0],
+        };
+        let host = crate::op::Where::Host;
+        let delete = crate::op::firewall::delete(&host, crate::op::route::Family::V4, former, &["1".into()]);
+        let lines = [
+            Line::Intent { intent: 0, record: Box::new(record()) },
+            Line::Outcome { outcome: 0, ok: true, identity: Some(Identity::Netns(NetnsId { dev: 1, inode: 2 })) },
+            Line::Intent { intent: 1, record: Box::new(Record::new(delete.clone())) },
+            Line::Intent { intent: 1, record: Box::new(Record::new(delete)) },
+            Line::Outcome { outcome: 1, ok: false, identity: Some(Identity::Link(7)) },
+            Line::Undone { undone: 1 },
+            Line::End { end: End::Trial(9) },
+        ];
+        let lines = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n");
+        std::iter::once(header() + "\n").chain(lines).collect()
+    }
+
+    #[test]
+    fn an_intent_that_is_said_again_has_another_inverse() {
+        let past = Past::parse(whole().as_bytes(), false).unwrap();
+        assert_eq!((past.records.len(), past.records[1].ok), (2, Some(false)));
+        let mut better = record();
+        better.op.undo = crate::op::Undo::None("x".into());
+        let line = serde_json::to_string(&Line::Intent { intent: 0, record: Box::new(better) }).unwrap();
+        let past = Past::parse(format!("{}{line}\n", whole()).as_bytes(), false).unwrap();
+        assert_eq!((past.records.len(), past.records[0].ok), (2, Some(true)));
+        assert!(matches!(past.records[0].op.undo, crate::op::Undo::None(_)));
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig {
+            cases: if std::env::var_os("NETWRIGHT_FULL").is_some_and(|full| full == "1") { 100_000 } else { 1000 },
+            failure_persistence: None,
+            ..proptest::prelude::ProptestConfig::default()
+        })]
+
+        /// A damaged journal is refused, or tells of nothing that it does not hold: never more commands than it has intents.
+        #[test]
+        fn no_damaged_journal_is_believed_too_much(
+            edits in proptest::collection::vec((0_usize..3000, 0_usize..80, "(?s)[\\[\\]{}\",:0-9a-z\n]{0,6}|.{0,3}"), 0..4),
+            bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40),
+            at in 0_usize..3000,
+        ) {
+            let mut text = whole().into_bytes();
+            for (at, length, put) in edits {
+                let from = at.min(text.len());
+                let to = (from + length).min(text.len());
+                text.splice(from..to, put.into_bytes());
+            }
+            let at = at.min(text.len());
+            text.splice(at..at, bytes);
+            if let Ok(past) = Past::parse(&text[..], false) {
+                let said = String::from_utf8_lossy(&text);
+                let intents = said.lines().filter(|line| line.contains("intent")).count();
+                proptest::prop_assert!(past.records.len() <= intents);
+                proptest::prop_assert!(past.end.is_none() || said.contains("end"));
+                let _ = (past.state(), past.is_orphaned());
+            }
+        }
+    }
 }

@@ -7,8 +7,8 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::undo::Undoing;
 use crate::model::iptables;
-use crate::op::Command;
 use crate::op::firewall::{self, FormerChain};
+use crate::op::{Command, Object, Op, Tool, Undo, Where};
 
 /// A rule as its words.
 type Rule = Vec<String>;
@@ -54,6 +54,53 @@ fn place(former: &[Rule], index: usize, away: &[usize], now: &[Rule]) -> Place {
         (None, None) if now.is_empty() => sure(1),
         (None, None) => Place { number: (index + 1).min(now.len() + 1), sure: false },
     }
+}
+
+/// A chain, by namespace, program, table and name.
+type ChainAt = (Where, Tool, String, String);
+
+/// Chains whose undoing has failed: what was done to them before must wait, for it is undone by what stands or is called there.
+#[derive(Debug, Default)]
+pub(super) struct Stuck {
+    /// They do not have their former name, or are not there: nothing can be undone in them.
+    whole: Vec<ChainAt>,
+    /// A rule has not gone back: the next would not know its place. What was added can still go.
+    rules: Vec<ChainAt>,
+}
+
+impl Stuck {
+    /// Whether undoing an op must wait.
+    pub(super) fn holds(&self, op: &Op) -> bool {
+        let chains = chains_of(op);
+        let any = |stuck: &[ChainAt]| chains.iter().any(|chain| stuck.contains(chain));
+        any(&self.whole) || (matches!(op.undo, Undo::Rules { .. }) && any(&self.rules))
+    }
+
+    /// Undoing an op has failed, or waits itself.
+    pub(super) fn add(&mut self, op: &Op) {
+        match (&op.undo, &op.changes) {
+            (Undo::Rules { .. }, _) => self.rules.extend(chains_of(op)),
+            (_, Object::NfTable { .. } | Object::NfChain { .. }) => self.whole.extend(chains_of(op)),
+            _ => {}
+        }
+    }
+}
+
+/// The chains that an op of the firewall and its inverse speak of.
+fn chains_of(op: &Op) -> Vec<ChainAt> {
+    let command = &op.command;
+    let at = |table: &str, chain: &str| (command.netns.clone(), command.tool, table.to_owned(), chain.to_owned());
+    let (commands, former): (&[Command], &[FormerChain]) = match &op.undo {
+        Undo::Commands(commands) => (commands, &[]),
+        Undo::Rules { commands, chains } => (commands, chains),
+        Undo::None(_) => (&[], &[]),
+    };
+    let named =
+        std::iter::once(command).chain(commands).filter_map(firewall::parts).flat_map(|(table, letter, rest)| {
+            let names = if letter == "-E" { 2 } else { 1 };
+            rest.iter().take(names).map(move |chain| at(table, chain)).collect::<Vec<_>>()
+        });
+    named.chain(former.iter().map(|former| at(&former.table, &former.chain))).collect()
 }
 
 impl Undoing<'_> {

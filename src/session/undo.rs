@@ -8,13 +8,14 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use super::journal::{Identity, Journal};
+use super::put_back::Stuck;
 use super::undo_look::Look;
 use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::{NetnsId, id_at, path_of};
 use crate::exec::{Exec, leftover};
 use crate::model::{link, said};
-use crate::op::{self, Command, Object, Tool, Undo, Where};
+use crate::op::{self, Command, Object, Undo, Where};
 
 /// How long what was deleted may take to vanish: `ip netns delete` returns before the kernel has cleaned up (12–19 ms measured).
 const VANISH: Duration = Duration::from_secs(5);
@@ -136,27 +137,22 @@ impl<'a> Undoing<'a> {
         // Stable: within a rank, last first.
         order.sort_by_key(|number| rank(&self.records[*number]));
         let mut to_verify = Vec::new();
-        let mut stuck: Vec<(&Where, Tool)> = Vec::new();
+        let mut stuck = Stuck::default();
         let records = self.records;
         for number in order {
             let record = &records[number];
-            let place = (&record.op.command.netns, record.op.command.tool);
-            let puts_back = matches!(&record.op.undo, Undo::Rules { .. });
             self.undone.steps += usize::from(record.succeeded());
             // What it lies in may stay, when only the end is undone.
             let gone_with_more = record.inside_made && self.first == 0;
             let step = if gone_with_more || self.is_superseded(number) {
                 Step::Done
-            } else if puts_back && stuck.contains(&place) {
-                Step::Failed("a later change of the firewall must be undone first".into())
+            } else if stuck.holds(&record.op) {
+                Step::Failed("a later change of the same chain must be undone first".into())
             } else {
                 self.step(record)
             };
-            // Where a rule goes back to is told by those that were put back before it.
-            if (puts_back || matches!(record.op.changes, Object::NfTable { .. } | Object::NfChain { .. }))
-                && matches!(step, Step::Failed(_))
-            {
-                stuck.push(place);
+            if matches!(step, Step::Failed(_)) {
+                stuck.add(&record.op);
             }
             match step {
                 Step::Done if makes(record) => to_verify.push(number),

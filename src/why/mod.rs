@@ -17,6 +17,8 @@ pub mod codes;
 mod confirm;
 mod filters;
 pub mod finding;
+#[cfg(test)]
+mod fuzz;
 mod iptables;
 mod nft;
 #[cfg(test)]
