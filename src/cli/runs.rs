@@ -257,6 +257,15 @@ pub(super) fn gc(arguments: &GcArgs) -> u8 {
             };
             let past = match outlive(&id, past) {
                 Some(past) if is_dead(&past, here) => past,
+                Some(past) if past.is_orphaned() && past.header.netns == here => {
+                    nothing = false;
+                    code = 5;
+                    human::line(&format!(
+                        "{id}: its process is gone, but a tool that it started still runs (process {}): end it, then `netwright gc` again",
+                        journal::holders(&id).join(", ")
+                    ));
+                    continue;
+                }
                 _ => continue,
             };
             nothing = false;

@@ -1,24 +1,31 @@
 //! Processes that go on while the script does: `ns.start("…")`.
 
+use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{self, Read};
+use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, kill_process_group};
 
 use super::netns::NetnsFile;
 use super::process::{OUTPUT_MAX_BYTES, Started, start, start_error};
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 
 /// How long a process has between TERM and KILL.
 const TERM_GRACE: Duration = Duration::from_secs(2);
+/// How much is read at once: as much as a pipe holds.
+const PIPE_BYTES: usize = 64 << 10;
 
-/// A running program of the user's. Its output goes to an unnamed file, so it never blocks on a full pipe.
+/// A running program of the user's. A thread reads what it prints, so it never blocks on a full pipe; the last part is kept.
 pub struct Background {
     started: Started,
-    output: File,
+    printed: Arc<Printed>,
     line: String,
 }
 
@@ -30,15 +37,16 @@ impl Background {
         netns: Option<&NetnsFile>,
         line: String,
     ) -> Result<Self> {
-        let fail = |error: &io::Error| start_error(path, error);
-        let output = tempfile::tempfile().map_err(|error| {
-            Error::new(Kind::CommandFailed, format!("cannot make a temporary file for the output: {error}"))
-        })?;
-        let clone = || output.try_clone().map_err(|error| fail(&error));
-        let null = File::open("/dev/null").map_err(|error| fail(&error))?;
-        let files = [null.into(), clone()?.into(), clone()?.into()];
-        let started = start(path, argv, env, netns, files).map_err(|error| fail(&error))?;
-        Ok(Self { started, output, line })
+        let fail = |error: io::Error| start_error(path, &error);
+        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| fail(error.into()))?;
+        rustix::io::ioctl_fionbio(&reader, true).map_err(|error| fail(error.into()))?;
+        let null = File::open("/dev/null").map_err(fail)?;
+        let files = [null.into(), writer.try_clone().map_err(fail)?, writer];
+        let started = start(path, argv, env, netns, files).map_err(fail)?;
+        let printed = Arc::new(Printed { reader, tail: Mutex::default() });
+        let read = Arc::clone(&printed);
+        std::thread::Builder::new().name("output".into()).spawn(move || read.follow()).map_err(fail)?;
+        Ok(Self { started, printed, line })
     }
 
     /// The command as a person would type it.
@@ -67,19 +75,10 @@ impl Background {
         output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal))
     }
 
-    /// What it printed so far, standard output and error together, at most the last [`OUTPUT_MAX_BYTES`].
+    /// What it printed so far, standard output and error together: the last [`OUTPUT_MAX_BYTES`], after a line that says how much is missing.
     #[must_use]
     pub fn output(&self) -> String {
-        let read = || -> io::Result<String> {
-            let file = &self.output;
-            let length = file.metadata()?.len();
-            let from = length.saturating_sub(OUTPUT_MAX_BYTES as u64);
-            let mut bytes = Vec::new();
-            let mut reader = PositionedReader { file, at: from };
-            reader.read_to_end(&mut bytes)?;
-            Ok(String::from_utf8_lossy(&bytes).into_owned())
-        };
-        read().unwrap_or_default()
+        self.printed.text()
     }
 
     /// Ends it and everything in its process group: TERM, then KILL. Returns whether it is gone.
@@ -98,22 +97,109 @@ impl Background {
     }
 }
 
-/// Reads at its own position: the file's is shared with the process that writes there.
-struct PositionedReader<'a> {
-    file: &'a File,
-    at: u64,
+/// What a process prints.
+struct Printed {
+    reader: OwnedFd,
+    tail: Mutex<Tail>,
 }
 
-impl Read for PositionedReader<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = std::os::unix::fs::FileExt::read_at(self.file, buffer, self.at)?;
-        self.at += count as u64;
-        Ok(count)
+/// The last part of it.
+#[derive(Default)]
+struct Tail {
+    bytes: VecDeque<u8>,
+    /// How many bytes came before.
+    dropped: u64,
+}
+
+impl Printed {
+    /// Reads until nobody can print any more.
+    fn follow(&self) {
+        loop {
+            let mut fds = [PollFd::new(&self.reader, PollFlags::IN)];
+            let polled = poll(&mut fds, None);
+            if !matches!(polled, Ok(_) | Err(rustix::io::Errno::INTR)) || !self.drain(&mut self.lock()) {
+                return;
+            }
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Tail> {
+        self.tail.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes what the pipe holds. Returns whether more may come.
+    fn drain(&self, tail: &mut Tail) -> bool {
+        let mut buffer = vec![0; PIPE_BYTES];
+        // Whoever prints all the time must not keep the reader for ever.
+        for _ in 0..16 {
+            match rustix::io::read(&self.reader, &mut buffer[..]) {
+                Ok(0) => return false,
+                Ok(count) => tail.add(buffer.get(..count).unwrap_or_default()),
+                Err(rustix::io::Errno::AGAIN) => return true,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// All that was printed until now: what is still in the pipe, too.
+    fn text(&self) -> String {
+        let mut tail = self.lock();
+        self.drain(&mut tail);
+        let missing = match tail.dropped {
+            0 => String::new(),
+            dropped => format!("[the first {dropped} bytes are not kept]\n"),
+        };
+        missing + &*String::from_utf8_lossy(tail.bytes.make_contiguous())
+    }
+}
+
+impl Tail {
+    fn add(&mut self, bytes: &[u8]) {
+        self.bytes.extend(bytes);
+        let over = self.bytes.len().saturating_sub(OUTPUT_MAX_BYTES);
+        self.bytes.drain(..over);
+        self.dropped += over as u64;
     }
 }
 
 impl std::fmt::Debug for Background {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Background").field("line", &self.line).field("pid", &self.pid()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) -> Background {
+        let words = ["-c", script].map(OsString::from);
+        Background::start(Path::new("/bin/sh"), &words, &[], None, script.into()).unwrap()
+    }
+
+    fn ended(background: &Background) -> String {
+        while background.running() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        background.output()
+    }
+
+    #[test]
+    fn all_that_was_printed_is_there_when_it_has_ended() {
+        for _ in 0..20 {
+            assert_eq!(ended(&run("echo out; echo err >&2; printf end")), "out\nerr\nend");
+        }
+    }
+
+    #[test]
+    fn only_the_last_part_is_kept() {
+        // 20 MiB, more than is kept, and a last word.
+        let text = ended(&run("head -c 20971520 /dev/zero | tr '\\0' x; printf end"));
+        let (first, rest) = text.split_once('\n').unwrap();
+        assert_eq!(first, format!("[the first {} bytes are not kept]", 20_971_523 - OUTPUT_MAX_BYTES));
+        assert_eq!(rest.len(), OUTPUT_MAX_BYTES);
+        assert!(rest.starts_with("xxx") && rest.ends_with("xend"));
     }
 }

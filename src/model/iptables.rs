@@ -237,7 +237,7 @@ pub fn parse_save(stdout: &str) -> Result<Ruleset> {
         let line = line?;
         let first = line.word(0);
         match (first.as_bytes().first(), &mut open) {
-            (Some(b'*'), None) if first.len() > 1 => {
+            (Some(b'*'), None) if first.len() > 1 && line.words.len() == 1 => {
                 open = Some(Table { name: first[1..].to_owned(), chains: Vec::new() });
             }
             (Some(b':'), Some(table)) if first.len() > 1 => line.header(table)?,
@@ -246,7 +246,7 @@ pub fn parse_save(stdout: &str) -> Result<Ruleset> {
                 line.rule(table, 1, Some(counters))?;
             }
             (_, Some(table)) if first == "-A" => line.rule(table, 0, None)?,
-            (_, Some(_)) if first == "COMMIT" => ruleset.tables.extend(open.take()),
+            (_, Some(_)) if line.text.trim() == "COMMIT" => ruleset.tables.extend(open.take()),
             _ => return Err(line.garbage()),
         }
     }

@@ -204,7 +204,6 @@ impl Journal {
     /// Removes the journal: nothing of the run is left.
     pub fn remove(self) {
         remove_folder(&self.folder);
-        drop(self.lock);
     }
 
     /// Whether the tools that are started from now on inherit the lock.
@@ -233,6 +232,27 @@ impl Journal {
             }
         }
     }
+}
+
+impl Drop for Journal {
+    /// Lets go of the lock for all that inherited it: every tool has ended, and a daemon that one of them left does not act for the run.
+    fn drop(&mut self) {
+        let _ = flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
+/// The processes that have the lock of a run open, which they inherited.
+#[must_use]
+pub fn holders(id: &str) -> Vec<String> {
+    let lock = Path::new(RUNS).join(id).join("lock");
+    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    pids.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()))
+        .filter(|pid| {
+            let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
+            files.into_iter().any(|file| std::fs::read_link(file.path()).is_ok_and(|target| target == lock))
+        })
+        .collect()
 }
 
 /// Removes the folder of a run, and the folders above it while they are empty. The lock goes last; should this be cut short, what is left is

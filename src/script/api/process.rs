@@ -112,7 +112,8 @@ pub mod api {
         process.running.running()
     }
 
-    /// What the program printed so far, standard output and error together.
+    /// What the program printed so far, standard output and error together. Of more than 16 MiB the last part is kept, after a line that says
+    /// how much is missing.
     ///
     /// ```rhai
     /// let hello = netns("ns-blue").start("echo hello");
