@@ -158,21 +158,22 @@ fn what_iproute2_prints() {
 
 /// A rule set as `iptables-save -c` prints it.
 fn printed(rules: &iptables::Ruleset) -> String {
-    let mut text = String::new();
+    let mut lines = Vec::new();
     for table in &rules.tables {
-        text += &format!("*{}\n", table.name);
+        lines.push(format!("*{}", table.name));
         for chain in &table.chains {
             let policy = chain.policy.as_deref().unwrap_or("-");
-            text += &format!(":{} {policy} [{}:{}]\n", chain.name, chain.packets, chain.bytes);
+            lines.push(format!(":{} {policy} [{}:{}]", chain.name, chain.packets, chain.bytes));
         }
         for chain in &table.chains {
-            for rule in &chain.rules {
-                text += &format!("[{}:{}] -A {} {}\n", rule.packets, rule.bytes, chain.name, rule.text());
-            }
+            let rules = chain.rules.iter();
+            lines.extend(
+                rules.map(|rule| format!("[{}:{}] -A {} {}", rule.packets, rule.bytes, chain.name, rule.text())),
+            );
         }
-        text += "COMMIT\n";
+        lines.push("COMMIT".into());
     }
-    text
+    lines.join("\n") + "\n"
 }
 
 #[test]
@@ -227,7 +228,7 @@ fn what_other_tools_print() {
         let value = sysctl::parse_value(&text);
         prop_assert!(sysctl::values_equal(&value, &value) && !value.contains('\t'));
         let near = suggest::nearest(&text, ["eth0", "br0"]);
-        prop_assert!(near.is_none_or(|near| ["eth0", "br0"].contains(&near.as_ref())));
+        prop_assert!(near.is_none_or(|near| ["eth0", "br0"].contains(&near)));
         Ok(())
     });
 }
@@ -327,6 +328,11 @@ fn in_a_machine(script: &str, stdin: &str) -> Option<(bool, String)> {
     Some((output.status.success(), said))
 }
 
+/// One or more lines for each.
+fn lines(all: &[String], line: impl Fn(&String) -> String) -> String {
+    all.iter().map(line).collect::<Vec<_>>().concat()
+}
+
 /// Texts that a validator accepts, each once.
 fn accepted(text: impl Strategy<Value = String>, valid: impl Fn(&str) -> bool) -> Vec<String> {
     let full = std::env::var_os("NETWRIGHT_FULL").is_some_and(|full| full == "1");
@@ -356,10 +362,9 @@ fn the_kernel_takes_every_link_name_that_is_accepted() {
         ],
         |text| names::link_name(text).is_ok(),
     );
-    let batch: String = names
-        .iter()
-        .map(|name| format!("link add name {name} type bridge\nlink show dev {name}\nlink delete dev {name}\n"))
-        .collect();
+    let batch = lines(&names, |name| {
+        format!("link add name {name} type bridge\nlink show dev {name}\nlink delete dev {name}\n")
+    });
     let Some((ok, said)) = in_a_machine("ip -o -batch -", &batch) else { return };
     assert!(ok, "{said}");
     for name in &names {
@@ -384,12 +389,9 @@ fn the_kernel_takes_every_address_that_is_accepted() {
         .prop_map(str::to_owned),
     ];
     let addrs = accepted(net, |text| addr::interface_addr(text).is_ok());
-    let batch: String = addrs
-        .iter()
-        .map(|addr| {
-            format!("address replace {addr} dev lo\naddress show to {addr} dev lo\naddress delete {addr} dev lo\n")
-        })
-        .collect();
+    let batch = lines(&addrs, |addr| {
+        format!("address replace {addr} dev lo\naddress show to {addr} dev lo\naddress delete {addr} dev lo\n")
+    });
     let Some((ok, said)) = in_a_machine("ip -o -batch -", &batch) else { return };
     assert!(ok, "{said}");
     for addr in &addrs {
@@ -397,7 +399,7 @@ fn the_kernel_takes_every_address_that_is_accepted() {
     }
     let macs = accepted("[0-9a-fA-F]{2}(:[0-9a-fA-F]{2}){5}", |text| addr::mac(text).is_ok());
     let set = |mac: &String| format!("link set dev x address {mac}\nlink show dev x\n");
-    let batch = format!("link add name x type bridge\n{}", macs.iter().map(set).collect::<String>());
+    let batch = format!("link add name x type bridge\n{}", lines(&macs, set));
     let Some((ok, said)) = in_a_machine("ip -o -batch -", &batch) else { return };
     assert!(ok && macs.iter().all(|mac| said.contains(&mac.to_lowercase())), "{said}");
 }
@@ -406,7 +408,7 @@ fn the_kernel_takes_every_address_that_is_accepted() {
 fn the_tools_take_every_name_of_a_namespace_or_chain_that_is_accepted() {
     let namespaces = accepted("[a-zA-Z0-9_.-]{1,64}", |text| names::netns_name(text).is_ok());
     let namespaces = &namespaces[..namespaces.len().min(200)];
-    let batch: String = namespaces.iter().map(|name| format!("netns add {name}\n")).collect();
+    let batch = lines(namespaces, |name| format!("netns add {name}\n"));
     let Some((ok, said)) = in_a_machine("ip -batch - && ls /run/netns", &batch) else { return };
     let listed: Vec<&str> = said.lines().collect();
     assert!(ok && namespaces.iter().all(|name| listed.contains(&name.as_str())), "{said}");
@@ -414,7 +416,7 @@ fn the_tools_take_every_name_of_a_namespace_or_chain_that_is_accepted() {
     let chains = accepted("[!-~]{1,28}", |text| names::chain_name(text).is_ok());
     // One call of iptables each, so not too many.
     let chains = &chains[..chains.len().min(150)];
-    let calls: String = chains.iter().map(|chain| format!("iptables -w 5 -N '{chain}' || exit 1\n")).collect();
+    let calls = lines(chains, |chain| format!("iptables -w 5 -N '{chain}' || exit 1\n"));
     let Some((ok, said)) = in_a_machine("sh && iptables -w 5 -S", &calls) else { return };
     assert!(ok, "{said}");
     let table = iptables::parse_list("filter", &said).expect("a list");

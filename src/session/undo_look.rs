@@ -201,7 +201,6 @@ fn pairs(words: &[&str]) -> Vec<(String, String)> {
 fn differing(link: &Link, settings: &[&str]) -> Option<String> {
     let holds = |holds: bool, words: &str| if holds { None } else { Some(words.to_owned()) };
     let (wrong, rest) = match settings {
-        [] => return None,
         ["type", _kind, options @ ..] => {
             let wrong = pairs(options)
                 .into_iter()
@@ -221,7 +220,7 @@ fn differing(link: &Link, settings: &[&str]) -> Option<String> {
             };
             (holds(same, &format!("{option} {value}")), rest)
         }
-        [_] => return None,
+        [] | [_] => return None,
     };
     wrong.or_else(|| differing(link, rest))
 }
