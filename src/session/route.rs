@@ -246,10 +246,7 @@ impl Session {
         };
         let question = op::route::show(netns, family, &dst, spec.table.as_deref());
         let wanted = spec.clone();
-        let look = Look::Routes(
-            question,
-            Box::new(move |routes| routes.iter().any(|route| wanted.is(family, route))),
-        );
+        let look = Look::Routes(question, Box::new(move |routes| routes.iter().any(|route| wanted.is(family, route))));
         let otherwise = format!("no such route to `{dst}`");
         if unrouted {
             self.make_soon(op, look, otherwise)?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{Identity, Journal};
 use super::put_back::Stuck;
-use super::undo_look::Look;
+use super::undo_look::Verdict;
 use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::{NetnsId, id_at, path_of};
@@ -249,14 +249,14 @@ impl<'a> Undoing<'a> {
             // What the user's own words undo, only the user can tell.
             Ok(output) if output.ok && record.op.changes == Object::Raw => Ok(()),
             Ok(output) if output.ok => match self.look(command) {
-                Look::Not(why) => Err(why),
-                Look::Holds | Look::Untold => Ok(()),
+                Verdict::Not(why) => Err(why),
+                Verdict::Holds | Verdict::Untold => Ok(()),
             },
             Ok(output) => match said::recognise(&output.ran.stderr).map(|said| said.kind) {
                 Some(Kind::NotFound) => Ok(()),
                 Some(Kind::InvalidArgument | Kind::Unsupported) if !record.succeeded() => Ok(()),
                 // What the tool will not do is perhaps so already: a chain that is made again, a rule that is deleted.
-                _ if self.look(command) == Look::Holds => Ok(()),
+                _ if self.look(command) == Verdict::Holds => Ok(()),
                 _ => Err(first_line(&output.ran.stderr)),
             },
             Err(error) if error.kind() == Kind::NotFound => Ok(()),

@@ -12,7 +12,7 @@ use crate::op::{self, Command, Tool, Where};
 
 /// What a look at the machine says about a command of an inverse.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Look {
+pub(super) enum Verdict {
     /// It is as the command says.
     Holds,
     /// It is otherwise, or nobody answers.
@@ -21,7 +21,7 @@ pub(super) enum Look {
     Untold,
 }
 
-impl Look {
+impl Verdict {
     /// `Holds`, or what is otherwise.
     fn of(holds: bool, otherwise: impl FnOnce() -> String) -> Self {
         if holds { Self::Holds } else { Self::Not(otherwise()) }
@@ -30,18 +30,18 @@ impl Look {
 
 impl Undoing<'_> {
     /// Looks whether the machine is as a command of an inverse says.
-    pub(super) fn look(&self, command: &Command) -> Look {
+    pub(super) fn look(&self, command: &Command) -> Verdict {
         let looked = match command.tool {
             Tool::Ip => self.look_ip(command),
             Tool::Iptables | Tool::Ip6tables => return self.look_firewall(command),
             Tool::Sysctl => self.look_sysctl(command),
             Tool::Tc => self.look_qdisc(command),
-            _ => return Look::Untold,
+            _ => return Verdict::Untold,
         };
-        looked.unwrap_or_else(|error| Look::Not(error.to_string()))
+        looked.unwrap_or_else(|error| Verdict::Not(error.to_string()))
     }
 
-    fn look_ip(&self, command: &Command) -> Result<Look> {
+    fn look_ip(&self, command: &Command) -> Result<Verdict> {
         let netns = &command.netns;
         let words: Vec<&str> = command.argv.iter().map(String::as_str).collect();
         let (family, words) = match &words[..] {
@@ -52,11 +52,11 @@ impl Undoing<'_> {
         match words {
             ["netns", "delete", name] => {
                 let gone = path_of(&Where::Named((*name).to_owned())).as_deref().and_then(id_at).is_none();
-                Ok(if gone { Look::Holds } else { Look::Untold })
+                Ok(if gone { Verdict::Holds } else { Verdict::Untold })
             }
             // What is deleted may take its time, and is waited for elsewhere.
             ["link", "delete", "dev", name] => {
-                Ok(if self.find_link(netns, name)?.is_none() { Look::Holds } else { Look::Untold })
+                Ok(if self.find_link(netns, name)?.is_none() { Verdict::Holds } else { Verdict::Untold })
             }
             ["link", "set", "dev", name, settings @ ..] => self.look_link(netns, name, settings),
             ["address", verb, address, "dev", name] => self.look_address(netns, name, address, *verb != "delete"),
@@ -65,11 +65,11 @@ impl Undoing<'_> {
                 let rules = rule::parse(&self.question(&op::route::rules(netns, family))?, "ip rule show")?;
                 let pairs: Vec<(String, String)> = pairs(spec);
                 let there = rules.iter().any(|rule| super::route::rule_matches(rule, &pairs));
-                Ok(Look::of(!there, || "the rule is still there".into()))
+                Ok(Verdict::of(!there, || "the rule is still there".into()))
             }
             ["neigh", "delete", addr, "dev", dev] => self.look_neigh(netns, addr, None, dev),
             ["neigh", "replace", addr, "lladdr", mac, "dev", dev, ..] => self.look_neigh(netns, addr, Some(mac), dev),
-            _ => Ok(Look::Untold),
+            _ => Ok(Verdict::Untold),
         }
     }
 
@@ -79,101 +79,103 @@ impl Undoing<'_> {
         if output.ok { Ok(output.ran.stdout) } else { Err(super::failure(command, output.ran)) }
     }
 
-    fn look_link(&self, netns: &Where, name: &str, settings: &[&str]) -> Result<Look> {
+    fn look_link(&self, netns: &Where, name: &str, settings: &[&str]) -> Result<Verdict> {
         let name = match settings {
             ["name", new] => new,
             _ => name,
         };
         let Some(link) = self.find_link(netns, name)? else {
-            return Ok(Look::of(!matches!(settings, ["name", _]), || format!("there is no link `{name}`")));
+            return Ok(Verdict::of(!matches!(settings, ["name", _]), || format!("there is no link `{name}`")));
         };
         let wrong = differing(&link, settings);
-        Ok(Look::of(wrong.is_none(), || format!("`{name}` is not {}", wrong.unwrap_or_default())))
+        Ok(Verdict::of(wrong.is_none(), || format!("`{name}` is not {}", wrong.unwrap_or_default())))
     }
 
-    fn look_address(&self, netns: &Where, name: &str, address: &str, wanted: bool) -> Result<Look> {
-        let Ok(address) = address.parse::<ipnet::IpNet>() else { return Ok(Look::Untold) };
+    fn look_address(&self, netns: &Where, name: &str, address: &str, wanted: bool) -> Result<Verdict> {
+        let Ok(address) = address.parse::<ipnet::IpNet>() else { return Ok(Verdict::Untold) };
         let output = self.exec().run(&op::link::show(netns, name))?;
         if !output.ok {
             // The link is gone, and its addresses with it.
-            return Ok(Look::of(self.find_link(netns, name)?.is_none(), || output.ran.stderr));
+            return Ok(Verdict::of(self.find_link(netns, name)?.is_none(), || output.ran.stderr));
         }
         let links = net_addr::parse(&output.ran.stdout, "ip address show")?;
         let there = links.iter().flat_map(net_addr::Addr::ipnets).any(|have| have == address);
-        Ok(Look::of(there == wanted, || format!("`{name}` {} {address}", if wanted { "lacks" } else { "still has" })))
+        Ok(Verdict::of(there == wanted, || {
+            format!("`{name}` {} {address}", if wanted { "lacks" } else { "still has" })
+        }))
     }
 
-    fn look_route(&self, netns: &Where, family: Family, spec: &[&str], wanted: bool) -> Result<Look> {
-        let Some(spec) = RouteSpec::from_words(spec) else { return Ok(Look::Untold) };
+    fn look_route(&self, netns: &Where, family: Family, spec: &[&str], wanted: bool) -> Result<Verdict> {
+        let Some(spec) = RouteSpec::from_words(spec) else { return Ok(Verdict::Untold) };
         let output = self.exec().run(&op::route::show(netns, family, &spec.dst, spec.table.as_deref()))?;
         let routes = if output.ok { route::parse(&output.ran.stdout, "ip route show")? } else { Vec::new() };
         let there = routes.iter().any(|route| spec.is(family, route));
         let end = if wanted { "is not there" } else { "is still there" };
-        Ok(Look::of(there == wanted, || format!("the route to `{}` {end}", spec.dst)))
+        Ok(Verdict::of(there == wanted, || format!("the route to `{}` {end}", spec.dst)))
     }
 
-    fn look_neigh(&self, netns: &Where, addr: &str, mac: Option<&str>, dev: &str) -> Result<Look> {
+    fn look_neigh(&self, netns: &Where, addr: &str, mac: Option<&str>, dev: &str) -> Result<Verdict> {
         let (addr, dev) = (addr.to_owned(), dev.to_owned());
         let spec = NeighSpec { addr, mac: String::new(), dev };
         let all = neigh::parse(&self.question(&op::route::neighbours(netns))?, "ip neigh show")?;
         let now = spec.pinned(&all);
-        Ok(Look::of(now == mac, || format!("`{}` is pinned to {}", spec.addr, now.unwrap_or("nothing"))))
+        Ok(Verdict::of(now == mac, || format!("`{}` is pinned to {}", spec.addr, now.unwrap_or("nothing"))))
     }
 
-    fn look_sysctl(&self, command: &Command) -> Result<Look> {
-        let Some((get, value)) = op::sysctl::check_set(command) else { return Ok(Look::Untold) };
+    fn look_sysctl(&self, command: &Command) -> Result<Verdict> {
+        let Some((get, value)) = op::sysctl::check_set(command) else { return Ok(Verdict::Untold) };
         let output = self.exec().run(&get)?;
         if !output.ok {
             // The setting of a link that is gone.
             let gone = output.ran.stderr.contains("No such file or directory");
-            return Ok(Look::of(gone, || output.ran.stderr.trim().to_owned()));
+            return Ok(Verdict::of(gone, || output.ran.stderr.trim().to_owned()));
         }
         let now = sysctl::parse_value(&output.ran.stdout);
-        Ok(Look::of(sysctl::values_equal(&now, &value), || format!("it is `{now}`")))
+        Ok(Verdict::of(sysctl::values_equal(&now, &value), || format!("it is `{now}`")))
     }
 
     /// The kernel's own root discipline has the handle 0; another one stays until it is deleted.
-    fn look_qdisc(&self, command: &Command) -> Result<Look> {
+    fn look_qdisc(&self, command: &Command) -> Result<Verdict> {
         let words: Vec<&str> = command.argv.iter().map(String::as_str).collect();
-        let ["qdisc", "delete", "dev", name, "root"] = words[..] else { return Ok(Look::Untold) };
+        let ["qdisc", "delete", "dev", name, "root"] = words[..] else { return Ok(Verdict::Untold) };
         let text = self.question(&op::link::qdiscs(&command.netns, name))?;
         let all = json::records(&text, "tc qdisc show")?;
         let of_user = |qdisc: &serde_json::Map<String, serde_json::Value>| {
             qdisc.contains_key("root") && qdisc.get("handle").is_some_and(|handle| handle != "0:")
         };
         let there = all.iter().filter_map(serde_json::Value::as_object).any(of_user);
-        Ok(Look::of(!there, || format!("`{name}` still has it")))
+        Ok(Verdict::of(!there, || format!("`{name}` still has it")))
     }
 
-    fn look_firewall(&self, command: &Command) -> Look {
-        let Some((table, letter, rest)) = op::firewall::parts(command) else { return Look::Untold };
-        let Some(chain) = rest.first() else { return Look::Untold };
+    fn look_firewall(&self, command: &Command) -> Verdict {
+        let Some((table, letter, rest)) = op::firewall::parts(command) else { return Verdict::Untold };
+        let Some(chain) = rest.first() else { return Verdict::Untold };
         let chain_now = |chain: &str| self.chain_now(command, table, chain);
         let looked = match letter {
             "-D" => chain_now(chain).map(|rules| self.look_deleted(command, &rules.unwrap_or_default())),
-            "-X" => chain_now(chain).map(|rules| Look::of(rules.is_none(), || "the chain is still there".into())),
-            "-N" => chain_now(chain).map(|rules| Look::of(rules.is_some(), || "the chain is not there".into())),
-            "-E" => rest.get(1).map_or(Ok(Look::Untold), |new| {
-                let same = |rules: Option<_>| Look::of(rules.is_some(), || format!("there is no chain `{new}`"));
+            "-X" => chain_now(chain).map(|rules| Verdict::of(rules.is_none(), || "the chain is still there".into())),
+            "-N" => chain_now(chain).map(|rules| Verdict::of(rules.is_some(), || "the chain is not there".into())),
+            "-E" => rest.get(1).map_or(Ok(Verdict::Untold), |new| {
+                let same = |rules: Option<_>| Verdict::of(rules.is_some(), || format!("there is no chain `{new}`"));
                 chain_now(new).map(same)
             }),
             "-P" => self.look_policy(command, table, chain, rest.get(1).map_or("", String::as_str)),
-            _ => Ok(Look::Untold),
+            _ => Ok(Verdict::Untold),
         };
-        looked.unwrap_or_else(Look::Not)
+        looked.unwrap_or_else(Verdict::Not)
     }
 
     /// That a rule is gone is said by `-C`; that the tool is not one which says yes or no to everything, by the list.
-    fn look_deleted(&self, command: &Command, rules: &[iptables::Rule]) -> Look {
+    fn look_deleted(&self, command: &Command, rules: &[iptables::Rule]) -> Verdict {
         let marked = command.argv.iter().any(|word| word == MARK);
         if rules.is_empty() || (marked && !rules.iter().any(|rule| rule.comments().any(|comment| comment == MARK))) {
-            return Look::Holds;
+            return Verdict::Holds;
         }
         let gone = op::firewall::check_deleted(command).map(|check| self.exec().run(&check));
         match gone {
-            Some(Ok(output)) => Look::of(!output.ok, || "the rule is still there".into()),
-            Some(Err(error)) => Look::Not(error.to_string()),
-            None => Look::Untold,
+            Some(Ok(output)) => Verdict::of(!output.ok, || "the rule is still there".into()),
+            Some(Err(error)) => Verdict::Not(error.to_string()),
+            None => Verdict::Untold,
         }
     }
 
@@ -183,12 +185,12 @@ impl Undoing<'_> {
         table: &str,
         chain: &str,
         policy: &str,
-    ) -> std::result::Result<Look, String> {
+    ) -> std::result::Result<Verdict, String> {
         let text =
             self.question(&op::firewall::list_like(command, table, Some(chain))).map_err(|error| error.to_string())?;
         let listed = iptables::parse_list(table, &text).map_err(|error| error.to_string())?;
         let now = listed.chain(chain).and_then(|chain| chain.policy.as_deref());
-        Ok(Look::of(now == Some(policy), || format!("the policy is {}", now.unwrap_or("not known"))))
+        Ok(Verdict::of(now == Some(policy), || format!("the policy is {}", now.unwrap_or("not known"))))
     }
 }
 
