@@ -4,23 +4,36 @@
 //!
 //! On a real host: whatever happens, the machine ends as it was or as the script says, and netwright can say which. `tests/loops` builds
 //! machines (network, mounts, `/run`, processes of their own), breaks something there, and compares a snapshot (links, addresses, routes, rules,
-//! both firewalls, settings, namespaces, processes, `/run/netwright`). `cargo test --test loops` runs short forms, `NETWRIGHT_FULL=1` all.
-//! The last column is the full run of 20 November 2026 on Linux 6.18 with two cores, shared by eight builds; see `tests/loops/RESULTS.md` for
-//! every case that did not hold and why.
+//! both firewalls, settings, namespaces, processes, `/run/netwright`). `cargo test --test loops` runs short forms, `NETWRIGHT_FULL=1` all;
+//! `tests/loops/RESULTS.md` tells of the last full run, and of every case that did not hold.
 //!
 //! | loop | promise | short | full, held of all |
 //! |---|---|---|---|
-//! | `faults` | five scripts, every command × eight faults, once and lasting: as it was | 123 | not run to its end |
-//! | `lies` | a tool that says yes and does nothing is noticed | 29 | 141 of 143 |
-//! | `double` | build and undo fail: exit 5, what is left is named, `gc` leaves nothing | 61 | 447 of 453 |
-//! | `kill-lines` | `kill -9` before, amid and after every journal line, then `gc` twice | 40 | 964 of 966 |
-//! | `kill-commands` | `kill -9` before and after every command, and with an orphan that acts late | 40 | 467 of 468 |
-//! | `kill-random` | `kill -9` at random moments | 60 | 1000 of 1000 |
-//! | `signals` | INT, TERM, HUP, single and double, at random moments | 48 | 598 of 600 |
-//! | `decoys` | what others made is never touched | 60 | 980 of 1000 |
-//! | `pairs` | two at once, and a run beside `gc` | 24 | 299 of 300 |
-//! | `space` | the disk full at every position of the journal | 45 | 1358 of 1367 |
-//! | `deadlines` | every way to hang ends within the deadline + 2.5 s | 18 | 90 of 90 |
+//! | `faults` | five scripts, every command × eight faults, once and lasting: as it was | 121 | see there |
+//! | `lies` | a tool that says yes and does nothing is noticed, at every command and at every step of the undo | 41 | 213 of 213 |
+//! | `double` | build and undo fail, or the undo's tool lies: exit 5, what is left is named, `gc` leaves nothing | 64 | 441 of 441 |
+//! | `kill-lines` | `kill -9` before, amid and after every journal line, then `gc` twice; also of a runbook as users write it | 45 | see there |
+//! | `kill-commands` | `kill -9` before and after every command, and with an orphan that acts late | 45 | see there |
+//! | `kill-random` | `kill -9` at random moments | 60 | see there |
+//! | `signals` | INT, TERM, HUP, single and double, at random moments | 48 | see there |
+//! | `decoys` | what others made is never touched or moved; what was taken out goes back between its neighbours | 94 | 1034 of 1034 |
+//! | `pairs` | two at once, and a run beside `gc` | 24 | see there |
+//! | `space` | the disk full at every position of the journal | 45 | see there |
+//! | `deadlines` | every way to hang ends within the deadline + 2.5 s; a daemon that a tool leaves keeps nothing | 22 | see there |
+//! | `rootless` | the short forms of all others on machines that a plain user makes | 101 | see there |
+//!
+//! `tests/fuzz.rs`, `src/why/fuzz.rs` and the journal's own tests are the fuzz targets: no input panics, and what is accepted is what was there.
+//!
+//! What is not promised, because nobody can keep it:
+//!
+//! - a tool that does nothing and answers every question as if it had is believed. One that says yes to everything is not: that a rule is there
+//!   or gone is told by the list, too, and a chain that is there is named in it;
+//! - what the user's own words (`ip(…, #{ undo: … })`, `exec`) change is undone by the user's words only, and not looked at;
+//! - a rule none of whose neighbours is there any more goes to the number that it had, and the undo says so; one whose chain somebody has
+//!   deleted stays out, and is named;
+//! - counters that `iptables -Z` has set to zero go on from there;
+//! - after `kill -9`, a daemon that a tool has left cannot be told from a tool that still acts: `gc` names it, and goes on when it has ended.
+//!   At the end of a run that is not killed it keeps nothing.
 //!
 //! The session is the only caller of [`Exec`] for netwright's own commands. A verb is a method here, one file per subject; it takes
 //! types, not script values. [`Session::apply`] is the one door through which the kernel is changed.
