@@ -11,14 +11,14 @@
 //! |---|---|---|---|
 //! | `faults` | five scripts, every command × eight faults, once and lasting: as it was | 121 | 2432 of 2432 |
 //! | `lies` | a tool that says yes and does nothing is noticed, at every command and at every step of the undo | 41 | 213 of 213 |
-//! | `double` | build and undo fail, or the undo's tool lies: exit 5, what is left is named, `gc` leaves nothing | 63 | 441 of 441 |
-//! | `kill-lines` | `kill -9` before, amid and after every journal line, then `gc` twice; also of a runbook as users write it | 45 | see there |
-//! | `kill-commands` | `kill -9` before and after every command, and with an orphan that acts late | 45 | see there |
+//! | `double` | build and undo fail, or the undo's tool lies: exit 5, what is left is named, `gc` leaves nothing | 60 | 441 of 441 |
+//! | `kill-lines` | `kill -9` before, amid and after every journal line, then `gc` twice; also of a runbook as users write it | 44 | see there |
+//! | `kill-commands` | `kill -9` before and after every command, and with an orphan that acts late | 44 | see there |
 //! | `kill-random` | `kill -9` at random moments | 60 | 1000 of 1000 |
 //! | `signals` | INT, TERM, HUP, single and double, at random moments | 48 | 600 of 600 |
 //! | `decoys` | what others made is never touched or moved; what was taken out goes back between its neighbours | 94 | 1034 of 1034 |
-//! | `pairs` | two at once, and a run beside `gc` | 24 | see there |
-//! | `space` | the disk full at every position of the journal | 45 | see there |
+//! | `pairs` | two at once, and a run beside `gc` | 24 | 300 of 300 |
+//! | `space` | the disk full at every position of the journal | 45 | 1285 of 1285 |
 //! | `deadlines` | every way to hang ends within the deadline + 2.5 s; a daemon that a tool leaves keeps nothing | 22 | see there |
 //! | `rootless` | the short forms of all others on machines that a plain user makes | 101 | see there |
 //!
