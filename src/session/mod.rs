@@ -19,7 +19,7 @@
 //! | `decoys` | what others made is never touched or moved; what was taken out goes back between its neighbours | 94 | 1034 of 1034 |
 //! | `pairs` | two at once, and a run beside `gc` | 24 | 300 of 300 |
 //! | `space` | the disk full at every position of the journal | 45 | 1285 of 1285 |
-//! | `deadlines` | every way to hang ends within the deadline + 2.5 s; a daemon that a tool leaves keeps nothing | 22 | see there |
+//! | `deadlines` | every way to hang ends within the deadline + 2.5 s; a daemon that a tool leaves keeps nothing | 22 | 94 of 94 |
 //! | `rootless` | the short forms of all others on machines that a plain user makes | 101 | see there |
 //!
 //! `tests/fuzz.rs`, `src/why/fuzz.rs` and the journal's own tests are the fuzz targets: no input panics, and what is accepted is what was there.
