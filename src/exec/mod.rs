@@ -17,7 +17,7 @@ pub mod tools;
 mod warm;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -36,7 +36,9 @@ use warm::{Family, Warm, batch_line};
 /// How many warm processes are open at once; the least recently used one makes room.
 const WARM_MAX: usize = 256;
 /// How many threads start warm processes ahead: two halve the cost, more bring nothing on two cores (KNOWLEDGE.md).
-const SPAWNERS: usize = 2;
+const SPAWNERS: usize = 1;
+/// How many namespaces work side by side: the kernel changes one at a time (its RTNL lock), so more would only wait for each other.
+const AHEAD: usize = 4;
 /// How long `ip netns exec` may take to enter a namespace before nobody waits for it any more.
 const ENTRY_MAX: Duration = Duration::from_secs(1);
 
@@ -192,31 +194,48 @@ impl Exec {
         self.interrupt.check()?;
         match warm_line(command) {
             Some((family, line)) => {
-                let asked = self.ask_warm(command, family, &line);
+                let asked = self.ask_warm(command, family, std::slice::from_ref(&line));
                 self.answer(command, family, &line, asked)
             }
             None => self.run_fresh(command),
         }
     }
 
-    /// Runs several commands to their ends, at most one for each namespace: those that go to warm processes run side by side.
-    pub fn run_each(&self, commands: &[Command]) -> Vec<Result<Output>> {
-        let asked: Vec<_> = commands
-            .iter()
-            .map(|command| {
-                let (family, line) = warm_line(command)?;
-                let begun = self.interrupt.check().and_then(|()| self.ask_warm(command, family, &line));
-                Some((family, line, begun))
-            })
-            .collect();
-        commands
-            .iter()
-            .zip(asked)
-            .map(|(command, asked)| match asked {
-                Some((family, line, begun)) => self.answer(command, family, &line, begun),
-                None => self.interrupt.check().and_then(|()| self.run_fresh(command)),
-            })
-            .collect()
+    /// Runs commands to their ends: those of a group one after the other, the groups side by side. No two groups act in the same namespace, and
+    /// only what prints nothing has company in its group.
+    pub fn run_side_by_side(&self, groups: &[Vec<Command>]) -> Vec<Vec<Result<Output>>> {
+        let mut ahead: VecDeque<_> = groups.iter().take(AHEAD).map(|group| self.ask_wave(group)).collect();
+        let mut next = groups.iter().skip(AHEAD);
+        let hear = |group: &Vec<Command>| {
+            let mut answers = Vec::new();
+            let mut wave = ahead.pop_front().flatten();
+            while let Some(asked) = wave {
+                let rest = &group[answers.len().min(group.len())..];
+                answers.extend(rest.iter().zip(asked).map(|(command, asked)| self.hear_one(command, asked)));
+                // What needs another process goes on when the first has answered.
+                wave = self.ask_wave(&group[answers.len().min(group.len())..]);
+            }
+            ahead.extend(next.next().map(|group| self.ask_wave(group)));
+            answers
+        };
+        groups.iter().map(hear).collect()
+    }
+
+    /// Asks the first commands of a group, as far as they go to the same warm process; `None` when there are none.
+    fn ask_wave(&self, group: &[Command]) -> Option<Vec<Asked>> {
+        let first = group.first()?;
+        let Some((family, line)) = warm_line(first) else { return Some(vec![None]) };
+        let same = |command: &Command| warm_line(command).filter(|(other, _)| *other == family).map(|(_, line)| line);
+        let lines: Vec<String> = std::iter::once(line).chain(group[1..].iter().map_while(same)).collect();
+        let begun = self.interrupt.check().and_then(|()| self.ask_warm(first, family, &lines));
+        Some(lines.into_iter().map(|line| Some((family, line, begun.clone()))).collect())
+    }
+
+    fn hear_one(&self, command: &Command, asked: Asked) -> Result<Output> {
+        match asked {
+            Some((family, line, begun)) => self.answer(command, family, &line, begun),
+            None => self.interrupt.check().and_then(|()| self.run_fresh(command)),
+        }
     }
 
     /// The answer to what was asked of a warm process; a fresh one is asked when that is of no use.
@@ -262,10 +281,10 @@ impl Exec {
         })
     }
 
-    /// Gives a command to the warm process of its namespace; when that was.
-    fn ask_warm(&self, command: &Command, family: Family, line: &str) -> Result<Instant> {
+    /// Gives the warm process of a command's namespace that command, or several as lines; when that was.
+    fn ask_warm(&self, command: &Command, family: Family, lines: &[String]) -> Result<Instant> {
         let begun = Instant::now();
-        self.with_warm(command, family, begun, |warm| warm.ask(line))?;
+        self.with_warm(command, family, begun, |warm| warm.ask(lines.iter().map(String::as_str)))?;
         Ok(begun)
     }
 
@@ -429,6 +448,9 @@ impl Exec {
         })
     }
 }
+
+/// A command that a warm process was given, and when; `None` when only a fresh one can run it.
+type Asked = Option<(Family, String, Result<Instant>)>;
 
 /// The line that a warm `ip` can be given for a command.
 fn warm_line(command: &Command) -> Option<(Family, String)> {

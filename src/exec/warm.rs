@@ -4,7 +4,7 @@
 //! that line ends the reply: `Command failed -:N` on stderr, where N counts lines. JSON is flushed after every command, so all of stdout
 //! is in the pipe by then.
 
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
@@ -34,8 +34,10 @@ pub(super) struct Warm {
     stderr: File,
     lines: u64,
     seen: HashSet<String>,
-    /// It was asked and has not answered: what is left of it is ended at once.
-    asked: bool,
+    /// The lines of the markers behind commands that it has not answered.
+    asked: VecDeque<u64>,
+    /// What it said after the last marker that was heard.
+    heard: Vec<u8>,
 }
 
 /// What one command of a warm process answered.
@@ -68,29 +70,31 @@ impl Warm {
             stderr: file(stderr.into()),
             lines: 0,
             seen: HashSet::new(),
-            asked: false,
+            asked: VecDeque::new(),
+            heard: Vec::new(),
         })
     }
 
-    /// Gives it one command, whose reply is heard before the next. Any error means that the process is of no use any more.
-    pub(super) fn ask(&mut self, line: &str) -> io::Result<()> {
-        let text = format!("{line}\n{MARKER}\n");
-        let stdin =
-            self.stdin.as_mut().filter(|_| !self.asked).ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        self.asked = true;
-        stdin.write_all(text.as_bytes())?;
-        self.lines += 2;
-        Ok(())
+    /// Gives it commands, whose replies are heard one by one. What is asked together must print nothing when it succeeds: only the end of a reply
+    /// is marked on stderr, so what stands on stdout could belong to any of them. Any error means that the process is of no use any more.
+    pub(super) fn ask<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+        let mut text = String::new();
+        for line in lines {
+            text.extend([line, "\n", MARKER, "\n"]);
+            self.lines += 2;
+            self.asked.push_back(self.lines);
+        }
+        let stdin = self.stdin.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        stdin.write_all(text.as_bytes())
     }
 
-    /// The reply to the command that it was given. Any error means that the process is of no use any more: `TimedOut` after the deadline,
-    /// `Interrupted` when the run was told to stop and [`FINISH_GRACE`] has passed, another one when it ended or printed too much.
+    /// The reply to the first command that it was given and that was not heard. Any error means that the process is of no use any more:
+    /// `TimedOut` after the deadline, `Interrupted` when the run was told to stop and [`FINISH_GRACE`] has passed, another one when it ended or
+    /// printed too much.
     pub(super) fn hear(&mut self, line: &str, deadline: Duration, interrupt: &Interrupt) -> io::Result<Reply> {
-        if !self.asked {
-            return Err(io::ErrorKind::BrokenPipe.into());
-        }
-        let reply = self.reply(Instant::now() + deadline, interrupt)?;
-        self.asked = false;
+        let marker = *self.asked.front().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let reply = self.reply(marker, Instant::now() + deadline, interrupt)?;
+        self.asked.pop_front();
         self.remember(line, &reply);
         Ok(reply)
     }
@@ -114,19 +118,20 @@ impl Warm {
         }
     }
 
-    fn reply(&mut self, mut deadline: Instant, interrupt: &Interrupt) -> io::Result<Reply> {
-        let end = format!("Command failed -:{}\n", self.lines);
-        let failure = format!("Command failed -:{}\n", self.lines - 1);
-        let (mut out, mut err) = (Vec::new(), Vec::new());
+    fn reply(&mut self, marker: u64, mut deadline: Instant, interrupt: &Interrupt) -> io::Result<Reply> {
+        let end = format!("Command failed -:{marker}\n");
+        let failure = format!("Command failed -:{}\n", marker - 1);
+        let (mut out, mut looked) = (Vec::new(), 0);
         let (mut out_open, mut ended, mut interrupted) = (true, false, false);
-        loop {
-            let open = read_available(&mut self.stderr, &mut err)?;
-            if err.ends_with(end.as_bytes()) {
+        let err: Vec<u8> = loop {
+            let open = read_available(&mut self.stderr, &mut self.heard)?;
+            if let Some(at) = end_of_line(&self.heard, end.as_bytes(), looked) {
                 read_available(&mut self.stdout, &mut out)?;
-                break;
+                break self.heard.drain(..at).collect();
             }
+            looked = self.heard.len();
             // A process that ended may have left its streams to a daemon, so their end is not waited for.
-            if !open || ended || out.len() > OUTPUT_MAX_BYTES || err.len() > OUTPUT_MAX_BYTES {
+            if !open || ended || out.len() > OUTPUT_MAX_BYTES || self.heard.len() > OUTPUT_MAX_BYTES {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
             if !interrupted && interrupt.is_set() {
@@ -155,10 +160,10 @@ impl Warm {
             if stdout_ready {
                 out_open = read_available(&mut self.stdout, &mut out)?;
             }
-        }
+        };
         let stderr = String::from_utf8_lossy(&err).into_owned();
         // Before the end stands the complaint about the marker, one line; before that, what the command said.
-        let said = &stderr[..stderr.len() - end.len()];
+        let said = stderr.strip_suffix(&end).unwrap_or(&stderr);
         let said = said.trim_end_matches('\n').rfind('\n').map_or("", |at| &said[..=at]);
         let failed = said.ends_with(&failure);
         let said = said.strip_suffix(&failure).unwrap_or(said);
@@ -177,7 +182,8 @@ impl Warm {
     }
 
     fn reap(&self) {
-        if self.asked {
+        // What was asked and did not answer is ended at once.
+        if !self.asked.is_empty() {
             // The whole group, while its leader is not reaped: a child of it may hold the pipes.
             let _ = kill_process_group(self.started.pid, Signal::KILL);
         }
@@ -231,6 +237,14 @@ pub(super) fn batch_line(argv: &[String]) -> Option<(Family, String)> {
     warm.then(|| (family, words.join(" ")))
 }
 
+/// Where the line `line` ends in `text`; what lies before `looked` was searched before.
+fn end_of_line(text: &[u8], line: &[u8], looked: usize) -> Option<usize> {
+    let from = looked.saturating_sub(line.len());
+    let begins = |at: usize| at == 0 || text.get(at - 1) == Some(&b'\n');
+    let mut all = text.get(from..)?.windows(line.len()).enumerate();
+    all.find(|(at, window)| *window == line && begins(from + at)).map(|(at, _)| from + at + line.len())
+}
+
 /// Reads what is there; `false` at the end of the file.
 fn read_available(file: &mut File, into: &mut Vec<u8>) -> io::Result<bool> {
     let mut buffer = [0; 16 << 10];
@@ -253,6 +267,16 @@ mod tests {
 
     fn line(text: &str) -> Option<(Family, String)> {
         batch_line(&text.split(' ').map(String::from).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn the_end_of_a_reply_is_a_line_of_its_own() {
+        let line = b"Command failed -:2\n";
+        let text = b"xCommand failed -:2\nCommand failed -:2\nCommand failed -:4\n";
+        assert_eq!(end_of_line(text, line, 0), Some(39));
+        assert_eq!(end_of_line(text, line, 30), Some(39), "found although its beginning was read before");
+        assert_eq!(end_of_line(text, b"Command failed -:6\n", 0), None);
+        assert_eq!(end_of_line(b"", line, 7), None);
     }
 
     #[test]

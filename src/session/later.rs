@@ -1,21 +1,23 @@
 //! What can wait: in a namespace that this run made, a link comes up, an address and a first route are added, and nothing known is in the way.
 //!
-//! The warm `ip` of a new namespace needs a millisecond to start. So such commands wait until somebody looks, and then many namespaces run
-//! theirs side by side. A script cannot tell: whatever could see the difference (a question, a packet, another program, a line of output,
+//! The warm `ip` of a new namespace needs a millisecond to start, and ports that come up on a bridge talk to all others. So such commands wait
+//! until somebody looks, and then many namespaces run theirs side by side. A script cannot tell: whatever could see the difference (a question, a packet, another program, a line of output,
 //! a `try`, a function call) comes after them, and one that fails is reported at its own place.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::owed::Look;
 use super::{Op, Session};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::op::Where;
 
 /// How many namespaces may wait before all of them are served: their warm processes are ready by then, and must still be there.
-const WAITING_MAX: usize = 48;
+const WAITING_MAX: usize = 120;
 
 /// A command that waits, and what is to be seen after it.
 pub(super) struct Later {
+    /// Its place among all that ever waited.
+    nth: u64,
     op: Op,
     look: Look,
     otherwise: String,
@@ -36,7 +38,8 @@ impl Session {
         self.facts.borrow_mut().learn(&op);
         let mut waiting = self.waiting.borrow_mut();
         let all = waiting.entry(op.command.netns.clone()).or_default();
-        all.push_back(Later { op, look, otherwise: otherwise.into() });
+        self.put_off.set(self.put_off.get() + 1);
+        all.push_back(Later { nth: self.put_off.get(), op, look, otherwise: otherwise.into() });
     }
 
     /// Makes something that nothing known is in the way of: at once, or later together with others. `look` shows it.
@@ -81,28 +84,23 @@ impl Session {
         self.serve(waiting)
     }
 
-    /// Runs what waits: the first command of each namespace side by side, then the second. After a failure nothing more is begun.
-    fn serve(&self, mut waiting: Waiting) -> Result<()> {
-        while !waiting.is_empty() {
-            let batch: Vec<Later> = waiting.values_mut().filter_map(VecDeque::pop_front).collect();
-            waiting.retain(|_, all| !all.is_empty());
-            let begun: Vec<usize> = batch.iter().map(|later| self.begin(later.op.clone())).collect::<Result<_>>()?;
-            let commands: Vec<_> = batch.iter().map(|later| later.op.command.clone()).collect();
-            let outputs = self.exec.run_each(&commands);
-            let mut first: Option<(usize, Error)> = None;
-            for ((later, number), output) in batch.into_iter().zip(begun).zip(outputs) {
-                let place = later.op.place.clone();
-                let netns = later.op.command.netns.clone();
-                let done =
-                    self.finish(number, output).and_then(|_| self.owe(number, &netns, later.look, later.otherwise));
-                if let (Err(error), None) = (done, &first) {
-                    first = Some((number, place.map_or(error.clone(), |place| error.late_at(place))));
-                }
-            }
-            if let Some((_, error)) = first {
-                return Err(error);
+    /// Runs what waits, the namespaces side by side. After a failure the commands behind it in its namespace may have run; they are in the log.
+    fn serve(&self, waiting: Waiting) -> Result<()> {
+        let groups: Vec<Vec<Later>> = waiting.into_values().map(Vec::from).collect();
+        let begin = |later: &Later| self.begin(later.op.clone());
+        let begun: Vec<usize> = groups.iter().flatten().map(begin).collect::<Result<_>>()?;
+        let commands: Vec<Vec<_>> =
+            groups.iter().map(|group| group.iter().map(|later| later.op.command.clone()).collect()).collect();
+        let outputs = self.exec.run_side_by_side(&commands).into_iter().flatten();
+        let mut errors = Vec::new();
+        for ((later, number), output) in groups.into_iter().flatten().zip(begun).zip(outputs) {
+            let Later { nth, op, look, otherwise } = later;
+            let done = self.finish(number, output).and_then(|_| self.owe(number, &op.command.netns, look, otherwise));
+            if let Err(error) = done {
+                errors.push((nth, op.place.map_or(error.clone(), |place| error.late_at(place))));
             }
         }
-        Ok(())
+        // The one that comes first in the script, where it would have ended.
+        errors.into_iter().min_by_key(|(nth, _)| *nth).map_or(Ok(()), |(_, error)| Err(error))
     }
 }

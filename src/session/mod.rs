@@ -241,6 +241,8 @@ pub struct Session {
     /// Sorted, so that the commands of a run are always in the same order.
     patient: Cell<bool>,
     waiting: RefCell<later::Waiting>,
+    /// How many commands were ever put off.
+    put_off: Cell<u64>,
     owed: RefCell<BTreeMap<Where, Vec<owed::Owed>>>,
     background: RefCell<Vec<Rc<Background>>>,
     /// Namespaces beyond the named ones that play a part, for probes that look for who owns an address.
@@ -274,6 +276,7 @@ impl Session {
             inherits_forwarding: Cell::new(None),
             patient: Cell::new(false),
             waiting: RefCell::default(),
+            put_off: Cell::default(),
             owed: RefCell::default(),
             background: RefCell::default(),
             hidden: RefCell::default(),
@@ -464,7 +467,8 @@ impl Session {
     ///
     /// The first failure, classified.
     fn ask_each(&self, commands: &[Command]) -> Result<Vec<String>> {
-        let answers = self.exec.run_each(commands);
+        let groups: Vec<_> = commands.iter().map(|command| vec![command.clone()]).collect();
+        let answers = self.exec.run_side_by_side(&groups).into_iter().flatten();
         commands
             .iter()
             .zip(answers)

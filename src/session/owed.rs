@@ -12,7 +12,7 @@ use crate::model::route::{self, Route};
 use crate::op::{self, Command, Where};
 
 /// How many namespaces may owe a look before all of them are looked at: their warm processes must still be there.
-const OWING_MAX: usize = 64;
+const OWING_MAX: usize = 120;
 
 /// Whether what is seen is as it should be.
 type Holds<T> = Box<dyn Fn(&T) -> bool>;

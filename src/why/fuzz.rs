@@ -8,7 +8,7 @@ use proptest::sample::Index;
 
 use super::iptables::Tables;
 use super::nft::Nft;
-use super::packet::{Ct, Hook, Packet, Port, Spot};
+use super::packet::{Ct, Hook, Packet, Port, Sort, Spot, Track};
 
 const RULESET: &str = include_str!("../../tests/fixtures/nft-1.0.6/ruleset.json");
 const SAVED: &str = include_str!("../../tests/fixtures/iptables-1.8.9/save-nft.txt");
@@ -44,15 +44,18 @@ fn packet() -> impl Strategy<Value = Packet> {
             reply: false,
             size: 84,
             df: true,
-            ttl: 64,
+            ttl: Some(64),
+            tos: Some(0),
             mark,
             ct,
+            track: Track::default(),
         })
 }
 
 fn spot(hook: Hook) -> Spot<'static> {
-    let local = &|ip: IpAddr| ip.is_loopback();
-    Spot { hook, iif: "eth0", oif: "lo", physin: None, physout: Some("p1"), local, arp: false, macs: None }
+    let sort = &|ip: IpAddr| if ip.is_loopback() { Sort::Local } else { Sort::Unicast };
+    let back = &|_: IpAddr| Some("eth0".to_owned());
+    Spot { hook, iif: "eth0", oif: "lo", physin: None, physout: Some("p1"), sort, back, arp: false, macs: None }
 }
 
 proptest! {
