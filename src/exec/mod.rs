@@ -14,6 +14,7 @@ pub mod netns;
 pub mod process;
 pub mod reexec;
 pub mod tools;
+mod urgency;
 mod warm;
 
 use std::cell::RefCell;
@@ -35,7 +36,7 @@ use warm::{Family, Warm, batch_line};
 
 /// How many warm processes are open at once; the least recently used one makes room.
 const WARM_MAX: usize = 256;
-/// How many threads start warm processes ahead: two halve the cost, more bring nothing on two cores (KNOWLEDGE.md).
+/// How many threads start warm processes ahead: with two, the one that works now has no core for itself on a machine of two.
 const SPAWNERS: usize = 1;
 /// How many namespaces work side by side: the kernel changes one at a time (its RTNL lock), so more would only wait for each other.
 const AHEAD: usize = 4;
@@ -546,7 +547,7 @@ impl WarmPool {
         let ready = match self.slots.remove(&key).map(|slot| slot.state) {
             Some(State::Ready(warm)) => *warm,
             Some(State::Pending(answer)) => match answer.recv() {
-                Ok(Ok(warm)) => warm,
+                Ok(Ok(warm)) => warm.wanted(),
                 _ => start()?,
             },
             None => {
@@ -624,6 +625,7 @@ fn start_spawners() -> Sender<Job> {
         let receiver = Arc::clone(&receiver);
         std::thread::spawn(move || {
             let Ok(home) = NetnsFile::current() else { return };
+            let had = urgency::give_way();
             loop {
                 let job = match receiver.lock() {
                     Ok(queue) => queue.recv(),
@@ -631,6 +633,7 @@ fn start_spawners() -> Sender<Job> {
                 };
                 let Ok(Job { netns, ip, answer }) = job else { return };
                 let warm = netns.enter().and_then(|()| Warm::start(&ip, None, Family::Any));
+                let warm = warm.map(|warm| warm.less_urgent(had));
                 let left = home.enter();
                 drop(netns);
                 // Nobody may wait any more; the process then ends with its handle.

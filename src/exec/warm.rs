@@ -38,6 +38,8 @@ pub(super) struct Warm {
     asked: VecDeque<u64>,
     /// What it said after the last marker that was heard.
     heard: Vec<u8>,
+    /// Its priority, given back when it is wanted.
+    priority: Option<i32>,
 }
 
 /// What one command of a warm process answered.
@@ -72,7 +74,22 @@ impl Warm {
             seen: HashSet::new(),
             asked: VecDeque::new(),
             heard: Vec::new(),
+            priority: None,
         })
+    }
+
+    /// The same, started by a thread that gave way ([`super::urgency`]).
+    pub(super) fn less_urgent(mut self, had: Option<i32>) -> Self {
+        self.priority = had;
+        self
+    }
+
+    /// Somebody waits for it now.
+    pub(super) fn wanted(mut self) -> Self {
+        if let Some(had) = self.priority.take() {
+            super::urgency::restore(self.started.pid, had);
+        }
+        self
     }
 
     /// Gives it commands, whose replies are heard one by one. What is asked together must print nothing when it succeeds: only the end of a reply
