@@ -36,10 +36,10 @@ use warm::{Family, Warm, batch_line};
 
 /// How many warm processes are open at once; the least recently used one makes room.
 const WARM_MAX: usize = 256;
-/// How many threads start warm processes ahead: with two, the one that works now has no core for itself on a machine of two.
-const SPAWNERS: usize = 1;
-/// How many namespaces work side by side: the kernel changes one at a time (its RTNL lock), so more would only wait for each other.
-const AHEAD: usize = 4;
+/// How many threads start warm processes ahead: two halve the cost, more bring nothing on two cores (KNOWLEDGE.md).
+const SPAWNERS: usize = 2;
+/// How many namespaces work side by side: the kernel changes one at a time (its RTNL lock), so many more would only wait for each other.
+const AHEAD: usize = 16;
 /// How long `ip netns exec` may take to enter a namespace before nobody waits for it any more.
 const ENTRY_MAX: Duration = Duration::from_secs(1);
 
@@ -203,7 +203,7 @@ impl Exec {
     }
 
     /// Runs commands to their ends: those of a group one after the other, the groups side by side. No two groups act in the same namespace, and
-    /// only what prints nothing has company in its group.
+    /// in a group only the last command may print when it succeeds.
     pub fn run_side_by_side(&self, groups: &[Vec<Command>]) -> Vec<Vec<Result<Output>>> {
         let mut ahead: VecDeque<_> = groups.iter().take(AHEAD).map(|group| self.ask_wave(group)).collect();
         let mut next = groups.iter().skip(AHEAD);

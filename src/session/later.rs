@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::owed::Look;
 use super::{Op, Session};
 use crate::error::Result;
-use crate::op::Where;
+use crate::op::{self, Command, Where};
 
 /// How many namespaces may wait before all of them are served: their warm processes are ready by then, and must still be there.
 const WAITING_MAX: usize = 120;
@@ -86,21 +86,30 @@ impl Session {
 
     /// Runs what waits, the namespaces side by side. After a failure the commands behind it in its namespace may have run; they are in the log.
     fn serve(&self, waiting: Waiting) -> Result<()> {
-        let groups: Vec<Vec<Later>> = waiting.into_values().map(Vec::from).collect();
         let begin = |later: &Later| self.begin(later.op.clone());
-        let begun: Vec<usize> = groups.iter().flatten().map(begin).collect::<Result<_>>()?;
-        let commands: Vec<Vec<_>> =
-            groups.iter().map(|group| group.iter().map(|later| later.op.command.clone()).collect()).collect();
-        let outputs = self.exec.run_side_by_side(&commands).into_iter().flatten();
-        let mut errors = Vec::new();
-        for ((later, number), output) in groups.into_iter().flatten().zip(begun).zip(outputs) {
-            let Later { nth, op, look, otherwise } = later;
-            let done = self.finish(number, output).and_then(|_| self.owe(number, &op.command.netns, look, otherwise));
-            if let Err(error) = done {
-                errors.push((nth, op.place.map_or(error.clone(), |place| error.late_at(place))));
+        let begun: Vec<usize> = waiting.values().flatten().map(begin).collect::<Result<_>>()?;
+        let outputs = self.exec.run_side_by_side(&waiting.iter().map(commands).collect::<Vec<_>>());
+        let (mut begun, mut errors) = (begun.into_iter(), Vec::new());
+        for ((netns, all), outputs) in waiting.into_iter().zip(outputs) {
+            let mut outputs = outputs.into_iter();
+            for (Later { nth, op, look, otherwise }, number) in all.into_iter().zip(begun.by_ref()) {
+                let Some(output) = outputs.next() else { break };
+                let done = self.finish(number, output).and_then(|_| self.owe(number, &netns, look, otherwise));
+                if let Err(error) = done {
+                    errors.push((nth, op.place.map_or(error.clone(), |place| error.late_at(place))));
+                }
+            }
+            if let Some(Ok(output)) = outputs.next().filter(|_| errors.is_empty()) {
+                self.see(&netns, &output);
             }
         }
         // The one that comes first in the script, where it would have ended.
         errors.into_iter().min_by_key(|(nth, _)| *nth).map_or(Ok(()), |(_, error)| Err(error))
     }
+}
+
+/// What a namespace runs in one go: what waits there, and when that is more than `lo`, the look that proves it.
+fn commands((netns, all): (&Where, &VecDeque<Later>)) -> Vec<Command> {
+    let look = (all.len() > 1).then(|| op::link::show_all(netns));
+    all.iter().map(|later| later.op.command.clone()).chain(look).collect()
 }

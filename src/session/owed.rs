@@ -4,8 +4,9 @@
 //! answer side by side. It happens before anything that looks, waits or changes what is there, when a command fails, and at the end
 //! of the run. The error then names the command and its place in the script, wherever the script is by then.
 
-use super::Session;
+use super::{Event, Session};
 use crate::error::{Error, Kind, Place, Result};
+use crate::exec::Output;
 use crate::model::link::{self, Link};
 use crate::model::net_addr::{self, Addr};
 use crate::model::route::{self, Route};
@@ -66,12 +67,14 @@ enum Answer {
 impl Answer {
     fn parse(look: &Look, text: &str) -> Result<Self> {
         Ok(match look {
-            Look::Links(_) => Self::Links(Seen {
-                links: link::parse(text, "ip address show")?,
-                addrs: net_addr::parse(text, "ip address show")?,
-            }),
+            Look::Links(_) => Self::of_links(text)?,
             Look::Routes(..) => Self::Routes(route::parse(text, "ip route show")?),
         })
+    }
+
+    fn of_links(text: &str) -> Result<Self> {
+        let links = link::parse(text, "ip address show")?;
+        Ok(Self::Links(Seen { links, addrs: net_addr::parse(text, "ip address show")? }))
     }
 
     fn shows(&self, look: &Look) -> bool {
@@ -93,6 +96,19 @@ impl Session {
         let many = all.len() >= OWING_MAX;
         drop(all);
         if many { self.prove() } else { Ok(()) }
+    }
+
+    /// Takes an answer that came by the way: what it shows is owed no more, and what it does not show is asked again.
+    pub(super) fn see(&self, netns: &Where, output: &Output) {
+        let place = self.place();
+        self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: place.as_ref() });
+        let mut all = self.owed.borrow_mut();
+        let Some(owed) = all.get_mut(netns) else { return };
+        let Ok(answer) = Answer::of_links(&output.ran.stdout) else { return };
+        owed.retain(|owed| !answer.shows(&owed.look));
+        if owed.is_empty() {
+            all.remove(netns);
+        }
     }
 
     /// Looks at everything that commands should have made.
