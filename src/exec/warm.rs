@@ -204,9 +204,26 @@ impl Warm {
             // The whole group, while its leader is not reaped: a child of it may hold the pipes.
             let _ = kill_process_group(self.started.pid, Signal::KILL);
         }
-        if !matches!(self.started.handle.wait_timeout(Duration::from_millis(500)), Ok(Some(_))) {
+        if !self.ended_within(Duration::from_millis(500)) {
             let _ = kill_process_group(self.started.pid, Signal::KILL);
-            let _ = self.started.handle.wait_timeout(Duration::from_secs(1));
+            self.ended_within(Duration::from_secs(1));
+        }
+    }
+
+    /// Waits until the process has ended, by its own file descriptor: many end at once, and a wait by signal would wake for each of them.
+    fn ended_within(&self, limit: Duration) -> bool {
+        let until = Instant::now() + limit;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            let timeout =
+                Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(0), tv_nsec: left.subsec_nanos().into() };
+            let _ = poll(&mut [PollFd::new(&self.started.pidfd, PollFlags::IN)], Some(&timeout));
+            if matches!(self.started.handle.try_wait(), Ok(Some(_))) {
+                return true;
+            }
+            if left.is_zero() {
+                return false;
+            }
         }
     }
 }
