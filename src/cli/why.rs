@@ -25,13 +25,13 @@ const ROUNDS: usize = 5;
 /// `netwright why`
 #[derive(Args, Debug)]
 #[command(after_help = "\
-Sends one packet and changes nothing, unless told otherwise.
+Sends one packet and changes nothing; --fix does, --trace-rules for a moment.
 Exit codes: 0 reachable, 1 blocked or inconclusive, 2 usage, 4 something missing
 
 Examples:
   netwright why blue 10.0.0.2
-  netwright why pid:4711 tcp/10.0.0.2:80 --json
-  netwright why --explain RP_FILTER")]
+  netwright why pid:4711 tcp/10.0.0.2:80 --json")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct WhyArgs {
     /// A namespace: its name, host, pid:4711 or /proc/4711/ns/net
     #[arg(required_unless_present = "explain")]
@@ -56,10 +56,13 @@ pub(super) struct WhyArgs {
     /// Send no packet: judge by the state alone
     #[arg(long)]
     no_probe: bool,
+    /// Show each rule's verdict: nft traces one packet
+    #[arg(long, conflicts_with = "no_probe")]
+    trace_rules: bool,
     /// Run the commands that mend it, and look again
     #[arg(long, conflicts_with = "no_probe")]
     fix: bool,
-    /// Say what a code means; `all` lists them
+    /// Say what a code means, or list `all`
     #[arg(long, value_name = "CODE")]
     explain: Option<String>,
     /// Use another program: ip=/opt/iproute2/ip
@@ -120,6 +123,7 @@ fn answer(arguments: &WhyArgs) -> Result<Finding> {
         source: arguments.from_address,
         mark: arguments.mark,
         probe: !arguments.no_probe,
+        trace: arguments.trace_rules,
         ..question(&session, from, to)?
     };
     let mut finding = why(&session, &question)?;
@@ -161,7 +165,7 @@ fn show(arguments: &WhyArgs, finding: &Finding) {
     if arguments.json {
         json::print(&finding.json());
     } else {
-        human::print(&picture::render(finding));
+        human::print(&picture::render(finding, picture::Style::of_stdout()));
     }
 }
 

@@ -37,11 +37,23 @@ impl Background {
         netns: Option<&NetnsFile>,
         line: String,
     ) -> Result<Self> {
+        let null = File::open("/dev/null").map_err(|error| start_error(path, &error))?;
+        Self::start_with(path, argv, env, netns, line, null.into())
+    }
+
+    /// The same with an input of its own.
+    pub(super) fn start_with(
+        path: &Path,
+        argv: &[OsString],
+        env: &[(OsString, OsString)],
+        netns: Option<&NetnsFile>,
+        line: String,
+        stdin: OwnedFd,
+    ) -> Result<Self> {
         let fail = |error: io::Error| start_error(path, &error);
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| fail(error.into()))?;
         rustix::io::ioctl_fionbio(&reader, true).map_err(|error| fail(error.into()))?;
-        let null = File::open("/dev/null").map_err(fail)?;
-        let files = [null.into(), writer.try_clone().map_err(fail)?, writer];
+        let files = [stdin, writer.try_clone().map_err(fail)?, writer];
         let started = start(path, argv, env, netns, files).map_err(fail)?;
         let printed = Arc::new(Printed { reader, tail: Mutex::default() });
         let read = Arc::clone(&printed);
@@ -65,6 +77,12 @@ impl Background {
     #[must_use]
     pub fn running(&self) -> bool {
         matches!(self.started.handle.try_wait(), Ok(None))
+    }
+
+    /// Waits for its end. Returns whether it came.
+    #[must_use]
+    pub(super) fn ends_within(&self, time: Duration) -> bool {
+        matches!(self.started.handle.wait_timeout(time), Ok(Some(_)))
     }
 
     /// Its exit status: `None` while it runs, 128 + n when signal n ended it.

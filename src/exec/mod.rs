@@ -8,6 +8,7 @@ pub mod apart;
 pub mod background;
 pub mod census;
 pub mod child;
+pub mod held;
 pub mod interrupt;
 pub mod leftover;
 pub mod netns;
@@ -411,6 +412,21 @@ impl Exec {
             await_entry(&background, netns);
         }
         Ok(background)
+    }
+
+    /// Starts a tool in a namespace and keeps it open: it is told lines, and ends with this process, however that ends.
+    ///
+    /// # Errors
+    ///
+    /// `ToolMissing` when it is not installed.
+    pub fn hold(&self, tool: Tool, argv: &[&str], netns: &Where, file: &NetnsFile) -> Result<held::Held> {
+        let path = self.tools.path(tool)?;
+        let words: Vec<String> = [tool.program()].iter().chain(argv).map(|word| (*word).to_owned()).collect();
+        let rest: Vec<OsString> = argv.iter().map(OsString::from).collect();
+        // A tool that reads lines from people may keep a history in their home.
+        let mut env = process::clean_env();
+        env.push(("HOME".into(), "/dev/null".into()));
+        held::Held::start(&path, &rest, &env, file, user_line(netns, &words))
     }
 
     /// Runs a program of the user's with this process's own terminal: a shell. It shares our process group, so that it may take the

@@ -1,19 +1,115 @@
 //! A finding of `why` as a person reads it: the verdict, the way with the broken hop marked, the evidence, and what mends it.
 
 use std::fmt::Write as _;
+use std::io::IsTerminal as _;
+
+use annotate_snippets::renderer::{
+    DEFAULT_ERROR_STYLE, DEFAULT_HELP_STYLE, DEFAULT_LINE_NUM_STYLE, DEFAULT_NOTE_STYLE, DEFAULT_WARNING_STYLE,
+};
 
 use super::diagnostic::escape;
 use super::wrap::wrap;
 use crate::op::Where;
-use crate::why::finding::{Culprit, Finding, Leg, Verdict};
+use crate::why::finding::{Culprit, Evidence, Finding, Leg, Verdict};
+use crate::why::survey::Survey;
 
-/// How wide a sentence may be before it is broken.
-const WIDTH: usize = 110;
+/// How a finding is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// With colours.
+    pub color: bool,
+    /// How many columns there are. Commands are never broken.
+    pub width: usize,
+}
+
+impl Style {
+    /// For files, scripts and pipes.
+    pub const PLAIN: Self = Self { color: false, width: 117 };
+
+    /// For whatever standard output is; `NO_COLOR` is heeded.
+    #[must_use]
+    pub fn of_stdout() -> Self {
+        let stdout = std::io::stdout();
+        if !stdout.is_terminal() {
+            return Self::PLAIN;
+        }
+        let columns = rustix::termios::tcgetwinsize(&stdout).map_or(0, |size| usize::from(size.ws_col));
+        let width = if columns == 0 { Self::PLAIN.width } else { columns.clamp(40, Self::PLAIN.width) };
+        Self { color: std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()), width }
+    }
+
+    /// What comes from outside is spelled out, and then each line gets the colours of its sort.
+    fn finish(self, text: &str) -> String {
+        text.lines().map(|line| self.paint(&escape(line)) + "\n").collect()
+    }
+
+    fn paint(self, line: &str) -> String {
+        if !self.color {
+            return line.to_owned();
+        }
+        // What the line begins with, by the sort of the line.
+        let begins = [
+            ("error[", "]", DEFAULT_ERROR_STYLE),
+            ("pending[", "]", DEFAULT_WARNING_STYLE),
+            ("warning[", "]", DEFAULT_WARNING_STYLE),
+            ("inconclusive", ":", DEFAULT_WARNING_STYLE),
+            ("ok", ":", DEFAULT_HELP_STYLE),
+            ("   help", ":", DEFAULT_HELP_STYLE),
+            ("   advice", ":", DEFAULT_HELP_STYLE),
+            ("   also[", "]", DEFAULT_NOTE_STYLE),
+            ("   maybe[", "]", DEFAULT_NOTE_STYLE),
+            ("   =", ":", DEFAULT_LINE_NUM_STYLE),
+            ("  -->", " ", DEFAULT_LINE_NUM_STYLE),
+            ("   |", " ", DEFAULT_LINE_NUM_STYLE),
+            ("  path", " ", DEFAULT_LINE_NUM_STYLE),
+        ];
+        let found = begins.into_iter().find_map(|(begin, end, style)| {
+            let rest = line.strip_prefix(begin)?;
+            let cut = begin.len() + rest.find(end)? + end.len();
+            Some((line.split_at_checked(cut)?, style))
+        });
+        let Some(((head, rest), style)) = found else { return line.replace('✗', &mark()) };
+        let rest = if head.starts_with("  path") { rest.replace('✗', &mark()) } else { rest.to_owned() };
+        format!("{style}{head}{style:#}{rest}")
+    }
+}
+
+/// The place where the way is broken.
+fn mark() -> String {
+    format!("{DEFAULT_ERROR_STYLE}✗{DEFAULT_ERROR_STYLE:#}")
+}
 
 /// Renders a finding, ending in a line break.
 #[must_use]
-pub fn render(finding: &Finding) -> String {
+pub fn render(finding: &Finding, style: Style) -> String {
     let mut out = String::new();
+    headline(&mut out, finding);
+    way(&mut out, finding, style.width);
+    if let Some(culprit) = &finding.culprit {
+        let value = if culprit.value.is_empty() || culprit.name.contains(&culprit.value) {
+            String::new()
+        } else {
+            format!(" = {}", culprit.value)
+        };
+        let _ = writeln!(out, "  --> {}: {} {}{}", culprit.at, culprit.kind, culprit.name, value);
+        about(&mut out, culprit, style.width);
+    }
+    for note in &finding.notes {
+        evidence(&mut out, note, style.width);
+    }
+    probe(&mut out, finding);
+    if let Some(culprit) = &finding.culprit {
+        mending(&mut out, culprit);
+    }
+    for other in &finding.others {
+        let blocked = matches!(finding.verdict, Verdict::Blocked | Verdict::Pending);
+        let word = if blocked { "also" } else { "maybe" };
+        hanging(&mut out, &format!("   {word}[{}]: ", other.code), "     ", &other.message, style.width);
+    }
+    style.finish(&out)
+}
+
+fn headline(out: &mut String, finding: &Finding) {
     let (from, to) = (&finding.from, &finding.to);
     let reached = |verb: &str| format!("{from} {verb} {to}");
     match (&finding.culprit, finding.verdict) {
@@ -32,54 +128,57 @@ pub fn render(finding: &Finding) -> String {
             let _ = writeln!(out, "inconclusive: nobody can say whether {}", reached("reaches"));
         }
     }
-    let path = path(finding);
-    if !path.is_empty() {
-        let _ = writeln!(out, "  path  {path}");
+}
+
+fn about(out: &mut String, culprit: &Culprit, width: usize) {
+    for line in wrap(&culprit.message, width.saturating_sub(7)) {
+        let _ = writeln!(out, "   |  {line}");
     }
-    if let Some(culprit) = &finding.culprit {
-        let value = if culprit.value.is_empty() || culprit.name.contains(&culprit.value) {
-            String::new()
-        } else {
-            format!(" = {}", culprit.value)
-        };
-        let _ = writeln!(out, "  --> {}: {} {}{}", culprit.at, culprit.kind, culprit.name, value);
-        for line in wrap(&culprit.message, WIDTH) {
-            let _ = writeln!(out, "   |  {line}");
-        }
-        for evidence in &culprit.evidence {
-            let _ = writeln!(out, "   = {:<9} {}", format!("{}:", evidence.label.word()), evidence.text);
-        }
+    for one in &culprit.evidence {
+        evidence(out, one, width);
     }
-    for note in &finding.notes {
-        let _ = writeln!(out, "   = {:<9} {}", format!("{}:", note.label.word()), note.text);
+}
+
+fn evidence(out: &mut String, one: &Evidence, width: usize) {
+    let head = format!("   = {:<9} ", format!("{}:", one.label.word()));
+    let rest = " ".repeat(head.len());
+    hanging(out, &head, &rest, &one.text, width);
+}
+
+/// Text that is broken between words, with its further lines indented.
+fn hanging(out: &mut String, head: &str, rest: &str, text: &str, width: usize) {
+    let room = width.saturating_sub(head.chars().count().max(rest.len()));
+    for (index, line) in wrap(text, room).into_iter().enumerate() {
+        let _ = writeln!(out, "{}{}", if index == 0 { head } else { rest }, line.trim_end());
     }
-    match &finding.probe {
-        Some(probe) => {
-            let last = probe.last.as_ref().map(|last| {
-                let at = last.at.as_ref().map_or_else(|| "an unknown namespace".to_owned(), Where::name);
-                format!("; dropped in {at}: {} ({})", last.reason, last.function)
-            });
-            let word = if finding.culprit.is_some() {
-                format!("      [{}]", finding.confidence.word())
-            } else {
-                String::new()
-            };
-            let _ = writeln!(out, "   = probe:    {}{}{word}", probe.detail, last.unwrap_or_default());
-        }
-        None => {
-            let _ = writeln!(out, "   = probe:    none was sent      [{}]", finding.confidence.word());
-        }
-    }
-    if let Some(culprit) = &finding.culprit {
+}
+
+fn probe(out: &mut String, finding: &Finding) {
+    let Some(probe) = &finding.probe else {
+        let _ = writeln!(out, "   = probe:    none was sent      [{}]", finding.confidence.word());
+        return;
+    };
+    let last = probe.last.as_ref().map(|last| {
+        let at = last.at.as_ref().map_or_else(|| "an unknown namespace".to_owned(), Where::name);
+        format!("; dropped in {at}: {} ({})", last.reason, last.function)
+    });
+    let word = if finding.culprit.is_some() { format!("      [{}]", finding.confidence.word()) } else { String::new() };
+    let _ = writeln!(out, "   = probe:    {}{}{word}", probe.detail, last.unwrap_or_default());
+}
+
+/// Renders what a look at the whole network found, ending in a line break.
+#[must_use]
+pub fn survey(found: &Survey, style: Style) -> String {
+    let mut out = String::new();
+    let many = |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    for culprit in &found.findings {
+        let _ = writeln!(out, "warning[{}]: {}: {} {}", culprit.code, culprit.at, culprit.kind, culprit.name);
+        about(&mut out, culprit, style.width);
         mending(&mut out, culprit);
     }
-    for other in &finding.others {
-        let word =
-            if finding.verdict == Verdict::Blocked || finding.verdict == Verdict::Pending { "also" } else { "maybe" };
-        let _ = writeln!(out, "   {word}[{}]: {}", other.code, other.message);
-    }
-    // What namespaces, links and rules are called comes from outside.
-    out.lines().map(|line| escape(line) + "\n").collect()
+    let what = many(found.findings.len(), "finding");
+    let _ = writeln!(out, "{what} in {}", many(found.namespaces, "namespace"));
+    style.finish(&out)
 }
 
 fn mending(out: &mut String, culprit: &Culprit) {
@@ -88,40 +187,56 @@ fn mending(out: &mut String, culprit: &Culprit) {
         let _ = writeln!(out, "   {lead}{}", fix.line());
     }
     if let Some(advice) = &culprit.advice {
-        let _ = writeln!(out, "   {}{advice}", if culprit.fix.is_empty() { "help: " } else { "      " });
+        // No command mends it: somebody has to act.
+        let _ = writeln!(out, "   {}{advice}", if culprit.fix.is_empty() { "advice: " } else { "      " });
     }
 }
 
-/// The way, namespace by namespace, of the leg that matters; broken where the culprit is.
-fn path(finding: &Finding) -> String {
+/// The way, broken into lines between two hops where it is too long.
+fn way(out: &mut String, finding: &Finding, width: usize) {
+    let mut column = 0;
+    for piece in path(finding) {
+        let length = piece.chars().count();
+        if column == 0 {
+            let _ = write!(out, "  path  ");
+            column = 8;
+        } else if column + length > width {
+            let _ = write!(out, "\n       ");
+            column = 7;
+        }
+        let _ = write!(out, "{piece}");
+        column += length;
+    }
+    if column > 0 {
+        let _ = writeln!(out);
+    }
+}
+
+/// The way, link by link, of the leg that matters; broken where the culprit is.
+fn path(finding: &Finding) -> Vec<String> {
     let leg = finding.culprit.as_ref().map_or(Leg::Request, |culprit| culprit.leg);
     let last = finding.culprit.as_ref().map_or(usize::MAX, |culprit| culprit.hop);
-    let mut out = String::new();
+    let mut out: Vec<String> = Vec::new();
     let mut before: Option<&Where> = None;
     let mut broken = false;
     for (index, hop) in finding.hops.iter().enumerate().filter(|(_, hop)| hop.leg == leg) {
-        let arrow = if index >= last && finding.culprit.is_some() {
-            if broken { " ─ ─▶ " } else { " ──✗  " }
-        } else {
-            " ──▶ "
+        let beyond = index >= last && finding.culprit.is_some();
+        let arrow = match (beyond, broken) {
+            (false, _) => " ──▶ ",
+            (true, false) => " ──✗  ",
+            (true, true) => " ─ ─▶ ",
         };
-        let inner = if index >= last && finding.culprit.is_some() && !broken { " ✗ " } else { " → " };
-        broken |= index >= last && finding.culprit.is_some();
-        match before {
-            Some(at) if *at == hop.at => {
-                let _ = write!(out, "{inner}{}", hop.dev);
-            }
-            Some(_) => {
-                let _ = write!(out, "{arrow}{}/{}", hop.at, hop.dev);
-            }
-            None => {
-                let _ = write!(out, "{}/{}", hop.at, hop.dev);
-            }
-        }
+        let inner = if beyond && !broken { " ✗ " } else { " → " };
+        broken |= beyond;
+        out.push(match before {
+            Some(at) if *at == hop.at => format!("{inner}{}", hop.dev),
+            Some(_) => format!("{arrow}{}/{}", hop.at, hop.dev),
+            None => format!("{}/{}", hop.at, hop.dev),
+        });
         before = Some(&hop.at);
     }
     if finding.culprit.is_some() && !broken && !out.is_empty() {
-        out.push_str(" ✗");
+        out.push(" ✗".to_owned());
     }
     out
 }

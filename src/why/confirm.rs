@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::finding::{Confidence, Culprit, Evidence, Finding, Label, LastSeen, Verdict};
+use super::finding::{Confidence, Culprit, Evidence, Finding, Label, LastSeen, Leg, Verdict};
 use super::recorder::{Class, Dropped, End, KnownLink, Match, Place, Plan, Recording, record};
 use super::state::Net;
 use super::{OTHERS, Question};
@@ -35,7 +35,7 @@ pub(super) fn confirm(
         // A neighbour that nobody answers for, and a table without a route, fit what they fit and contradict nothing.
         End::Unresolved(seen) => return softly(&recording, seen.netns, finding, &NEIGHBOUR),
         End::Unrouted(seen) => return softly(&recording, seen.netns, finding, &ROUTE),
-        End::Open => return,
+        End::Open => return by_errno(question, finding),
     };
     let at = seen.netns.and_then(|id| recording.name_of(id)).cloned();
     if let Some(probe) = &mut finding.probe {
@@ -51,6 +51,17 @@ pub(super) fn confirm(
     };
     if finding.culprit.as_ref().is_some_and(&fits) {
         finding.confidence = Confidence::Confirmed;
+        return;
+    }
+    // What leads a packet astray is to blame for what it meets there.
+    if let Some(culprit) = finding.culprit.as_mut().filter(|culprit| culprit.astray) {
+        let after = |at: &Where| {
+            finding.hops.iter().skip(culprit.hop.saturating_sub(1)).any(|hop| hop.leg == culprit.leg && hop.at == *at)
+        };
+        if at.as_ref().is_some_and(|at| *at == culprit.at || after(at)) {
+            culprit.evidence.push(Evidence { label: Label::Probe, text: recording.summary() });
+            finding.confidence = Confidence::Confirmed;
+        }
         return;
     }
     if let Some(index) = finding.others.iter().position(&fits) {
@@ -128,6 +139,38 @@ fn softly(recording: &Recording, netns: Option<crate::exec::netns::NetnsId>, fin
     }
 }
 
+/// The sender's own kernel refused to send: that is the place, and its errno tells the sort.
+fn by_errno(question: &Question, finding: &mut Finding) {
+    let Some(refused) = finding.probe.as_ref().and_then(|probe| probe.refused) else { return };
+    let codes: &[&str] = match refused {
+        "unreachable" => &ROUTE_OR_RULE,
+        "host-unreachable" => &["ROUTE_UNREACHABLE", "RULE_MISDIRECT"],
+        "blackhole" => &["ROUTE_BLACKHOLE", "RULE_MISDIRECT"],
+        "prohibited" => &["ROUTE_PROHIBIT", "RULE_MISDIRECT", "NF_DROP", "NF_POLICY_DROP", "NF_REJECT"],
+        "too-big" => &["MTU_EXCEEDED"],
+        "no-source-address" => &["ADDR_MISSING", "V6_DAD_PENDING", "LOCAL_PORTS_EXHAUSTED"],
+        "link-down" => &["LINK_ADMIN_DOWN"],
+        _ => &[],
+    };
+    let fits = |culprit: &&Culprit| culprit.at == question.from && culprit.leg == Leg::Request;
+    if finding.culprit.as_ref().filter(fits).is_some_and(|culprit| codes.contains(&culprit.code)) {
+        finding.confidence = Confidence::Confirmed;
+    }
+}
+
+const ROUTE_OR_RULE: [&str; 10] = [
+    "ROUTE_MISSING",
+    "ROUTE_UNREACHABLE",
+    "RULE_MISDIRECT",
+    "LINK_MISSING",
+    "LINK_WRONG_NETNS",
+    "LINK_ADMIN_DOWN",
+    "LO_DOWN",
+    "ADDR_MISSING",
+    "V6_DISABLED",
+    "V6_DAD_PENDING",
+];
+
 /// Whether a culprit is where the packet died: a route or setting elsewhere may be why it dies there.
 fn near(culprit: &Culprit, at: &Where) -> bool {
     culprit.at == *at
@@ -139,12 +182,15 @@ fn near(culprit: &Culprit, at: &Where) -> bool {
                 | "NAT_MISSING"
                 | "NAT_WRONG"
                 | "DNAT_WRONG_TARGET"
+                | "HAIRPIN_NO_SNAT"
                 | "NEIGH_STATIC_WRONG"
                 | "NEIGH_STALE_WRONG"
                 | "LINK_ADMIN_DOWN"
                 | "MTU_L2_MISMATCH"
                 | "ADDR_DUPLICATE"
                 | "MAC_DUPLICATE"
+                | "V6_DAD_PENDING"
+                | "V6_DAD_FAILED"
         )
 }
 
@@ -161,8 +207,9 @@ fn codes(class: Class) -> &'static [&'static str] {
             "NAT_PORTS_EXHAUSTED",
         ],
         Class::ReversePath => &["RP_FILTER"],
+        // A packet from a link-local address, because no other can be used yet, is not forwarded.
         Class::NotForwarding => {
-            &["FORWARDING_DISABLED", "V6_FORWARDING_DISABLED", "ADDR_MISSING", "ROUTE_WRONG_NEXTHOP"]
+            &["FORWARDING_DISABLED", "V6_FORWARDING_DISABLED", "ADDR_MISSING", "ROUTE_WRONG_NEXTHOP", "V6_DAD_PENDING"]
         }
         Class::NoRoute => &ROUTE,
         Class::RouteError => &[
@@ -199,6 +246,7 @@ fn codes(class: Class) -> &'static [&'static str] {
             "DNAT_WRONG_TARGET",
             "HAIRPIN_NO_SNAT",
             "ADDR_DUPLICATE",
+            "V6_DAD_FAILED",
         ],
         Class::SocketRefused => &["SERVICE_BACKLOG_FULL"],
         Class::Martian => &["MARTIAN_LOCALNET", "ADDR_DUPLICATE", "ROUTE_LOOP"],

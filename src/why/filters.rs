@@ -382,6 +382,11 @@ impl Walk<'_> {
             return;
         }
         let at = self.net.ns(ns).at.clone();
+        // Every namespace shows the limit; only the first one of the machine may change it.
+        let mend = match &at {
+            crate::op::Where::Host => format!("sysctl -w net.netfilter.nf_conntrack_max={}", max.saturating_mul(2)),
+            _ => "conntrack -F".to_owned(),
+        };
         self.fault(
             Culprit::new("CONNTRACK_FULL", &at, "sysctl", "net.netfilter.nf_conntrack_max")
                 .value(max.to_string())
@@ -389,7 +394,7 @@ impl Walk<'_> {
                     "the conntrack table of {at} is full: {count} of {max} connections; new ones are dropped"
                 ))
                 .because(Label::State, format!("nf_conntrack_count = {count}, nf_conntrack_max = {max}"))
-                .fix(&format!("sysctl -w net.netfilter.nf_conntrack_max={}", max.saturating_mul(2))),
+                .fix(&mend),
         );
     }
 

@@ -168,6 +168,8 @@ pub struct Culprit {
     pub advice: Option<String>,
     /// How many hops were passed before it.
     pub hop: usize,
+    /// It leads the packet astray: what stops it further on is a consequence.
+    pub astray: bool,
 }
 
 impl Culprit {
@@ -185,6 +187,7 @@ impl Culprit {
             fix: Vec::new(),
             advice: None,
             hop: 0,
+            astray: false,
         }
     }
 
@@ -199,6 +202,13 @@ impl Culprit {
     #[must_use]
     pub fn says(mut self, message: impl Into<String>) -> Self {
         self.message = message.into();
+        self
+    }
+
+    /// Says that it leads the packet astray.
+    #[must_use]
+    pub fn leads_astray(mut self) -> Self {
+        self.astray = true;
         self
     }
 
@@ -241,6 +251,7 @@ impl Culprit {
             "object": { "kind": self.kind, "name": self.name, "value": self.value },
             "message": self.message,
             "evidence": evidence_json(&self.evidence),
+            "mending": if self.fix.is_empty() { self.advice.as_ref().map(|_| "advice") } else { Some("commands") },
             "fix": self.fix.iter().map(|fix| json!({ "run": fix.line(), "netns": fix.netns.name() })).collect::<Vec<_>>(),
             "advice": self.advice,
         })
@@ -273,6 +284,8 @@ pub struct Tried {
     pub word: String,
     /// What was seen.
     pub detail: String,
+    /// Why the sender's own kernel refused to send it: the exact name of the reason.
+    pub refused: Option<&'static str>,
     /// Where it was seen to end, by the flight recorder.
     pub last: Option<LastSeen>,
     /// How long it took.
@@ -290,6 +303,21 @@ pub struct LastSeen {
     pub reason: String,
     /// The kernel's function.
     pub function: String,
+}
+
+/// What a rule or policy did with a traced packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traced {
+    /// Where.
+    pub at: Where,
+    /// Its family and table, as nft names them.
+    pub table: String,
+    /// Its chain.
+    pub chain: String,
+    /// The rule; none for the policy of the chain or its end.
+    pub rule: Option<String>,
+    /// `accept`, `drop`, `jump CHAIN`, …
+    pub verdict: String,
 }
 
 /// The whole answer.
@@ -313,6 +341,8 @@ pub struct Finding {
     pub probe: Option<Tried>,
     /// Further statements about the whole.
     pub notes: Vec<Evidence>,
+    /// The way through the rules, where it was traced.
+    pub trace: Vec<Traced>,
     /// How long reading and judging took.
     pub took: Duration,
 }
@@ -342,6 +372,9 @@ impl Finding {
             "evidence": evidence_json(&evidence),
             "hops": self.hops.iter().map(|hop| json!({
                 "leg": hop.leg.word(), "netns": hop.at.name(), "dev": hop.dev, "direction": if hop.out { "out" } else { "in" },
+            })).collect::<Vec<_>>(),
+            "trace": self.trace.iter().map(|step| json!({
+                "netns": step.at.name(), "table": step.table, "chain": step.chain, "rule": step.rule, "verdict": step.verdict,
             })).collect::<Vec<_>>(),
             "others": self.others.iter().map(Culprit::json).collect::<Vec<_>>(),
             "probe": self.probe.as_ref().map(|probe| json!({

@@ -49,6 +49,13 @@ impl Tables {
         self.rules.chain(table, chain).map_or(&[], |chain| &chain.rules)
     }
 
+    /// Whether anything is in it but empty chains that let everything pass.
+    #[must_use]
+    pub(super) fn holds_rules(&self) -> bool {
+        let mut chains = self.rules.tables.iter().flat_map(|table| &table.chains);
+        chains.any(|chain| !chain.rules.is_empty() || chain.policy.as_deref() == Some("DROP"))
+    }
+
     /// Whether any rule of the table mentions these words.
     #[must_use]
     pub(super) fn mentions(&self, table: &str, words: &[&str]) -> bool {

@@ -7,10 +7,13 @@
 //! | `walk` | the legs: from hop to hop by the kernel's own route oracle |
 //! | `segment` | between two devices: veth, bridges, neighbours |
 //! | `filters`, `iptables`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
+//! | `tunnel` | packets inside packets |
 //! | `routes` | why the kernel would not route |
 //! | `service`, `ports` | the end of a leg: who listens; ports that are all taken |
 //! | `recorder` | the flight recorder: what the kernel did with one probe, hop by hop |
 //! | `confirm` | what the recorder saw against what the walk says |
+//! | `survey` | what kills packets silently, whoever sends them |
+//! | `trace` | with consent: what the rules did with one packet, by nft's trace |
 //! | `finding`, `codes` | the answer, and the one table of what can be wrong |
 
 pub mod codes;
@@ -31,7 +34,10 @@ mod routes;
 mod segment;
 mod service;
 mod state;
+pub mod survey;
+mod trace;
 mod trail;
+mod tunnel;
 mod u32_match;
 mod walk;
 
@@ -72,13 +78,15 @@ pub struct Question {
     pub mark: Option<u32>,
     /// Whether a packet may be tried.
     pub probe: bool,
+    /// Whether the rules may be traced, which changes them for that moment.
+    pub trace: bool,
 }
 
 impl Question {
     /// Whether `from` reaches `aim`.
     #[must_use]
     pub fn new(from: Where, aim: Aim) -> Self {
-        Self { from, aim, size: None, source: None, mark: None, probe: true }
+        Self { from, aim, size: None, source: None, mark: None, probe: true, trace: false }
     }
 }
 
@@ -88,6 +96,9 @@ impl Question {
 ///
 /// When a namespace is not there, or the machine cannot be read.
 pub fn why(session: &Session, question: &Question) -> Result<Finding> {
+    if question.trace {
+        trace::possible(session)?;
+    }
     let begun = Instant::now();
     let (target, owner) = aim_at(session, question)?;
     let v6 = target.addr.is_ipv6();
@@ -101,6 +112,7 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
         .ok_or_else(|| Error::new(Kind::NotFound, format!("no namespace `{}`", question.from)))?;
     let mut walk = Walk::new(&net);
     walk.round_trip(from, packet(question, &target));
+    let flow = trace::Flow::of(&walk, from, &packet(question, &target));
     let mut finding = Finding {
         from: question.from.clone(),
         to: target.to_string(),
@@ -111,6 +123,7 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
         hops: std::mem::take(&mut walk.hops),
         probe: tried.as_ref().map(|tried| tried.0.clone()),
         notes: Vec::new(),
+        trace: Vec::new(),
         took: Duration::ZERO,
     };
     let silent = tried.as_ref().and_then(|(_, open)| silent_service(&net, &walk, &target, open.as_ref()));
@@ -131,6 +144,9 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
             }
         }
     }
+    if question.trace {
+        trace::trace(session, question, &target, &net, &flow, &mut finding)?;
+    }
     finding.took = reading.elapsed().min(begun.elapsed());
     Ok(finding)
 }
@@ -149,6 +165,7 @@ pub fn explain(session: &Session, from: &Where, aim: &Aim, failed: &crate::verif
         reached: false,
         word: failed.word.to_owned(),
         detail: failed.detail.clone(),
+        refused: None,
         last: None,
         took: failed.after,
     };
@@ -215,8 +232,8 @@ fn attempt(
     for round in 0..3 {
         let (answer, open) = once(session, question, target, owner)?;
         session.exec().interrupt().check()?;
-        // A neighbour that did not answer an earlier packet is asked again only now; silence is listened to twice.
-        let stale = matches!(&answer, Answer::NotReached(not) if not.reason == crate::probe::Reason::HostUnreachable && not.icmp.is_some());
+        // Silence is listened to twice.
+        let stale = stale(&answer);
         let settled = !(stale || answer.is_inconclusive() && round != 1);
         last = Some((answer, open));
         if settled {
@@ -231,10 +248,29 @@ fn attempt(
         reached: answer.is_reached(),
         word: answer.word().to_owned(),
         detail: answer.detail(),
+        refused: match &answer {
+            Answer::NotReached(not) if not.by.is_none() && not.icmp.is_none() => not.errno.map(|_| not.reason.name()),
+            _ => None,
+        },
         last: None,
         took: begun.elapsed(),
     };
     Ok((tried, open))
+}
+
+/// Whether it tells of an earlier packet: a neighbour did not answer that one, and is asked again only now.
+fn stale(answer: &Answer) -> bool {
+    matches!(answer, Answer::NotReached(not) if not.reason == crate::probe::Reason::HostUnreachable && not.icmp.is_some())
+}
+
+/// One more packet that really leaves.
+fn again(session: &Session, question: &Question, target: &Target) -> Result<()> {
+    let (answer, _) = once(session, question, target, None)?;
+    if stale(&answer) {
+        std::thread::sleep(Duration::from_millis(100));
+        once(session, question, target, None)?;
+    }
+    Ok(())
 }
 
 fn once(
@@ -358,12 +394,12 @@ fn by_suspects(
         return Ok(());
     }
     let before: Vec<Option<u64>> = suspects.iter().map(|suspect| counter(net, suspect)).collect();
-    let again = Net::read(session, &[&question.from], target.addr.is_ipv6())?;
-    once(session, question, target, None)?;
+    let fresh = Net::read(session, &[&question.from], target.addr.is_ipv6())?;
+    again(session, question, target)?;
     let mut moved = Vec::new();
     for (index, suspect) in suspects.iter().enumerate() {
-        let Some(ns) = again.index(&net.ns(suspect.ns).at) else { continue };
-        let now = counter(&again, &Suspect { ns, ..suspect.clone() });
+        let Some(ns) = fresh.index(&net.ns(suspect.ns).at) else { continue };
+        let now = counter(&fresh, &Suspect { ns, ..suspect.clone() });
         if let (Some(before), Some(now)) = (before[index], now)
             && now > before
         {
@@ -405,7 +441,13 @@ fn counter(net: &Net, suspect: &Suspect) -> Option<u64> {
     if !matches!(suspect.culprit.code, "TC_DROP" | "QDISC_DROP") {
         return None;
     }
-    let dev = suspect.culprit.name.split(' ').next()?;
+    let mut words = suspect.culprit.name.split(' ');
+    let dev = words.next()?;
+    if suspect.culprit.code == "TC_DROP"
+        && let Some(packets) = segment::taken(net, suspect.ns, dev, words.next()?)
+    {
+        return Some(packets);
+    }
     let ours = |kind: &str| matches!(kind, "clsact" | "ingress") == (suspect.culprit.code == "TC_DROP");
     let found = net
         .qdiscs(suspect.ns)

@@ -6,23 +6,33 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::finding::{Culprit, Label, Leg};
-use super::packet::Packet;
+use super::packet::{Packet, Port};
 use super::state::text;
 use super::walk::{Walk, unspecified};
 use crate::model::link::Link;
 use crate::model::route::Route;
+use crate::op::Where;
+
+/// How many addresses of a subnet are looked at for a free one.
+const SEARCHED: usize = 4096;
 
 /// A route as `ip route` takes it back.
 pub(super) fn route_text(route: &Route) -> String {
     let mut words = Vec::new();
-    if !matches!(route.kind(), "unicast" | "local") {
+    // A nexthop object says what kind of route it is, and a command must not say it again.
+    if route.kind() == "local" || (!matches!(route.kind(), "unicast") && route.nhid.is_none()) {
         words.push(route.kind().to_owned());
     }
     words.push(route.dst.clone().unwrap_or_else(|| "default".into()));
-    if let Some(via) = route.next_hop() {
+    if let Some(id) = route.nhid {
+        words.extend(["nhid".into(), id.to_string()]);
+    }
+    if let Some(via) = route.next_hop().filter(|_| route.nhid.is_none()) {
         words.extend(["via".into(), via.to_string()]);
     }
-    if let Some(dev) = route.dev.as_ref().filter(|dev| route.kind() == "unicast" || *dev != "lo") {
+    if let Some(dev) =
+        route.dev.as_ref().filter(|dev| route.nhid.is_none() && (route.kind() == "unicast" || *dev != "lo"))
+    {
         words.extend(["dev".into(), dev.clone()]);
     }
     if let Some(table) = route.table.as_ref().filter(|table| *table != "main") {
@@ -35,7 +45,7 @@ pub(super) fn route_text(route: &Route) -> String {
 }
 
 /// A rule as `ip rule` takes it back.
-fn rule_text(rule: &Value) -> String {
+pub(super) fn rule_text(rule: &Value) -> String {
     let mut words = vec![format!("pref {}", rule.get("priority").and_then(Value::as_u64).unwrap_or(0))];
     if rule.get("not").is_some() {
         words.push("not".into());
@@ -52,7 +62,10 @@ fn rule_text(rule: &Value) -> String {
         ("iif", "iif"),
         ("oif", "oif"),
         ("ipproto", "ipproto"),
+        ("dport", "dport"),
+        ("sport", "sport"),
         ("table", "lookup"),
+        ("suppress_prefixlen", "suppress_prefixlength"),
         ("action", ""),
     ] {
         let value = rule
@@ -64,6 +77,18 @@ fn rule_text(rule: &Value) -> String {
         }
     }
     words.join(" ")
+}
+
+/// The preference of a rule.
+pub(super) fn preference(rule: &Value) -> u64 {
+    rule.get("priority").and_then(Value::as_u64).unwrap_or(0)
+}
+
+/// Whether a rule is one of those that every namespace has: look into the table for everybody.
+pub(super) fn ordinary(rule: &Value) -> bool {
+    matches!(text(rule, "table"), "local" | "main" | "default")
+        && rule.get("fwmark").is_none()
+        && matches!(text(rule, "src"), "all" | "")
 }
 
 fn rule_matches(rule: &Value, packet: &Packet, iif: Option<&str>) -> bool {
@@ -88,6 +113,13 @@ fn rule_matches(rule: &Value, packet: &Packet, iif: Option<&str>) -> bool {
         let want = text(rule, key);
         want.is_empty() || have == Some(want) || (want == "lo" && have.is_none())
     };
+    let port = |key: &str, have: Port| {
+        let number = |key: &str| rule.get(key).and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
+        let one = number(key).map(|port| (port, port));
+        let range = one.or_else(|| Some((number(&format!("{key}_start"))?, number(&format!("{key}_end"))?)));
+        // As the kernel was asked: without a port that nobody knows.
+        range.is_none_or(|(low, high)| matches!(have, Port::Exact(port) if (low..=high).contains(&port)))
+    };
     let proto = text(rule, "ipproto");
     let proto = proto.is_empty() || super::packet::protocol(proto) == Some(packet.proto);
     let all = net("src", "srclen", packet.src)
@@ -95,6 +127,8 @@ fn rule_matches(rule: &Value, packet: &Packet, iif: Option<&str>) -> bool {
         && mark
         && dev("iif", iif)
         && text(rule, "oif").is_empty()
+        && port("sport", packet.sport)
+        && port("dport", packet.dport)
         && proto;
     all != rule.get("not").is_some()
 }
@@ -136,8 +170,10 @@ impl Walk<'_> {
                     best = Some((len, metric, route));
                 }
             }
+            let suppressed = rule.get("suppress_prefixlen").and_then(Value::as_u64);
             match best {
                 Some((_, _, route)) if route.kind() == "throw" => {}
+                Some((len, ..)) if suppressed.is_some_and(|most| u64::from(len) <= most) => {}
                 Some((_, _, route)) => return Some((rule.clone(), route.clone())),
                 None => {}
             }
@@ -211,16 +247,13 @@ impl Walk<'_> {
     /// A rule or route that refuses.
     fn refused(&mut self, ns: usize, packet: &Packet, rule: &Value, route: &Route, said: &str, line: &str) -> bool {
         let at = self.net.ns(ns).at.clone();
-        let table = text(rule, "table").to_owned();
-        let ordinary = matches!(table.as_str(), "local" | "main" | "default")
-            && rule.get("fwmark").is_none()
-            && matches!(text(rule, "src"), "all" | "");
+        let ordinary = ordinary(rule);
         let kind = route.kind().to_owned();
         if !matches!(kind.as_str(), "blackhole" | "unreachable" | "prohibit") {
             return false;
         }
         let family = if packet.v6() { "-6 " } else { "" };
-        let pref = rule.get("priority").and_then(Value::as_u64).unwrap_or(0);
+        let pref = preference(rule);
         if rule.get("action").is_some() || !ordinary {
             let rule_text = rule_text(rule);
             let detail =
@@ -348,13 +381,18 @@ impl Walk<'_> {
                 ),
                 None => ("LINK_MISSING", format!("add a veth pair that leads into {at}")),
             };
-            self.fault(
-                Culprit::new(code, &at, "link", "")
-                    .says(format!("{at} has no interface (no link) but lo: it is connected to nothing"))
-                    .because(Label::State, format!("ip link in {at}: only lo"))
-                    .because(Label::Kernel, kernel)
-                    .advise(advice),
-            );
+            let culprit = Culprit::new(code, &at, "link", "")
+                .says(format!("{at} has no interface (no link) but lo: it is connected to nothing"))
+                .because(Label::State, format!("ip link in {at}: only lo"))
+                .because(Label::Kernel, kernel);
+            let commands = if pair.is_none() { self.new_leg(ns, packet) } else { Vec::new() };
+            let culprit = if commands.is_empty() {
+                culprit.advise(advice)
+            } else {
+                let free = culprit.because(Label::Inferred, "the name of the link and its address are free to choose");
+                commands.iter().fold(free, |culprit, (place, line)| culprit.fix_at(place, line))
+            };
+            self.fault(culprit);
             return;
         }
         let family =
@@ -428,12 +466,25 @@ impl Walk<'_> {
         let strange = network.rules[usize::from(packet.v6())]
             .iter()
             .any(|rule| !matches!(rule.get("priority").and_then(Value::as_u64), Some(0 | 32766 | 32767)));
-        let main = network.rules[usize::from(packet.v6())].iter().any(|rule| text(rule, "table") == "main");
-        if !main {
+        // The table main knows the way, and no rule looks there for it.
+        let main = network.rules[usize::from(packet.v6())]
+            .iter()
+            .any(|rule| text(rule, "table") == "main" && ordinary(rule) && rule.get("suppress_prefixlen").is_none());
+        let known = network.routes.iter().any(|route| {
+            route.table.as_deref().unwrap_or("main") == "main"
+                && route.is_ipv6() == packet.v6()
+                && route.destination().is_some_and(|net| net.contains(&packet.dst))
+        });
+        if !main && known {
+            let half = network.rules[usize::from(packet.v6())].iter().find(|rule| text(rule, "table") == "main");
+            let but = half.map(|rule| format!(" but under conditions: `{}`", rule_text(rule))).unwrap_or_default();
             self.fault(
                 Culprit::new("RULE_MISDIRECT", &at, "rule", "lookup main")
                     .value("missing")
-                    .says(format!("{at} has no policy rule that looks into the table main"))
+                    .says(format!(
+                        "the table main of {at} knows the way to {}, and no policy rule looks into it{but}",
+                        packet.dst
+                    ))
                     .because(Label::Kernel, kernel)
                     .fix(&format!("ip {}rule add pref 32766 lookup main", if packet.v6() { "-6 " } else { "" })),
             );
@@ -461,8 +512,65 @@ impl Walk<'_> {
         self.fault(culprit);
     }
 
+    /// The commands that connect a namespace to the bridge that leads to the target: a veth pair, a free address, and a route.
+    fn new_leg(&self, ns: usize, packet: &Packet) -> Vec<(Where, String)> {
+        let net = self.net;
+        let me = net.ns(ns).at.clone();
+        let Where::Named(name) = &me else { return Vec::new() };
+        let bridge =
+            |index: usize, dev: &str| net.ns(index).link(dev).is_some_and(|link| link.kind() == Some("bridge"));
+        // The bridge whose segment has the target, else one with an address, which then routes.
+        let holder =
+            net.all.iter().enumerate().find_map(|(index, other)| Some((index, other.owns(packet.dst)?.dev.clone())));
+        let near = holder.and_then(|(index, dev)| {
+            let own = bridge(index, &dev).then(|| (index, dev.clone()));
+            own.or_else(|| {
+                self.flood(index, &dev).iter().map(|one| (one.ns, one.dev.clone())).find(|(at, dev)| bridge(*at, dev))
+            })
+        });
+        let any = || {
+            (0..net.all.len()).find_map(|index| {
+                let link = net.ns(index).links.iter().find(|link| {
+                    link.kind() == Some("bridge")
+                        && net
+                            .ns(index)
+                            .addrs_of(&link.ifname)
+                            .any(|addr| addr.ip.is_ipv6() == packet.v6() && !addr.ip.is_loopback())
+                })?;
+                Some((index, link.ifname.clone()))
+            })
+        };
+        let Some((host, bridge)) = near.or_else(any) else { return Vec::new() };
+        let gateway = net.ns(host).addrs_of(&bridge).find(|addr| addr.ip.is_ipv6() == packet.v6()).cloned();
+        let subnet = gateway
+            .clone()
+            .or_else(|| net.all.iter().flat_map(|other| &other.addrs).find(|addr| addr.ip == packet.dst).cloned());
+        let free = subnet.and_then(|addr| {
+            let taken = |ip: IpAddr| net.all.iter().any(|other| other.owns(ip).is_some());
+            let subnet = IpNet::new(addr.ip, addr.len).ok()?;
+            let ip = subnet.hosts().take(SEARCHED).find(|ip| *ip != subnet.network() && !taken(*ip))?;
+            Some((ip, addr.len))
+        });
+        let Some((ip, len)) = free else { return Vec::new() };
+        let place = net.ns(host).at.clone();
+        // IFNAMSIZ leaves 15 characters.
+        let end: String = format!("v-{name}").chars().take(15).collect();
+        let nodad = if packet.v6() { " nodad" } else { "" };
+        let mut lines = vec![
+            (place.clone(), format!("ip link add {end} type veth peer name eth0 netns {name}")),
+            (place.clone(), format!("ip link set dev {end} master {bridge} up")),
+            (me.clone(), format!("ip addr add {ip}/{len} dev eth0{nodad}")),
+            (me.clone(), "ip link set dev eth0 up".to_owned()),
+        ];
+        lines.extend(gateway.map(|gateway| {
+            let family = if packet.v6() { "-6 " } else { "" };
+            (me.clone(), format!("ip {family}route add default via {} dev eth0", gateway.ip))
+        }));
+        lines
+    }
+
     /// The command that adds a route: by the router of the segment.
-    fn route_line(&self, ns: usize, packet: &Packet) -> Option<String> {
+    pub(super) fn route_line(&self, ns: usize, packet: &Packet) -> Option<String> {
         let net = self.net;
         let family = if packet.v6() { "-6 " } else { "" };
         let forwarding = if packet.v6() { "ipv6/conf/all/forwarding" } else { "ipv4/ip_forward" };
@@ -499,35 +607,18 @@ impl Walk<'_> {
     }
 
     /// The answering end has no route back: perhaps because a router on the way should have translated the source, and has rules that almost do.
-    #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
     fn nat_missing(&mut self, ns: usize, packet: &Packet, kernel: &str) -> bool {
         let net = self.net;
         let there = net.ns(ns).at.clone();
         let client = packet.dst;
-        // A translation to an address that nobody has.
-        let strange = self.conns.iter().find(|conn| {
-            conn.after.src.0 == client && conn.before.src.0 != client && net.ns(conn.ns).owns(client).is_none()
-        });
-        if let Some(conn) = strange.cloned() {
-            let place = net.ns(conn.ns).at.clone();
-            let rule = conn.by.clone();
-            let text = rule.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
-            let mut culprit = Culprit::new("NAT_WRONG", &place, "rule", text.clone())
-                .value(client.to_string())
-                .says(format!("{place} turns the source {} into {client} (`{text}`), which it does not own; {there} has no route back to {client}", conn.before.src.0))
-                .because(Label::State, text)
-                .because(Label::Kernel, kernel);
-            if let Some((rule, (_, out))) = rule.filter(|rule| rule.tool != "nft").zip(self.last_router(ns)) {
-                let source = self.subnet_of(conn.before.src.0);
-                culprit = culprit
-                    .fix(&format!("{} {}", rule.tool, rule.delete.join(" ")))
-                    .fix(&format!("{} -t nat -A POSTROUTING -s {source} -o {out} -j MASQUERADE", rule.tool));
-            }
-            self.fault(culprit);
+        if self.nobodys_source(client, &format!("{there} has no route back to {client}"), kernel) {
             return true;
         }
         // The last namespace that forwarded the request.
         let Some((router, out)) = self.last_router(ns) else { return false };
+        if self.untracked(router, &out, packet, kernel) {
+            return true;
+        }
         let at = net.ns(router).at.clone();
         let subnet = self.subnet_of(client);
         let tool = if packet.v6() { "ip6tables" } else { "iptables" };
@@ -575,8 +666,11 @@ impl Walk<'_> {
                     return true;
                 }
                 let bound_elsewhere = dev.as_ref().is_some_and(|(dev, _)| uplink(dev));
-                let almost = source.is_some() && covers(source) && !right_dev && !dest && !bound_elsewhere
-                    || (source.is_some() && !covers(source) && right_dev && !dest && !self.covers_another(source));
+                // What stays inside needs no translation: a rule for the link to the world is not wrong for not matching it.
+                let leaves = uplink(&out) || !private(packet.src);
+                let almost = leaves
+                    && (source.is_some() && covers(source) && !right_dev && !dest && !bound_elsewhere
+                        || (source.is_some() && !covers(source) && right_dev && !dest && !self.covers_another(source)));
                 if almost {
                     let wrong = dev.map(|(dev, _)| dev).unwrap_or_default();
                     self.fault(
@@ -606,6 +700,68 @@ impl Walk<'_> {
                 .because(Label::Inferred, format!("a route back in {there} would do as well"))
                 .fix(&fresh),
         );
+        true
+    }
+
+    /// A router does not track the connection, so it never translates it; noted.
+    fn untracked(&mut self, router: usize, out: &str, packet: &Packet, kernel: &str) -> bool {
+        if self.notrack.as_ref().is_none_or(|(ns, _)| *ns != router) {
+            return false;
+        }
+        let net = self.net;
+        let at = net.ns(router).at.clone();
+        let translates = |words: &[String]| words.iter().any(|word| word == "MASQUERADE" || word == "SNAT");
+        let all = net.tables(router, packet.v6());
+        let there = net.nft(router).translates()
+            || all.iter().any(|tables| tables.rules("nat", "POSTROUTING").iter().any(|rule| translates(&rule.words)));
+        let chains = ["PREROUTING", "OUTPUT"];
+        let rule = all.iter().find_map(|tables| {
+            chains.into_iter().find_map(|chain| {
+                let mut rules = tables.rules("raw", chain).iter();
+                let rule = rules.find(|rule| rule.words.iter().any(|word| word == "--notrack" || word == "NOTRACK"))?;
+                Some((tables.tool(), chain, rule.text().to_owned()))
+            })
+        });
+        let Some((tool, chain, text)) = rule.filter(|_| there) else { return false };
+        self.fault(
+            Culprit::new("NAT_WRONG", &at, "rule", format!("{tool} raw {chain}"))
+                .value(text.clone())
+                .says(format!(
+                    "a raw rule of {at} (`-A {chain} {text}`) keeps {} from being tracked, and what is untracked is never translated (NAT): it leaves {out} as it is",
+                    packet.dst
+                ))
+                .because(Label::State, format!("{tool} raw in {at}: -A {chain} {text}"))
+                .because(Label::Kernel, kernel)
+                .fix(&format!("{tool} -t raw -D {chain} {text}")),
+        );
+        true
+    }
+
+    /// A translation to an address that nobody has; noted.
+    pub(super) fn nobodys_source(&mut self, client: IpAddr, there: &str, kernel: &str) -> bool {
+        let strange = self.conns.iter().find(|conn| {
+            conn.after.src.0 == client && conn.before.src.0 != client && self.net.ns(conn.ns).owns(client).is_none()
+        });
+        let Some(conn) = strange.cloned() else { return false };
+        let place = self.net.ns(conn.ns).at.clone();
+        let rule = conn.by.clone();
+        let text = rule.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
+        let mut culprit = Culprit::new("NAT_WRONG", &place, "rule", text.clone())
+            .value(client.to_string())
+            .says(format!(
+                "{place} turns the source {} into {client} (`{text}`), which it does not own; {there}",
+                conn.before.src.0
+            ))
+            .because(Label::State, text)
+            .because(Label::Kernel, kernel);
+        let out = self.hops.iter().rev().find(|hop| hop.leg == Leg::Request && hop.out && hop.at == place);
+        if let Some((rule, out)) = rule.filter(|rule| rule.tool != "nft").zip(out.map(|hop| hop.dev.clone())) {
+            let source = self.subnet_of(conn.before.src.0);
+            culprit = culprit
+                .fix(&format!("{} {}", rule.tool, rule.delete.join(" ")))
+                .fix(&format!("{} -t nat -A POSTROUTING -s {source} -o {out} -j MASQUERADE", rule.tool));
+        }
+        self.fault(culprit);
         true
     }
 

@@ -11,6 +11,8 @@ use super::walk::{Tuple, Walk};
 #[derive(Clone, Debug)]
 pub(super) struct Listening {
     pub(super) addr: Option<IpAddr>,
+    /// The only link that it takes packets from (`SO_BINDTODEVICE`).
+    pub(super) dev: Option<String>,
     pub(super) queued: u64,
     pub(super) room: u64,
     pub(super) users: String,
@@ -36,6 +38,7 @@ pub(super) fn listening(net: &Net, ns: usize, proto: u8, port: u16) -> Option<Ve
         let ip = if bare == "*" { None } else { bare.parse::<IpAddr>().ok() };
         found.push(Listening {
             addr: ip,
+            dev: addr.split_once('%').map(|(_, dev)| dev.trim_end_matches(']').to_owned()),
             queued: queued.parse().unwrap_or(0),
             room: room.parse().unwrap_or(0),
             users: words.get(6).map(|users| (*users).to_owned()).unwrap_or_default(),
@@ -45,8 +48,9 @@ pub(super) fn listening(net: &Net, ns: usize, proto: u8, port: u16) -> Option<Ve
     Some(found)
 }
 
-fn serves(socket: &Listening, ip: IpAddr) -> bool {
-    socket.addr.is_none_or(|addr| {
+fn serves(socket: &Listening, ip: IpAddr, dev: &str) -> bool {
+    let here = socket.dev.as_ref().is_none_or(|bound| bound == dev);
+    here && socket.addr.is_none_or(|addr| {
         addr == ip
             || (addr.is_unspecified() && addr.is_ipv6() == ip.is_ipv6())
             || matches!((addr, ip), (IpAddr::V6(six), IpAddr::V4(four)) if six.to_ipv4_mapped() == Some(four))
@@ -64,7 +68,7 @@ impl Walk<'_> {
         }
         let at = self.net.ns(ns).at.clone();
         match (packet.proto, packet.dport) {
-            (6 | 17, Port::Exact(port)) => self.service(ns, &packet, port),
+            (6 | 17, Port::Exact(port)) => self.service(ns, &packet, port, dev),
             (1, _) if self.net.setting(ns, "ipv4/icmp_echo_ignore_all") == 1 => self.fault(
                 Culprit::new("ICMP_ECHO_IGNORED", &at, "sysctl", "net.ipv4.icmp_echo_ignore_all")
                     .value("1")
@@ -84,11 +88,12 @@ impl Walk<'_> {
         Some((ns, packet))
     }
 
-    fn service(&mut self, ns: usize, packet: &Packet, port: u16) {
+    #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
+    fn service(&mut self, ns: usize, packet: &Packet, port: u16, dev: &str) {
         let Some(sockets) = listening(self.net, ns, packet.proto, port) else { return };
         let at = self.net.ns(ns).at.clone();
         let proto = packet.proto_name();
-        if let Some(socket) = sockets.iter().find(|socket| serves(socket, packet.dst)) {
+        if let Some(socket) = sockets.iter().find(|socket| serves(socket, packet.dst, dev)) {
             if packet.proto == 6 && socket.queued > socket.room {
                 self.fault(
                     Culprit::new("SERVICE_BACKLOG_FULL", &at, "socket", format!("{proto} {}", socket.shown))
@@ -108,12 +113,22 @@ impl Walk<'_> {
             .cloned();
         if let Some(other) = sockets.first() {
             let shown = other.shown.clone();
+            let (listens, advice) = match &other.dev {
+                Some(bound) => (
+                    format!("is bound to the link {bound} ({shown}); the packet comes in by {dev}"),
+                    format!("let the service listen on every link, or on {dev} (SO_BINDTODEVICE)"),
+                ),
+                None => (
+                    format!("listens on {shown} only, not on {}", packet.dst),
+                    format!("let the service listen on {} or on all addresses", packet.dst),
+                ),
+            };
             self.fault(
                 Culprit::new("SERVICE_WRONG_BIND", &at, "socket", format!("{proto} {shown}"))
                     .value(shown.clone())
-                    .says(format!("in {at}, {proto} port {port} listens on {shown} only, not on {}", packet.dst))
+                    .says(format!("in {at}, {proto} port {port} {listens}"))
                     .because(Label::State, format!("ss -ln in {at}: {proto} {shown} {}", other.users))
-                    .advise(format!("let the service listen on {} or on all addresses", packet.dst)),
+                    .advise(advice),
             );
             return;
         }
@@ -190,6 +205,10 @@ impl Walk<'_> {
             .collect();
         ports.sort_unstable();
         ports.dedup();
+        // Without a REDIRECT the packet goes where it was meant to go.
+        if let Some(rule) = rule.as_ref().filter(|rule| rule.delete.iter().any(|word| word == "REDIRECT")) {
+            return culprit.fix(&format!("{} {}", rule.tool, rule.delete.join(" ")));
+        }
         let Some(rule) = rule.filter(|rule| rule.tool != "nft" && ports.len() == 1) else {
             return culprit.advise("correct the target of the rule");
         };

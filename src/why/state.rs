@@ -440,7 +440,8 @@ impl Net {
         candidates.first().copied()
     }
 
-    fn nsid_name(&self, ns: usize, id: i32) -> Option<String> {
+    /// The name of the namespace that another one knows by this id.
+    pub(super) fn nsid_name(&self, ns: usize, id: i32) -> Option<String> {
         if let Some(known) = self.nsids.borrow().get(&ns) {
             return known.get(&id).cloned();
         }

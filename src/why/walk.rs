@@ -83,9 +83,11 @@ pub(super) struct Walk<'a> {
     pub(super) guess: bool,
     /// Where a rule set the time to live.
     pub(super) lived: Option<(usize, Hook)>,
-    visits: Vec<(usize, String, IpAddr, Leg)>,
+    pub(super) visits: Vec<(usize, String, IpAddr, Leg)>,
     /// How deep in tunnels.
     pub(super) depth: u8,
+    /// The time to live that the tunnel gives its outer packets, and which tunnel that is.
+    pub(super) tunnel_ttl: Option<(usize, String, u8)>,
 }
 
 impl<'a> Walk<'a> {
@@ -106,6 +108,7 @@ impl<'a> Walk<'a> {
             lived: None,
             visits: Vec::new(),
             depth: 0,
+            tunnel_ttl: None,
         }
     }
 
@@ -264,6 +267,9 @@ impl<'a> Walk<'a> {
             self.net.setting(ns, "ipv4/ip_default_ttl")
         };
         packet.ttl = Some(u8::try_from(ttl).ok().filter(|ttl| *ttl > 0).unwrap_or(64));
+        if let Some((_, _, ttl)) = self.tunnel_ttl.as_ref().filter(|_| self.depth > 0) {
+            packet.ttl = Some(*ttl);
+        }
         let mut got = match self.route(ns, &packet, None) {
             Ok(got) => got,
             Err((said, line)) => {
@@ -362,6 +368,7 @@ impl<'a> Walk<'a> {
         if self.hops.len() > HOPS * 4 {
             return None;
         }
+        let routed = packet.clone();
         self.hook(ns, Hook::Postrouting, &mut packet, from.unwrap_or(""), &dev, None);
         self.hop(ns, &dev, true);
         let network = self.net.ns(ns);
@@ -378,19 +385,23 @@ impl<'a> Walk<'a> {
         let before = self.faults.len();
         let hop = self.hops.len();
         let Some((to, dev_in)) = self.segment(ns, &dev, nexthop, got.gateway.is_some(), &packet) else {
-            self.diverged(ns, got, &packet, before, hop);
+            self.diverged(ns, got, &routed, from, before, hop);
             return None;
         };
         let end = self.arrive(to, &dev_in, packet.clone());
         if end.is_none() {
-            self.diverged(ns, got, &packet, before, hop);
+            self.diverged(ns, got, &routed, from, before, hop);
         }
         end
     }
 
-    /// A connected subnet covers the target, but the route points elsewhere and the packet dies there: the route is to blame.
-    fn diverged(&mut self, ns: usize, got: &Got, packet: &Packet, before: usize, hop: usize) {
+    /// The packet died somewhere behind this: perhaps because a route led it astray. A connected subnet covers the target, or the
+    /// request came from the target by another link.
+    fn diverged(&mut self, ns: usize, got: &Got, packet: &Packet, from: Option<&str>, before: usize, hop: usize) {
         let network = self.net.ns(ns);
+        if got.gateway == Some(packet.dst) || self.faults.get(before).is_some_and(|fault| fault.astray) {
+            return;
+        }
         let covering = network.addrs.iter().find(|addr| {
             addr.dev != "lo"
                 && addr.dev != got.dev
@@ -399,31 +410,104 @@ impl<'a> Walk<'a> {
                 && addr.ip != packet.dst
                 && network.link(&addr.dev).is_some_and(Link::is_up)
         });
-        let Some(addr) = covering.cloned() else { return };
-        let reached =
-            self.flood(ns, &addr.dev).iter().any(|station| self.net.ns(station.ns).owns(packet.dst).is_some());
-        if !reached {
-            return;
-        }
-        let explained = self.explain_route(ns, packet, None);
-        let route = explained.as_ref().map(|(_, route)| super::routes::route_text(route)).unwrap_or_default();
+        let covering = covering.cloned().filter(|addr| {
+            self.flood(ns, &addr.dev).iter().any(|station| self.net.ns(station.ns).owns(packet.dst).is_some())
+        });
+        let explained = self.explain_route(ns, packet, from);
+        let (rule, route) = explained.map_or((Value::Null, None), |(rule, route)| (rule, Some(route)));
+        let text = route.as_ref().map(super::routes::route_text).unwrap_or_default();
         let at = network.at.clone();
-        let mut culprit = Culprit::new("ROUTE_WRONG_NEXTHOP", &at, "route", route.clone())
+        let family = if packet.v6() { "-6 " } else { "" };
+        let by_rule = route.is_some() && !super::routes::ordinary(&rule);
+        let mut culprit = if let Some(addr) = covering {
+            let way = if by_rule {
+                format!("the policy rule `{}` and the route", super::routes::rule_text(&rule))
+            } else {
+                "the route".into()
+            };
+            let mut culprit = Culprit::new(
+                if by_rule { "RULE_MISDIRECT" } else { "ROUTE_WRONG_NEXTHOP" },
+                &at,
+                "route",
+                text.clone(),
+            )
             .value(got.dev.clone())
             .says(format!(
-                "{} is on the segment of {}, but the route `{route}` sends it by {}, where it dies",
+                "{} is on the segment of {}, but {way} `{text}` sends it by {}, where it dies",
                 packet.dst, addr.dev, got.dev
             ))
             .because(Label::Kernel, format!("{} → dev {}", got.line, got.dev))
             .because(Label::State, format!("{}/{} on {}", addr.ip, addr.len, addr.dev));
-        if !route.is_empty() {
-            culprit = culprit.fix(&format!("ip {}route del {route}", if packet.v6() { "-6 " } else { "" }));
-        }
+            if by_rule {
+                culprit.kind = "rule";
+                culprit.name = super::routes::rule_text(&rule);
+                culprit = culprit.fix(&format!("ip {family}rule del pref {}", super::routes::preference(&rule)));
+            } else if !text.is_empty() {
+                culprit = culprit.fix(&format!("ip {family}route del {text}"));
+            }
+            culprit
+        } else if let Some(culprit) = self.another_way_back(ns, got, packet, from, &text) {
+            culprit
+        } else {
+            return;
+        };
         culprit.leg = self.leg;
         culprit.hop = hop;
+        if self.guess {
+            return self.suspect(ns, culprit, None);
+        }
         // Met again on the way through a loop, it is known from there.
         self.faults.retain(|known| (known.code, &known.at, &known.name) != (culprit.code, &culprit.at, &culprit.name));
-        self.faults.insert(before.min(self.faults.len()), culprit);
+        self.faults.insert(before.min(self.faults.len()), culprit.leads_astray());
+    }
+
+    /// The answer leaves a router by another link than the request came in by, and dies there.
+    fn another_way_back(
+        &self,
+        ns: usize,
+        got: &Got,
+        packet: &Packet,
+        from: Option<&str>,
+        text: &str,
+    ) -> Option<Culprit> {
+        if self.leg == Leg::Request || from.is_none() || self.depth > 0 {
+            return None;
+        }
+        let at = self.net.ns(ns).at.clone();
+        let request: Vec<&Hop> = self.hops.iter().filter(|hop| hop.leg == Leg::Request).collect();
+        // Where the request came into this namespace, and who had sent it there.
+        let index = request.iter().rposition(|hop| hop.at == at && !hop.out)?;
+        let came = request.get(index)?.dev.clone();
+        let came = self
+            .net
+            .ns(ns)
+            .link(&came)
+            .and_then(|link| self.net.ns(ns).bridge_of(link))
+            .map_or(came, |bridge| bridge.ifname.clone());
+        let sender = request.get(..index)?.iter().rev().find(|hop| hop.out && hop.at != at)?;
+        let (client, asked) = self.origin.as_ref()?;
+        let known = self.conns.iter().any(|conn| conn.ns == ns && conn.before.src.0 == packet.dst);
+        if came == got.dev || !(asked.src == packet.dst || known) {
+            return None;
+        }
+        let before = self.net.index(&sender.at)?;
+        let near = self.net.ns(ns).addrs_of(&came).find_map(|addr| {
+            self.net.ns(before).addrs.iter().map(|theirs| theirs.ip).find(|ip| addr.covers(*ip) && *ip != addr.ip)
+        });
+        let family = if packet.v6() { "-6 " } else { "" };
+        let bits = if packet.v6() { 128 } else { 32 };
+        let culprit = Culprit::new("RETURN_ROUTE_MISSING", &at, "route", packet.dst.to_string())
+            .value(text)
+            .says(format!(
+                "{at} has no route of its own back to {} (the source that {} uses), so the reply goes by `{text}` to {}, where it dies; the request came in by {came}",
+                packet.dst, self.name(*client), got.dev
+            ))
+            .because(Label::Kernel, format!("{} → dev {}", got.line, got.dev))
+            .because(Label::State, format!("the request from {} came into {at} by {came}", packet.dst));
+        Some(match near {
+            Some(near) => culprit.fix(&format!("ip {family}route add {}/{bits} via {near} dev {came}", packet.dst)),
+            None => culprit.advise(format!("ip {family}route add {}/{bits} via … dev {came}", packet.dst)),
+        })
     }
 
     /// Whether a packet fits a device.
@@ -454,6 +538,17 @@ impl<'a> Walk<'a> {
             .because(Label::State, format!("ip link show dev {} in {at}: mtu {}", link.ifname, link.mtu.unwrap_or(0)));
         if by_route {
             culprit = culprit.because(Label::Kernel, format!("{} → mtu {mtu}", got.line));
+            if let Some((_, route)) = self.explain_route(ns, packet, None).filter(|_| told) {
+                let text = super::routes::route_text(&route);
+                culprit.kind = "route";
+                culprit.name.clone_from(&text);
+                culprit.message = format!(
+                    "the route `{text}` of {at} says mtu {mtu}; the packet has {} bytes and may not be fragmented",
+                    packet.size
+                );
+                let family = if packet.v6() { "-6 " } else { "" };
+                culprit = culprit.fix(&format!("ip {family}route replace {text}"));
+            }
         } else {
             culprit = culprit.fix(&format!("ip link set dev {} mtu {}", link.ifname, want.max(1500)));
             if let Some((peer, other)) = self.net.peer(ns, link).filter(|(_, other)| other.mtu.unwrap_or(0) < want) {
@@ -528,6 +623,7 @@ impl<'a> Walk<'a> {
             }
         };
         if got.local {
+            self.swallowed(ns, &packet, &got);
             return self.deliver(ns, packet, dev);
         }
         if packet.v6()
@@ -551,7 +647,16 @@ impl<'a> Walk<'a> {
             let sender = self.net.ns(from).at.clone();
             let sysctl = if packet.v6() { "net.ipv6.conf.all.hop_limit" } else { sent };
             let value = self.net.setting(from, &sysctl.trim_start_matches("net.").replace('.', "/"));
-            if let Some((ns, hook)) = self.lived {
+            if let Some((tunnel, name, ttl)) = self.tunnel_ttl.clone().filter(|_| self.depth > 0) {
+                let place = self.net.ns(tunnel).at.clone();
+                self.fault(
+                    Culprit::new("TTL_EXPIRED", &place, "link", name.clone())
+                        .value(format!("ttl {ttl}"))
+                        .says(format!("the time to live (TTL) of the tunnel's outer packets is over in {at}: {place}/{name} sends them with {ttl}"))
+                        .because(Label::State, format!("ip -d link show dev {name} in {place}: ttl {ttl}"))
+                        .fix(&format!("ip link set dev {name} type vxlan ttl 64")),
+                );
+            } else if let Some((ns, hook)) = self.lived {
                 let place = self.net.ns(ns).at.clone();
                 let chain = format!("mangle {}", hook.chain());
                 let mut culprit = Culprit::new("TTL_EXPIRED", &place, "rule", chain.clone())
@@ -591,6 +696,41 @@ impl<'a> Walk<'a> {
         self.send(ns, &got, packet, Some(dev))
     }
 
+    /// A local route takes a packet that is for somebody else.
+    fn swallowed(&mut self, ns: usize, packet: &Packet, got: &Got) {
+        let asked = self.origin.as_ref().is_some_and(|(_, asked)| asked.dst == packet.dst);
+        if self.net.ns(ns).owns(packet.dst).is_some() || self.leg == Leg::Reply || !asked {
+            return;
+        }
+        let Some(owner) = (0..self.net.all.len()).find(|other| self.net.ns(*other).owns(packet.dst).is_some()) else {
+            return;
+        };
+        let route = self.net.ns(ns).routes.iter().filter(|route| route.kind() == "local");
+        let fits =
+            |route: &&crate::model::route::Route| route.destination().is_some_and(|net| net.contains(&packet.dst));
+        let Some(route) = route.filter(fits).max_by_key(|route| route.destination().map(|net| net.prefix_len())) else {
+            return;
+        };
+        let mut text = super::routes::route_text(route);
+        if let Some(dev) = &route.dev {
+            text = format!("{text} dev {dev}");
+        }
+        let at = self.net.ns(ns).at.clone();
+        self.fault(
+            Culprit::new("ROUTE_WRONG_NEXTHOP", &at, "route", text.clone())
+                .value("local")
+                .says(format!(
+                    "the local route `{text}` of {at} takes what is for {}, which is an address of {}",
+                    packet.dst,
+                    self.name(owner)
+                ))
+                .because(Label::Kernel, format!("{} → local", got.line))
+                .because(Label::State, format!("{at} has no address {}", packet.dst))
+                .fix(&format!("ip {}route del {text}", if packet.v6() { "-6 " } else { "" }))
+                .leads_astray(),
+        );
+    }
+
     fn looped(&mut self, ns: usize, dev: &str, packet: &Packet) {
         let mut ring: Vec<String> = Vec::new();
         for (at, _, dst, leg) in self.visits.iter().rev() {
@@ -627,98 +767,6 @@ impl<'a> Walk<'a> {
                 .fix(&format!("ip {}route del {text}", if packet.v6() { "-6 " } else { "" }));
         }
         self.fault(culprit);
-    }
-
-    /// A tunnel device: the packet goes on inside another one.
-    pub(super) fn tunnel(&mut self, ns: usize, link: &Link, packet: Packet) -> Option<(usize, Packet)> {
-        let at = self.net.ns(ns).at.clone();
-        let data = link.linkinfo.info_data.clone().unwrap_or_default();
-        let number = |data: &Value, key: &str| data.get(key).and_then(Value::as_u64).unwrap_or(0);
-        let ip = |data: &Value, key: &str| -> Option<IpAddr> {
-            text(data, key).parse().ok().or_else(|| text(data, &format!("{key}6")).parse().ok())
-        };
-        let remote = ip(&data, "remote").or_else(|| self.vtep(ns, &link.ifname));
-        let Some(remote) = remote.filter(|_| self.depth < 3) else {
-            self.left = Some(format!("{at}/{}", link.ifname));
-            return None;
-        };
-        // The outer packet.
-        let outer = Packet {
-            src: ip(&data, "local").unwrap_or_else(|| unspecified(remote.is_ipv6())),
-            dst: remote,
-            proto: 17,
-            sport: Port::Ephemeral,
-            dport: Port::Exact(u16::try_from(number(&data, "port")).unwrap_or(4789)),
-            icmp: None,
-            reply: false,
-            size: packet.size + 50,
-            df: false,
-            ttl: Some(64),
-            tos: None,
-            mark: Some(0),
-            ct: Ct::New,
-            track: super::packet::Track::default(),
-        };
-        let before = self.faults.len();
-        let visits = std::mem::take(&mut self.visits);
-        let (origin, conns) = (self.origin.take(), self.conns.clone());
-        self.depth += 1;
-        self.origin = Some((ns, outer.clone()));
-        let end = self.originate(ns, outer);
-        self.depth -= 1;
-        (self.origin, self.visits) = (origin, visits);
-        if self.leg == Leg::Reply {
-            self.conns = conns;
-        }
-        for fault in &mut self.faults[before..] {
-            let words = format!("outer packet of the tunnel {at}/{}", link.ifname);
-            fault.evidence.push(super::finding::Evidence { label: Label::Inferred, text: words });
-        }
-        let (to, _) = end?;
-        let far: Vec<&Link> = self.net.ns(to).links.iter().filter(|other| other.kind() == Some("vxlan")).collect();
-        let key = |data: &Value| (number(data, "id"), number(data, "port"));
-        let fits =
-            far.iter().find(|other| other.linkinfo.info_data.as_ref().is_some_and(|other| key(other) == key(&data)));
-        let there = self.net.ns(to).at.clone();
-        if let Some(other) = fits {
-            if !other.is_up() {
-                let name = other.ifname.clone();
-                self.link_down(to, &name);
-            }
-            let name = other.ifname.clone();
-            return self.arrive(to, &name, packet);
-        }
-        let mine = format!("vni {} port {}", number(&data, "id"), number(&data, "port"));
-        let Some(other) = far.first() else {
-            self.fault(
-                Culprit::new("TUNNEL_MISMATCH", &there, "link", link.ifname.clone())
-                    .value(mine.clone())
-                    .says(format!(
-                        "{at}/{} sends VXLAN ({mine}) to {remote}, but {there} has no VXLAN device",
-                        link.ifname
-                    ))
-                    .because(Label::State, format!("ip -d link show type vxlan in {there}: none"))
-                    .advise(format!("make the other end in {there}")),
-            );
-            return None;
-        };
-        let theirs = other.linkinfo.info_data.clone().unwrap_or_default();
-        let yours = format!("vni {} port {}", number(&theirs, "id"), number(&theirs, "port"));
-        let name = other.ifname.clone();
-        self.fault(
-            Culprit::new("TUNNEL_MISMATCH", &there, "link", name.clone())
-                .value(yours.clone())
-                .says(format!("the VXLAN ends do not fit: {at}/{} has {mine}, {there}/{name} has {yours}", link.ifname))
-                .because(Label::State, format!("ip -d link show dev {} in {at}: {mine}", link.ifname))
-                .because(Label::State, format!("ip -d link show dev {name} in {there}: {yours}"))
-                .advise(format!("make {there}/{name} again with {mine}: the id of a VXLAN device cannot be changed")),
-        );
-        self.arrive(to, &name, packet)
-    }
-
-    fn vtep(&self, ns: usize, dev: &str) -> Option<IpAddr> {
-        let entry = self.net.fdb(ns).iter().find(|entry| text(entry, "ifname") == dev && entry.get("dst").is_some())?;
-        text(entry, "dst").parse().ok()
     }
 }
 

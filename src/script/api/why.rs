@@ -6,7 +6,7 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use super::value::{Options, to_dynamic};
 use super::verify::aim;
 use super::{Netns, Out, act, reject};
-use crate::report::finding::render;
+use crate::report::finding::{Style, render};
 use crate::why::finding::Finding as Answer;
 use crate::why::{Question, why as ask};
 
@@ -19,7 +19,7 @@ pub struct Finding {
 
 impl Finding {
     pub(super) fn new(answer: &Answer) -> Self {
-        Self { picture: render(answer), document: answer.json() }
+        Self { picture: render(answer, Style::PLAIN), document: answer.json() }
     }
 
     fn get(&self, key: &str) -> Dynamic {

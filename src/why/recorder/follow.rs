@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use super::meaning::redirect;
 use super::parse::Raw;
 use super::{Class, Dropped, Hook, Leg, Match, Place, Seen, What, hook};
 use crate::exec::netns::NetnsId;
@@ -253,7 +254,8 @@ impl Follower<'_> {
         }
         at.protocol = protocol.or(at.protocol);
         let function = raw.location().map(str::to_owned).or_else(|| caller(&raw.stack));
-        let class = Class::of(reason.as_deref(), function.as_deref());
+        let class =
+            if redirect(&raw.stack) { Class::Harmless } else { Class::of(reason.as_deref(), function.as_deref()) };
         let stack = raw.stack.clone();
         self.push(own, raw, spot, &at, What::Drop(Dropped { reason, function, class, hook, bridged, stack }));
     }

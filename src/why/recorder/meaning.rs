@@ -241,6 +241,13 @@ impl Class {
     }
 }
 
+/// Whether the stack says that it is a redirect of the router's own, and not the packet that it tells about. NAT always drops those of
+/// translated connections (`nf_nat_icmp_reply_translation`), and nobody misses them.
+#[must_use]
+pub(super) fn redirect(stack: &[String]) -> bool {
+    stack.iter().any(|name| name.starts_with("ip_rt_send_redirect") || name.starts_with("ndisc_send_redirect"))
+}
+
 /// Where in netfilter a packet was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Hook {
@@ -350,5 +357,14 @@ mod tests {
         );
         assert_eq!(hook(&bridged), Some((Hook::Forward, true)));
         assert_eq!(hook(&stack("sk_skb_reason_drop ip_rcv_core ip_rcv")), None);
+    }
+
+    #[test]
+    fn a_redirect_is_not_the_packet() {
+        let stack = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert!(redirect(&stack(
+            "sk_skb_reason_drop nf_hook_slow ip_output __icmp_send ip_rt_send_redirect ip_forward"
+        )));
+        assert!(!redirect(&stack("sk_skb_reason_drop nf_hook_slow ip_output __icmp_send ip_forward")));
     }
 }

@@ -1,0 +1,262 @@
+//! Through a bridge: the state and the flags of its ports, its forwarding database, VLANs, and the filters on frames.
+
+use serde_json::Value;
+
+use super::super::filters::Bridged;
+use super::super::finding::{Culprit, Label};
+use super::super::packet::{Hook, Packet};
+use super::super::state::text;
+use super::super::walk::Walk;
+use super::has;
+use crate::model::link::Link;
+
+impl Walk<'_> {
+    #[expect(clippy::too_many_arguments, reason = "one frame")]
+    #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
+    pub(super) fn through_bridge(
+        &mut self,
+        ns: usize,
+        bridge: &str,
+        from: Option<&str>,
+        to: Option<&str>,
+        packet: &Packet,
+        source: &str,
+        mac: &str,
+    ) {
+        let (net, at) = (self.net, self.net.ns(ns).at.clone());
+        let network = net.ns(ns);
+        let Some(of) = network.link(bridge) else { return };
+        if !of.is_up() {
+            self.link_down(ns, bridge);
+        }
+        let slave = |dev: Option<&str>| {
+            dev.and_then(|dev| network.link(dev)).and_then(|link| link.linkinfo.info_slave_data.clone())
+        };
+        let flag =
+            |data: &Option<Value>, key: &str| data.as_ref().and_then(|data| data.get(key)).and_then(Value::as_bool);
+        let (data_in, data_out) = (slave(from), slave(to));
+        for (dev, data) in [(from, &data_in), (to, &data_out)] {
+            let Some((dev, data)) = dev.zip(data.as_ref()) else { continue };
+            let state = text(data, "state");
+            let up = network.link(dev).is_some_and(|link| link.is_up() && link.has_carrier());
+            if !state.is_empty() && state != "forwarding" && up && of.is_up() {
+                let info = of.linkinfo.info_data.clone().unwrap_or_default();
+                let delay = info.get("forward_delay").and_then(Value::as_u64).unwrap_or(0) / 100;
+                let stp = info.get("stp_state").and_then(Value::as_u64).unwrap_or(0);
+                self.pending |= stp == 1 && matches!(state, "listening" | "learning");
+                let mut culprit = Culprit::new("PORT_STP_STATE", &at, "port", dev)
+                    .value(state)
+                    .says(format!(
+                        "port {dev} of {at}/{bridge} is {state}, not forwarding (STP {}, forward_delay {delay} s)",
+                        if stp == 1 { "on" } else { "off" }
+                    ))
+                    .because(Label::State, format!("bridge link show dev {dev} in {at}: state {state}"));
+                if stp == 1 {
+                    culprit = culprit.fix(&format!("ip link set dev {bridge} type bridge stp_state 0"));
+                }
+                culprit = culprit.fix(&format!("bridge link set dev {dev} state 3"));
+                self.fault(culprit);
+            }
+        }
+        if let (Some(from), Some(to)) = (from, to)
+            && flag(&data_in, "isolated") == Some(true)
+            && flag(&data_out, "isolated") == Some(true)
+        {
+            self.fault(
+                Culprit::new("PORT_ISOLATED", &at, "port", to)
+                    .value("isolated on")
+                    .says(format!("ports {from} and {to} of {at}/{bridge} are both isolated: isolated ports talk to the others only"))
+                    .because(Label::State, format!("bridge -d link in {at}: {from} isolated on, {to} isolated on"))
+                    .fix(&format!("bridge link set dev {from} isolated off")),
+            );
+        }
+        let learned = |mac: &str| {
+            net.fdb(ns)
+                .iter()
+                .find(|entry| text(entry, "mac").eq_ignore_ascii_case(mac) && text(entry, "master") == bridge)
+        };
+        if let Some(from) = from {
+            let known = learned(source).is_some_and(|entry| text(entry, "ifname") == from);
+            if flag(&data_in, "locked") == Some(true) && !known {
+                self.fault(
+                    Culprit::new("PORT_LOCKED", &at, "port", from)
+                        .value("locked on")
+                        .says(format!("port {from} of {at}/{bridge} is locked, and {source} is not among the addresses that it was told of"))
+                        .because(Label::State, format!("bridge -d link show dev {from} in {at}: locked on; no fdb entry {source} on {from}"))
+                        .fix(&format!("bridge link set dev {from} locked off")),
+                );
+            }
+        }
+        // A fixed entry decides the port; also one that makes the address the bridge's own.
+        let fixed = |entry: &&Value| text(entry, "state") == "permanent" || text(entry, "state") == "static";
+        if let Some(entry) =
+            learned(mac).filter(fixed).filter(|entry| Some(text(entry, "ifname")) != to.or(Some(bridge)))
+        {
+            let port = text(entry, "ifname").to_owned();
+            let own = network.links.iter().any(|link| link.ifname == port && link.address.as_deref() == Some(mac));
+            if !own || to.is_some() {
+                self.fault(
+                    Culprit::new("FDB_STATIC_WRONG", &at, "fdb", format!("{mac} dev {port}"))
+                        .value(text(entry, "state"))
+                        .says(format!(
+                            "a fixed entry of {at}/{bridge} sends frames for {mac} to {port}, but it is behind {}",
+                            to.unwrap_or(bridge)
+                        ))
+                        .because(
+                            Label::State,
+                            format!("bridge fdb in {at}: {mac} dev {port} master {bridge} {}", text(entry, "state")),
+                        )
+                        .fix(&format!("bridge fdb del {mac} dev {port} master")),
+                );
+            }
+        }
+        if let Some(entry) = from
+            .and(learned(source))
+            .filter(fixed)
+            .filter(|entry| from.is_some_and(|from| text(entry, "ifname") != from))
+        {
+            let port = text(entry, "ifname").to_owned();
+            let own = network.links.iter().any(|link| link.ifname == port && link.address.as_deref() == Some(source));
+            self.fault(
+                Culprit::new(if own { "MAC_DUPLICATE" } else { "FDB_STATIC_WRONG" }, &at, "fdb", format!("{source} dev {port}"))
+                    .value(text(entry, "state"))
+                    .says(format!("a fixed entry of {at}/{bridge} has the sender {source} on {port}, but it is behind {}: its frames are dropped or answers go astray", from.unwrap_or_default()))
+                    .because(Label::State, format!("bridge fdb in {at}: {source} dev {port} master {bridge} {}", text(entry, "state")))
+                    .fix(&format!("bridge fdb del {source} dev {port} master")),
+            );
+        }
+        if let Some(to) = to {
+            let known = learned(mac).is_some_and(|entry| text(entry, "ifname") == to);
+            let resolved = self.hops.last().is_some();
+            for (key, needs) in
+                [("flood", !known), ("bcast_flood", resolved && packet.dst.is_ipv4()), ("mcast_flood", packet.v6())]
+            {
+                let asks = key != "flood";
+                if flag(&data_out, key) == Some(false) && needs && !(asks && self.knows(packet)) {
+                    self.fault(
+                        Culprit::new("PORT_FLOOD_OFF", &at, "port", to)
+                            .value(format!("{key} off"))
+                            .says(format!(
+                                "port {to} of {at}/{bridge} has {key} off: {} never reach it",
+                                match key {
+                                    "flood" => "frames for an address that the bridge has not learned",
+                                    "bcast_flood" => "broadcasts, and so ARP questions,",
+                                    _ => "multicasts, and so neighbour solicitations,",
+                                }
+                            ))
+                            .because(Label::State, format!("bridge -d link show dev {to} in {at}: {key} off"))
+                            .fix(&format!("bridge link set dev {to} {key} on")),
+                    );
+                }
+            }
+            let mtu = network.link(to).and_then(|link| link.mtu).unwrap_or(u32::MAX);
+            if packet.size > mtu {
+                self.fault(
+                    Culprit::new("MTU_L2_MISMATCH", &at, "link", to)
+                        .value(format!("mtu {mtu}"))
+                        .says(format!("port {to} of {at}/{bridge} has mtu {mtu}: a bridge drops bigger frames ({} bytes) without a word", packet.size))
+                        .because(Label::State, format!("ip link show dev {to} in {at}: mtu {mtu}"))
+                        .fix(&format!("ip link set dev {to} mtu {}", packet.size.max(1500))),
+                );
+            }
+        }
+        self.vlans(ns, of, from, to);
+        let hook = match (from, to) {
+            (Some(_), Some(_)) => Hook::Forward,
+            (Some(_), None) => Hook::Input,
+            _ => Hook::Output,
+        };
+        let (inn, out) = (from.unwrap_or(bridge), to.unwrap_or(bridge));
+        if from.is_some() {
+            self.frame_hook(ns, "bridge", Hook::Prerouting, packet, (inn, ""), false, Some((source, mac)));
+        }
+        self.frame_hook(ns, "bridge", hook, packet, (inn, out), false, Some((source, mac)));
+        if to.is_some() {
+            self.frame_hook(ns, "bridge", Hook::Postrouting, packet, ("", out), false, Some((source, mac)));
+        }
+        self.bridge_netfilter(ns, of, from, to, packet);
+    }
+
+    /// Whether the next hop's address need not be asked for.
+    pub(super) fn knows(&self, packet: &Packet) -> bool {
+        let Some(hop) = self.hops.iter().rev().find(|hop| hop.out) else { return false };
+        let Some(ns) = self.net.index(&hop.at) else { return false };
+        self.net.ns(ns).neighs.iter().any(|entry| {
+            entry.dev == hop.dev && entry.mac.is_some() && entry.ip.is_ipv6() == packet.v6() && has(entry, "PERMANENT")
+        })
+    }
+
+    pub(super) fn vlans(&mut self, ns: usize, bridge: &Link, from: Option<&str>, to: Option<&str>) {
+        let filtering =
+            bridge.linkinfo.info_data.as_ref().and_then(|data| data.get("vlan_filtering")).and_then(Value::as_u64);
+        if filtering != Some(1) {
+            return;
+        }
+        let at = self.net.ns(ns).at.clone();
+        let of = |dev: &str| -> Vec<(u64, u64, bool)> {
+            let entry = self.net.vlans(ns).iter().find(|entry| text(entry, "ifname") == dev);
+            let vlans =
+                entry.and_then(|entry| entry.get("vlans")).and_then(Value::as_array).cloned().unwrap_or_default();
+            vlans
+                .iter()
+                .map(|vlan| {
+                    let id = vlan.get("vlan").and_then(Value::as_u64).unwrap_or(0);
+                    let flags = vlan.get("flags").map(Value::to_string).unwrap_or_default();
+                    (id, vlan.get("vlanEnd").and_then(Value::as_u64).unwrap_or(id), flags.contains("PVID"))
+                })
+                .collect()
+        };
+        let (inn, out) = (from.unwrap_or(&bridge.ifname), to.unwrap_or(&bridge.ifname));
+        let pvid = of(inn).iter().find(|(_, _, pvid)| *pvid).map(|(id, _, _)| *id);
+        let passes = pvid.is_some_and(|id| of(out).iter().any(|(low, high, _)| (*low..=*high).contains(&id)));
+        if passes {
+            return;
+        }
+        let vid = pvid.map_or("none".to_owned(), |id| id.to_string());
+        let dev = if pvid.is_none() { inn } else { out };
+        let want = pvid.or_else(|| of(out).iter().find(|(_, _, pvid)| *pvid).map(|(id, _, _)| *id)).unwrap_or(1);
+        let own = if dev == bridge.ifname { " self" } else { "" };
+        self.fault(
+            Culprit::new("PORT_VLAN", &at, "port", dev)
+                .value(format!("pvid of {inn}: {vid}"))
+                .says(format!(
+                    "{at}/{} filters VLANs: {inn} puts frames into VLAN {vid}, and {out} is not in it",
+                    bridge.ifname
+                ))
+                .because(Label::State, format!("bridge vlan show in {at}"))
+                .fix(&format!("bridge vlan add dev {dev} vid {want} pvid untagged{own}")),
+        );
+    }
+
+    /// With `br_netfilter`, bridged packets pass the hooks of IP.
+    pub(in crate::why) fn bridge_netfilter(
+        &mut self,
+        ns: usize,
+        bridge: &Link,
+        from: Option<&str>,
+        to: Option<&str>,
+        packet: &Packet,
+    ) {
+        let (Some(from), Some(to)) = (from, to) else { return };
+        let name = if packet.v6() { "ip6tables" } else { "iptables" };
+        let option = bridge
+            .linkinfo
+            .info_data
+            .as_ref()
+            .and_then(|data| data.get(format!("nf_call_{name}")))
+            .and_then(Value::as_u64);
+        let on = self.net.setting(ns, &format!("bridge/bridge-nf-call-{name}")) == 1 || option == Some(1);
+        if !on {
+            return;
+        }
+        let mut packet = packet.clone();
+        let bridged = Some(Bridged { physin: from, physout: to });
+        let bridge = bridge.ifname.clone();
+        self.hook(ns, Hook::Prerouting, &mut packet, &bridge, "", bridged);
+        self.hook(ns, Hook::Forward, &mut packet, &bridge, &bridge, bridged);
+        let before = (packet.src, packet.dst);
+        self.hook(ns, Hook::Postrouting, &mut packet, "", &bridge, bridged);
+        // What is translated while it is only bridged may come back by another way.
+        self.guess |= before != (packet.src, packet.dst) || packet.track.dnat;
+    }
+}

@@ -1,0 +1,197 @@
+//! The flood: every station that a frame could come to, also past what bars the way.
+
+use serde_json::Value;
+
+use super::super::state::Net;
+use super::super::walk::Walk;
+use crate::model::link::Link;
+use crate::op::Where;
+
+/// A piece of the way of a frame.
+#[derive(Clone, Debug)]
+pub(in crate::why) enum Piece {
+    /// Out by a device.
+    Out(usize, String),
+    /// In by a device.
+    In(usize, String),
+    /// Through a bridge; without a port where the bridge itself is the end.
+    Bridge { ns: usize, bridge: String, from: Option<String>, to: Option<String> },
+    /// From one macvlan to another on the same link.
+    Sibling { one: (usize, String), other: (usize, String) },
+}
+
+/// A device that a frame can come to.
+#[derive(Clone, Debug)]
+pub(in crate::why) struct Station {
+    pub(in crate::why) ns: usize,
+    pub(in crate::why) dev: String,
+    pub(in crate::why) way: Vec<Piece>,
+}
+
+/// The link that a macvlan or ipvlan sits on, which may be in another namespace.
+pub(in crate::why) fn lower(net: &Net, ns: usize, link: &Link) -> Option<(usize, String)> {
+    if !matches!(link.kind(), Some("macvlan" | "macvtap" | "ipvlan")) {
+        return None;
+    }
+    if let Some(name) = link.parent() {
+        return Some((ns, name.to_owned()));
+    }
+    let index = link.link_index?;
+    let there = match link.link_netnsid {
+        None => ns,
+        Some(id) => {
+            let name = net.nsid_name(ns, id)?;
+            net.all.iter().position(|other| other.at == Where::Named(name.clone()))?
+        }
+    };
+    let parent = net.ns(there).links.iter().find(|other| other.ifindex == index)?;
+    Some((there, parent.ifname.clone()))
+}
+
+struct Flood<'w, 'a> {
+    walk: &'w Walk<'a>,
+    seen: Vec<(usize, String)>,
+    found: Vec<Station>,
+}
+
+impl Flood<'_, '_> {
+    /// A frame leaves by a device.
+    fn emit(&mut self, ns: usize, dev: &str, way: &[Piece], tag: Option<u64>) {
+        let net = self.walk.net;
+        let Some(link) = net.ns(ns).link(dev) else { return };
+        let mut way = way.to_vec();
+        match link.kind() {
+            Some("bridge") => {
+                let ports: Vec<&Link> =
+                    net.ns(ns).ports(dev).filter(|port| !self.seen.contains(&(ns, port.ifname.clone()))).collect();
+                for port in ports {
+                    let mut way = way.clone();
+                    way.push(Piece::Bridge { ns, bridge: dev.into(), from: None, to: Some(port.ifname.clone()) });
+                    self.emit(ns, &port.ifname, &way, tag);
+                }
+            }
+            Some("bond" | "team") => {
+                for port in net.ns(ns).ports(dev) {
+                    self.emit(ns, &port.ifname, &way, tag);
+                }
+            }
+            Some("vlan") => {
+                let id = link.linkinfo.info_data.as_ref().and_then(|data| data.get("id")).and_then(Value::as_u64);
+                if let Some(parent) = link.parent() {
+                    way.push(Piece::Out(ns, dev.into()));
+                    self.emit(ns, parent, &way, id);
+                }
+            }
+            Some("macvlan" | "macvtap" | "ipvlan") => {
+                way.push(Piece::Out(ns, dev.into()));
+                let Some((below, parent)) = lower(net, ns, link) else { return };
+                for (at, other) in net.all.iter().enumerate() {
+                    for sibling in other.links.iter().filter(|other| other.kind() == link.kind()) {
+                        let own = (at, &sibling.ifname) == (ns, &link.ifname);
+                        if !own && lower(net, at, sibling) == Some((below, parent.clone())) {
+                            let mut way = way.clone();
+                            way.push(Piece::Sibling { one: (ns, dev.into()), other: (at, sibling.ifname.clone()) });
+                            self.station(at, &sibling.ifname, &way);
+                        }
+                    }
+                }
+                self.emit(below, &parent, &way, tag);
+            }
+            Some("veth") => {
+                way.push(Piece::Out(ns, dev.into()));
+                if let Some((peer, other)) = net.peer(ns, link) {
+                    let name = other.ifname.clone();
+                    self.receive(peer, &name, &way, tag);
+                }
+            }
+            Some("vxlan") => {
+                let id = |link: &Link| link.linkinfo.info_data.as_ref().and_then(|data| data.get("id").cloned());
+                way.push(Piece::Out(ns, dev.into()));
+                for (at, other) in net.all.iter().enumerate().filter(|(at, _)| *at != ns) {
+                    for far in other.links.iter().filter(|far| far.kind() == Some("vxlan") && id(far) == id(link)) {
+                        self.receive(at, &far.ifname, &way, tag);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A frame comes in by a device.
+    fn receive(&mut self, ns: usize, dev: &str, way: &[Piece], tag: Option<u64>) {
+        if self.seen.contains(&(ns, dev.to_owned())) {
+            return;
+        }
+        self.seen.push((ns, dev.to_owned()));
+        let network = self.walk.net.ns(ns);
+        let Some(link) = network.link(dev) else { return };
+        let mut way = way.to_vec();
+        way.push(Piece::In(ns, dev.into()));
+        if let Some(bridge) = network.bridge_of(link) {
+            let through =
+                |to: Option<String>| Piece::Bridge { ns, bridge: bridge.ifname.clone(), from: Some(dev.into()), to };
+            let mut up = way.clone();
+            up.push(through(None));
+            self.tagged(ns, &bridge.ifname, &up, tag);
+            for port in network.ports(&bridge.ifname).filter(|port| port.ifname != dev) {
+                let mut on = way.clone();
+                on.push(through(Some(port.ifname.clone())));
+                self.seen.push((ns, port.ifname.clone()));
+                self.emit(ns, &port.ifname, &on, tag);
+            }
+            return;
+        }
+        if let Some(master) = link
+            .master
+            .as_deref()
+            .and_then(|name| network.link(name))
+            .filter(|master| matches!(master.kind(), Some("bond" | "team")))
+        {
+            self.tagged(ns, &master.ifname, &way, tag);
+            return;
+        }
+        self.tagged(ns, dev, &way, tag);
+    }
+
+    fn tagged(&mut self, ns: usize, dev: &str, way: &[Piece], tag: Option<u64>) {
+        let network = self.walk.net.ns(ns);
+        let above: Vec<&Link> = network.links.iter().filter(|above| above.parent() == Some(dev)).collect();
+        match tag {
+            Some(tag) => {
+                for vlan in above.iter().filter(|above| above.kind() == Some("vlan")) {
+                    let id = vlan.linkinfo.info_data.as_ref().and_then(|data| data.get("id")).and_then(Value::as_u64);
+                    if id == Some(tag) {
+                        self.station(ns, &vlan.ifname, way);
+                    }
+                }
+            }
+            None => {
+                self.station(ns, dev, way);
+                let net = self.walk.net;
+                for (at, other) in net.all.iter().enumerate() {
+                    let virtual_kinds = |link: &&Link| matches!(link.kind(), Some("macvlan" | "macvtap" | "ipvlan"));
+                    for child in other.links.iter().filter(virtual_kinds) {
+                        if lower(net, at, child) == Some((ns, dev.to_owned())) {
+                            self.station(at, &child.ifname, way);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn station(&mut self, ns: usize, dev: &str, way: &[Piece]) {
+        if !self.found.iter().any(|known| known.ns == ns && known.dev == dev) {
+            self.found.push(Station { ns, dev: dev.into(), way: way.to_vec() });
+        }
+    }
+}
+
+impl Walk<'_> {
+    /// Every device that a frame from a device could come to.
+    pub(in crate::why) fn flood(&self, ns: usize, dev: &str) -> Vec<Station> {
+        let mut flood = Flood { walk: self, seen: vec![(ns, dev.to_owned())], found: Vec::new() };
+        flood.emit(ns, dev, &[], None);
+        flood.found
+    }
+}

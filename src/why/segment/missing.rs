@@ -1,0 +1,526 @@
+//! Nobody on the segment has the next hop's address: because it is elsewhere, not usable, or not there.
+
+use std::net::IpAddr;
+
+use super::super::finding::{Culprit, Label, Leg};
+use super::super::packet::Packet;
+use super::super::walk::Walk;
+use super::flood::{Piece, Station};
+use super::{has, link_local};
+use crate::model::link::Link;
+
+/// The smallest MTU that IPv6 works with (`IPV6_MIN_MTU`).
+const V6_MTU_MIN: u32 = 1280;
+
+impl Walk<'_> {
+    /// Nobody on the segment has the next hop's address.
+    #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
+    pub(in crate::why) fn missing_neighbour(
+        &mut self,
+        ns: usize,
+        link: &Link,
+        ip: IpAddr,
+        gateway: bool,
+        packet: &Packet,
+        stations: &[Station],
+    ) -> Option<(usize, String)> {
+        let net = self.net;
+        let at = net.ns(ns).at.clone();
+        let dev = link.ifname.clone();
+        // What bars the way may also be why.
+        let holders: Vec<(usize, String)> = net
+            .all
+            .iter()
+            .enumerate()
+            .filter(|(other, _)| *other != ns)
+            .flat_map(|(other, known)| {
+                known.addrs.iter().filter(|addr| addr.ip == ip).map(move |addr| (other, addr.dev.clone()))
+            })
+            .collect();
+        if let Some(fixed) =
+            net.ns(ns).neighs.iter().find(|entry| entry.ip == ip && entry.dev == dev && has(entry, "PERMANENT"))
+            && let Some(station) = stations
+                .iter()
+                .find(|station| net.ns(station.ns).link(&station.dev).is_some_and(|link| link.address == fixed.mac))
+        {
+            let station = station.clone();
+            let mac = fixed.mac.clone().unwrap_or_default();
+            self.way(ns, &station, packet, &mac);
+            return Some((station.ns, station.dev));
+        }
+        let nobody = format!("nobody on the segment of {at}/{dev} has that address");
+        if holders.is_empty() && self.nobodys_source(ip, &nobody, &format!("{at}: {ip} is on-link by {dev}")) {
+            return None;
+        }
+        if holders.is_empty() && self.nobodys_target(ip, &nobody) {
+            return None;
+        }
+        if let Some((other, other_dev)) = holders.first().cloned() {
+            if self.own_parent(ns, link, ip, other, &other_dev) {
+                return None;
+            }
+            return self.elsewhere(ns, link, ip, gateway, packet, stations, other, &other_dev);
+        }
+        if stations.is_empty()
+            && (link.kind() == Some("veth") && net.peer(ns, link).is_none()
+                || !matches!(link.kind(), Some("veth" | "bridge")))
+        {
+            self.left = Some(format!("{at}/{dev}"));
+            if link.is_up() && !link.has_carrier() {
+                self.fault(
+                    Culprit::new("LINK_NO_CARRIER", &at, "link", dev.clone())
+                        .value("NO-CARRIER")
+                        .says(format!("{at}/{dev} is up but has no carrier"))
+                        .because(Label::State, format!("ip link show dev {dev} in {at}: NO-CARRIER"))
+                        .advise("look at the other end"),
+                );
+            }
+            return None;
+        }
+        // The way to everybody may be barred as well: the nearest bar comes first.
+        if let [only] = stations {
+            let only = only.clone();
+            self.way(ns, &only, packet, "");
+        }
+        if ip.is_ipv6()
+            && let Some(station) = stations.iter().find(|station| {
+                net.setting(station.ns, &format!("ipv6/conf/{}/disable_ipv6", station.dev)) == 1 && station.ns != ns
+            })
+        {
+            let (there, dev) = (station.ns, station.dev.clone());
+            self.v6_disabled_for(there, &dev, Some(ip));
+            return None;
+        }
+        if ip.is_ipv6() && self.too_small_for_v6(ns, ip, stations) {
+            return None;
+        }
+        if gateway {
+            self.dead_gateway(ns, &dev, ip, packet, stations);
+            return None;
+        }
+        let bare: Vec<&Station> = stations
+            .iter()
+            .filter(|station| {
+                station.ns != ns
+                    && !net
+                        .ns(station.ns)
+                        .addrs_of(&station.dev)
+                        .any(|addr| addr.ip.is_ipv6() == ip.is_ipv6() && !link_local(addr.ip))
+            })
+            .filter(|station| net.ns(station.ns).link(&station.dev).is_some_and(|link| link.kind() != Some("bridge")))
+            .collect();
+        let len = net
+            .ns(ns)
+            .addrs_of(&dev)
+            .find(|addr| addr.covers(ip))
+            .map_or(if ip.is_ipv4() { 24 } else { 64 }, |addr| addr.len);
+        let (place, object) = match bare.as_slice() {
+            [one] => (net.ns(one.ns).at.clone(), one.dev.clone()),
+            _ => (at.clone(), ip.to_string()),
+        };
+        let all: Vec<String> =
+            stations.iter().map(|station| format!("{}/{}", self.name(station.ns), station.dev)).collect();
+        let mut culprit = Culprit::new(
+            "ADDR_MISSING",
+            &place,
+            "address",
+            if bare.len() == 1 { object.clone() } else { ip.to_string() },
+        )
+        .value(ip.to_string())
+        .because(Label::State, format!("nobody on the segment of {at}/{dev} has {ip}: {}", all.join(", ")));
+        culprit = match bare.as_slice() {
+            [one] => culprit
+                .says(format!("nobody owns {ip}; {place}/{} is on the segment and has no address at all", one.dev))
+                .fix(&format!("ip addr add {ip}/{len} dev {object}")),
+            _ => culprit
+                .says(format!("nobody on the segment of {at}/{dev} owns {ip}"))
+                .advise(format!("give {ip} to the one that should have it: {}", all.join(", "))),
+        };
+        self.fault(culprit);
+        None
+    }
+
+    /// A translation to a target that nobody is; noted.
+    fn nobodys_target(&mut self, ip: IpAddr, nobody: &str) -> bool {
+        let conn =
+            self.conns.iter().find(|conn| conn.after.dst.0 == ip && conn.before.dst.0 != ip && conn.by.is_some());
+        let Some((conn, rule)) = conn.cloned().and_then(|conn| conn.by.clone().map(|rule| (conn, rule))) else {
+            return false;
+        };
+        if self.leg == Leg::Reply {
+            return false;
+        }
+        let router = self.net.ns(conn.ns).at.clone();
+        self.fault(
+            Culprit::new("DNAT_WRONG_TARGET", &router, "rule", rule.text.clone())
+                .value(ip.to_string())
+                .says(format!("{router} hands {} on (DNAT) to {ip}, and {nobody}", conn.before.dst.0))
+                .because(Label::State, rule.text)
+                .advise("correct the target of the rule"),
+        );
+        true
+    }
+
+    /// A macvlan never talks to the link that it sits on; noted.
+    fn own_parent(&mut self, ns: usize, link: &Link, ip: IpAddr, other: usize, other_dev: &str) -> bool {
+        let pairs = [(ns, link.ifname.as_str(), other, other_dev), (other, other_dev, ns, link.ifname.as_str())];
+        for (child_ns, child, parent_ns, parent) in pairs {
+            let Some(macvlan) = self.net.ns(child_ns).link(child) else { continue };
+            if super::flood::lower(self.net, child_ns, macvlan) != Some((parent_ns, parent.to_owned())) {
+                continue;
+            }
+            let (at, there) = (self.net.ns(child_ns).at.clone(), self.net.ns(parent_ns).at.clone());
+            let kind = macvlan.kind().unwrap_or_default().to_owned();
+            self.fault(
+                Culprit::new("PORT_ISOLATED", &at, "link", child.to_owned())
+                    .value(kind.clone())
+                    .says(format!(
+                        "{at}/{child} is a {kind} of {there}/{parent}, and a {kind} never talks to the link that it sits on, so not to {ip}"
+                    ))
+                    .because(Label::State, format!("ip -d link show dev {child} in {at}: {kind}@{parent}"))
+                    .advise(format!("give {there} a {kind} of its own on {parent} and {ip} on that, or use a veth pair")),
+            );
+            return true;
+        }
+        false
+    }
+
+    /// IPv6 goes from a link whose MTU is less than 1280 (RFC 8200, section 5), with all its addresses; noted.
+    fn too_small_for_v6(&mut self, ns: usize, ip: IpAddr, stations: &[Station]) -> bool {
+        let small = stations.iter().find(|station| {
+            station.ns != ns
+                && self
+                    .net
+                    .ns(station.ns)
+                    .link(&station.dev)
+                    .and_then(|link| link.mtu)
+                    .is_some_and(|mtu| mtu < V6_MTU_MIN)
+        });
+        let Some(station) = small.cloned() else { return false };
+        let at = self.net.ns(station.ns).at.clone();
+        let dev = station.dev;
+        let mtu = self.net.ns(station.ns).link(&dev).and_then(|link| link.mtu).unwrap_or(0);
+        self.fault(
+            Culprit::new("V6_DISABLED", &at, "link", dev.clone())
+                .value(format!("mtu {mtu}"))
+                .says(format!("IPv6 is off on {at}/{dev}: its mtu {mtu} is less than the {V6_MTU_MIN} that IPv6 needs, so its addresses are gone and nobody has {ip}"))
+                .because(Label::State, format!("ip link show dev {dev} in {at}: mtu {mtu}"))
+                .fix(&format!("ip link set dev {dev} mtu 1500"))
+                .fix(&format!("ip -6 addr replace {ip}/64 dev {dev} nodad")),
+        );
+        true
+    }
+
+    pub(in crate::why) fn dead_gateway(
+        &mut self,
+        ns: usize,
+        dev: &str,
+        ip: IpAddr,
+        packet: &Packet,
+        stations: &[Station],
+    ) {
+        let net = self.net;
+        let at = net.ns(ns).at.clone();
+        let v6 = ip.is_ipv6();
+        // Somebody else uses this gateway too, or a router of the segment has lost its address: then the address is what is missing.
+        let routes_here = |other: usize| net.ns(other).routes.iter().any(|route| route.next_hop() == Some(ip));
+        let shared = (0..net.all.len())
+            .any(|other| other != ns && routes_here(other) && stations.iter().any(|station| station.ns == other));
+        let forwards =
+            |other: usize| net.setting(other, if v6 { "ipv6/conf/all/forwarding" } else { "ipv4/ip_forward" }) == 1;
+        let has_addr = |station: &Station| {
+            net.ns(station.ns).addrs_of(&station.dev).any(|addr| addr.ip.is_ipv6() == v6 && !link_local(addr.ip))
+        };
+        let bare = stations.iter().find(|station| {
+            station.ns != ns
+                && !has_addr(station)
+                && (forwards(station.ns)
+                    || net.ns(station.ns).link(&station.dev).is_some_and(|link| link.kind() == Some("bridge")))
+        });
+        let router = stations.iter().find(|station| forwards(station.ns) && has_addr(station) && station.ns != ns);
+        let explained = self.explain_route(ns, packet, None);
+        let route = explained.map(|(_, route)| super::super::routes::route_text(&route)).unwrap_or_default();
+        if let (Some(bare), true) = (bare, router.is_none() || shared) {
+            let len = net.ns(ns).addrs_of(dev).find(|addr| addr.covers(ip)).map_or(24, |addr| addr.len);
+            let place = net.ns(bare.ns).at.clone();
+            self.fault(
+                Culprit::new("ADDR_MISSING", &place, "address", bare.dev.clone())
+                    .value(ip.to_string())
+                    .says(format!("nobody has {ip}, the gateway of {at}: {place}/{} is the router of the segment and has no such address", bare.dev))
+                    .because(Label::State, format!("{at}: {route}"))
+                    .because(Label::State, format!("ip addr show dev {} in {place}: no {ip}", bare.dev))
+                    .fix(&format!("ip addr add {ip}/{len} dev {}", bare.dev)),
+            );
+            return;
+        }
+        let mut culprit = Culprit::new("ROUTE_GATEWAY_DEAD", &at, "route", route.clone())
+            .value(ip.to_string())
+            .says(format!(
+                "the route `{route}` of {at} leads to {ip}, and nobody on the segment of {dev} has that address"
+            ))
+            .because(Label::State, format!("{at}: {route}"))
+            .because(
+                Label::State,
+                format!(
+                    "no address {ip} among: {}",
+                    stations
+                        .iter()
+                        .map(|station| format!("{}/{}", self.name(station.ns), station.dev))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                ),
+            );
+        let right = router.and_then(|router| {
+            net.ns(router.ns)
+                .addrs_of(&router.dev)
+                .find(|addr| addr.ip.is_ipv6() == v6 && !link_local(addr.ip))
+                .map(|addr| addr.ip)
+        });
+        if let Some(right) = right {
+            let dst = route.split_whitespace().next().unwrap_or("default").to_owned();
+            culprit =
+                culprit.fix(&format!("ip {}route replace {dst} via {right} dev {dev}", if v6 { "-6 " } else { "" }));
+        }
+        self.fault(culprit);
+    }
+
+    /// The address of a router on the segment of a link.
+    fn router_of(&self, ns: usize, dev: &str, v6: bool) -> Option<IpAddr> {
+        let forwarding = if v6 { "ipv6/conf/all/forwarding" } else { "ipv4/ip_forward" };
+        self.flood(ns, dev).iter().filter(|one| one.ns != ns && self.net.setting(one.ns, forwarding) == 1).find_map(
+            |one| {
+                let mut theirs = self.net.ns(one.ns).addrs_of(&one.dev).filter(|addr| addr.ip.is_ipv6() == v6);
+                theirs.find(|addr| self.net.ns(ns).addrs_of(dev).any(|mine| mine.covers(addr.ip))).map(|addr| addr.ip)
+            },
+        )
+    }
+
+    /// The address exists, but not on this segment.
+    #[expect(clippy::too_many_arguments, reason = "one question")]
+    #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
+    pub(in crate::why) fn elsewhere(
+        &mut self,
+        ns: usize,
+        link: &Link,
+        ip: IpAddr,
+        gateway: bool,
+        packet: &Packet,
+        stations: &[Station],
+        other: usize,
+        other_dev: &str,
+    ) -> Option<(usize, String)> {
+        let net = self.net;
+        let at = net.ns(ns).at.clone();
+        let there = net.ns(other).at.clone();
+        let held = net.ns(other).owns(ip)?.clone();
+        if ip.is_ipv6() && (held.tentative || held.dadfailed) {
+            self.tentative(other, ip);
+            return None;
+        }
+        let far = self.flood(other, other_dev);
+        // A loose end: a device without a master and without addresses in a namespace that has a bridge on the other side.
+        for (side, opposite, opposite_here) in [(stations, &far, other), (&far[..], &stations.to_vec(), ns)] {
+            for loose in side {
+                let network = net.ns(loose.ns);
+                let Some(dev) = network.link(&loose.dev) else { continue };
+                let idle = dev.master.is_none()
+                    && dev.kind() != Some("bridge")
+                    && !network.addrs_of(&loose.dev).any(|addr| !link_local(addr.ip));
+                let bridge = opposite.iter().find(|one| {
+                    one.ns == loose.ns && network.link(&one.dev).is_some_and(|link| link.kind() == Some("bridge"))
+                });
+                let own = (loose.ns == opposite_here)
+                    .then(|| {
+                        network.links.iter().find(|link| {
+                            link.kind() == Some("bridge")
+                                && network.addrs_of(&link.ifname).any(|addr| addr.ip == ip || addr.covers(packet.src))
+                        })
+                    })
+                    .flatten();
+                let bridge = bridge.map(|one| one.dev.clone()).or_else(|| own.map(|link| link.ifname.clone()));
+                if let Some(bridge) = bridge.filter(|_| idle) {
+                    let place = network.at.clone();
+                    let name = loose.dev.clone();
+                    let mut culprit = Culprit::new("PORT_NOT_ENSLAVED", &place, "link", name.clone())
+                        .value("no master")
+                        .says(format!("{place}/{name} is no port of any bridge; {ip} is behind {place}/{bridge}"))
+                        .because(Label::State, format!("ip link show dev {name} in {place}: no master"))
+                        .fix(&format!("ip link set dev {name} master {bridge}"));
+                    if !dev.is_up() {
+                        culprit = culprit.fix(&format!("ip link set dev {name} up"));
+                    }
+                    self.fault(culprit);
+                    return None;
+                }
+            }
+        }
+        // Two bridges in one namespace, one on each side.
+        for near in stations
+            .iter()
+            .filter(|one| net.ns(one.ns).link(&one.dev).is_some_and(|link| link.kind() == Some("bridge")))
+        {
+            let same = |one: &&Station| {
+                one.ns == near.ns
+                    && one.dev != near.dev
+                    && net.ns(one.ns).link(&one.dev).is_some_and(|link| link.kind() == Some("bridge"))
+            };
+            let behind = far.iter().find(same).map(|one| one.dev.clone()).or_else(|| {
+                (other == near.ns && net.ns(other).link(other_dev).is_some_and(|link| link.kind() == Some("bridge")))
+                    .then(|| other_dev.to_owned())
+            });
+            if let Some(behind) = behind.filter(|_| held.covers(packet.src) || gateway) {
+                let place = net.ns(near.ns).at.clone();
+                let in_subnet = net.ns(near.ns).addrs_of(&near.dev).any(|addr| addr.covers(ip));
+                let port_towards = |stations: &[Station], target: &str| {
+                    let station = stations.iter().find(|one| one.ns == near.ns && one.dev == target);
+                    station.and_then(|one| {
+                        one.way.iter().rev().find_map(|piece| match piece {
+                            Piece::Bridge { from: Some(from), .. } => Some(from.clone()),
+                            _ => None,
+                        })
+                    })
+                };
+                let (port, bridge) = if in_subnet {
+                    (port_towards(&far, &behind), near.dev.clone())
+                } else {
+                    (port_towards(stations, &near.dev), behind.clone())
+                };
+                if let Some(port) = port {
+                    let now = net.ns(near.ns).link(&port).and_then(|link| link.master.clone()).unwrap_or_default();
+                    self.fault(
+                        Culprit::new("PORT_WRONG_BRIDGE", &place, "port", port.clone())
+                            .value(now.clone())
+                            .says(format!(
+                                "{place}/{port} is a port of {now}, the other end of the subnet is behind {bridge}"
+                            ))
+                            .because(Label::State, format!("ip link show dev {port} in {place}: master {now}"))
+                            .fix(&format!("ip link set dev {port} master {bridge}")),
+                    );
+                    return None;
+                }
+            }
+        }
+        let mine =
+            net.ns(ns).addrs_of(&link.ifname).filter(|addr| addr.covers(ip)).min_by_key(|addr| addr.len).cloned();
+        let explained = self.explain_route(ns, packet, None);
+        let route = explained.map(|(_, route)| route);
+        let by_prefix = route.as_ref().is_none_or(|route| route.protocol.as_deref() == Some("kernel"));
+        if let Some(mine) = mine.filter(|mine| !gateway && by_prefix && !held.covers(mine.ip)) {
+            // The prefix length that the neighbours use.
+            let sane = stations
+                .iter()
+                .flat_map(|one| net.ns(one.ns).addrs_of(&one.dev))
+                .find(|addr| addr.covers(mine.ip) && addr.len > mine.len)
+                .map(|addr| addr.len);
+            let mut culprit = Culprit::new("PREFIX_MISMATCH", &at, "address", format!("{}/{}", mine.ip, mine.len))
+                .value(link.ifname.clone())
+                .says(format!(
+                    "{at}/{} has {}/{}: with that prefix {ip} looks on-link, but it is {there}/{other_dev} ({}/{}), on another segment",
+                    link.ifname, mine.ip, mine.len, held.ip, held.len
+                ))
+                .because(Label::State, format!("ip addr in {at}: {}/{} dev {}", mine.ip, mine.len, link.ifname));
+            if let Some(len) = sane {
+                culprit = culprit
+                    .fix(&format!("ip addr add {}/{len} dev {}", mine.ip, link.ifname))
+                    .fix(&format!("ip addr del {}/{} dev {}", mine.ip, mine.len, link.ifname));
+            }
+            self.fault(culprit);
+            return None;
+        }
+        let text = route.as_ref().map(super::super::routes::route_text).unwrap_or_default();
+        if gateway {
+            self.fault(
+                Culprit::new("ROUTE_GATEWAY_DEAD", &at, "route", text.clone())
+                    .value(ip.to_string())
+                    .says(format!("the route `{text}` of {at} leads to {ip} by {}, but {ip} is {there}/{other_dev}, which is not on that segment", link.ifname))
+                    .because(Label::State, format!("ip addr in {there}: {ip} dev {other_dev}"))
+                    .advise("correct the route, or connect the two segments"),
+            );
+            return None;
+        }
+        let mut culprit = Culprit::new("ROUTE_WRONG_NEXTHOP", &at, "route", text.clone())
+            .value(link.ifname.clone())
+            .says(format!(
+                "{at} sends {ip} by {}, but {ip} is {there}/{other_dev}, which is not on that segment",
+                link.ifname
+            ))
+            .because(Label::State, format!("{at}: {text}"));
+        if route.is_some_and(|route| route.protocol.as_deref() != Some("kernel")) {
+            culprit = culprit.fix(&format!("ip {}route del {text}", if ip.is_ipv6() { "-6 " } else { "" }));
+            // Where it was the only route, the router of the segment takes over.
+            let rest =
+                net.ns(ns).routes.iter().filter(|other| {
+                    other.is_default() && other.is_ipv6() == ip.is_ipv6() && other.next_hop().is_some()
+                });
+            if rest.count() == 0 && text.starts_with("default") {
+                let router = self.router_of(ns, &link.ifname, ip.is_ipv6());
+                let family = if ip.is_ipv6() { "-6 " } else { "" };
+                if let Some(router) = router {
+                    culprit = culprit.fix(&format!("ip {family}route add default via {router} dev {}", link.ifname));
+                }
+            }
+        }
+        if let Some(only) = stations.first().filter(|_| stations.len() == 1).cloned() {
+            self.way(ns, &only, packet, "");
+        }
+        self.fault(culprit);
+        None
+    }
+
+    pub(in crate::why) fn v6_disabled(&mut self, ns: usize, dev: &str) {
+        self.v6_disabled_for(ns, dev, None);
+    }
+
+    pub(in crate::why) fn v6_disabled_for(&mut self, ns: usize, dev: &str, ip: Option<IpAddr>) {
+        let at = self.net.ns(ns).at.clone();
+        let mut culprit = Culprit::new("V6_DISABLED", &at, "sysctl", format!("net.ipv6.conf.{dev}.disable_ipv6"))
+            .value("1")
+            .says(format!(
+                "IPv6 is disabled on {at}/{dev}: disable_ipv6 = 1{}",
+                ip.map(|ip| format!(", so nobody has {ip}")).unwrap_or_default()
+            ))
+            .because(Label::State, format!("net.ipv6.conf.{dev}.disable_ipv6 = 1 in {at}"))
+            .fix(&format!("sysctl -w net.ipv6.conf.{dev}.disable_ipv6=0"));
+        if let (Some(ip), Leg::Request) = (ip, self.leg) {
+            culprit = culprit.fix(&format!("ip -6 addr replace {ip}/64 dev {dev} nodad"));
+            // Its default route went with the address: the router of the segment is whoever the others use.
+            let gateway = self.net.all.iter().flat_map(|other| &other.routes).find(|route| {
+                route.is_ipv6()
+                    && route.is_default()
+                    && route.next_hop().is_some_and(|hop| ipnet::IpNet::new(ip, 64).is_ok_and(|net| net.contains(&hop)))
+            });
+            if let Some(hop) = gateway.and_then(crate::model::route::Route::next_hop) {
+                culprit = culprit.fix(&format!("ip -6 route replace default via {hop}"));
+            }
+        }
+        self.fault(culprit);
+    }
+
+    /// An IPv6 address that is not usable (yet); noted.
+    pub(in crate::why) fn tentative(&mut self, ns: usize, ip: IpAddr) -> bool {
+        let Some(addr) = self.net.ns(ns).owns(ip).filter(|addr| addr.tentative || addr.dadfailed).cloned() else {
+            return false;
+        };
+        let at = self.net.ns(ns).at.clone();
+        let code = if addr.dadfailed { "V6_DAD_FAILED" } else { "V6_DAD_PENDING" };
+        let word = if addr.dadfailed {
+            "has failed duplicate address detection: somebody else has it"
+        } else {
+            "is still tentative: duplicate address detection (DAD) has not ended"
+        };
+        self.pending |= !addr.dadfailed;
+        let culprit = Culprit::new(code, &at, "address", format!("{ip}/{}", addr.len))
+            .value(if addr.dadfailed { "dadfailed" } else { "tentative" })
+            .says(format!("{ip} of {at}/{} {word}", addr.dev))
+            .because(Label::State, format!("ip -6 addr show dev {} in {at}: {ip} tentative", addr.dev));
+        let culprit = if addr.dadfailed {
+            culprit.advise("use another address, or take it from the other")
+        } else {
+            culprit
+                .fix(&format!("ip -6 addr del {ip}/{} dev {}", addr.len, addr.dev))
+                .fix(&format!("ip -6 addr add {ip}/{} dev {} nodad", addr.len, addr.dev))
+        };
+        self.fault(culprit);
+        true
+    }
+}

@@ -1,0 +1,287 @@
+//! Neighbours: whether an address would be found out on a segment, and whether what is known of it is right.
+
+use std::net::IpAddr;
+
+use super::super::finding::{Culprit, Label};
+use super::super::packet::{Hook, Packet};
+use super::super::state::Neigh;
+use super::super::walk::Walk;
+use super::flood::{Piece, Station};
+use super::has;
+use crate::model::link::Link;
+
+impl Walk<'_> {
+    pub(super) fn duplicate_address(
+        &mut self,
+        ip: IpAddr,
+        owner: &Station,
+        twin: &Station,
+        ns: usize,
+        dev: &str,
+        entry: Option<&Neigh>,
+    ) {
+        let (a, b) = (&self.net.ns(owner.ns).at, &self.net.ns(twin.ns).at);
+        let mut culprit = Culprit::new("ADDR_DUPLICATE", b, "address", ip.to_string())
+            .value(format!("{a}/{} and {b}/{}", owner.dev, twin.dev))
+            .says(format!(
+                "{ip} is on {a}/{} and on {b}/{}: whoever answers ARP first gets the packets",
+                owner.dev, twin.dev
+            ))
+            .because(Label::State, format!("ip addr: {ip} in {a} and in {b}"));
+        if let Some(mac) = entry.and_then(|entry| entry.mac.as_deref()) {
+            culprit = culprit.because(
+                Label::State,
+                format!("{} takes {ip} for {mac} on {dev}, which is {a}/{}", self.name(ns), owner.dev),
+            );
+        }
+        // Whom to take it from is for a person to say: only the one that answers wrongly now is known.
+        let (wrong, wrong_dev) = if entry.is_some() { (owner.ns, &owner.dev) } else { (twin.ns, &twin.dev) };
+        let len = self.net.ns(wrong).owns(ip).map_or(32, |addr| addr.len);
+        let at = self.net.ns(wrong).at.clone();
+        let culprit = culprit.fix_at(&at, &format!("ip addr del {ip}/{len} dev {wrong_dev}"));
+        let me = self.net.ns(ns).at.clone();
+        self.fault(culprit.fix_at(&me, &format!("ip neigh flush to {ip} dev {dev}")));
+    }
+
+    pub(super) fn same_mac(&mut self, ns: usize, link: &Link, owner: &Station, stations: &[Station]) {
+        let mine = link.address.clone().unwrap_or_default();
+        let mac =
+            |ns: usize, dev: &str| self.net.ns(ns).link(dev).and_then(|link| link.address.clone()).unwrap_or_default();
+        let theirs = mac(owner.ns, &owner.dev);
+        let other = if mine == theirs && !mine.is_empty() {
+            Some((ns, link.ifname.clone()))
+        } else {
+            let twin = stations.iter().find(|other| {
+                other.ns != owner.ns
+                    && other.ns != ns
+                    && !theirs.is_empty()
+                    && [&mine, &theirs].contains(&&mac(other.ns, &other.dev))
+            });
+            twin.map(|twin| (twin.ns, twin.dev.clone()))
+        };
+        let Some((other, other_dev)) = other else { return };
+        let (first, first_dev, shared) =
+            if mac(other, &other_dev) == theirs { (owner.ns, &owner.dev, &theirs) } else { (ns, &link.ifname, &mine) };
+        let (a, b) = (self.net.ns(other).at.clone(), self.net.ns(first).at.clone());
+        // A fresh local address for one of them, derived from the old one.
+        let fresh = format!(
+            "{}:{:02x}",
+            &shared[..shared.len().saturating_sub(3)],
+            0xe0 ^ u8::from_str_radix(&shared[shared.len().saturating_sub(2)..], 16).unwrap_or(1)
+        );
+        self.fault(
+            Culprit::new("MAC_DUPLICATE", &b, "link", first_dev.clone())
+                .value(shared.clone())
+                .says(format!("{a}/{other_dev} and {b}/{first_dev} share the same hardware (MAC) address {shared}: the bridge between them cannot tell them apart"))
+                .because(Label::State, format!("ip link: {shared} on {a}/{other_dev} and on {b}/{first_dev}"))
+                .fix(&format!("ip link set dev {first_dev} address {fresh}"))
+                .fix_at(&a, &format!("ip neigh flush dev {other_dev}")),
+        );
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one frame or packet at one place")]
+    pub(super) fn wrong_neighbour(
+        &mut self,
+        ns: usize,
+        dev: &str,
+        ip: IpAddr,
+        entry: &Neigh,
+        owner: &Station,
+        right: &str,
+        stations: &[Station],
+    ) {
+        let at = self.net.ns(ns).at.clone();
+        let mac = entry.mac.clone().unwrap_or_default();
+        let fixed = has(entry, "PERMANENT") || has(entry, "NOARP");
+        // A router answers with the address of whichever device got the question.
+        let theirs = self.net.ns(owner.ns).links.iter().any(|link| link.address.as_deref() == Some(&mac)) && !fixed;
+        if theirs {
+            return;
+        }
+        let holder = stations.iter().find(|other| {
+            self.net.ns(other.ns).link(&other.dev).is_some_and(|link| link.address.as_deref() == Some(&mac))
+        });
+        let holder = holder.map_or("nobody here has that address".to_owned(), |other| {
+            format!("that is {}/{}", self.name(other.ns), other.dev)
+        });
+        let word = if fixed { "permanent (static)" } else { "learned" };
+        self.fault(
+            Culprit::new(
+                if fixed { "NEIGH_STATIC_WRONG" } else { "NEIGH_STALE_WRONG" },
+                &at,
+                "neighbour",
+                format!("{ip} dev {dev}"),
+            )
+            .value(mac.clone())
+            .says(format!(
+                "{at} has a {word} neighbour entry: {ip} is at {mac} on {dev}; {holder}; {ip} is {}/{} at {right}",
+                self.name(owner.ns),
+                owner.dev
+            ))
+            .because(Label::State, format!("ip neigh in {at}: {ip} dev {dev} lladdr {mac} {}", entry.state.join(" ")))
+            .fix(&format!("ip neigh del {ip} dev {dev}")),
+        );
+    }
+
+    /// Whether the address would be found out: ARP or neighbour discovery.
+    pub(super) fn resolution(&mut self, ns: usize, link: &Link, ip: IpAddr, packet: &Packet, owner: &Station) {
+        let (net, at) = (self.net, self.net.ns(ns).at.clone());
+        let there = net.ns(owner.ns).at.clone();
+        let far = net.ns(owner.ns).link(&owner.dev);
+        for (place, link) in [(&at, Some(link)), (&there, far)] {
+            if let Some(link) = link.filter(|link| link.has_flag("NOARP") && link.link_type.as_deref() == Some("ether"))
+            {
+                self.fault(
+                    Culprit::new("ARP_DISABLED", place, "link", link.ifname.clone())
+                        .value("NOARP")
+                        .says(format!(
+                            "{place}/{} has NOARP: it neither asks nor answers ARP, so nobody finds {ip}",
+                            link.ifname
+                        ))
+                        .because(Label::State, format!("ip link show dev {} in {place}: NOARP", link.ifname))
+                        .fix(&format!("ip link set dev {} arp on", link.ifname)),
+                );
+                return;
+            }
+        }
+        if ip.is_ipv6() {
+            self.discovery(ns, &link.ifname, ip, packet, owner);
+            return;
+        }
+        let setting = |name: &str| {
+            net.setting(owner.ns, &format!("ipv4/conf/all/{name}"))
+                .max(net.setting(owner.ns, &format!("ipv4/conf/{}/{name}", owner.dev)))
+        };
+        let ignore = setting("arp_ignore");
+        let on_dev = net.ns(owner.ns).addrs_of(&owner.dev).any(|addr| addr.ip == ip);
+        let sender = self.arp_source(ns, &link.ifname, ip, packet);
+        let same_net = net
+            .ns(owner.ns)
+            .addrs_of(&owner.dev)
+            .any(|addr| addr.ip == ip && sender.is_some_and(|sender| addr.covers(sender)));
+        if ignore == 8 || (ignore == 1 && !on_dev) || (ignore == 2 && !same_net) {
+            self.fault(
+                Culprit::new("ARP_IGNORED", &there, "sysctl", format!("net.ipv4.conf.{}.arp_ignore", owner.dev))
+                    .value(ignore.to_string())
+                    .says(format!("{there} does not answer ARP for {ip} on {}: arp_ignore = {ignore}", owner.dev))
+                    .because(Label::State, format!("arp_ignore = {ignore} (the greater of all and {})", owner.dev))
+                    .fix("sysctl -w net.ipv4.conf.all.arp_ignore=0")
+                    .fix(&format!("sysctl -w net.ipv4.conf.{}.arp_ignore=0", owner.dev)),
+            );
+            return;
+        }
+        let Some(sender) = sender else { return };
+        // The question is routed like a packet: the reverse path filter and missing routes eat it too.
+        let ask = Packet { src: sender, dst: ip, proto: 1, mark: Some(0), ..packet.clone() };
+        if let Err((said, line)) = self.route(owner.ns, &ask, Some(&owner.dev)) {
+            if self.rp_filter(owner.ns, &ask, &owner.dev, &said, &line) {
+                return;
+            }
+        } else if setting("arp_filter") > 0 {
+            let back = Packet { src: ip, dst: sender, ..ask.clone() };
+            if self.route(owner.ns, &back, None).is_ok_and(|got| got.dev != owner.dev) {
+                self.fault(
+                    Culprit::new("ARP_IGNORED", &there, "sysctl", format!("net.ipv4.conf.{}.arp_filter", owner.dev))
+                        .value("1")
+                        .says(format!("{there} does not answer ARP on {}: arp_filter is on and {sender} is routed by another link", owner.dev))
+                        .because(Label::State, "arp_filter = 1")
+                        .fix("sysctl -w net.ipv4.conf.all.arp_filter=0")
+                        .fix(&format!("sysctl -w net.ipv4.conf.{}.arp_filter=0", owner.dev)),
+                );
+                return;
+            }
+        }
+        let answer = Packet { src: ip, dst: sender, reply: true, ..ask.clone() };
+        let ask = Packet { reply: false, ..ask };
+        let none = ("", "");
+        let mine = link.ifname.as_str();
+        let checks = [
+            (ns, Hook::Output, &ask, (none.0, mine)),
+            (owner.ns, Hook::Input, &ask, (owner.dev.as_str(), none.1)),
+            (owner.ns, Hook::Output, &answer, (none.0, owner.dev.as_str())),
+            (ns, Hook::Input, &answer, (mine, none.1)),
+        ];
+        for (place, hook, frame, devs) in checks {
+            if !self.frame_hook(place, "arp", hook, frame, devs, true, None) {
+                return;
+            }
+        }
+        for piece in owner.way.clone() {
+            if let Piece::Bridge { ns, from: Some(from), to: Some(to), .. } = piece {
+                let there = self.frame_hook(ns, "bridge", Hook::Forward, &ask, (&from, &to), true, None);
+                if !there || !self.frame_hook(ns, "bridge", Hook::Forward, &answer, (&to, &from), true, None) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The address that an ARP question comes from.
+    pub(super) fn arp_source(&self, ns: usize, dev: &str, ip: IpAddr, packet: &Packet) -> Option<IpAddr> {
+        let net = self.net;
+        let announce = net
+            .setting(ns, "ipv4/conf/all/arp_announce")
+            .max(net.setting(ns, &format!("ipv4/conf/{dev}/arp_announce")));
+        let own = net.ns(ns).owns(packet.src).is_some();
+        let of_dev: Vec<_> = net.ns(ns).addrs_of(dev).filter(|addr| addr.ip.is_ipv4()).collect();
+        let near = of_dev.iter().find(|addr| addr.covers(ip)).map(|addr| addr.ip);
+        match announce {
+            0 if own => Some(packet.src),
+            1 if own && net.ns(ns).addrs_of(dev).any(|addr| addr.covers(ip) && addr.covers(packet.src)) => {
+                Some(packet.src)
+            }
+            _ => near.or_else(|| of_dev.first().map(|addr| addr.ip)).or_else(|| {
+                net.ns(ns).addrs.iter().find(|addr| addr.dev != "lo" && addr.ip.is_ipv4()).map(|addr| addr.ip)
+            }),
+        }
+    }
+
+    pub(super) fn discovery(&mut self, ns: usize, dev: &str, ip: IpAddr, packet: &Packet, owner: &Station) {
+        let before = self.faults.len();
+        let solicit = Packet {
+            dst: ip,
+            proto: 58,
+            icmp: Some(135),
+            ttl: Some(255),
+            size: 72,
+            mark: Some(0),
+            ct: super::super::packet::Ct::Untracked,
+            sport: super::super::packet::Port::None,
+            dport: super::super::packet::Port::None,
+            ..packet.clone()
+        };
+        let advert = Packet { src: ip, dst: packet.src, icmp: Some(136), ..solicit.clone() };
+        let steps = [
+            (ns, Hook::Output, &solicit, "", dev),
+            (owner.ns, Hook::Input, &solicit, owner.dev.as_str(), ""),
+            (owner.ns, Hook::Output, &advert, "", owner.dev.as_str()),
+            (ns, Hook::Input, &advert, dev, ""),
+        ];
+        let conns = self.conns.clone();
+        for (place, hook, message, iif, oif) in steps {
+            let mut message = (*message).clone();
+            if !self.hook(place, hook, &mut message, iif, oif, None) {
+                break;
+            }
+        }
+        self.conns = conns;
+        for fault in &mut self.faults[before..] {
+            fault.code = "V6_ND_BLOCKED";
+            fault.message =
+                format!("neighbour discovery (ICMPv6 types 135 and 136) for {ip} is blocked: {}", fault.message);
+            if fault.kind == "policy" {
+                let words = fault.name.clone();
+                let mut words = words.split_whitespace();
+                let tool = words.next().unwrap_or("ip6tables").to_owned();
+                let chain = words.last().unwrap_or("INPUT").to_owned();
+                if tool.starts_with("ip6tables") {
+                    let line = |kind: &str| format!("{tool} -I {chain} 1 -p ipv6-icmp --icmpv6-type {kind} -j ACCEPT");
+                    fault.fix = vec![
+                        super::super::finding::Fix::new(&fault.at, &line("neighbour-solicitation")),
+                        super::super::finding::Fix::new(&fault.at, &line("neighbour-advertisement")),
+                    ];
+                }
+            }
+        }
+    }
+}
