@@ -6,29 +6,43 @@ use clap::Args;
 
 use super::{fail, parse_tool};
 use crate::doctor;
+use crate::error::Result;
+use crate::exec::Exec;
+use crate::exec::interrupt::Interrupt;
+use crate::exec::tools::Tools;
 use crate::report::doctor::{self as show, Marks};
-use crate::report::{human, json};
+use crate::report::{finding as picture, human, json};
+use crate::session::{Mode, Session};
+use crate::why::survey::survey;
 
 /// `netwright doctor`
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Changes nothing: features of the kernel are tried out in a sandbox, modules are
 not loaded. Without root some traps cannot be read: they are marked as unknown.
-Exit codes: 0 netwright can work here, 4 something that it needs is missing
+Exit codes: 0 netwright can work here, 4 something that it needs is missing;
+with --network: 0 nothing found, 1 something found
 
 Examples:
   netwright doctor
+  sudo netwright doctor --network
   sudo netwright doctor --json | jq .missing")]
 pub struct DoctorArgs {
     /// Print as JSON
     #[arg(long)]
     json: bool,
+    /// Look for what kills packets silently, in all namespaces
+    #[arg(long)]
+    network: bool,
     /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
 }
 
 pub(super) fn doctor(arguments: &DoctorArgs) -> u8 {
+    if arguments.network {
+        return network(arguments).unwrap_or_else(|error| fail(&error).max(4));
+    }
     let report = match doctor::examine(&arguments.tools) {
         Ok(report) => report,
         Err(error) => {
@@ -43,6 +57,18 @@ pub(super) fn doctor(arguments: &DoctorArgs) -> u8 {
         human::print(&show::human(&report, Marks::of_locale()));
     }
     code
+}
+
+fn network(arguments: &DoctorArgs) -> Result<u8> {
+    let exec = Exec::new(Tools::new(&arguments.tools)?, Interrupt::default())?;
+    let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
+    let found = survey(&session)?;
+    if arguments.json {
+        json::print(&found.json());
+    } else {
+        human::print(&picture::survey(&found, picture::Style::of_stdout()));
+    }
+    Ok(u8::from(!found.findings.is_empty()))
 }
 
 /// When this process is the child that tries features: does so, and gives the exit code.
