@@ -423,3 +423,38 @@ fn an_interrupted_run_reports_what_it_knows_and_leaves_nothing() {
         tests.iter().map(|test| (test["test"].as_str().unwrap(), test["outcome"].as_str().unwrap())).collect();
     assert_eq!(names[..2], [("a", "passed"), ("b", "failed")], "{names:?}");
 }
+
+/// A failed expectation carries what `why` found into every report, and into `catch`.
+#[test]
+fn the_culprit_is_in_every_report() {
+    let text = r#"
+let r = netns("r"); let a = netns("a"); let c = netns("c");
+for end in [[a, "10.0.0.1/24", "va", "10.0.0.254/24", "10.0.0.254"], [c, "10.1.0.1/24", "vc", "10.1.0.254/24", "10.1.0.254"]] {
+    let cable = veth(end[0], "eth0", r, end[2]);
+    cable[0].addr(end[1]).up();
+    cable[1].addr(end[3]).up();
+    end[0].route("default", end[4]);
+}
+r.sysctl("net.ipv4.ip_forward", 1);
+r.iptables("-P FORWARD DROP");
+test("caught", || {
+    let caught = ();
+    try { expect(a).reaches("10.1.0.1"); } catch (e) { caught = e; }
+    assert_eq(caught.error, "CheckFailed");
+    assert_eq(caught.why.culprit.code, "NF_POLICY_DROP");
+    assert_eq(caught.why.culprit.netns, "r");
+    assert_eq(caught.why.culprit.mending, "commands");
+});
+test("not caught", || expect(a).reaches("10.1.0.1"));
+"#;
+    let lab = Lab::new(&[("why_test.rhai", text)]);
+    let ran = lab.run(&["test", "--report", "junit=why.xml", "--report", "github=why.github", "--report", "md=why.md"]);
+    let err = ran.err;
+    assert_eq!(ran.code, 1, "{err}");
+    assert!(err.contains("ok   why_test.rhai: caught") && err.contains("FAIL why_test.rhai: not caught"), "{err}");
+    let said = ["why.xml", "why.github", "why.md"].map(|name| (name, std::fs::read_to_string(lab.path(name)).unwrap()));
+    for (name, text) in said.iter().chain([&("the terminal", err)]) {
+        assert!(text.contains("[NF_POLICY_DROP]"), "{name}: {text}");
+        assert!(text.contains("iptables filter FORWARD"), "{name}: {text}");
+    }
+}

@@ -19,6 +19,7 @@ use crate::model::suggest;
 /// The modules that are part of netwright, by the path that scripts import.
 pub const STD: &[(&str, &str)] = &[
     ("std/container", include_str!("../../stdlib/container.rhai")),
+    ("std/faults", include_str!("../../stdlib/faults.rhai")),
     ("std/lab", include_str!("../../stdlib/lab.rhai")),
 ];
 
