@@ -9,7 +9,7 @@
 //! Whoever gets the lock knows that nobody acts for the run any more.
 
 use std::fs::{DirBuilder, File, OpenOptions};
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -331,21 +331,22 @@ impl Past {
     pub fn read(id: &str) -> Result<Self> {
         let folder = Path::new(RUNS).join(id);
         let path = folder.join("journal");
-        let file = File::open(&path).map_err(|error| match error.kind() {
+        // Read as a whole before it is split: while its writer is in the middle of a line, only the end of what is there may be torn.
+        let text = std::fs::read(&path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => Error::new(Kind::NotFound, format!("there is no run `{id}`")),
             _ => Error::new(Kind::CommandFailed, format!("cannot read `{}`: {error}", path.display())),
         })?;
         let live = matches!(take_lock(&folder, false), Ok(None));
-        Self::parse(BufReader::new(file), live).map_err(|why| {
+        Self::parse(&text, live).map_err(|why| {
             Error::new(Kind::ToolOutput, format!("`{}` is no journal that can be read: {why}", path.display()))
         })
     }
 
     /// Reads lines. A last line without its end is what a killed writer left, and is ignored.
-    fn parse(reader: impl BufRead, live: bool) -> std::result::Result<Self, String> {
-        let mut lines = reader.split(b'\n').map_while(std::result::Result::ok).peekable();
+    fn parse(text: &[u8], live: bool) -> std::result::Result<Self, String> {
+        let mut lines = text.strip_suffix(b"\n").unwrap_or(text).split(|byte| *byte == b'\n').peekable();
         let first = lines.next().unwrap_or_default();
-        let header: Header = serde_json::from_slice(&first).map_err(|error| format!("line 1: {error}"))?;
+        let header: Header = serde_json::from_slice(first).map_err(|error| format!("line 1: {error}"))?;
         if header.journal != VERSION {
             return Err(format!("it is version {}, this netwright reads {VERSION}", header.journal));
         }
@@ -353,7 +354,7 @@ impl Past {
         let mut number = 1;
         while let Some(line) = lines.next() {
             number += 1;
-            match serde_json::from_slice(&line) {
+            match serde_json::from_slice(line) {
                 Ok(line) => past.take(line),
                 Err(_) if lines.peek().is_none() => break,
                 Err(error) => return Err(format!("line {number}: {error}")),
