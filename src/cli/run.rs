@@ -3,6 +3,7 @@
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -263,7 +264,10 @@ fn keep(session: &Session, trial: Option<Duration>) -> Result<()> {
         return Ok(());
     }
     let until = |limit: Duration| journal::now_ms() + u64::try_from(limit.as_millis()).unwrap_or(u64::MAX / 2);
+    let mut kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     session.end_journal(trial.map_or(End::Kept, |limit| End::Trial(until(limit))))?;
+    *kept = true;
+    drop(kept);
     drop(session.take_journal());
     match trial {
         None => human::line(&format!("kept: `netwright down {}` undoes it", session.id())),
@@ -335,6 +339,9 @@ pub(super) fn show_errors(finished: &Finished) {
 /// The signal that ended the run; the interrupt forgets it before undoing.
 static LAST_SIGNAL: AtomicI32 = AtomicI32::new(0);
 
+/// Whether it is written down that the run is kept: it has succeeded, and no signal makes it otherwise.
+static KEPT: Mutex<bool> = Mutex::new(false);
+
 /// First signal: the run ends, with undoing. Second: the process ends at once.
 pub(super) fn listen(interrupt: &Interrupt, sandbox: Option<Sandbox>) -> Result<()> {
     let cannot = |error: std::io::Error| Error::new(Kind::Internal, format!("cannot listen to signals: {error}"));
@@ -343,6 +350,11 @@ pub(super) fn listen(interrupt: &Interrupt, sandbox: Option<Sandbox>) -> Result<
     let listen = move || {
         for origin in signals.forever() {
             if sandbox.as_ref().is_some_and(|sandbox| !sandbox.counts(&origin)) {
+                continue;
+            }
+            // Held until the process is gone when this is the second signal: nobody then writes down that the run is kept.
+            let kept = KEPT.lock();
+            if kept.as_ref().is_ok_and(|kept| **kept) {
                 continue;
             }
             if LAST_SIGNAL.swap(origin.signal, Ordering::SeqCst) != 0 {
