@@ -196,57 +196,84 @@ impl Exec {
         self.interrupt.check()?;
         match warm_line(command) {
             Some((family, line)) => {
-                let asked = self.ask_warm(command, family, std::slice::from_ref(&line));
-                self.answer(command, family, &line, asked)
+                let begun = self.ask_warm(command, family, std::slice::from_ref(&line));
+                self.answer(command, Asked { family, line, begun, until: Instant::now() + self.deadline })
             }
             None => self.run_fresh(command),
         }
     }
 
-    /// Runs commands to their ends: those of a group one after the other, the groups side by side. No two groups act in the same namespace, and
-    /// in a group only the last command may print when it succeeds.
+    /// Runs commands to their ends: those of a group one after the other, the groups side by side. No two groups act in the same namespace. When
+    /// one does not end by itself, those that were not given yet do not run.
     pub fn run_side_by_side(&self, groups: &[Vec<Command>]) -> Vec<Vec<Result<Output>>> {
         let mut ahead: VecDeque<_> = groups.iter().take(AHEAD).map(|group| self.ask_wave(group)).collect();
         let mut next = groups.iter().skip(AHEAD);
+        let mut stuck: Option<Error> = None;
         let hear = |group: &Vec<Command>| {
             let mut answers = Vec::new();
             let mut wave = ahead.pop_front().flatten();
             while let Some(asked) = wave {
-                let rest = &group[answers.len().min(group.len())..];
-                answers.extend(rest.iter().zip(asked).map(|(command, asked)| self.hear_one(command, asked)));
+                for (command, mut asked) in group[answers.len()..].iter().zip(asked) {
+                    if let (Some(_), Some(asked)) = (&stuck, &mut asked) {
+                        asked.until = Instant::now();
+                    }
+                    let answer = self.hear_one(command, asked);
+                    stuck = stuck.take().or_else(|| answer.as_ref().err().filter(|error| did_not_end(error)).cloned());
+                    answers.push(answer);
+                }
                 // What needs another process goes on when the first has answered.
-                wave = self.ask_wave(&group[answers.len().min(group.len())..]);
+                wave = if stuck.is_none() { self.ask_wave(&group[answers.len()..]) } else { None };
             }
-            ahead.extend(next.next().map(|group| self.ask_wave(group)));
+            if let Some(error) = &stuck {
+                answers.extend(group[answers.len()..].iter().map(|_| Err(error.clone())));
+            }
+            ahead.extend(next.next().map(|group| if stuck.is_none() { self.ask_wave(group) } else { None }));
             answers
         };
         groups.iter().map(hear).collect()
     }
 
     /// Asks the first commands of a group, as far as they go to the same warm process; `None` when there are none.
-    fn ask_wave(&self, group: &[Command]) -> Option<Vec<Asked>> {
+    fn ask_wave(&self, group: &[Command]) -> Option<Vec<Option<Asked>>> {
         let first = group.first()?;
         let Some((family, line)) = warm_line(first) else { return Some(vec![None]) };
         let same = |command: &Command| warm_line(command).filter(|(other, _)| *other == family).map(|(_, line)| line);
         let lines: Vec<String> = std::iter::once(line).chain(group[1..].iter().map_while(same)).collect();
         let begun = self.interrupt.check().and_then(|()| self.ask_warm(first, family, &lines));
-        Some(lines.into_iter().map(|line| Some((family, line, begun.clone()))).collect())
+        let until = Instant::now() + self.deadline;
+        Some(lines.into_iter().map(|line| Some(Asked { family, line, begun: begun.clone(), until })).collect())
     }
 
-    fn hear_one(&self, command: &Command, asked: Asked) -> Result<Output> {
+    fn hear_one(&self, command: &Command, asked: Option<Asked>) -> Result<Output> {
         match asked {
-            Some((family, line, begun)) => self.answer(command, family, &line, begun),
+            Some(asked) => self.answer(command, asked),
             None => self.interrupt.check().and_then(|()| self.run_fresh(command)),
         }
     }
 
+    /// Gives a command to the warm process of its namespace and does not wait. What was given must be heard, in this order, before anything else
+    /// is asked of that process.
+    pub fn give(&self, command: &Command) -> Given {
+        Given(self.ask_wave(std::slice::from_ref(command)).and_then(|wave| wave.into_iter().next()).flatten())
+    }
+
+    /// What came of a command that was given; one that only a process of its own can run runs now.
+    ///
+    /// # Errors
+    ///
+    /// As [`Exec::run`].
+    pub fn hear(&self, command: &Command, given: Given) -> Result<Output> {
+        self.hear_one(command, given.0)
+    }
+
     /// The answer to what was asked of a warm process; a fresh one is asked when that is of no use.
-    fn answer(&self, command: &Command, family: Family, line: &str, asked: Result<Instant>) -> Result<Output> {
-        let warm = match asked.and_then(|begun| self.hear_warm(command, family, line, begun)) {
+    fn answer(&self, command: &Command, asked: Asked) -> Result<Output> {
+        let Asked { family, line, begun, until } = asked;
+        let warm = match begun.and_then(|begun| self.hear_warm(command, family, &line, begun, until)) {
             // A question that was answered with a complaint met a stale index: `Cannot send link request: No such device`, and no failure.
             Ok((output, _)) if output.ok && line.starts_with("address show") && !output.ran.stderr.is_empty() => None,
             Ok((output, sure)) if output.ok || sure => return Ok(output),
-            Err(error) if matches!(error.kind(), Kind::TimedOut | Kind::Interrupted) => return Err(error),
+            Err(error) if did_not_end(&error) => return Err(error),
             Ok((output, _)) => Some(output.ran.stderr),
             Err(_) => None,
         };
@@ -286,48 +313,50 @@ impl Exec {
     /// Gives the warm process of a command's namespace that command, or several as lines; when that was.
     fn ask_warm(&self, command: &Command, family: Family, lines: &[String]) -> Result<Instant> {
         let begun = Instant::now();
-        self.with_warm(command, family, begun, |warm| warm.ask(lines.iter().map(String::as_str)))?;
-        Ok(begun)
-    }
-
-    /// Works with the warm process of a command's namespace. One that fails is not used again.
-    fn with_warm<T>(
-        &self,
-        command: &Command,
-        family: Family,
-        begun: Instant,
-        work: impl FnOnce(&mut Warm) -> io::Result<T>,
-    ) -> Result<T> {
         let netns = self.netns(&command.netns)?;
         let ip = self.tools.path(Tool::Ip)?;
         let mut pool = self.warm.borrow_mut();
         let warm = pool
             .get(&command.netns, family, || Warm::start(&ip, (command.netns != Where::Host).then_some(&netns), family))
             .map_err(|error| process::start_error(&ip, &error))?;
-        let done = work(warm).map_err(|error| {
-            let ran = Ran { command: command.line(), took: begun.elapsed(), ..Ran::default() };
-            match error.kind() {
-                io::ErrorKind::TimedOut => not_ended(End::TimedOut, ran, self.deadline)
-                    .hint("`--command-timeout 30s` gives each command more time"),
-                io::ErrorKind::Interrupted => not_ended(End::Interrupted, ran, self.deadline),
-                _ => Error::new(Kind::ToolOutput, format!("`{}` stopped answering", ran.command)).ran(ran),
-            }
-        });
-        if done.is_err() {
-            drop(pool);
-            self.drop_warm(&command.netns, family);
+        let asked = warm.ask(lines.iter().map(String::as_str));
+        drop(pool);
+        asked.map(|()| begun).map_err(|error| self.broken(command, family, begun, &error))
+    }
+
+    /// The error of a warm process, which is not used again.
+    fn broken(&self, command: &Command, family: Family, begun: Instant, error: &io::Error) -> Error {
+        self.drop_warm(&command.netns, family);
+        let ran = Ran { command: command.line(), took: begun.elapsed(), ..Ran::default() };
+        match error.kind() {
+            io::ErrorKind::TimedOut => not_ended(End::TimedOut, ran, self.deadline)
+                .hint("`--command-timeout 30s` gives each command more time"),
+            io::ErrorKind::Interrupted => not_ended(End::Interrupted, ran, self.deadline),
+            _ => Error::new(Kind::ToolOutput, format!("`{}` stopped answering", ran.command)).ran(ran),
         }
-        done
     }
 
     /// The answer of a warm process, and whether a failure needs no confirmation: a link that is not there, by a name that the process
     /// cannot have cached.
-    fn hear_warm(&self, command: &Command, family: Family, line: &str, begun: Instant) -> Result<(Output, bool)> {
+    fn hear_warm(
+        &self,
+        command: &Command,
+        family: Family,
+        line: &str,
+        begun: Instant,
+        until: Instant,
+    ) -> Result<(Output, bool)> {
         let name = line.strip_prefix("address show dev ");
-        let (reply, unknown) = self.with_warm(command, family, begun, |warm| {
-            let unknown = name.is_some_and(|name| !warm.may_know(name));
-            Ok((warm.hear(line, self.deadline, &self.interrupt)?, unknown))
-        })?;
+        let mut pool = self.warm.borrow_mut();
+        let heard = match pool.asked(&command.netns, family) {
+            Some(warm) => {
+                let unknown = name.is_some_and(|name| !warm.may_know(name));
+                warm.hear(line, until, &self.interrupt).map(|reply| (reply, unknown))
+            }
+            None => Err(io::ErrorKind::BrokenPipe.into()),
+        };
+        drop(pool);
+        let (reply, unknown) = heard.map_err(|error| self.broken(command, family, begun, &error))?;
         let ok = !reply.failed;
         let ran = Ran {
             command: command.line(),
@@ -466,8 +495,24 @@ impl Exec {
     }
 }
 
-/// A command that a warm process was given, and when; `None` when only a fresh one can run it.
-type Asked = Option<(Family, String, Result<Instant>)>;
+/// A command that a warm process was given.
+struct Asked {
+    family: Family,
+    line: String,
+    /// When, or why not.
+    begun: Result<Instant>,
+    /// When nobody waits for its answer any more.
+    until: Instant,
+}
+
+/// A command that was given and not heard ([`Exec::give`]).
+#[must_use]
+pub struct Given(Option<Asked>);
+
+/// Whether an error says that a command was ended by us.
+fn did_not_end(error: &Error) -> bool {
+    matches!(error.kind(), Kind::TimedOut | Kind::Interrupted)
+}
 
 /// The line that a warm `ip` can be given for a command.
 fn warm_line(command: &Command) -> Option<(Family, String)> {
@@ -575,6 +620,14 @@ impl WarmPool {
         match &mut slot.state {
             State::Ready(warm) => Ok(warm),
             State::Pending(_) => Err(io::ErrorKind::BrokenPipe.into()),
+        }
+    }
+
+    /// The process that was asked something.
+    fn asked(&mut self, netns: &Where, family: Family) -> Option<&mut Warm> {
+        match &mut self.slots.get_mut(&(netns.clone(), family))?.state {
+            State::Ready(warm) => Some(warm),
+            State::Pending(_) => None,
         }
     }
 

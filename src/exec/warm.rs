@@ -38,6 +38,8 @@ pub(super) struct Warm {
     asked: VecDeque<u64>,
     /// What it said after the last marker that was heard.
     heard: Vec<u8>,
+    /// What it printed that belongs to no reply yet.
+    printed: Vec<u8>,
     /// Its priority, given back when it is wanted.
     priority: Option<i32>,
 }
@@ -74,6 +76,7 @@ impl Warm {
             seen: HashSet::new(),
             asked: VecDeque::new(),
             heard: Vec::new(),
+            printed: Vec::new(),
             priority: None,
         })
     }
@@ -92,8 +95,10 @@ impl Warm {
         self
     }
 
-    /// Gives it commands, whose replies are heard one by one. What is asked together must print nothing when it succeeds: only the end of a reply
-    /// is marked on stderr, so what stands on stdout could belong to any of them. Any error means that the process is of no use any more.
+    /// Gives it commands, whose replies are heard one by one. Any error means that the process is of no use any more.
+    ///
+    /// Only the end of a reply is marked, on stderr, so what stands on stdout then may belong to later commands, too. Each question that succeeds
+    /// prints one line, its JSON, and what is no question prints nothing: so the lines are handed out.
     pub(super) fn ask<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
         let mut text = String::new();
         for line in lines {
@@ -108,10 +113,19 @@ impl Warm {
     /// The reply to the first command that it was given and that was not heard. Any error means that the process is of no use any more:
     /// `TimedOut` after the deadline, `Interrupted` when the run was told to stop and [`FINISH_GRACE`] has passed, another one when it ended or
     /// printed too much.
-    pub(super) fn hear(&mut self, line: &str, deadline: Duration, interrupt: &Interrupt) -> io::Result<Reply> {
+    pub(super) fn hear(&mut self, line: &str, deadline: Instant, interrupt: &Interrupt) -> io::Result<Reply> {
         let marker = *self.asked.front().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        let reply = self.reply(marker, Instant::now() + deadline, interrupt)?;
+        let (failed, stderr) = self.end_of_reply(marker, deadline, interrupt)?;
         self.asked.pop_front();
+        let end = match self.printed.iter().position(|byte| *byte == b'\n') {
+            // Nothing else was asked: whatever it is, it belongs here.
+            _ if self.asked.is_empty() => self.printed.len(),
+            Some(end) if is_question(line) && !failed => end + 1,
+            _ => 0,
+        };
+        let stdout = self.printed.drain(..end).collect();
+        let stdout = String::from_utf8(stdout).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
+        let reply = Reply { stdout, stderr, failed };
         self.remember(line, &reply);
         Ok(reply)
     }
@@ -135,20 +149,26 @@ impl Warm {
         }
     }
 
-    fn reply(&mut self, marker: u64, mut deadline: Instant, interrupt: &Interrupt) -> io::Result<Reply> {
+    /// Waits for the end of a reply: whether the command failed, and what it said.
+    fn end_of_reply(
+        &mut self,
+        marker: u64,
+        mut deadline: Instant,
+        interrupt: &Interrupt,
+    ) -> io::Result<(bool, String)> {
         let end = format!("Command failed -:{marker}\n");
         let failure = format!("Command failed -:{}\n", marker - 1);
-        let (mut out, mut looked) = (Vec::new(), 0);
+        let mut looked = 0;
         let (mut out_open, mut ended, mut interrupted) = (true, false, false);
         let err: Vec<u8> = loop {
             let open = read_available(&mut self.stderr, &mut self.heard)?;
             if let Some(at) = end_of_line(&self.heard, end.as_bytes(), looked) {
-                read_available(&mut self.stdout, &mut out)?;
+                read_available(&mut self.stdout, &mut self.printed)?;
                 break self.heard.drain(..at).collect();
             }
             looked = self.heard.len();
             // A process that ended may have left its streams to a daemon, so their end is not waited for.
-            if !open || ended || out.len() > OUTPUT_MAX_BYTES || self.heard.len() > OUTPUT_MAX_BYTES {
+            if !open || ended || self.printed.len() > OUTPUT_MAX_BYTES || self.heard.len() > OUTPUT_MAX_BYTES {
                 return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
             }
             if !interrupted && interrupt.is_set() {
@@ -175,7 +195,7 @@ impl Warm {
             ended = !fds[1].revents().is_empty();
             let stdout_ready = fds.get(2).is_some_and(|fd| !fd.revents().is_empty());
             if stdout_ready {
-                out_open = read_available(&mut self.stdout, &mut out)?;
+                out_open = read_available(&mut self.stdout, &mut self.printed)?;
             }
         };
         let stderr = String::from_utf8_lossy(&err).into_owned();
@@ -184,7 +204,7 @@ impl Warm {
         let said = said.trim_end_matches('\n').rfind('\n').map_or("", |at| &said[..=at]);
         let failed = said.ends_with(&failure);
         let said = said.strip_suffix(&failure).unwrap_or(said);
-        Ok(Reply { stdout: String::from_utf8_lossy(&out).into_owned(), stderr: said.to_owned(), failed })
+        Ok((failed, said.to_owned()))
     }
 
     /// Ends the process and waits for it: it holds its namespace alive until then.
@@ -269,6 +289,11 @@ pub(super) fn batch_line(argv: &[String]) -> Option<(Family, String)> {
     let warm = matches!(words.first().copied(), Some("link" | "address" | "route" | "rule" | "neigh"))
         || matches!(&words[..], ["netns", "add" | "delete", _]);
     warm.then(|| (family, words.join(" ")))
+}
+
+/// Whether a line asks and changes nothing: then its answer is one line of JSON.
+fn is_question(line: &str) -> bool {
+    line.split(' ').nth(1).is_some_and(|verb| matches!(verb, "show" | "get"))
 }
 
 /// Where the line `line` ends in `text`; what lies before `looked` was searched before.

@@ -32,19 +32,18 @@ impl Session {
         };
         let outer = (bridge.0, outer.as_str());
         self.require_bridge(bridge)?;
-        let port = op::link::add_port(inner, outer, bridge.1);
-        let make = || port.clone().unwrap_or_else(|| op::link::add_veth(inner, outer));
-        let (number, mut did) = match self.veth(inner, outer, &make)? {
-            Some(number) => (number, Did::Something),
-            None => (0, Did::Nothing),
-        };
-        if did == Did::Something {
-            if port.is_none() {
-                self.make(op::link::master_up(outer.0, outer.1, bridge.1))?;
+        let at_once = op::link::add_port(inner, outer, bridge.1);
+        let enslave = at_once.is_none().then(|| op::link::master_up(outer.0, outer.1, bridge.1));
+        let op = at_once.unwrap_or_else(|| op::link::add_veth(inner, outer));
+        let (netns, name, master) = (outer.0.clone(), outer.1.to_owned(), bridge.1.to_owned());
+        let mut did = self.veth(inner, outer, op, move |session, number| {
+            if let Some(op) = enslave {
+                session.make(op)?;
             }
-            let master = bridge.1.to_owned();
             let is_port = move |port: &Link| port.is_up() && port.master.as_ref() == Some(&master);
-            self.owe(number, outer.0, Look::at_link(outer.1, is_port), format!("`{}` is no port that is up", outer.1))?;
+            session.owe(number, &netns, Look::at_link(&name, is_port), format!("`{name}` is no port that is up"))
+        })?;
+        if did == Did::Something {
             let look = Look::at_link(inner.1, Link::is_up);
             self.make_soon(op::link::up(inner.0, inner.1), look, format!("`{}` is down", inner.1))?;
             return Ok(self.count(did));

@@ -34,7 +34,7 @@ impl Session {
 
     /// Puts off a command that cannot fail in a way that matters, until its namespace is next used: meanwhile its warm `ip` starts.
     pub(super) fn put_off(&self, mut op: Op, look: Look, otherwise: impl Into<String>) {
-        op.place = self.place();
+        op.place = op.place.or_else(|| self.place());
         self.facts.borrow_mut().learn(&op);
         let mut waiting = self.waiting.borrow_mut();
         let all = waiting.entry(op.command.netns.clone()).or_default();
@@ -59,6 +59,7 @@ impl Session {
     ///
     /// As [`Session::apply`].
     pub fn settle(&self, netns: &Where) -> Result<()> {
+        self.hear_all()?;
         let waiting = self.waiting.borrow_mut().remove_entry(netns);
         waiting.map_or(Ok(()), |one| self.serve(Waiting::from([one])))
     }
@@ -79,7 +80,16 @@ impl Session {
         if self.waiting.borrow().values().any(|all| all.len() > 1) { self.serve_all() } else { self.settle(netns) }
     }
 
+    /// Forgets what was put off after the first `put_off`.
+    pub(super) fn drop_later_than(&self, put_off: u64) {
+        for all in self.waiting.borrow_mut().values_mut() {
+            all.retain(|later| later.nth <= put_off);
+        }
+        self.waiting.borrow_mut().retain(|_, all| !all.is_empty());
+    }
+
     fn serve_all(&self) -> Result<()> {
+        self.hear_all()?;
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         self.serve(waiting)
     }

@@ -84,14 +84,22 @@ impl Session {
     ///
     /// `InvalidArgument` for a bad name; `AlreadyExists` when one of the names belongs to something else.
     pub fn veth_ensure(&self, a: At<'_>, b: At<'_>) -> Result<Did> {
-        let Some(number) = self.veth(a, b, &|| op::link::add_veth(a, b))? else { return Ok(self.count(Did::Nothing)) };
-        // One end tells of both.
-        self.owe(number, a.0, Look::at_link(a.1, |_| true), format!("no link `{}`", a.1))?;
-        Ok(self.count(Did::Something))
+        let (netns, name) = (a.0.clone(), a.1.to_owned());
+        let did = self.veth(a, b, op::link::add_veth(a, b), move |session, number| {
+            // One end tells of both.
+            session.owe(number, &netns, Look::at_link(&name, |_| true), format!("no link `{name}`"))
+        })?;
+        Ok(self.count(did))
     }
 
-    /// A veth pair, made by `make` if it is not there; the number of that command in the log.
-    pub(super) fn veth(&self, a: At<'_>, b: At<'_>, make: &dyn Fn() -> Op) -> Result<Option<usize>> {
+    /// A veth pair, made by `op` if it is not there; `then` gets the number of that command in the log.
+    pub(super) fn veth(
+        &self,
+        a: At<'_>,
+        b: At<'_>,
+        op: Op,
+        then: impl FnOnce(&Self, usize) -> Result<()> + 'static,
+    ) -> Result<Did> {
         link_name(a.1)?;
         link_name(b.1)?;
         if a == b {
@@ -100,18 +108,32 @@ impl Session {
         self.claim_link(a.0, a.1)?;
         self.claim_link(b.0, b.1)?;
         match (self.link_missing(a)?, self.link_missing(b)?) {
-            (None, None) => match self.make(make()) {
-                // Somebody made a link of that name since the last look around.
-                Err(error) if error.kind() == Kind::AlreadyExists && self.facts.borrow_mut().forget_links() => {
-                    self.veth(a, b, make)
-                }
-                result => result.map(Some),
-            },
-            (Some(link), Some(peer)) if self.are_ends((a.0, &link), (b.0, &peer))? => Ok(None),
+            (None, None) => {
+                let [a, b] = [a, b].map(|(netns, name)| (netns.clone(), name.to_owned()));
+                self.make_ahead(op, move |session, made| match made {
+                    Ok(number) => then(session, number),
+                    // Somebody made a link of that name since the last look around.
+                    Err(error) if error.kind() == Kind::AlreadyExists && session.facts.borrow_mut().forget_links() => {
+                        Err(session.veth_taken((&a.0, &a.1), (&b.0, &b.1))?.unwrap_or(error))
+                    }
+                    Err(error) => Err(error),
+                })?;
+                Ok(Did::Something)
+            }
+            (Some(link), Some(peer)) if self.are_ends((a.0, &link), (b.0, &peer))? => Ok(Did::Nothing),
             (Some(link), other) if other.is_none() || link.kind() != Some("veth") => Err(taken(a, &link, b)),
             (_, Some(link)) => Err(taken(b, &link, a)),
             (Some(link), None) => Err(taken(a, &link, b)),
         }
+    }
+
+    /// The error of a veth one of whose names belongs to something else.
+    fn veth_taken(&self, a: At<'_>, b: At<'_>) -> Result<Option<Error>> {
+        Ok(match (self.link_find(a)?, self.link_find(b)?) {
+            (Some(link), None) => Some(taken(a, &link, b)),
+            (None, Some(link)) => Some(taken(b, &link, a)),
+            _ => None,
+        })
     }
 
     /// A link of a kind, with iproute2's options of that kind.

@@ -40,6 +40,7 @@
 //! The session is the only caller of [`Exec`] for netwright's own commands. A verb is a method here, one file per subject; it takes
 //! types, not script values. [`Session::apply`] is the one door through which the kernel is changed.
 
+mod ahead;
 pub mod audit;
 mod bridge;
 pub mod claim;
@@ -243,6 +244,7 @@ pub struct Session {
     /// Sorted, so that the commands of a run are always in the same order.
     patient: Cell<bool>,
     waiting: RefCell<later::Waiting>,
+    on_their_way: RefCell<ahead::OnTheirWay>,
     /// How many commands were ever put off.
     put_off: Cell<u64>,
     owed: RefCell<BTreeMap<Where, Vec<owed::Owed>>>,
@@ -278,6 +280,7 @@ impl Session {
             inherits_forwarding: Cell::new(None),
             patient: Cell::new(false),
             waiting: RefCell::default(),
+            on_their_way: RefCell::default(),
             put_off: Cell::default(),
             owed: RefCell::default(),
             background: RefCell::default(),

@@ -2,7 +2,7 @@
 
 use super::owed::Look;
 use super::{Did, Session};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Place, Result};
 use crate::exec::netns::{NETNS_DIR, id_at, names, path_of};
 use crate::model::names::netns_name;
 use crate::model::{link, suggest};
@@ -22,6 +22,7 @@ impl Session {
         let netns = Where::Named(name.to_owned());
         self.claim("netns", name)?;
         self.know(&netns);
+        self.hear_netns(|given| given == name)?;
         if path_of(&netns).as_deref().and_then(id_at).is_some() {
             self.exec.netns(&netns).map_err(|error| match error.kind() {
                 Kind::InvalidArgument => error.hint(format!(
@@ -40,7 +41,17 @@ impl Session {
             }
             return Ok(self.count(if up { Did::Nothing } else { Did::Something }));
         }
-        self.make(op::netns::add(name))?;
+        let (name, place) = (name.to_owned(), self.place());
+        self.make_ahead(op::netns::add(&name), move |session, made| {
+            made?;
+            session.netns_made(&name, place)
+        })?;
+        Ok(self.count(Did::Something))
+    }
+
+    /// What a namespace that was just made still needs: `lo` up, and no forwarding. `place` is where it was asked for.
+    fn netns_made(&self, name: &str, place: Option<Place>) -> Result<()> {
+        let netns = Where::Named(name.to_owned());
         if path_of(&netns).as_deref().and_then(id_at).is_none() {
             let message = format!("`ip netns add {name}` reports success, but there is no namespace `{name}`");
             return Err(Error::new(Kind::ToolOutput, message)
@@ -50,14 +61,11 @@ impl Session {
         self.exec.warm_up(&netns);
         if self.inherits_forwarding(&netns)? {
             let op = op::sysctl::set(&netns, FORWARDING, "0", "1");
-            self.apply(Op { undo: Undo::Commands(Vec::new()), ..op })?;
+            self.apply(Op { undo: Undo::Commands(Vec::new()), place: place.clone(), ..op })?;
         }
-        self.put_off(
-            op::link::lo_up(&netns, self.mark().as_deref()),
-            Look::at_link("lo", link::Link::is_up),
-            "`lo` is down",
-        );
-        Ok(self.count(Did::Something))
+        let lo_up = Op { place, ..op::link::lo_up(&netns, self.mark().as_deref()) };
+        self.put_off(lo_up, Look::at_link("lo", link::Link::is_up), "`lo` is down");
+        Ok(())
     }
 
     /// Whether a new namespace forwards at once: the kernel gives it the IPv4 settings of the machine's own first namespace (`devinet_init_net`,
@@ -83,6 +91,7 @@ impl Session {
     ///
     /// `NotFound`, with the names that there are.
     pub fn netns_require(&self, netns: &Where) -> Result<()> {
+        self.hear_all()?;
         self.exec.netns(netns).map(drop).map_err(|error| with_netns_names(error, netns))
     }
 
@@ -100,10 +109,10 @@ impl Session {
             .hint("only what `netns(\"…\")` made, or `ip netns list` shows, can be deleted"));
         };
         self.claim("netns", name)?;
+        self.settle(netns)?;
         if !self.netns_exists(netns) {
             return Ok(self.count(Did::Nothing));
         }
-        self.settle(netns)?;
         self.exec.forget(netns);
         let pids = self.query(&op::Command::new(op::Tool::Ip, &Where::Host, ["netns", "pids", name.as_str()]))?;
         let pids: Vec<&str> = pids.split_whitespace().collect();
@@ -124,6 +133,7 @@ impl Session {
     ///
     /// When `/run/netns` cannot be read.
     pub fn netns_names(&self) -> Result<Vec<String>> {
+        self.hear_all()?;
         names()
     }
 }

@@ -71,6 +71,7 @@ impl Session {
         let stuck = self.stop_background();
         self.waiting.borrow_mut().clear();
         self.owed.borrow_mut().clear();
+        self.hear_out();
         self.set_place(None);
         let log = self.log.take();
         let mut journal = self.journal.borrow_mut();

@@ -103,9 +103,9 @@ pub mod api {
     /// blue.delete();
     /// assert(!blue.exists);
     /// ```
-    #[rhai_fn(get = "exists", pure)]
-    pub fn exists(netns: &mut Netns) -> bool {
-        netns.run.0.session.netns_exists(&netns.at)
+    #[rhai_fn(get = "exists", return_raw, pure)]
+    pub fn exists(context: NativeCallContext, netns: &mut Netns) -> Out<bool> {
+        act(&context, &netns.run, |session| session.settle(&netns.at).map(|()| session.netns_exists(&netns.at)))
     }
 
     /// The links now, an array of maps with the keys of `ip -j -d link show`.

@@ -1,0 +1,122 @@
+//! What the host's `ip` was given and has not answered: while the kernel makes a namespace or a cable, the script goes on.
+//!
+//! Each takes the kernel half a millisecond, and the script about as long to come to the next one. As with what waits ([`super::later`]) a script
+//! cannot tell: whatever could see the difference comes after the answers, and a command that fails is reported at its own place. It is written
+//! ahead as ever: the intent is in the journal before the command is given. A namespace is known, with its inode in the journal, before anything
+//! is put into it.
+
+use std::collections::VecDeque;
+
+use super::{Op, Session};
+use crate::error::Result;
+use crate::exec::{self, Output};
+use crate::op::{Object, Where};
+
+/// How many commands may be on their way: what they say must fit into a pipe, and after `kill -9` they still run.
+const GIVEN_MAX: usize = 8;
+
+/// What is done when a command was answered: with its number in the log, or its error.
+pub(super) type Then = Box<dyn FnOnce(&Session, Result<usize>) -> Result<()>>;
+
+/// A command on its way.
+pub(super) struct Given {
+    number: usize,
+    given: exec::Given,
+    then: Then,
+    /// How many commands had been put off before it.
+    put_off: u64,
+}
+
+/// What came of one.
+struct Answered {
+    number: usize,
+    output: Result<Output>,
+    then: Then,
+    put_off: u64,
+}
+
+/// The commands on their way, in the order in which they were given.
+pub(super) type OnTheirWay = VecDeque<Given>;
+
+impl Session {
+    /// Makes something, and then does something about it: at once, or when the answer is heard.
+    pub(super) fn make_ahead(
+        &self,
+        op: Op,
+        then: impl FnOnce(&Self, Result<usize>) -> Result<()> + 'static,
+    ) -> Result<()> {
+        // Programs of the user's may do what nobody knows of.
+        let alone = self.background.borrow().is_empty();
+        if !(self.patient.get() && alone && op.command.netns == Where::Host) {
+            let made = self.make(op);
+            return then(self, made);
+        }
+        if !matches!(op.changes, Object::Netns { .. }) {
+            self.hear_netns(|_| true)?;
+        }
+        if self.waiting.borrow().contains_key(&Where::Host) || self.on_their_way.borrow().len() >= GIVEN_MAX {
+            self.settle(&Where::Host)?;
+        }
+        let number = self.begin(op)?;
+        let command = self.log.borrow()[number].op.command.clone();
+        let given = self.exec.give(&command);
+        let put_off = self.put_off.get();
+        self.on_their_way.borrow_mut().push_back(Given { number, given, then: Box::new(then), put_off });
+        Ok(())
+    }
+
+    /// Waits for a namespace that is being made, if one of these names is.
+    pub(super) fn hear_netns(&self, is_meant: impl Fn(&str) -> bool) -> Result<()> {
+        let log = self.log.borrow();
+        let is_made = |given: &Given| matches!(&log[given.number].op.changes, Object::Netns { name } if is_meant(name));
+        let any = self.on_their_way.borrow().iter().any(is_made);
+        drop(log);
+        if any { self.hear_all() } else { Ok(()) }
+    }
+
+    /// Waits for all answers.
+    ///
+    /// # Errors
+    ///
+    /// The first failure, at its own place in the script. What came after it may have run, and is undone by what is found.
+    pub fn hear_all(&self) -> Result<()> {
+        let mut first = None;
+        for Answered { number, output, then, put_off } in self.answers() {
+            let made = self.finish(number, output).map(|_| number);
+            if first.is_some() {
+                continue;
+            }
+            if made.is_err() {
+                // What was put off after it came later in the script.
+                self.drop_later_than(put_off);
+            }
+            let place = self.log.borrow()[number].op.place.clone();
+            first = then(self, made).err().map(|error| error.late_at(place.unwrap_or_default()));
+        }
+        first.map_or(Ok(()), Err)
+    }
+
+    /// Waits for all answers, for whoever undoes what they tell of.
+    pub(super) fn hear_out(&self) {
+        for Answered { number, output, .. } in self.answers() {
+            // That it failed is in the log.
+            let _ = self.finish(number, output);
+        }
+    }
+
+    /// All are heard before anything else is asked of the process. After a failure there is nothing to hear: the process is given up.
+    fn answers(&self) -> Vec<Answered> {
+        let given = std::mem::take(&mut *self.on_their_way.borrow_mut());
+        let mut answers: Vec<Answered> = Vec::new();
+        for Given { number, given, then, put_off } in given {
+            let command = self.log.borrow()[number].op.command.clone();
+            let output = self.exec.hear(&command, given);
+            let failed = !output.as_ref().is_ok_and(|output| output.ok);
+            answers.push(Answered { number, output, then, put_off });
+            if failed {
+                break;
+            }
+        }
+        answers
+    }
+}
