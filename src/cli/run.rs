@@ -211,11 +211,18 @@ fn user() -> String {
     known("SUDO_USER").or_else(|| known("USER")).unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
 }
 
-/// A warm process has three pipes and a claim one file: a thousand namespaces need more open files than the usual 1024.
+/// How many open files the kernel's table of them has room for from the start: a warm process has three pipes and a claim one file.
+const OPEN_FILES: i32 = 4096;
+
+/// Makes room for open files: a thousand namespaces need more than the usual 1024. To be called while this process has one thread: to make the
+/// table larger later, in one with several, the kernel waits for every processor each time it doubles (`expand_fdtable`, 8 ms).
 pub(super) fn raise_open_files() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    let last = limit.maximum.and_then(|most| i32::try_from(most).ok()).unwrap_or(OPEN_FILES).min(OPEN_FILES) - 1;
+    // The copy is closed at once; the room stays.
+    let _ = rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), last);
 }
 
 /// Ends what the run started. On the machine: keeps what a run that succeeded made, and undoes one that failed or was skipped half way. When it

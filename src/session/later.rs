@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::owed::Look;
 use super::{Op, Session};
 use crate::error::Result;
-use crate::op::{self, Command, Where};
+use crate::op::{Command, Where};
 
 /// How many namespaces may wait before all of them are served: their warm processes are ready by then, and must still be there.
 const WAITING_MAX: usize = 120;
@@ -94,13 +94,17 @@ impl Session {
         self.serve(waiting)
     }
 
-    /// Runs what waits, the namespaces side by side. After a failure the commands behind it in its namespace may have run; they are in the log.
+    /// Runs what waits, the namespaces side by side, each with the looks that prove it. After a failure the commands behind it in its namespace may
+    /// have run; they are in the log.
     fn serve(&self, waiting: Waiting) -> Result<()> {
         let begin = |later: &Later| self.begin(later.op.clone());
         let begun: Vec<usize> = waiting.values().flatten().map(begin).collect::<Result<_>>()?;
-        let outputs = self.exec.run_side_by_side(&waiting.iter().map(commands).collect::<Vec<_>>());
+        let looks: Vec<Vec<Command>> = waiting.iter().map(|(netns, all)| self.looks(netns, all)).collect();
+        let command = |later: &Later| later.op.command.clone();
+        let groups = waiting.values().zip(&looks).map(|(all, looks)| all.iter().map(command).chain(looks.clone()));
+        let outputs = self.exec.run_side_by_side(&groups.map(Iterator::collect).collect::<Vec<_>>());
         let (mut begun, mut errors) = (begun.into_iter(), Vec::new());
-        for ((netns, all), outputs) in waiting.into_iter().zip(outputs) {
+        for (((netns, all), looks), outputs) in waiting.into_iter().zip(looks).zip(outputs) {
             let mut outputs = outputs.into_iter();
             for (Later { nth, op, look, otherwise }, number) in all.into_iter().zip(begun.by_ref()) {
                 let Some(output) = outputs.next() else { break };
@@ -109,17 +113,27 @@ impl Session {
                     errors.push((nth, op.place.map_or(error.clone(), |place| error.late_at(place))));
                 }
             }
-            if let Some(Ok(output)) = outputs.next().filter(|_| errors.is_empty()) {
-                self.see(&netns, &output);
+            for (question, output) in looks.iter().zip(outputs).filter(|_| errors.is_empty()) {
+                if let Ok(output) = output {
+                    self.see(&netns, question, &output);
+                }
             }
         }
         // The one that comes first in the script, where it would have ended.
         errors.into_iter().min_by_key(|(nth, _)| *nth).map_or(Ok(()), |(_, error)| Err(error))
     }
-}
 
-/// What a namespace runs in one go: what waits there, and when that is more than `lo`, the look that proves it.
-fn commands((netns, all): (&Where, &VecDeque<Later>)) -> Vec<Command> {
-    let look = (all.len() > 1).then(|| op::link::show_all(netns));
-    all.iter().map(|later| later.op.command.clone()).chain(look).collect()
+    /// The questions that prove what waits in a namespace and what is owed there; none for a lone `lo`.
+    fn looks(&self, netns: &Where, all: &VecDeque<Later>) -> Vec<Command> {
+        if all.len() < 2 {
+            return Vec::new();
+        }
+        let mut questions: Vec<Command> = Vec::new();
+        for question in all.iter().map(|later| later.look.question(netns)).chain(self.questions(netns)) {
+            if !questions.contains(&question) {
+                questions.push(question);
+            }
+        }
+        questions
+    }
 }

@@ -33,7 +33,7 @@ impl Look {
         Self::Links(Box::new(move |seen| seen.links.iter().any(|link| link.ifname == name && holds(link))))
     }
 
-    fn question(&self, netns: &Where) -> Command {
+    pub(super) fn question(&self, netns: &Where) -> Command {
         match self {
             Self::Links(_) => op::link::show_all(netns),
             Self::Routes(command, _) => command.clone(),
@@ -98,14 +98,21 @@ impl Session {
         if many { self.prove() } else { Ok(()) }
     }
 
+    /// The questions that are still to be asked of a namespace.
+    pub(super) fn questions(&self, netns: &Where) -> Vec<Command> {
+        let all = self.owed.borrow();
+        all.get(netns).into_iter().flatten().map(|owed| owed.look.question(netns)).collect()
+    }
+
     /// Takes an answer that came by the way: what it shows is owed no more, and what it does not show is asked again.
-    pub(super) fn see(&self, netns: &Where, output: &Output) {
+    pub(super) fn see(&self, netns: &Where, question: &Command, output: &Output) {
         let place = self.place();
         self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: place.as_ref() });
         let mut all = self.owed.borrow_mut();
         let Some(owed) = all.get_mut(netns) else { return };
-        let Ok(answer) = Answer::of_links(&output.ran.stdout) else { return };
-        owed.retain(|owed| !answer.shows(&owed.look));
+        let Some(first) = owed.iter().find(|owed| owed.look.question(netns) == *question) else { return };
+        let Ok(answer) = Answer::parse(&first.look, &output.ran.stdout) else { return };
+        owed.retain(|owed| owed.look.question(netns) != *question || !answer.shows(&owed.look));
         if owed.is_empty() {
             all.remove(netns);
         }
