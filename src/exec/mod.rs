@@ -12,35 +12,31 @@ pub mod held;
 pub mod interrupt;
 pub mod leftover;
 pub mod netns;
+mod pool;
 pub mod process;
 pub mod reexec;
 pub mod tools;
 mod urgency;
 mod warm;
+mod wave;
 
 use std::cell::RefCell;
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Ran, Result};
 use crate::op::{Command, Tool, Where};
 use interrupt::Interrupt;
 use netns::{NetnsFile, id_at, path_of};
+use pool::WarmPool;
 use process::{End, Finished, Limits, Program};
 use tools::Tools;
-use warm::{Family, Warm, batch_line};
+use warm::{Family, Warm};
+pub use wave::Given;
 
-/// How many warm processes are open at once; the least recently used one makes room.
-const WARM_MAX: usize = 256;
-/// How many threads start warm processes ahead: two halve the cost, more bring nothing on two cores (KNOWLEDGE.md).
-const SPAWNERS: usize = 2;
-/// How many namespaces work side by side: the kernel changes one at a time (its RTNL lock), so many more would only wait for each other.
-const AHEAD: usize = 16;
 /// How long `ip netns exec` may take to enter a namespace before nobody waits for it any more.
 const ENTRY_MAX: Duration = Duration::from_secs(1);
 
@@ -187,103 +183,6 @@ impl Exec {
         })
     }
 
-    /// Runs a command to its end, warm when possible.
-    ///
-    /// # Errors
-    ///
-    /// When it could not be started, did not end by itself or printed more than can be read. A command that failed is an [`Output`].
-    pub fn run(&self, command: &Command) -> Result<Output> {
-        self.interrupt.check()?;
-        match warm_line(command) {
-            Some((family, line)) => {
-                let begun = self.ask_warm(command, family, std::slice::from_ref(&line));
-                self.answer(command, Asked { family, line, begun, until: Instant::now() + self.deadline })
-            }
-            None => self.run_fresh(command),
-        }
-    }
-
-    /// Runs commands to their ends: those of a group one after the other, the groups side by side. No two groups act in the same namespace. When
-    /// one does not end by itself, those that were not given yet do not run.
-    pub fn run_side_by_side(&self, groups: &[Vec<Command>]) -> Vec<Vec<Result<Output>>> {
-        let mut ahead: VecDeque<_> = groups.iter().take(AHEAD).map(|group| self.ask_wave(group)).collect();
-        let mut next = groups.iter().skip(AHEAD);
-        let mut stuck: Option<Error> = None;
-        let hear = |group: &Vec<Command>| {
-            let mut answers = Vec::new();
-            let mut wave = ahead.pop_front().flatten();
-            while let Some(asked) = wave {
-                for (command, mut asked) in group[answers.len()..].iter().zip(asked) {
-                    if let (Some(_), Some(asked)) = (&stuck, &mut asked) {
-                        asked.until = Instant::now();
-                    }
-                    let answer = self.hear_one(command, asked);
-                    stuck = stuck.take().or_else(|| answer.as_ref().err().filter(|error| did_not_end(error)).cloned());
-                    answers.push(answer);
-                }
-                // What needs another process goes on when the first has answered.
-                wave = if stuck.is_none() { self.ask_wave(&group[answers.len()..]) } else { None };
-            }
-            if let Some(error) = &stuck {
-                answers.extend(group[answers.len()..].iter().map(|_| Err(error.clone())));
-            }
-            ahead.extend(next.next().map(|group| if stuck.is_none() { self.ask_wave(group) } else { None }));
-            answers
-        };
-        groups.iter().map(hear).collect()
-    }
-
-    /// Asks the first commands of a group, as far as they go to the same warm process; `None` when there are none.
-    fn ask_wave(&self, group: &[Command]) -> Option<Vec<Option<Asked>>> {
-        let first = group.first()?;
-        let Some((family, line)) = warm_line(first) else { return Some(vec![None]) };
-        let same = |command: &Command| warm_line(command).filter(|(other, _)| *other == family).map(|(_, line)| line);
-        let lines: Vec<String> = std::iter::once(line).chain(group[1..].iter().map_while(same)).collect();
-        let begun = self.interrupt.check().and_then(|()| self.ask_warm(first, family, &lines));
-        let until = Instant::now() + self.deadline;
-        Some(lines.into_iter().map(|line| Some(Asked { family, line, begun: begun.clone(), until })).collect())
-    }
-
-    fn hear_one(&self, command: &Command, asked: Option<Asked>) -> Result<Output> {
-        match asked {
-            Some(asked) => self.answer(command, asked),
-            None => self.interrupt.check().and_then(|()| self.run_fresh(command)),
-        }
-    }
-
-    /// Gives a command to the warm process of its namespace and does not wait. What was given must be heard, in this order, before anything else
-    /// is asked of that process.
-    pub fn give(&self, command: &Command) -> Given {
-        Given(self.ask_wave(std::slice::from_ref(command)).and_then(|wave| wave.into_iter().next()).flatten())
-    }
-
-    /// What came of a command that was given; one that only a process of its own can run runs now.
-    ///
-    /// # Errors
-    ///
-    /// As [`Exec::run`].
-    pub fn hear(&self, command: &Command, given: Given) -> Result<Output> {
-        self.hear_one(command, given.0)
-    }
-
-    /// The answer to what was asked of a warm process; a fresh one is asked when that is of no use.
-    fn answer(&self, command: &Command, asked: Asked) -> Result<Output> {
-        let Asked { family, line, begun, until } = asked;
-        let warm = match begun.and_then(|begun| self.hear_warm(command, family, &line, begun, until)) {
-            // A question that was answered with a complaint met a stale index: `Cannot send link request: No such device`, and no failure.
-            Ok((output, _)) if output.ok && line.starts_with("address show") && !output.ran.stderr.is_empty() => None,
-            Ok((output, sure)) if output.ok || sure => return Ok(output),
-            Err(error) if did_not_end(&error) => return Err(error),
-            Ok((output, _)) => Some(output.ran.stderr),
-            Err(_) => None,
-        };
-        // A failure may come from a stale cache, and a broken process says nothing: ask a fresh one.
-        self.drop_warm(&command.netns, family);
-        let mut output = self.run_fresh(command)?;
-        output.unsure = !output.ok && warm.as_deref() != Some(output.ran.stderr.as_str());
-        Ok(output)
-    }
-
     /// Runs a command to its end in a process of its own.
     ///
     /// # Errors
@@ -308,65 +207,6 @@ impl Exec {
             }
             _ => error,
         })
-    }
-
-    /// Gives the warm process of a command's namespace that command, or several as lines; when that was.
-    fn ask_warm(&self, command: &Command, family: Family, lines: &[String]) -> Result<Instant> {
-        let begun = Instant::now();
-        let netns = self.netns(&command.netns)?;
-        let ip = self.tools.path(Tool::Ip)?;
-        let mut pool = self.warm.borrow_mut();
-        let warm = pool
-            .get(&command.netns, family, || Warm::start(&ip, (command.netns != Where::Host).then_some(&netns), family))
-            .map_err(|error| process::start_error(&ip, &error))?;
-        let asked = warm.ask(lines.iter().map(String::as_str));
-        drop(pool);
-        asked.map(|()| begun).map_err(|error| self.broken(command, family, begun, &error))
-    }
-
-    /// The error of a warm process, which is not used again.
-    fn broken(&self, command: &Command, family: Family, begun: Instant, error: &io::Error) -> Error {
-        self.drop_warm(&command.netns, family);
-        let ran = Ran { command: command.line(), took: begun.elapsed(), ..Ran::default() };
-        match error.kind() {
-            io::ErrorKind::TimedOut => not_ended(End::TimedOut, ran, self.deadline)
-                .hint("`--command-timeout 30s` gives each command more time"),
-            io::ErrorKind::Interrupted => not_ended(End::Interrupted, ran, self.deadline),
-            _ => Error::new(Kind::ToolOutput, format!("`{}` stopped answering", ran.command)).ran(ran),
-        }
-    }
-
-    /// The answer of a warm process, and whether a failure needs no confirmation: a link that is not there, by a name that the process
-    /// cannot have cached.
-    fn hear_warm(
-        &self,
-        command: &Command,
-        family: Family,
-        line: &str,
-        begun: Instant,
-        until: Instant,
-    ) -> Result<(Output, bool)> {
-        let name = line.strip_prefix("address show dev ");
-        let mut pool = self.warm.borrow_mut();
-        let heard = match pool.asked(&command.netns, family) {
-            Some(warm) => {
-                let unknown = name.is_some_and(|name| !warm.may_know(name));
-                warm.hear(line, until, &self.interrupt).map(|reply| (reply, unknown))
-            }
-            None => Err(io::ErrorKind::BrokenPipe.into()),
-        };
-        drop(pool);
-        let (reply, unknown) = heard.map_err(|error| self.broken(command, family, begun, &error))?;
-        let ok = !reply.failed;
-        let ran = Ran {
-            command: command.line(),
-            status: Some(i32::from(!ok)),
-            stdout: reply.stdout,
-            stderr: reply.stderr,
-            took: begun.elapsed(),
-        };
-        let missing = name.is_some_and(|name| ran.stderr.trim_end() == format!("Device \"{name}\" does not exist."));
-        Ok((Output { ran, ok, unsure: false }, unknown && missing))
     }
 
     fn drop_warm(&self, netns: &Where, family: Family) {
@@ -495,30 +335,6 @@ impl Exec {
     }
 }
 
-/// A command that a warm process was given.
-struct Asked {
-    family: Family,
-    line: String,
-    /// When, or why not.
-    begun: Result<Instant>,
-    /// When nobody waits for its answer any more.
-    until: Instant,
-}
-
-/// A command that was given and not heard ([`Exec::give`]).
-#[must_use]
-pub struct Given(Option<Asked>);
-
-/// Whether an error says that a command was ended by us.
-fn did_not_end(error: &Error) -> bool {
-    matches!(error.kind(), Kind::TimedOut | Kind::Interrupted)
-}
-
-/// The line that a warm `ip` can be given for a command.
-fn warm_line(command: &Command) -> Option<(Family, String)> {
-    if command.tool == Tool::Ip && command.stdin.is_none() { batch_line(&command.argv) } else { None }
-}
-
 /// Waits until `ip netns exec` has entered the namespace, so that whoever asks for the process's namespace finds the right one.
 fn await_entry(background: &background::Background, netns: &Where) {
     let wanted = netns::path_of(netns).as_deref().and_then(netns::id_at);
@@ -567,151 +383,4 @@ fn finished_output(command: &str, finished: Finished, limit: Duration) -> Result
         End::TimedOut | End::Interrupted => return Err(not_ended(end, ran, limit)),
     };
     Ok(Output { ok: status == 0, ran: Ran { status: Some(status), ..ran }, unsure: false })
-}
-
-type Key = (Where, Family);
-
-/// The warm processes, some of them still being started.
-#[derive(Default)]
-struct WarmPool {
-    slots: HashMap<Key, Slot>,
-    clock: u64,
-    spawner: Option<Sender<Job>>,
-}
-
-struct Slot {
-    state: State,
-    used: u64,
-}
-
-enum State {
-    Pending(Receiver<io::Result<Warm>>),
-    Ready(Box<Warm>),
-}
-
-struct Job {
-    netns: NetnsFile,
-    ip: std::path::PathBuf,
-    answer: Sender<io::Result<Warm>>,
-}
-
-impl WarmPool {
-    fn get(
-        &mut self,
-        netns: &Where,
-        family: Family,
-        start: impl FnOnce() -> io::Result<Warm>,
-    ) -> io::Result<&mut Warm> {
-        self.clock += 1;
-        let used = self.clock;
-        let key = (netns.clone(), family);
-        let ready = match self.slots.remove(&key).map(|slot| slot.state) {
-            Some(State::Ready(warm)) => *warm,
-            Some(State::Pending(answer)) => match answer.recv() {
-                Ok(Ok(warm)) => warm.wanted(),
-                _ => start()?,
-            },
-            None => {
-                self.make_room();
-                start()?
-            }
-        };
-        let slot = self.slots.entry(key).insert_entry(Slot { state: State::Ready(Box::new(ready)), used }).into_mut();
-        match &mut slot.state {
-            State::Ready(warm) => Ok(warm),
-            State::Pending(_) => Err(io::ErrorKind::BrokenPipe.into()),
-        }
-    }
-
-    /// The process that was asked something.
-    fn asked(&mut self, netns: &Where, family: Family) -> Option<&mut Warm> {
-        match &mut self.slots.get_mut(&(netns.clone(), family))?.state {
-            State::Ready(warm) => Some(warm),
-            State::Pending(_) => None,
-        }
-    }
-
-    fn spawn_ahead(&mut self, netns: &Where, file: NetnsFile, ip: std::path::PathBuf) {
-        let key = (netns.clone(), Family::Any);
-        if self.slots.contains_key(&key) {
-            return;
-        }
-        self.make_room();
-        let (answer, receiver) = channel();
-        let spawner = self.spawner.get_or_insert_with(start_spawners);
-        if spawner.send(Job { netns: file, ip, answer }).is_ok() {
-            self.clock += 1;
-            self.slots.insert(key, Slot { state: State::Pending(receiver), used: self.clock });
-        }
-    }
-
-    fn make_room(&mut self) {
-        while self.slots.len() >= WARM_MAX {
-            let Some(key) = self.slots.iter().min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone()) else {
-                return;
-            };
-            self.slots.remove(&key);
-        }
-    }
-
-    fn remove(&mut self, netns: &Where, family: Family) -> Option<Warm> {
-        match self.slots.remove(&(netns.clone(), family))?.state {
-            State::Ready(warm) => Some(*warm),
-            State::Pending(answer) => answer.recv().ok()?.ok(),
-        }
-    }
-
-    /// Takes all processes of one namespace out.
-    fn take(&mut self, netns: &Where) -> Vec<Warm> {
-        [Family::Any, Family::V6].into_iter().filter_map(|family| self.remove(netns, family)).collect()
-    }
-
-    fn retire(&mut self) {
-        let mut gone: Vec<Warm> = self
-            .slots
-            .drain()
-            .filter_map(|(_, slot)| match slot.state {
-                State::Ready(warm) => Some(*warm),
-                State::Pending(answer) => answer.recv().ok()?.ok(),
-            })
-            .collect();
-        // All are told first and waited for afterwards: they end side by side.
-        gone.iter_mut().for_each(Warm::close);
-    }
-}
-
-impl Drop for WarmPool {
-    fn drop(&mut self) {
-        self.retire();
-    }
-}
-
-/// Threads that enter a namespace, start a warm `ip` there, and leave again so that they hold no namespace alive.
-fn start_spawners() -> Sender<Job> {
-    let (sender, receiver) = channel::<Job>();
-    let receiver = Arc::new(Mutex::new(receiver));
-    for _ in 0..SPAWNERS {
-        let receiver = Arc::clone(&receiver);
-        std::thread::spawn(move || {
-            let Ok(home) = NetnsFile::current() else { return };
-            let had = urgency::give_way();
-            loop {
-                let job = match receiver.lock() {
-                    Ok(queue) => queue.recv(),
-                    Err(_) => return,
-                };
-                let Ok(Job { netns, ip, answer }) = job else { return };
-                let warm = netns.enter().and_then(|()| Warm::start(&ip, None, Family::Any));
-                let warm = warm.map(|warm| warm.less_urgent(had));
-                let left = home.enter();
-                drop(netns);
-                // Nobody may wait any more; the process then ends with its handle.
-                let _ = answer.send(warm);
-                if left.is_err() {
-                    return;
-                }
-            }
-        });
-    }
-    sender
 }

@@ -1,8 +1,8 @@
 //! Warm tools: one `ip -batch -` per namespace stays open and answers in about 40 µs what a fresh `ip` answers in 1.7 ms.
 //!
-//! The protocol (measured on iproute2 6.1, KNOWLEDGE.md): every command is followed by a line that no `ip` understands. The failure of
-//! that line ends the reply: `Command failed -:N` on stderr, where N counts lines. JSON is flushed after every command, so all of stdout
-//! is in the pipe by then.
+//! The protocol (measured on iproute2 6.1, KNOWLEDGE.md): behind the commands that are given together stands a line that no `ip` understands. A
+//! line that fails says so on stderr, after what it complains of: `Command failed -:N`, where N counts lines; so the failure of the last line ends
+//! the replies. JSON is flushed after every command, so all of stdout is in the pipe by then.
 
 use std::collections::{HashSet, VecDeque};
 use std::fs::File;
@@ -25,6 +25,9 @@ const ARGV_V6: [&str; 6] = ["-6", "-j", "-d", "-force", "-batch", "-"];
 const MARKER: &str = "netwright-end-of-reply";
 /// How often a wait looks at the interrupt flag.
 const TICK: Duration = Duration::from_millis(50);
+/// How long a wait does not look at stdout: an answer comes in many small writes, and to wake for each costs more than the answer. One that is
+/// larger than the pipe waits that long for a reader.
+const STDOUT_LATER: Duration = Duration::from_millis(2);
 
 /// A warm `ip` inside one namespace.
 pub(super) struct Warm {
@@ -34,8 +37,8 @@ pub(super) struct Warm {
     stderr: File,
     lines: u64,
     seen: HashSet<String>,
-    /// The lines of the markers behind commands that it has not answered.
-    asked: VecDeque<u64>,
+    /// The lines that it was given together and has not answered: the first, and the marker behind the last.
+    asked: VecDeque<(u64, u64)>,
     /// What it said after the last marker that was heard.
     heard: Vec<u8>,
     /// What it printed that belongs to no reply yet.
@@ -45,11 +48,14 @@ pub(super) struct Warm {
 }
 
 /// What one command of a warm process answered.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Reply {
     pub(super) stdout: String,
+    /// What it complained of; of lines that were given together, what belongs to none that failed is the last one's.
     pub(super) stderr: String,
     pub(super) failed: bool,
+    /// Whether the process cannot have cached the index of the link of the name with which the line ends.
+    pub(super) new_name: bool,
 }
 
 impl Warm {
@@ -95,44 +101,63 @@ impl Warm {
         self
     }
 
-    /// Gives it commands, whose replies are heard one by one. Any error means that the process is of no use any more.
-    ///
-    /// Only the end of a reply is marked, on stderr, so what stands on stdout then may belong to later commands, too. Each question that succeeds
-    /// prints one line, its JSON, and what is no question prints nothing: so the lines are handed out.
-    pub(super) fn ask<'a>(&mut self, lines: impl IntoIterator<Item = &'a str>) -> io::Result<()> {
+    /// Gives it commands, whose replies are heard together. Any error means that the process is of no use any more.
+    pub(super) fn ask(&mut self, lines: &[String]) -> io::Result<()> {
         let mut text = String::new();
-        for line in lines {
-            text.extend([line, "\n", MARKER, "\n"]);
-            self.lines += 2;
-            self.asked.push_back(self.lines);
+        for line in lines.iter().map(String::as_str).chain([MARKER]) {
+            text.extend([line, "\n"]);
         }
+        let first = self.lines + 1;
+        self.lines += lines.len() as u64 + 1;
+        self.asked.push_back((first, self.lines));
         let stdin = self.stdin.as_mut().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
         stdin.write_all(text.as_bytes())
     }
 
-    /// The reply to the first command that it was given and that was not heard. Any error means that the process is of no use any more:
-    /// `TimedOut` after the deadline, `Interrupted` when the run was told to stop and [`FINISH_GRACE`] has passed, another one when it ended or
-    /// printed too much.
-    pub(super) fn hear(&mut self, line: &str, deadline: Instant, interrupt: &Interrupt) -> io::Result<Reply> {
-        let marker = *self.asked.front().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
-        let (failed, stderr) = self.end_of_reply(marker, deadline, interrupt)?;
+    /// The replies to the first commands that it was given together and that were not heard. Any error means that the process is of no use any
+    /// more: `TimedOut` after the deadline, `Interrupted` when the run was told to stop and [`FINISH_GRACE`] has passed, another one when it
+    /// ended or printed too much.
+    pub(super) fn hear(
+        &mut self,
+        lines: &[String],
+        deadline: Instant,
+        interrupt: &Interrupt,
+    ) -> io::Result<Vec<Reply>> {
+        let (first, marker) = *self.asked.front().ok_or_else(|| io::Error::from(io::ErrorKind::BrokenPipe))?;
+        let said = self.until_marker(marker, deadline, interrupt)?;
         self.asked.pop_front();
-        let end = match self.printed.iter().position(|byte| *byte == b'\n') {
-            // Nothing else was asked: whatever it is, it belongs here.
-            _ if self.asked.is_empty() => self.printed.len(),
-            Some(end) if is_question(line) && !failed => end + 1,
-            _ => 0,
-        };
-        let stdout = self.printed.drain(..end).collect();
-        let stdout = String::from_utf8(stdout).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into());
-        let reply = Reply { stdout, stderr, failed };
-        self.remember(line, &reply);
-        Ok(reply)
+        let mut rest = said.as_str();
+        let mut replies = Vec::with_capacity(lines.len());
+        for (number, line) in (first..).zip(lines) {
+            let name = line.rsplit(' ').next().unwrap_or_default();
+            let mut reply = Reply { new_name: !self.seen.contains(name), ..Reply::default() };
+            if let Some((before, after)) = split_at_line(rest, &format!("Command failed -:{number}")) {
+                (reply.failed, reply.stderr, rest) = (true, before.to_owned(), after);
+            }
+            let last = number + 1 == marker;
+            if last {
+                reply.stderr.push_str(rest);
+            }
+            reply.stdout = self.take_printed(last, !reply.failed && is_question(line));
+            replies.push(reply);
+        }
+        for (line, reply) in lines.iter().zip(&replies) {
+            self.remember(line, reply);
+        }
+        Ok(replies)
     }
 
-    /// Whether the process may have cached the index of a link of this name. If not, what it says about the name comes from the kernel.
-    pub(super) fn may_know(&self, name: &str) -> bool {
-        self.seen.contains(name)
+    /// What a line printed. Only the end is marked, on stderr, so what stands on stdout may belong to later lines, too: each question that succeeds
+    /// prints one line, its JSON, and what is no question prints nothing.
+    fn take_printed(&mut self, last: bool, is_answer: bool) -> String {
+        let end = match self.printed.iter().position(|byte| *byte == b'\n') {
+            // Nothing else was asked: whatever it is, it belongs here.
+            _ if last && self.asked.is_empty() => self.printed.len(),
+            Some(end) if is_answer => end + 1,
+            _ => 0,
+        };
+        let printed = self.printed.drain(..end).collect();
+        String::from_utf8(printed).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into())
     }
 
     /// Every word of a command that succeeded, and every link that was named in its answer, may be in the cache.
@@ -149,22 +174,20 @@ impl Warm {
         }
     }
 
-    /// Waits for the end of a reply: whether the command failed, and what it said.
-    fn end_of_reply(
-        &mut self,
-        marker: u64,
-        mut deadline: Instant,
-        interrupt: &Interrupt,
-    ) -> io::Result<(bool, String)> {
+    /// Waits until the line `marker` has failed: what was said before.
+    fn until_marker(&mut self, marker: u64, mut deadline: Instant, interrupt: &Interrupt) -> io::Result<String> {
         let end = format!("Command failed -:{marker}\n");
-        let failure = format!("Command failed -:{}\n", marker - 1);
         let mut looked = 0;
-        let (mut out_open, mut ended, mut interrupted) = (true, false, false);
-        let err: Vec<u8> = loop {
+        let (mut out_open, mut ended, mut interrupted, mut patient) = (true, false, false, true);
+        loop {
             let open = read_available(&mut self.stderr, &mut self.heard)?;
             if let Some(at) = end_of_line(&self.heard, end.as_bytes(), looked) {
                 read_available(&mut self.stdout, &mut self.printed)?;
-                break self.heard.drain(..at).collect();
+                let said: Vec<u8> = self.heard.drain(..at).collect();
+                let said = String::from_utf8_lossy(&said[..at - end.len()]);
+                // The last of it is the complaint about the marker, one line.
+                let said = said.trim_end_matches('\n');
+                return Ok(said.rfind('\n').map_or("", |at| &said[..=at]).to_owned());
             }
             looked = self.heard.len();
             // A process that ended may have left its streams to a daemon, so their end is not waited for.
@@ -180,15 +203,16 @@ impl Warm {
                 let kind = if interrupted { io::ErrorKind::Interrupted } else { io::ErrorKind::TimedOut };
                 return Err(io::Error::from(kind));
             }
-            let left = left.min(TICK);
+            let left = left.min(if patient { STDOUT_LATER } else { TICK });
             let timeout =
                 Timespec { tv_sec: i64::try_from(left.as_secs()).unwrap_or(0), tv_nsec: left.subsec_nanos().into() };
             let mut fds =
                 vec![PollFd::new(&self.stderr, PollFlags::IN), PollFd::new(&self.started.pidfd, PollFlags::IN)];
-            if out_open {
+            if out_open && !patient {
                 fds.push(PollFd::new(&self.stdout, PollFlags::IN));
             }
             match poll(&mut fds, Some(&timeout)) {
+                Ok(0) => patient = false,
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -197,14 +221,7 @@ impl Warm {
             if stdout_ready {
                 out_open = read_available(&mut self.stdout, &mut self.printed)?;
             }
-        };
-        let stderr = String::from_utf8_lossy(&err).into_owned();
-        // Before the end stands the complaint about the marker, one line; before that, what the command said.
-        let said = stderr.strip_suffix(&end).unwrap_or(&stderr);
-        let said = said.trim_end_matches('\n').rfind('\n').map_or("", |at| &said[..=at]);
-        let failed = said.ends_with(&failure);
-        let said = said.strip_suffix(&failure).unwrap_or(said);
-        Ok((failed, said.to_owned()))
+        }
     }
 
     /// Ends the process and waits for it: it holds its namespace alive until then.
@@ -294,6 +311,18 @@ pub(super) fn batch_line(argv: &[String]) -> Option<(Family, String)> {
 /// Whether a line asks and changes nothing: then its answer is one line of JSON.
 fn is_question(line: &str) -> bool {
     line.split(' ').nth(1).is_some_and(|verb| matches!(verb, "show" | "get"))
+}
+
+/// What stands before and after a line of a text.
+fn split_at_line<'a>(text: &'a str, line: &str) -> Option<(&'a str, &'a str)> {
+    let mut at = 0;
+    for have in text.split_inclusive('\n') {
+        if have.strip_suffix('\n') == Some(line) {
+            return Some((&text[..at], &text[at + have.len()..]));
+        }
+        at += have.len();
+    }
+    None
 }
 
 /// Where the line `line` ends in `text`; what lies before `looked` was searched before.

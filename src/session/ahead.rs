@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 
 use super::{Op, Session};
 use crate::error::Result;
-use crate::exec::{self, Output};
+use crate::exec;
 use crate::op::{Object, Where};
 
 /// How many commands may be on their way: what they say must fit into a pipe, and after `kill -9` they still run.
@@ -27,10 +27,10 @@ pub(super) struct Given {
     put_off: u64,
 }
 
-/// What came of one.
-struct Answered {
+/// One that was answered, and is in the journal as what it came to.
+struct Done {
     number: usize,
-    output: Result<Output>,
+    made: Result<usize>,
     then: Then,
     put_off: u64,
 }
@@ -51,11 +51,22 @@ impl Session {
             let made = self.make(op);
             return then(self, made);
         }
-        if !matches!(op.changes, Object::Netns { .. }) {
-            self.hear_netns(|_| true)?;
-        }
-        if self.waiting.borrow().contains_key(&Where::Host) || self.on_their_way.borrow().len() >= GIVEN_MAX {
+        let makes_netns = matches!(op.changes, Object::Netns { .. });
+        let done = if !makes_netns && self.is_making_netns(|_| true) { self.answers() } else { Vec::new() };
+        // What is to be done about it can wait until the process has its next command; unless there is none.
+        let may_wait = done.iter().all(|done| done.made.is_ok());
+        if !may_wait || self.waiting.borrow().contains_key(&Where::Host) {
+            self.conclude(done)?;
             self.settle(&Where::Host)?;
+            return self.give(op, then);
+        }
+        self.give(op, then)?;
+        self.conclude(done)
+    }
+
+    fn give(&self, op: Op, then: impl FnOnce(&Self, Result<usize>) -> Result<()> + 'static) -> Result<()> {
+        if self.on_their_way.borrow().len() >= GIVEN_MAX {
+            self.hear_all()?;
         }
         let number = self.begin(op)?;
         let command = self.log.borrow()[number].op.command.clone();
@@ -65,13 +76,16 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for a namespace that is being made, if one of these names is.
-    pub(super) fn hear_netns(&self, is_meant: impl Fn(&str) -> bool) -> Result<()> {
+    /// Whether a namespace is being made, by one of these names.
+    fn is_making_netns(&self, is_meant: impl Fn(&str) -> bool) -> bool {
         let log = self.log.borrow();
         let is_made = |given: &Given| matches!(&log[given.number].op.changes, Object::Netns { name } if is_meant(name));
-        let any = self.on_their_way.borrow().iter().any(is_made);
-        drop(log);
-        if any { self.hear_all() } else { Ok(()) }
+        self.on_their_way.borrow().iter().any(is_made)
+    }
+
+    /// Waits for a namespace, if it is being made.
+    pub(super) fn hear_netns(&self, name: &str) -> Result<()> {
+        if self.is_making_netns(|given| given == name) { self.hear_all() } else { Ok(()) }
     }
 
     /// Waits for all answers.
@@ -80,43 +94,45 @@ impl Session {
     ///
     /// The first failure, at its own place in the script. What came after it may have run, and is undone by what is found.
     pub fn hear_all(&self) -> Result<()> {
-        let mut first = None;
-        for Answered { number, output, then, put_off } in self.answers() {
-            let made = self.finish(number, output).map(|_| number);
-            if first.is_some() {
-                continue;
+        self.conclude(self.answers())
+    }
+
+    /// Waits for all answers, for whoever undoes what they tell of.
+    pub(super) fn hear_out(&self) {
+        drop(self.answers());
+    }
+
+    /// The answers, up to the first failure: after that there is nothing to hear, the process is given up. All are heard before anything else is
+    /// asked of it.
+    fn answers(&self) -> Vec<Done> {
+        let given = std::mem::take(&mut *self.on_their_way.borrow_mut());
+        let mut heard = Vec::new();
+        for Given { number, given, then, put_off } in given {
+            let command = self.log.borrow()[number].op.command.clone();
+            let output = self.exec.hear(&command, given);
+            let failed = !output.as_ref().is_ok_and(|output| output.ok);
+            heard.push((number, output, then, put_off));
+            if failed {
+                break;
             }
+        }
+        let finish = |(number, output, then, put_off)| {
+            let made = self.finish(number, output).map(|_| number);
+            Done { number, made, then, put_off }
+        };
+        heard.into_iter().map(finish).collect()
+    }
+
+    /// Does what is to be done about what was made.
+    fn conclude(&self, all: Vec<Done>) -> Result<()> {
+        for Done { number, made, then, put_off } in all {
             if made.is_err() {
                 // What was put off after it came later in the script.
                 self.drop_later_than(put_off);
             }
             let place = self.log.borrow()[number].op.place.clone();
-            first = then(self, made).err().map(|error| error.late_at(place.unwrap_or_default()));
+            then(self, made).map_err(|error| error.late_at(place.unwrap_or_default()))?;
         }
-        first.map_or(Ok(()), Err)
-    }
-
-    /// Waits for all answers, for whoever undoes what they tell of.
-    pub(super) fn hear_out(&self) {
-        for Answered { number, output, .. } in self.answers() {
-            // That it failed is in the log.
-            let _ = self.finish(number, output);
-        }
-    }
-
-    /// All are heard before anything else is asked of the process. After a failure there is nothing to hear: the process is given up.
-    fn answers(&self) -> Vec<Answered> {
-        let given = std::mem::take(&mut *self.on_their_way.borrow_mut());
-        let mut answers: Vec<Answered> = Vec::new();
-        for Given { number, given, then, put_off } in given {
-            let command = self.log.borrow()[number].op.command.clone();
-            let output = self.exec.hear(&command, given);
-            let failed = !output.as_ref().is_ok_and(|output| output.ok);
-            answers.push(Answered { number, output, then, put_off });
-            if failed {
-                break;
-            }
-        }
-        answers
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Plugging a namespace into a bridge.
 
 use super::link::At;
-use super::owed::Look;
+use super::owed::{Look, Seen};
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::link::Link;
@@ -40,11 +40,11 @@ impl Session {
             if let Some(op) = enslave {
                 session.make(op)?;
             }
-            let is_port = move |port: &Link| port.is_up() && port.master.as_ref() == Some(&master);
+            let is_port = move |port: &Seen| port.is_up() && port.master.as_ref() == Some(&master);
             session.owe(number, &netns, Look::at_link(&name, is_port), format!("`{name}` is no port that is up"))
         })?;
         if did == Did::Something {
-            let look = Look::at_link(inner.1, Link::is_up);
+            let look = Look::at_link(inner.1, Seen::is_up);
             self.make_soon(op::link::up(inner.0, inner.1), look, format!("`{}` is down", inner.1))?;
             return Ok(self.count(did));
         }

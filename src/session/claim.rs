@@ -32,11 +32,13 @@ impl Claims {
         };
         let path = Path::new(CLAIMS).join(&key);
         loop {
-            DirBuilder::new().recursive(true).mode(0o755).create(CLAIMS).map_err(cannot)?;
             let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path);
             let mut file = match opened {
-                // Another run that ended just now took the empty folder away.
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                // It is the first, or another run that ended just now took the empty folder away.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                    DirBuilder::new().recursive(true).mode(0o755).create(CLAIMS).map_err(cannot)?;
+                    continue;
+                }
                 other => other.map_err(cannot)?,
             };
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
@@ -51,11 +53,14 @@ impl Claims {
                 }
                 Err(error) => return Err(cannot(error.into())),
             }
-            if !same_file(&file, &path) {
+            let Some(length) = length_of_same(&file, &path) else {
                 // `gc` removed it between the opening and the locking.
                 continue;
+            };
+            if length > 0 {
+                let _ = file.set_len(0).and_then(|()| file.rewind());
             }
-            let _ = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(id.as_bytes()));
+            let _ = file.write_all(id.as_bytes());
             self.0.insert(key, file);
             return Ok(());
         }
@@ -73,9 +78,11 @@ impl Claims {
     }
 }
 
-fn same_file(file: &File, path: &Path) -> bool {
+/// The length of an open file, if it is the one that has this path.
+fn length_of_same(file: &File, path: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
-    std::fs::metadata(path).is_ok_and(|there| file.metadata().is_ok_and(|own| own.ino() == there.ino()))
+    let (there, own) = (std::fs::metadata(path).ok()?, file.metadata().ok()?);
+    (own.ino() == there.ino()).then_some(own.len())
 }
 
 /// Removes the files of claims that nobody holds.

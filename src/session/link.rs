@@ -209,7 +209,7 @@ impl Session {
     /// `NotFound`; what `ip` says.
     pub fn link_up(&self, at: At<'_>, up: bool) -> Result<Did> {
         if up && self.facts.borrow().is_down(at.0, at.1) {
-            self.make_soon(op::link::up(at.0, at.1), Look::at_link(at.1, Link::is_up), format!("`{}` is down", at.1))?;
+            self.make_soon(op::link::up(at.0, at.1), Look::at_link(at.1, Seen::is_up), format!("`{}` is down", at.1))?;
             return Ok(self.count(Did::Something));
         }
         let link = self.link_require(at)?;
@@ -227,7 +227,7 @@ impl Session {
         };
         if up {
             let number = self.make(op)?;
-            self.owe(number, at.0, Look::at_link(at.1, Link::is_up), format!("`{}` is down", at.1))?;
+            self.owe(number, at.0, Look::at_link(at.1, Seen::is_up), format!("`{}` is down", at.1))?;
         } else {
             self.apply(op)?;
             self.link_reads(at, "is up", |link| !link.is_up())?;
@@ -383,12 +383,8 @@ impl Session {
             return Ok(self.count(Did::Nothing));
         }
         let op = op::link::addr_add(netns, name, &addr.to_string());
-        let on = name.to_owned();
-        let holds = move |seen: &Seen| {
-            let mut same = seen.addrs.iter().filter(|link| link.ifname == on);
-            same.any(|link| link.ipnets().any(|have| have == addr))
-        };
-        let (look, otherwise) = (Look::Links(Box::new(holds)), format!("`{name}` has no address {addr}"));
+        let (look, otherwise) =
+            (Look::at_link(name, move |link| link.has(addr)), format!("`{name}` has no address {addr}"));
         if fresh {
             self.make_soon(op, look, otherwise)?;
         } else {

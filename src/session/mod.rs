@@ -689,7 +689,7 @@ impl Session {
             return Ok(());
         }
         let number = self.make(op::link::mark(netns, name, &mark))?;
-        let is_marked = move |link: &crate::model::link::Link| link.ifalias.as_ref() == Some(&mark);
+        let is_marked = move |link: &owed::Seen| link.ifalias.as_ref() == Some(&mark);
         self.owe(number, netns, owed::Look::at_link(name, is_marked), format!("`{name}` has no mark"))
     }
 

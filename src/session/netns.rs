@@ -1,6 +1,6 @@
 //! Namespaces.
 
-use super::owed::Look;
+use super::owed::{Look, Seen};
 use super::{Did, Session};
 use crate::error::{Error, Kind, Place, Result};
 use crate::exec::netns::{NETNS_DIR, id_at, names, path_of};
@@ -22,7 +22,7 @@ impl Session {
         let netns = Where::Named(name.to_owned());
         self.claim("netns", name)?;
         self.know(&netns);
-        self.hear_netns(|given| given == name)?;
+        self.hear_netns(name)?;
         if path_of(&netns).as_deref().and_then(id_at).is_some() {
             self.exec.netns(&netns).map_err(|error| match error.kind() {
                 Kind::InvalidArgument => error.hint(format!(
@@ -64,7 +64,7 @@ impl Session {
             self.apply(Op { undo: Undo::Commands(Vec::new()), place: place.clone(), ..op })?;
         }
         let lo_up = Op { place, ..op::link::lo_up(&netns, self.mark().as_deref()) };
-        self.put_off(lo_up, Look::at_link("lo", link::Link::is_up), "`lo` is down");
+        self.put_off(lo_up, Look::at_link("lo", Seen::is_up), "`lo` is down");
         Ok(())
     }
 

@@ -4,12 +4,15 @@
 //! answer side by side. It happens before anything that looks, waits or changes what is there, when a command fails, and at the end
 //! of the run. The error then names the command and its place in the script, wherever the script is by then.
 
+use ipnet::IpNet;
+use serde::Deserialize;
+
 use super::{Event, Session};
 use crate::error::{Error, Kind, Place, Result};
 use crate::exec::Output;
-use crate::model::link::{self, Link};
-use crate::model::net_addr::{self, Addr};
-use crate::model::route::{self, Route};
+use crate::model::json;
+use crate::model::net_addr::AddrInfo;
+use crate::model::route::Route;
 use crate::op::{self, Command, Where};
 
 /// How many namespaces may owe a look before all of them are looked at: their warm processes must still be there.
@@ -21,16 +24,16 @@ type Holds<T> = Box<dyn Fn(&T) -> bool>;
 /// Where to look, and whether what is seen there is as it should be.
 pub(super) enum Look {
     /// At the links of the namespace and their addresses.
-    Links(Holds<Seen>),
+    Links(Holds<[Seen]>),
     /// At the routes that a command lists.
     Routes(Command, Holds<[Route]>),
 }
 
 impl Look {
     /// Whether a link is there and as it should be.
-    pub(super) fn at_link(name: &str, holds: impl Fn(&Link) -> bool + 'static) -> Self {
+    pub(super) fn at_link(name: &str, holds: impl Fn(&Seen) -> bool + 'static) -> Self {
         let name = name.to_owned();
-        Self::Links(Box::new(move |seen| seen.links.iter().any(|link| link.ifname == name && holds(link))))
+        Self::Links(Box::new(move |all| all.iter().any(|link| link.ifname == name && holds(link))))
     }
 
     pub(super) fn question(&self, netns: &Where) -> Command {
@@ -41,11 +44,27 @@ impl Look {
     }
 }
 
-/// The links and addresses of a namespace.
-#[derive(Default)]
+/// What of a link may matter: a namespace may have a thousand.
+#[derive(Default, Deserialize)]
+#[serde(default)]
 pub(super) struct Seen {
-    pub(super) links: Vec<Link>,
-    pub(super) addrs: Vec<Addr>,
+    ifname: String,
+    flags: Vec<String>,
+    pub(super) master: Option<String>,
+    pub(super) ifalias: Option<String>,
+    addr_info: Vec<AddrInfo>,
+}
+
+impl Seen {
+    /// Whether it was set up.
+    pub(super) fn is_up(&self) -> bool {
+        self.flags.iter().any(|flag| flag == "UP")
+    }
+
+    /// Whether it has an address.
+    pub(super) fn has(&self, addr: IpNet) -> bool {
+        self.addr_info.iter().filter_map(AddrInfo::ipnet).any(|have| have == addr)
+    }
 }
 
 /// One thing that a command should have made.
@@ -60,21 +79,16 @@ pub(super) struct Owed {
 
 /// What was answered to one question.
 enum Answer {
-    Links(Seen),
+    Links(Vec<Seen>),
     Routes(Vec<Route>),
 }
 
 impl Answer {
     fn parse(look: &Look, text: &str) -> Result<Self> {
         Ok(match look {
-            Look::Links(_) => Self::of_links(text)?,
-            Look::Routes(..) => Self::Routes(route::parse(text, "ip route show")?),
+            Look::Links(_) => Self::Links(json::brief(text, "ip address show")?),
+            Look::Routes(..) => Self::Routes(json::brief(text, "ip route show")?),
         })
-    }
-
-    fn of_links(text: &str) -> Result<Self> {
-        let links = link::parse(text, "ip address show")?;
-        Ok(Self::Links(Seen { links, addrs: net_addr::parse(text, "ip address show")? }))
     }
 
     fn shows(&self, look: &Look) -> bool {
