@@ -13,8 +13,9 @@ use crate::op::Where;
 
 /// How many warm processes are open at once; the least recently used one makes room.
 const WARM_MAX: usize = 256;
-/// How many threads start warm processes ahead: two halve the cost, more bring nothing on two cores (KNOWLEDGE.md).
-const SPAWNERS: usize = 2;
+/// How many threads start warm processes ahead. Two halve the cost on two cores (KNOWLEDGE.md); a third goes on while the child of another, which
+/// gave way ([`urgency`]), waits for a core.
+const SPAWNERS: usize = 3;
 
 type Key = (Where, Family);
 

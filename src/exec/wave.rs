@@ -59,36 +59,50 @@ impl Exec {
         answers.pop().unwrap_or_else(|| Err(Error::new(Kind::Internal, "a command has no answer")))
     }
 
-    /// Runs commands to their ends: those of a group one after the other, the groups side by side. No two groups act in the same namespace. When
-    /// one does not end by itself, those that were not given yet do not run.
-    pub fn run_side_by_side(&self, groups: &[Vec<Command>]) -> Vec<Vec<Result<Output>>> {
-        let mut ahead: VecDeque<_> = groups.iter().take(AHEAD).map(|group| self.ask(group)).collect();
-        let mut next = groups.iter().skip(AHEAD);
-        let mut stuck: Option<Error> = None;
-        let hear = |group: &Vec<Command>| {
-            let mut answers: Vec<Result<Output>> = Vec::new();
-            let mut wave = ahead.pop_front().flatten();
-            while answers.len() < group.len() {
-                let rest = &group[answers.len()..];
-                match (&stuck, &mut wave) {
-                    (None, _) => {}
-                    (Some(_), Some(wave)) => wave.until = Instant::now(),
-                    (Some(error), None) => {
-                        answers.extend(rest.iter().map(|_| Err(error.clone())));
-                        break;
-                    }
-                }
-                let count = wave.as_ref().map_or(1, |wave| wave.lines.len());
-                answers.extend(self.hear_wave(&rest[..count], wave.take()));
-                let ended_by_us = |answer: &Result<Output>| answer.as_ref().err().filter(|it| did_not_end(it)).cloned();
-                stuck = stuck.take().or_else(|| answers.iter().find_map(ended_by_us));
-                // What needs another process goes on when the first has answered.
-                wave = if stuck.is_none() { self.ask(&group[answers.len()..]) } else { None };
+    /// Runs commands to their ends: those of a group one after the other, the groups side by side; `heard` gets the answers of each group in turn,
+    /// and must not ask anything. No two groups act in the same namespace. A group is taken when its turn comes, and none is taken any more when a
+    /// command does not end by itself.
+    pub fn run_side_by_side(
+        &self,
+        groups: impl IntoIterator<Item = Vec<Command>>,
+        mut heard: impl FnMut(Vec<Result<Output>>),
+    ) {
+        let mut groups = groups.into_iter();
+        let mut ahead = VecDeque::new();
+        let mut stuck = None;
+        loop {
+            while stuck.is_none() && ahead.len() < AHEAD {
+                let Some(group) = groups.next() else { break };
+                let wave = self.ask(&group);
+                ahead.push_back((group, wave));
             }
-            ahead.extend(next.next().map(|group| if stuck.is_none() { self.ask(group) } else { None }));
-            answers
-        };
-        groups.iter().map(hear).collect()
+            let Some((group, wave)) = ahead.pop_front() else { return };
+            heard(self.hear_group(&group, wave, &mut stuck));
+        }
+    }
+
+    /// The answers of a group whose first wave was asked. `stuck` is the error of the first command that did not end by itself: nobody waits for
+    /// others any more.
+    fn hear_group(&self, group: &[Command], mut wave: Option<Wave>, stuck: &mut Option<Error>) -> Vec<Result<Output>> {
+        let mut answers: Vec<Result<Output>> = Vec::new();
+        while answers.len() < group.len() {
+            let rest = &group[answers.len()..];
+            match (&stuck, &mut wave) {
+                (None, _) => {}
+                (Some(_), Some(wave)) => wave.until = Instant::now(),
+                (Some(error), None) => {
+                    answers.extend(rest.iter().map(|_| Err(error.clone())));
+                    break;
+                }
+            }
+            let count = wave.as_ref().map_or(1, |wave| wave.lines.len());
+            answers.extend(self.hear_wave(&rest[..count], wave.take()));
+            let ended_by_us = |answer: &Result<Output>| answer.as_ref().err().filter(|it| did_not_end(it)).cloned();
+            *stuck = stuck.take().or_else(|| answers.iter().find_map(ended_by_us));
+            // What needs another process goes on when the first has answered.
+            wave = if stuck.is_none() { self.ask(&group[answers.len()..]) } else { None };
+        }
+        answers
     }
 
     /// Gives the first commands of a group to a warm process, as far as they go to the same one; `None` when the first goes to none.

@@ -4,11 +4,13 @@
 //! until somebody looks, and then many namespaces run theirs side by side. A script cannot tell: whatever could see the difference (a question, a packet, another program, a line of output,
 //! a `try`, a function call) comes after them, and one that fails is reported at its own place.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::owed::Look;
 use super::{Op, Session};
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::exec::Output;
 use crate::op::{Command, Where};
 
 /// How many namespaces may wait before all of them are served: their warm processes are ready by then, and must still be there.
@@ -61,7 +63,7 @@ impl Session {
     pub fn settle(&self, netns: &Where) -> Result<()> {
         self.hear_all()?;
         let waiting = self.waiting.borrow_mut().remove_entry(netns);
-        waiting.map_or(Ok(()), |one| self.serve(Waiting::from([one])))
+        waiting.map_or(Ok(()), |one| self.serve(vec![one]))
     }
 
     /// Does everything that was put off, and looks at what was made: at the end of a run, and before anything that may look at any namespace.
@@ -70,8 +72,23 @@ impl Session {
     ///
     /// As [`Session::apply`].
     pub fn settle_all(&self) -> Result<()> {
-        self.serve_all()?;
+        self.hear_all()?;
+        let mut waiting = self.take_waiting();
+        if !waiting.is_empty() {
+            // The others are looked at meanwhile.
+            let more: Vec<Where> =
+                self.owing().into_iter().filter(|owing| waiting.iter().all(|(netns, _)| netns != owing)).collect();
+            waiting.splice(0..0, more.into_iter().map(|netns| (netns, VecDeque::new())));
+            self.serve(waiting)?;
+        }
         self.prove()
+    }
+
+    /// What waits, in the order in which its namespaces began to: so their processes were started.
+    fn take_waiting(&self) -> Vec<(Where, VecDeque<Later>)> {
+        let mut all: Vec<_> = std::mem::take(&mut *self.waiting.borrow_mut()).into_iter().collect();
+        all.sort_by_key(|(_, all)| all.front().map(|later| later.nth));
+        all
     }
 
     /// Does what was put off, as far as a look at one namespace could tell: links tell of their other ends.
@@ -90,42 +107,66 @@ impl Session {
 
     fn serve_all(&self) -> Result<()> {
         self.hear_all()?;
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        self.serve(waiting)
+        self.serve(self.take_waiting())
     }
 
     /// Runs what waits, the namespaces side by side, each with the looks that prove it. After a failure the commands behind it in its namespace may
     /// have run; they are in the log.
-    fn serve(&self, waiting: Waiting) -> Result<()> {
-        let begin = |later: &Later| self.begin(later.op.clone());
-        let begun: Vec<usize> = waiting.values().flatten().map(begin).collect::<Result<_>>()?;
-        let looks: Vec<Vec<Command>> = waiting.iter().map(|(netns, all)| self.looks(netns, all)).collect();
-        let command = |later: &Later| later.op.command.clone();
-        let groups = waiting.values().zip(&looks).map(|(all, looks)| all.iter().map(command).chain(looks.clone()));
-        let outputs = self.exec.run_side_by_side(&groups.map(Iterator::collect).collect::<Vec<_>>());
-        let (mut begun, mut errors) = (begun.into_iter(), Vec::new());
-        for (((netns, all), looks), outputs) in waiting.into_iter().zip(looks).zip(outputs) {
-            let mut outputs = outputs.into_iter();
-            for (Later { nth, op, look, otherwise }, number) in all.into_iter().zip(begun.by_ref()) {
-                let Some(output) = outputs.next() else { break };
-                let done = self.finish(number, output).and_then(|_| self.owe(number, &netns, look, otherwise));
-                if let Err(error) = done {
-                    errors.push((nth, op.place.map_or(error.clone(), |place| error.late_at(place))));
-                }
+    fn serve(&self, waiting: Vec<(Where, VecDeque<Later>)>) -> Result<()> {
+        let given = RefCell::new(VecDeque::new());
+        let mut unwritten = None;
+        let mut errors = Vec::new();
+        let groups = waiting.into_iter().map_while(|(netns, all)| {
+            let one = self.give_all(netns, all).map_err(|error| unwritten = Some(error)).ok()?;
+            let commands = one.commands();
+            given.borrow_mut().push_back(one);
+            Some(commands)
+        });
+        self.exec.run_side_by_side(groups, |outputs| {
+            if let Some(one) = given.borrow_mut().pop_front() {
+                errors.extend(self.served(one, outputs));
             }
-            for (question, output) in looks.iter().zip(outputs).filter(|_| errors.is_empty()) {
-                if let Ok(output) = output {
-                    self.see(&netns, question, &output);
-                }
+        });
+        // The one that comes first in the script, where it would have ended; if it failed for want of what was only pretended, that.
+        let first = errors.into_iter().min_by_key(|(nth, _)| *nth).map(|(_, error)| error);
+        match (unwritten, first) {
+            (Some(error), _) => Err(error),
+            (None, Some(error)) => Err(self.first_lie().ok().flatten().unwrap_or(error)),
+            (None, None) => Ok(()),
+        }
+    }
+
+    /// Writes down what a namespace is about to do.
+    fn give_all(&self, netns: Where, all: VecDeque<Later>) -> Result<Served> {
+        let looks = self.looks(&netns, &all);
+        let begin = |later: Later| self.begin(later.op.clone()).map(|number| (later, number));
+        Ok(Served { all: all.into_iter().map(begin).collect::<Result<_>>()?, looks, netns })
+    }
+
+    /// Writes down what came of it; the errors, each with its place among all that ever waited.
+    fn served(&self, Served { netns, all, looks }: Served, outputs: Vec<Result<Output>>) -> Vec<(u64, Error)> {
+        let mut outputs = outputs.into_iter();
+        let mut errors = Vec::new();
+        for ((Later { nth, op, look, otherwise }, number), output) in all.into_iter().zip(outputs.by_ref()) {
+            let noted = self.note(number, output).and_then(|output| match output.ok {
+                true => Ok(self.remember(number, &netns, look, otherwise)),
+                false => Err(self.failed(number, output)?),
+            });
+            if let Err(error) = noted {
+                errors.push((nth, op.place.map_or(error.clone(), |place| error.late_at(place))));
             }
         }
-        // The one that comes first in the script, where it would have ended.
-        errors.into_iter().min_by_key(|(nth, _)| *nth).map_or(Ok(()), |(_, error)| Err(error))
+        for (question, output) in looks.iter().zip(outputs).filter(|_| errors.is_empty()) {
+            if let Ok(output) = output {
+                self.see(&netns, question, &output);
+            }
+        }
+        errors
     }
 
     /// The questions that prove what waits in a namespace and what is owed there; none for a lone `lo`.
     fn looks(&self, netns: &Where, all: &VecDeque<Later>) -> Vec<Command> {
-        if all.len() < 2 {
+        if all.len() == 1 {
             return Vec::new();
         }
         let mut questions: Vec<Command> = Vec::new();
@@ -135,5 +176,19 @@ impl Session {
             }
         }
         questions
+    }
+}
+
+/// A namespace that runs what waited there.
+struct Served {
+    netns: Where,
+    all: Vec<(Later, usize)>,
+    looks: Vec<Command>,
+}
+
+impl Served {
+    /// All that it runs in one go.
+    fn commands(&self) -> Vec<Command> {
+        self.all.iter().map(|(later, _)| later.op.command.clone()).chain(self.looks.iter().cloned()).collect()
     }
 }

@@ -472,23 +472,19 @@ impl Session {
     ///
     /// The first failure, classified.
     fn ask_each(&self, commands: &[Command]) -> Result<Vec<String>> {
-        let groups: Vec<_> = commands.iter().map(|command| vec![command.clone()]).collect();
-        let answers = self.exec.run_side_by_side(&groups).into_iter().flatten();
-        commands
-            .iter()
-            .zip(answers)
-            .map(|(command, output)| {
-                let output = output?;
-                let place = self.place.borrow();
-                self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: place.as_ref() });
-                drop(place);
-                if output.ok || route::no_table(&output) {
-                    Ok(output.ran.stdout)
-                } else {
-                    Err(failure(command, output.ran))
-                }
-            })
-            .collect()
+        let groups = commands.iter().map(|command| vec![command.clone()]);
+        let mut answers = Vec::with_capacity(commands.len());
+        self.exec.run_side_by_side(groups, |answer| answers.extend(answer));
+        let mut texts = Vec::with_capacity(commands.len());
+        for (command, output) in commands.iter().zip(answers) {
+            let output = output?;
+            self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: self.place().as_ref() });
+            if !(output.ok || route::no_table(&output)) {
+                return Err(failure(command, output.ran));
+            }
+            texts.push(output.ran.stdout);
+        }
+        Ok(texts)
     }
 
     /// Changes the kernel, after a look at what was made before.
@@ -559,18 +555,29 @@ impl Session {
         Ok(number)
     }
 
-    /// Writes down what came of a command that was begun.
+    /// Writes down what came of a command that was begun, and says why when it failed.
     fn finish(&self, number: usize, output: Result<Output>) -> Result<Output> {
-        let (op, made_link) = {
-            let log = self.log.borrow();
-            (log[number].op.clone(), log[number].identity)
-        };
-        if op.moves_names() {
+        let output = self.note(number, output)?;
+        if !output.ok {
+            let error = self.failed(number, output)?;
+            // It may have failed because something is not there that an earlier command pretended to make.
+            return Err(self.first_lie().ok().flatten().unwrap_or(error));
+        }
+        self.mark_link(number)?;
+        Ok(output)
+    }
+
+    /// Writes down what came of a command that was begun.
+    fn note(&self, number: usize, output: Result<Output>) -> Result<Output> {
+        if self.log.borrow()[number].op.moves_names() {
             self.exec.retire_warm();
         }
         // Without an answer nobody knows whether it acted: the record stays open, and is undone by what is found.
         let output = output?;
-        let identity = self.learn(&op, output.ok, made_link);
+        let identity = {
+            let log = self.log.borrow();
+            self.learn(&log[number].op, output.ok, log[number].identity)
+        };
         {
             let mut log = self.log.borrow_mut();
             let record = &mut log[number];
@@ -579,8 +586,10 @@ impl Session {
             record.ok = (!output.unsure).then_some(output.ok);
             record.identity = identity.or(record.identity);
         }
+        let log = self.log.borrow();
+        let op = &log[number].op;
         if let Some(audit) = &self.audit {
-            audit.command(&self.id, &op, &output)?;
+            audit.command(&self.id, op, &output)?;
         }
         if let Some(journal) = self.journal.borrow_mut().as_mut()
             && !output.unsure
@@ -588,21 +597,22 @@ impl Session {
             journal.outcome(number, output.ok, identity)?;
         }
         self.emit(&Event::Ran { ran: &output.ran, changes: true, ok: output.ok, place: op.place.as_ref() });
-        if !output.ok {
-            let unsure = output.unsure;
-            let error = failure(&op.command, output.ran);
-            if error.kind() == Kind::AlreadyExists && !unsure {
-                // Somebody else was faster: what is there is theirs, and there is nothing to undo.
-                self.log.borrow()[number].undone.set(true);
-                if let Some(journal) = self.journal.borrow_mut().as_mut() {
-                    journal.undone(number)?;
-                }
-            }
-            // It may have failed because something is not there that an earlier command pretended to make.
-            return Err(self.first_lie().ok().flatten().unwrap_or(error));
-        }
-        self.mark_link(&op)?;
         Ok(output)
+    }
+
+    /// The error of a command that failed.
+    fn failed(&self, number: usize, output: Output) -> Result<Error> {
+        let log = self.log.borrow();
+        let unsure = output.unsure;
+        let error = failure(&log[number].op.command, output.ran);
+        if error.kind() == Kind::AlreadyExists && !unsure {
+            // Somebody else was faster: what is there is theirs, and there is nothing to undo.
+            log[number].undone.set(true);
+            if let Some(journal) = self.journal.borrow_mut().as_mut() {
+                journal.undone(number)?;
+            }
+        }
+        Ok(error)
     }
 
     /// What must be known of an op before it runs: whether it is gone with something that this run made, in which namespace it acts,
@@ -680,17 +690,22 @@ impl Session {
     }
 
     /// Marks a link that was just made on the machine, unless it is gone with a namespace that carries the mark.
-    fn mark_link(&self, op: &Op) -> Result<()> {
-        let (Object::Link { netns, name, peer }, Undo::Commands(_), Some(mark)) = (&op.changes, &op.undo, self.mark())
-        else {
-            return Ok(());
+    fn mark_link(&self, number: usize) -> Result<()> {
+        let (netns, name, mark) = {
+            let op = &self.log.borrow()[number].op;
+            let (Object::Link { netns, name, peer }, Undo::Commands(_), Some(mark)) =
+                (&op.changes, &op.undo, self.mark())
+            else {
+                return Ok(());
+            };
+            if self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)) {
+                return Ok(());
+            }
+            (netns.clone(), name.clone(), mark)
         };
-        if self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)) {
-            return Ok(());
-        }
-        let number = self.make(op::link::mark(netns, name, &mark))?;
+        let number = self.make(op::link::mark(&netns, &name, &mark))?;
         let is_marked = move |link: &owed::Seen| link.ifalias.as_ref() == Some(&mark);
-        self.owe(number, netns, owed::Look::at_link(name, is_marked), format!("`{name}` has no mark"))
+        self.owe(number, &netns, owed::Look::at_link(&name, is_marked), format!("`{name}` has no mark"))
     }
 
     /// Whether this run made the namespace.

@@ -103,19 +103,26 @@ impl Answer {
 impl Session {
     /// Remembers what a command, by its number in the log, should have made.
     pub(super) fn owe(&self, record: usize, netns: &Where, look: Look, otherwise: impl Into<String>) -> Result<()> {
+        self.remember(record, netns, look, otherwise);
+        if self.owed.borrow().len() >= OWING_MAX { self.prove() } else { Ok(()) }
+    }
+
+    /// The same, however many namespaces owe a look.
+    pub(super) fn remember(&self, record: usize, netns: &Where, look: Look, otherwise: impl Into<String>) {
         let place = self.log.borrow().get(record).and_then(|record| record.op.place.clone());
         let owed = Owed { record, place, look, otherwise: otherwise.into() };
-        let mut all = self.owed.borrow_mut();
-        all.entry(netns.clone()).or_default().push(owed);
-        let many = all.len() >= OWING_MAX;
-        drop(all);
-        if many { self.prove() } else { Ok(()) }
+        self.owed.borrow_mut().entry(netns.clone()).or_default().push(owed);
     }
 
     /// The questions that are still to be asked of a namespace.
     pub(super) fn questions(&self, netns: &Where) -> Vec<Command> {
         let all = self.owed.borrow();
         all.get(netns).into_iter().flatten().map(|owed| owed.look.question(netns)).collect()
+    }
+
+    /// The namespaces that owe a look.
+    pub(super) fn owing(&self) -> Vec<Where> {
+        self.owed.borrow().keys().cloned().collect()
     }
 
     /// Takes an answer that came by the way: what it shows is owed no more, and what it does not show is asked again.
@@ -138,6 +145,7 @@ impl Session {
     ///
     /// `CommandFailed` for the first command that succeeded and made nothing; a question that failed.
     pub fn prove(&self) -> Result<()> {
+        self.hear_all()?;
         match self.first_lie()? {
             Some(lie) => Err(lie),
             None => Ok(()),
