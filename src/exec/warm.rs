@@ -25,6 +25,8 @@ const ARGV_V6: [&str; 6] = ["-6", "-j", "-d", "-force", "-batch", "-"];
 const MARKER: &str = "netwright-end-of-reply";
 /// How often a wait looks at the interrupt flag.
 const TICK: Duration = Duration::from_millis(50);
+/// How much of what was said is kept before it is searched for names, in bytes.
+const SAID_MAX_BYTES: usize = 256 << 10;
 /// How long a wait does not look at stdout: an answer comes in many small writes, and to wake for each costs more than the answer. One that is
 /// larger than the pipe waits that long for a reader.
 const STDOUT_LATER: Duration = Duration::from_millis(2);
@@ -36,7 +38,9 @@ pub(super) struct Warm {
     stdout: File,
     stderr: File,
     lines: u64,
+    /// Names of which the index may be in its cache, and what it said and was told that was not searched for such.
     seen: HashSet<String>,
+    said: String,
     /// The lines that it was given together and has not answered: the first, and the marker behind the last.
     asked: VecDeque<(u64, u64)>,
     /// What it said after the last marker that was heard.
@@ -80,6 +84,7 @@ impl Warm {
             stderr: file(stderr.into()),
             lines: 0,
             seen: HashSet::new(),
+            said: String::new(),
             asked: VecDeque::new(),
             heard: Vec::new(),
             printed: Vec::new(),
@@ -129,10 +134,10 @@ impl Warm {
         let mut rest = said.as_str();
         let mut replies = Vec::with_capacity(lines.len());
         for (number, line) in (first..).zip(lines) {
-            let name = line.rsplit(' ').next().unwrap_or_default();
-            let mut reply = Reply { new_name: !self.seen.contains(name), ..Reply::default() };
+            let mut reply = Reply::default();
             if let Some((before, after)) = split_at_line(rest, &format!("Command failed -:{number}")) {
                 (reply.failed, reply.stderr, rest) = (true, before.to_owned(), after);
+                reply.new_name = self.cannot_know(line.rsplit(' ').next().unwrap_or_default());
             }
             let last = number + 1 == marker;
             if last {
@@ -160,17 +165,27 @@ impl Warm {
         String::from_utf8(printed).unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into())
     }
 
-    /// Every word of a command that succeeded, and every link that was named in its answer, may be in the cache.
+    /// Whether the process cannot have cached the index of a link of this name. Every word of a command that succeeded, and every link that was named
+    /// in an answer, may be in its cache; that is looked for when it matters, which is seldom.
+    fn cannot_know(&mut self, name: &str) -> bool {
+        let said = std::mem::take(&mut self.said);
+        for key in ["\"ifname\":\"", "\"dev\":\"", "\"link\":\"", "\"master\":\"", "\"iif\":\"", "\"oif\":\""] {
+            self.seen.extend(said.split(key).skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned));
+        }
+        self.seen.extend(
+            said.lines().filter(|line| !line.starts_with('[')).flat_map(|line| line.split(' ')).map(str::to_owned),
+        );
+        !self.seen.contains(name)
+    }
+
+    /// Keeps what may be in its cache.
     fn remember(&mut self, line: &str, reply: &Reply) {
         if !reply.failed {
-            self.seen.extend(line.split(' ').map(str::to_owned));
+            self.said.extend([line, "\n"]);
         }
-        for key in ["\"ifname\":\"", "\"dev\":\"", "\"link\":\"", "\"master\":\"", "\"iif\":\"", "\"oif\":\""] {
-            for rest in reply.stdout.split(key).skip(1) {
-                if let Some(name) = rest.split('"').next() {
-                    self.seen.insert(name.to_owned());
-                }
-            }
+        self.said.push_str(&reply.stdout);
+        if self.said.len() > SAID_MAX_BYTES {
+            self.cannot_know("");
         }
     }
 
@@ -230,21 +245,16 @@ impl Warm {
         self.reap();
     }
 
-    /// Tells the process to end without waiting; [`Warm::stop`] waits.
+    /// Ends the process without waiting; [`Warm::stop`] waits. By a signal: it has answered or never will, and leaving by itself takes it a tenth of
+    /// a millisecond of a core more.
     pub(super) fn close(&mut self) {
         self.stdin = None;
+        // The whole group, while its leader is not reaped: a child of it may hold the pipes.
+        let _ = kill_process_group(self.started.pid, Signal::KILL);
     }
 
     fn reap(&self) {
-        // What was asked and did not answer is ended at once.
-        if !self.asked.is_empty() {
-            // The whole group, while its leader is not reaped: a child of it may hold the pipes.
-            let _ = kill_process_group(self.started.pid, Signal::KILL);
-        }
-        if !self.ended_within(Duration::from_millis(500)) {
-            let _ = kill_process_group(self.started.pid, Signal::KILL);
-            self.ended_within(Duration::from_secs(1));
-        }
+        self.ended_within(Duration::from_secs(1));
     }
 
     /// Waits until the process has ended, by its own file descriptor: many end at once, and a wait by signal would wake for each of them.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::owed::Look;
 use super::put_back::only_in;
 use super::{Did, Session, failure};
 use crate::error::{Error, Kind, Result};
@@ -127,10 +128,19 @@ impl Session {
             return Ok(Did::Nothing);
         }
         self.apply(op(&call.with_comment(MARK).spec))?;
-        let now = self.chain_rules(at, chain)?.unwrap_or_default();
-        let ours = |index: usize| now.get(index).is_some_and(|rule| is_marked(rule) && rule.target() == call.target());
-        let is_there = only_in(&texts(&now), &texts(&before)).into_iter().any(ours);
-        self.read_back(at.netns, is_there, || format!("the rule is not in `{chain}`"))?;
+        let number = self.log.borrow().len().saturating_sub(1);
+        let (table, in_chain, target) = (at.table.to_owned(), chain.to_owned(), call.target().map(str::to_owned));
+        let before = texts(&before);
+        let holds = move |text: &str| {
+            let listed = iptables::parse_list(&table, text).ok();
+            let now = listed.and_then(|listed| listed.chain(&in_chain).map(|chain| chain.rules.clone()));
+            let now = now.unwrap_or_default();
+            let ours =
+                |index: usize| now.get(index).is_some_and(|rule| is_marked(rule) && rule.target() == target.as_deref());
+            only_in(&texts(&now), &before).into_iter().any(ours)
+        };
+        let look = Look::Text(ops::list(at.netns, at.family, at.table, Some(chain)), Box::new(holds));
+        self.owe(number, at.netns, look, format!("the rule is not in `{chain}`"))?;
         Ok(Did::Something)
     }
 

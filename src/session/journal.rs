@@ -171,7 +171,13 @@ impl Journal {
     ///
     /// When the line cannot be written whole: the command must not run.
     pub fn intent(&mut self, number: usize, record: &Record) -> Result<()> {
-        self.append(&Line::Intent { intent: number, record: Box::new(record.clone()) })
+        /// As [`Line::Intent`], of a record that is somebody else's.
+        #[derive(Serialize)]
+        struct Intent<'a> {
+            intent: usize,
+            record: &'a Record,
+        }
+        self.append(&Intent { intent: number, record })
     }
 
     /// Says what came of it.

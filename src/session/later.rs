@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
 use super::owed::Look;
-use super::{Op, Session};
+use super::{Event, Op, Session};
 use crate::error::{Error, Result};
 use crate::exec::Output;
 use crate::op::{Command, Where};
@@ -158,7 +158,8 @@ impl Session {
         }
         for (question, output) in looks.iter().zip(outputs).filter(|_| errors.is_empty()) {
             if let Ok(output) = output {
-                self.see(&netns, question, &output);
+                self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: None });
+                self.see(question, &output);
             }
         }
         errors

@@ -463,6 +463,7 @@ impl Session {
         self.settle_for(&command.netns)?;
         let output = self.exec.run(command)?;
         self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: self.place.borrow().as_ref() });
+        self.see(command, &output);
         Ok(output)
     }
 

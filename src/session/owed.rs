@@ -7,7 +7,7 @@
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::{Event, Session};
+use super::Session;
 use crate::error::{Error, Kind, Place, Result};
 use crate::exec::Output;
 use crate::model::json;
@@ -27,6 +27,8 @@ pub(super) enum Look {
     Links(Holds<[Seen]>),
     /// At the routes that a command lists.
     Routes(Command, Holds<[Route]>),
+    /// At what a command prints.
+    Text(Command, Holds<str>),
 }
 
 impl Look {
@@ -39,7 +41,7 @@ impl Look {
     pub(super) fn question(&self, netns: &Where) -> Command {
         match self {
             Self::Links(_) => op::link::show_all(netns),
-            Self::Routes(command, _) => command.clone(),
+            Self::Routes(command, _) | Self::Text(command, _) => command.clone(),
         }
     }
 }
@@ -81,6 +83,7 @@ pub(super) struct Owed {
 enum Answer {
     Links(Vec<Seen>),
     Routes(Vec<Route>),
+    Text(String),
 }
 
 impl Answer {
@@ -88,6 +91,7 @@ impl Answer {
         Ok(match look {
             Look::Links(_) => Self::Links(json::brief(text, "ip address show")?),
             Look::Routes(..) => Self::Routes(json::brief(text, "ip route show")?),
+            Look::Text(..) => Self::Text(text.to_owned()),
         })
     }
 
@@ -95,6 +99,7 @@ impl Answer {
         match (look, self) {
             (Look::Links(holds), Self::Links(seen)) => holds(seen),
             (Look::Routes(_, holds), Self::Routes(routes)) => holds(routes),
+            (Look::Text(_, holds), Self::Text(text)) => holds(text),
             _ => false,
         }
     }
@@ -126,11 +131,10 @@ impl Session {
     }
 
     /// Takes an answer that came by the way: what it shows is owed no more, and what it does not show is asked again.
-    pub(super) fn see(&self, netns: &Where, question: &Command, output: &Output) {
-        let place = self.place();
-        self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: place.as_ref() });
+    pub(super) fn see(&self, question: &Command, output: &Output) {
+        let netns = &question.netns;
         let mut all = self.owed.borrow_mut();
-        let Some(owed) = all.get_mut(netns) else { return };
+        let Some(owed) = all.get_mut(netns).filter(|_| output.ok) else { return };
         let Some(first) = owed.iter().find(|owed| owed.look.question(netns) == *question) else { return };
         let Ok(answer) = Answer::parse(&first.look, &output.ran.stdout) else { return };
         owed.retain(|owed| owed.look.question(netns) != *question || !answer.shows(&owed.look));

@@ -47,18 +47,28 @@ impl Session {
         if value.is_empty() || value.chars().any(|c| c.is_control() && c != '\t') {
             return Err(Error::new(Kind::InvalidArgument, format!("{value:?} cannot be the value of a sysctl")));
         }
-        let former = self.sysctl_get(netns, name)?;
+        let former = self.sysctl_now(netns, name, &valid)?;
         if values_equal(&former, value) {
             return Ok(self.count(Did::Nothing));
         }
         self.apply(op::sysctl::set(netns, &word(&valid), value, &former))?;
-        let kept = self.sysctl_get(netns, name)?;
+        let kept = self.sysctl_now(netns, name, &valid)?;
         if !values_equal(&kept, value) {
             return Err(Error::new(Kind::CommandFailed, format!("`{name}` is `{kept}` after it was set to `{value}`"))
                 .hint("the kernel keeps another value, or something else sets it too")
                 .netns(netns.name()));
         }
         Ok(self.count(Did::Something))
+    }
+
+    /// Reads a setting where the kernel shows it: `/proc/sys` of a thread inside, which is what `sysctl` reads, too. What cannot be read there is
+    /// asked of `sysctl`, whose words say why.
+    fn sysctl_now(&self, netns: &Where, name: &str, valid: &Name) -> Result<String> {
+        let path = std::path::Path::new("/proc/sys").join(valid.slashed());
+        match self.within(netns, || std::fs::read_to_string(path))? {
+            Ok(text) => Ok(parse_value(&text)),
+            Err(_) => self.sysctl_get(netns, name),
+        }
     }
 
     /// A valid name, and one that belongs to a namespace: others would change the whole machine.
