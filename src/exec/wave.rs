@@ -150,7 +150,7 @@ impl Exec {
         }
         self.drop_warm(&command.netns, family);
         let output = self.run_fresh(command)?;
-        let unsure = !output.ok && !(failed && stderr == output.ran.stderr);
+        let unsure = !(output.ok || failed && stderr == output.ran.stderr);
         Ok(Output { unsure, ..output })
     }
 

@@ -15,14 +15,13 @@ pub fn set(netns: &Where, name: &str, value: &str, former: &str) -> Op {
     Op::new(command(value), Object::Sysctl { name: name.into() }, Undo::by(command(former)))
 }
 
-/// Asks for the setting that a command sets, and says which value it should have: for the inverse of [`set`].
+/// The setting that a command sets, and its value: for the inverse of [`set`].
 #[must_use]
-pub fn check_set(set: &Command) -> Option<(Command, String)> {
-    let (name, value) = match (set.tool, &set.argv[..]) {
-        (Tool::Sysctl, [flag, pair]) if flag == "-w" => pair.split_once('=')?,
-        _ => return None,
-    };
-    Some((get(&set.netns, name), value.to_owned()))
+pub fn setting(set: &Command) -> Option<(&str, &str)> {
+    match (set.tool, &set.argv[..]) {
+        (Tool::Sysctl, [flag, pair]) if flag == "-w" => pair.split_once('='),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -35,8 +34,8 @@ mod tests {
         assert_eq!(get(&red, "net.ipv4.ip_forward").line(), "ip netns exec red sysctl -n net.ipv4.ip_forward");
         let op = set(&Where::Host, "net.ipv4.ping_group_range", "0 0", "1 0");
         assert_eq!(op.command.line(), "sysctl -w 'net.ipv4.ping_group_range=0 0'");
-        let wanted = (get(&Where::Host, "net.ipv4.ping_group_range"), "0 0".to_owned());
-        assert_eq!((check_set(&op.command), check_set(&wanted.0)), (Some(wanted), None));
+        assert_eq!(setting(&op.command), Some(("net.ipv4.ping_group_range", "0 0")));
+        assert_eq!(setting(&get(&Where::Host, "net.ipv4.ping_group_range")), None);
         assert_eq!(
             op.undo,
             Undo::by(Command::new(Tool::Sysctl, &Where::Host, ["-w", "net.ipv4.ping_group_range=1 0"]))

@@ -21,7 +21,7 @@ pub(super) type Then = Box<dyn FnOnce(&Session, Result<usize>) -> Result<()>>;
 /// A command on its way.
 pub(super) struct Given {
     number: usize,
-    given: exec::Given,
+    reply: exec::Given,
     then: Then,
     /// How many commands had been put off before it.
     put_off: u64,
@@ -70,9 +70,9 @@ impl Session {
         }
         let number = self.begin(op)?;
         let command = self.log.borrow()[number].op.command.clone();
-        let given = self.exec.give(&command);
+        let reply = self.exec.give(&command);
         let put_off = self.put_off.get();
-        self.on_their_way.borrow_mut().push_back(Given { number, given, then: Box::new(then), put_off });
+        self.on_their_way.borrow_mut().push_back(Given { number, reply, then: Box::new(then), put_off });
         Ok(())
     }
 
@@ -107,9 +107,9 @@ impl Session {
     fn answers(&self) -> Vec<Done> {
         let given = std::mem::take(&mut *self.on_their_way.borrow_mut());
         let mut heard = Vec::new();
-        for Given { number, given, then, put_off } in given {
+        for Given { number, reply, then, put_off } in given {
             let command = self.log.borrow()[number].op.command.clone();
-            let output = self.exec.hear(&command, given);
+            let output = self.exec.hear(&command, reply);
             let failed = !output.as_ref().is_ok_and(|output| output.ok);
             heard.push((number, output, then, put_off));
             if failed {

@@ -148,9 +148,12 @@ impl Session {
         let mut outputs = outputs.into_iter();
         let mut errors = Vec::new();
         for ((Later { nth, op, look, otherwise }, number), output) in all.into_iter().zip(outputs.by_ref()) {
-            let noted = self.note(number, output).and_then(|output| match output.ok {
-                true => Ok(self.remember(number, &netns, look, otherwise)),
-                false => Err(self.failed(number, output)?),
+            let noted = self.note(number, output).and_then(|output| {
+                if !output.ok {
+                    return Err(self.failed(number, output)?);
+                }
+                self.remember(number, &netns, look, otherwise);
+                Ok(())
             });
             if let Err(error) = noted {
                 errors.push((nth, op.place.map_or(error.clone(), |place| error.late_at(place))));

@@ -1,7 +1,11 @@
 //! Kernel settings.
 
+use std::io;
+use std::path::Path;
+
 use super::{Did, Mode, Session};
 use crate::error::{Error, Kind, Result};
+use crate::exec::Exec;
 use crate::model::suggest;
 use crate::model::sysctl::{Name, parse_value, values_equal};
 use crate::op::{self, Where};
@@ -61,12 +65,11 @@ impl Session {
         Ok(self.count(Did::Something))
     }
 
-    /// Reads a setting where the kernel shows it: `/proc/sys` of a thread inside, which is what `sysctl` reads, too. What cannot be read there is
-    /// asked of `sysctl`, whose words say why.
+    /// The value now. What cannot be read from the kernel is asked of `sysctl`, whose words say why.
     fn sysctl_now(&self, netns: &Where, name: &str, valid: &Name) -> Result<String> {
-        let path = std::path::Path::new("/proc/sys").join(valid.slashed());
-        match self.within(netns, || std::fs::read_to_string(path))? {
-            Ok(text) => Ok(parse_value(&text)),
+        self.settle_all()?;
+        match read(&self.exec, netns, valid)? {
+            Ok(value) => Ok(value),
             Err(_) => self.sysctl_get(netns, name),
         }
     }
@@ -85,6 +88,12 @@ impl Session {
             Mode::Host => error.hint(format!("set it with `host().sysctl(\"{name}\", …)`")),
         })
     }
+}
+
+/// Reads a setting where the kernel shows it, `/proc/sys` of a thread inside: no process for a look, and no tool that could be wrong.
+pub(super) fn read(exec: &Exec, netns: &Where, name: &Name) -> Result<io::Result<String>> {
+    let path = Path::new("/proc/sys").join(name.slashed());
+    Ok(exec.within(netns, || std::fs::read_to_string(path))?.map(|text| parse_value(&text)))
 }
 
 /// A name as `sysctl` takes it: dotted, except where a link's name holds a dot.

@@ -123,15 +123,15 @@ impl Undoing<'_> {
     }
 
     fn look_sysctl(&self, command: &Command) -> Result<Verdict> {
-        let Some((get, value)) = op::sysctl::check_set(command) else { return Ok(Verdict::Untold) };
-        let output = self.exec().run(&get)?;
-        if !output.ok {
+        let Some((name, value)) = op::sysctl::setting(command) else { return Ok(Verdict::Untold) };
+        let now = match super::sysctl::read(self.exec(), &command.netns, &sysctl::Name::parse(name)?)? {
+            Ok(now) => now,
             // The setting of a link that is gone.
-            let gone = output.ran.stderr.contains("No such file or directory");
-            return Ok(Verdict::of(gone, || output.ran.stderr.trim().to_owned()));
-        }
-        let now = sysctl::parse_value(&output.ran.stdout);
-        Ok(Verdict::of(sysctl::values_equal(&now, &value), || format!("it is `{now}`")))
+            Err(error) => {
+                return Ok(Verdict::of(error.kind() == std::io::ErrorKind::NotFound, || error.to_string()));
+            }
+        };
+        Ok(Verdict::of(sysctl::values_equal(&now, value), || format!("it is `{now}`")))
     }
 
     /// The kernel's own root discipline has the handle 0; another one stays until it is deleted.

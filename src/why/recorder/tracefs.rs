@@ -114,14 +114,13 @@ impl Tracefs {
     /// Removes what killed runs have left. Gives the names of what was removed.
     pub(super) fn sweep(&self) -> Vec<String> {
         let (Ok(all), Ok(names)) = (self.instances(), self.ours()) else { return Vec::new() };
-        names
-            .into_iter()
-            .filter(|name| {
-                let free = directory(&all, name)
-                    .is_ok_and(|dir| flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok());
-                free && unlinkat(&all, name.as_str(), AtFlags::REMOVEDIR).is_ok()
-            })
-            .collect()
+        let removed = |name: &String| {
+            let Ok(dir) = directory(&all, name) else { return false };
+            // Held until it is gone: else its maker could take it for its own in between.
+            flock(&dir, FlockOperation::NonBlockingLockExclusive).is_ok()
+                && unlinkat(&all, name.as_str(), AtFlags::REMOVEDIR).is_ok()
+        };
+        names.into_iter().filter(removed).collect()
     }
 }
 
