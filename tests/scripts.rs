@@ -263,3 +263,48 @@ fn what_was_put_off_fails_where_it_stands() {
     );
     assert_eq!(code, 0, "{err}");
 }
+
+/// The host's `ip` works while the script goes on; a command that fails is still reported where it stands, before anything that could tell.
+#[test]
+fn what_was_given_ahead_fails_where_it_stands() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let ip = which::which_in("ip", Some("/usr/sbin:/sbin:/usr/bin:/bin"), "/").expect("ip");
+    let shim = |name: &str, line: &str| {
+        let path = folder.path().join(name);
+        let ip = ip.display();
+        // In a batch the line becomes one that `ip` refuses, and by itself the command fails likewise.
+        let text = format!(
+            "#!/bin/sh\ncase \"$*\" in\n*\"{line}\"*) echo 'RTNETLINK answers: No buffer space available' >&2; exit 2;;\n\
+             *\"-batch -\") sed -u 's/^{line}/no-such-object &/' | exec {ip} \"$@\";;\n*) exec {ip} \"$@\";;\nesac\n"
+        );
+        fs::write(&path, text).expect("a shim");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("executable");
+        format!("ip={}", path.display())
+    };
+    let netns_fails = shim("netns", "netns add n2");
+    let link_fails = shim("link", "link add name n2-eth0");
+    let build = "let br = host().bridge(\"br0\").up();\n\
+                 netns(\"n1\").plug(\"eth0\", br);\n\
+                 let n2 = netns(\"n2\");\n\
+                 n2.plug(\"eth0\", br).addr(\"10.0.0.2/24\");\n";
+    for after in [
+        "print(\"never\");",
+        "netns(\"n3\").plug(\"eth0\", br);",
+        "throw \"later\";",
+        "n2.exists;",
+        "netns_list();",
+        "",
+    ] {
+        for (tool, place) in [(&netns_fails, ":3:10"), (&link_fails, ":4:4")] {
+            let script = ScriptFile::new(&format!("{build}{after}\nprint(\"never\");\n"));
+            let ran = netwright(Who::Me, &["run", "--tool", tool, script.path()]);
+            assert_eq!((ran.code, ran.stdout.as_str()), (3, ""), "{after}: {}", ran.stderr);
+            assert!(ran.stderr.contains("No buffer space available"), "{after}: {}", ran.stderr);
+            assert!(ran.stderr.contains(place), "{after}: not at {place}: {}", ran.stderr);
+        }
+    }
+    // Those that came before are there, and what comes after is not put into what is not there.
+    let script = ScriptFile::new(&format!("defer(|| print(netns_list()));\n{build}print(\"never\");\n"));
+    let ran = netwright(Who::Me, &["run", "--tool", &link_fails, script.path()]);
+    assert_eq!((ran.code, ran.stdout.as_str()), (3, "[\"n1\", \"n2\"]\n"), "{}", ran.stderr);
+}

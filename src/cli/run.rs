@@ -115,6 +115,8 @@ pub(super) fn start(
         match session {
             Err(error) => fail(&error),
             Ok(session) => {
+                // It starts while the script is read.
+                session.exec().warm_up(&Where::Host);
                 let mut outcome = engine::run(&job, &session);
                 let failed = !outcome.errors.is_empty() || outcome.skipped.is_some();
                 let undone = finish(&session, failed, &mut outcome.errors, on_host.trial);
