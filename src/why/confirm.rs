@@ -245,6 +245,8 @@ fn codes(class: Class) -> &'static [&'static str] {
             "DNAT_MISSING",
             "DNAT_WRONG_TARGET",
             "HAIRPIN_NO_SNAT",
+            // The answer that is not turned back comes from a stranger.
+            "NAT_WRONG",
             "ADDR_DUPLICATE",
             "V6_DAD_FAILED",
         ],

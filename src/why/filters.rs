@@ -464,15 +464,8 @@ impl Walk<'_> {
 
     fn notrack_rule(&self, ns: usize, packet: &Packet, hook: Hook, _iif: &str) -> Option<(String, String)> {
         let start = if hook == Hook::Output { "OUTPUT" } else { "PREROUTING" };
-        for tables in self.net.tables(ns, packet.v6()) {
-            for rule in tables.rules("raw", start) {
-                if rule.words.iter().any(|word| word == "--notrack" || word == "NOTRACK") {
-                    let line = format!("{} -t raw -D {start} {}", tables.tool(), rule.text());
-                    return Some((format!("{} raw: -A {start} {}", tables.tool(), rule.text()), line));
-                }
-            }
-        }
-        None
+        let (tool, chain, text) = self.untracking(ns, packet.v6(), &[start])?;
+        Some((format!("{tool} raw: -A {chain} {text}"), format!("{tool} -t raw -D {chain} {text}")))
     }
 
     fn mend_rule(&self, culprit: Culprit, packet: &Packet, (iif, oif): (&str, &str), rule: &RuleRef) -> Culprit {

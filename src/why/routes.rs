@@ -714,14 +714,7 @@ impl Walk<'_> {
         let all = net.tables(router, packet.v6());
         let there = net.nft(router).translates()
             || all.iter().any(|tables| tables.rules("nat", "POSTROUTING").iter().any(|rule| translates(&rule.words)));
-        let chains = ["PREROUTING", "OUTPUT"];
-        let rule = all.iter().find_map(|tables| {
-            chains.into_iter().find_map(|chain| {
-                let mut rules = tables.rules("raw", chain).iter();
-                let rule = rules.find(|rule| rule.words.iter().any(|word| word == "--notrack" || word == "NOTRACK"))?;
-                Some((tables.tool(), chain, rule.text().to_owned()))
-            })
-        });
+        let rule = self.untracking(router, packet.v6(), &["PREROUTING", "OUTPUT"]);
         let Some((tool, chain, text)) = rule.filter(|_| there) else { return false };
         self.fault(
             Culprit::new("NAT_WRONG", &at, "rule", format!("{tool} raw {chain}"))

@@ -137,6 +137,9 @@ impl<'a> Walk<'a> {
         else {
             return;
         };
+        if self.answer_untracked(conn.ns, answer, asked) {
+            return;
+        }
         let router = self.net.ns(conn.ns);
         let rule = conn.by.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
         let server = self.end.as_ref().map_or(answer.src, |(_, packet)| packet.dst);
@@ -156,6 +159,40 @@ impl<'a> Walk<'a> {
         let tool = if asked.v6() { "ip6tables" } else { "iptables" };
         let net = self.subnet_of(asked.src);
         self.fault(culprit.fix(&format!("{tool} -t nat -A POSTROUTING -s {net} -d {server}{port} -j MASQUERADE")));
+    }
+
+    /// The router that translated the request does not track the answer, so it is not turned back; noted.
+    fn answer_untracked(&mut self, router: usize, answer: &Packet, asked: &Packet) -> bool {
+        if self.notrack.as_ref().is_none_or(|(ns, _)| *ns != router) {
+            return false;
+        }
+        let Some((tool, chain, text)) = self.untracking(router, answer.v6(), &["PREROUTING", "OUTPUT"]) else {
+            return false;
+        };
+        let at = self.net.ns(router).at.clone();
+        let culprit = Culprit::new("NAT_WRONG", &at, "rule", format!("{tool} raw {chain}"))
+            .value(text.clone())
+            .says(format!(
+                "a raw rule of {at} (`-A {chain} {text}`) keeps the answer of {} from being tracked, and what is untracked is not turned back \
+                 into {}: the client gets an answer from a stranger",
+                answer.src, asked.dst
+            ))
+            .because(Label::State, format!("{tool} raw in {at}: -A {chain} {text}"))
+            .because(Label::Inferred, format!("the reply comes from {}, not from {}", answer.src, asked.dst))
+            .fix(&format!("{tool} -t raw -D {chain} {text}"));
+        self.fault(culprit);
+        true
+    }
+
+    /// The first rule of a namespace's own raw chains that keeps packets from being tracked: its tool, its chain, its words.
+    pub(super) fn untracking(&self, ns: usize, v6: bool, chains: &[&str]) -> Option<(&'static str, String, String)> {
+        self.net.tables(ns, v6).iter().find_map(|tables| {
+            chains.iter().find_map(|chain| {
+                let mut rules = tables.rules("raw", chain).iter();
+                let rule = rules.find(|rule| rule.words.iter().any(|word| word == "--notrack" || word == "NOTRACK"))?;
+                Some((tables.tool(), (*chain).to_owned(), rule.text().to_owned()))
+            })
+        })
     }
 
     /// The subnet of an address, by whoever has it.

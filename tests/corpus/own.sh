@@ -248,6 +248,10 @@ F snat_to_stranger static "$AW" "NAT_WRONG dx-host: SNAT to 198.51.100.77, which
 fault_snat_to_stranger_inject() { h iptables -w -t nat -I POSTROUTING 1 -o up0 -j SNAT --to-source 198.51.100.77; }
 fault_snat_to_stranger_fix() { h iptables -w -t nat -D POSTROUTING 1; }
 
+F dnat_answer_untracked static "$WD" "NAT_WRONG dx-host: raw NOTRACK keeps the answer from being turned back" "dx-host && (notrack|untracked|raw)"
+fault_dnat_answer_untracked_inject() { h iptables -w -t raw -A PREROUTING -p tcp --sport 80 -j CT --notrack; }
+fault_dnat_answer_untracked_fix() { h iptables -w -t raw -F; }
+
 F dnat_to_nobody static "$WD" "DNAT_WRONG_TARGET|ADDR_MISSING dx-host: 8080 goes to 10.77.0.99, which is nobody" "10\.77\.0\.99"
 fault_dnat_to_nobody_inject() { h iptables -w -t nat -R PREROUTING 1 -d 198.51.100.1/32 -p tcp --dport 8080 -j DNAT --to-destination 10.77.0.99:80; }
 fault_dnat_to_nobody_fix() { lab_nat; }
