@@ -277,6 +277,28 @@ fn ctrl_c_ends_everything() {
     }
 }
 
+/// A tool that hangs in every namespace ends the run once, not once for each.
+#[test]
+fn one_deadline_for_all() {
+    if !ready() {
+        return;
+    }
+    // In a batch it swallows the address and whatever comes after it.
+    let (_folder, hangs) = shim(
+        "UPLINK\nIP=$(PATH=/usr/sbin:/sbin:/usr/bin:/bin command -v ip)\ncase \"$*\" in\n\
+         *\"-batch -\") sed -u '/^address add 10.9/{:a;N;ba}' | exec $IP \"$@\";;\n\
+         *\"address add 10.9\"*) exec sleep 1000;;\n*) exec $IP \"$@\";;\nesac",
+    );
+    let script = "let br = host().bridge(\"br0\").up();\n\
+                  for i in 1..=40 { netns(`n${i}`).plug(\"eth0\", br).addr(`10.9.0.${i}/24`); }";
+    let begun = Instant::now();
+    let tool = format!("ip={hangs}");
+    let ended = run_with(&["--tool", &tool, "--command-timeout", "1s"], script);
+    ended.expect(6, &["did not end within 1s", "one of: ip -n n1 address add 10.9.0.1/24 dev eth0", "c.rhai:2:"]);
+    // Forty deadlines would be forty seconds.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+}
+
 #[test]
 fn tools_that_misbehave() {
     if !ready() {

@@ -128,7 +128,10 @@ impl Exec {
                 let heard = commands.iter().zip(&lines).zip(replies);
                 heard.map(|((command, line), reply)| self.believe(command, family, line, reply, begun)).collect()
             }
-            Err(error) if did_not_end(&error) => commands.iter().map(|_| Err(error.clone())).collect(),
+            Err(error) if did_not_end(&error) => {
+                let error = one_of(commands, error);
+                commands.iter().map(|_| Err(error.clone())).collect()
+            }
             // A broken process says nothing, but it may have acted.
             Err(_) => commands.iter().map(|command| self.run_fresh(command).map(unsure)).collect(),
         }
@@ -197,6 +200,17 @@ impl Exec {
             _ => Error::new(Kind::ToolOutput, format!("`{}` stopped answering", ran.command)).ran(ran),
         }
     }
+}
+
+/// The error of commands that were given together, of which one did not end: nobody knows which.
+fn one_of(commands: &[Command], mut error: Error) -> Error {
+    let [first, _, ..] = commands else { return error };
+    let parts = error.parts_mut();
+    let line = first.line();
+    parts.message = parts.message.replace(&format!("`{line}`"), &format!("one of {} commands", commands.len()));
+    parts.ran = None;
+    parts.notes.extend(commands.iter().map(|command| ("one of".into(), command.line())));
+    error.netns(first.netns.name())
 }
 
 /// Whether an error says that a command was ended by us.
