@@ -51,8 +51,8 @@ impl Session {
             let made = self.make(op);
             return then(self, made);
         }
-        let makes_netns = matches!(op.changes, Object::Netns { .. });
-        let done = if !makes_netns && self.is_making_netns(|_| true) { self.answers() } else { Vec::new() };
+        // One at a time: until its inode is written down, nothing tells it from what somebody else puts in its place.
+        let done = if self.is_making_netns(|_| true) { self.answers() } else { Vec::new() };
         // What is to be done about it can wait until the process has its next command; unless there is none.
         let may_wait = done.iter().all(|done| done.made.is_ok());
         if !may_wait || self.waiting.borrow().contains_key(&Where::Host) {

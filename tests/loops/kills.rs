@@ -29,6 +29,18 @@ fn gc_twice(machine: &Machine, before: &Snapshot) -> Result<(), String> {
     }
 }
 
+/// Whether a run that was killed is kept: its last line was written. Its tools may live a moment longer, and until then so does the run.
+fn is_kept(machine: &Machine) -> bool {
+    for _ in 0..250 {
+        let (_, said) = machine.call(&["ps"]);
+        if !said.contains("live") {
+            return said.contains("kept");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    false
+}
+
 /// Death right before the nth line of the journal, in its middle, and right after it.
 pub(crate) fn lines(machine: &Machine, full: bool) -> Vec<Case> {
     let mut cases = Vec::new();
@@ -44,7 +56,7 @@ pub(crate) fn lines(machine: &Machine, full: bool) -> Vec<Case> {
                         outcome(&finish(machine.run(script, false, &[]).env("NETWRIGHT_TEST_KILL", &point)));
                     match code {
                         // After its last line it is kept, which is no death in its midst.
-                        137 if at == "after" && machine.call(&["ps"]).1.contains("kept") => drop(machine.down_all()),
+                        137 if at == "after" && is_kept(machine) => drop(machine.down_all()),
                         137 => {}
                         _ => return Err(format!("it was not killed: exit {code}\n{said}")),
                     }
@@ -99,7 +111,7 @@ pub(crate) fn random(_: &Machine, full: bool) -> Vec<Case> {
                 if status.code() == Some(0) {
                     // It was faster, and is kept.
                     machine.down_all();
-                } else if machine.call(&["ps"]).1.contains("kept") {
+                } else if is_kept(machine) {
                     // Killed after its last line.
                     machine.down_all();
                 }
