@@ -16,9 +16,9 @@
 //! | `kill-commands` | `kill -9` before and after every command, and with an orphan that acts late | 44 | 480 of 480 |
 //! | `kill-random` | `kill -9` at random moments | 60 | 1000 of 1000 |
 //! | `signals` | INT, TERM, HUP, single and double, at random moments | 48 | 600 of 600 |
-//! | `decoys` | what others made is never touched or moved; what was taken out goes back between its neighbours | 94 | 1032 of 1034 |
+//! | `decoys` | what others made is never touched or moved; what was taken out goes back between its neighbours | 94 | 1031 of 1034 |
 //! | `pairs` | two at once, and a run beside `gc` | 24 | 300 of 300 |
-//! | `space` | the disk full at every position of the journal | 45 | 1289 of 1289 |
+//! | `space` | the disk full at every position of the journal | 45 | 1278 of 1278 |
 //! | `deadlines` | every way to hang ends within the deadline + 2.5 s; a daemon that a tool leaves keeps nothing | 22 | 94 of 94 |
 //! | `rootless` | the short forms of all others on machines that a plain user makes | 101 | 603 of 603 |
 //!
@@ -31,8 +31,8 @@
 //! - what the user's own words (`ip(…, #{ undo: … })`, `exec`) change is undone by the user's words only, and not looked at;
 //! - a rule none of whose neighbours is there any more goes to the number that it had, and the undo says so; one whose chain somebody has
 //!   deleted stays out, and is named;
-//! - when a run is killed between `ip netns add` and the line that says which namespace that made, and somebody puts an empty one of the same
-//!   name in its place within 13 s, that one is taken for the run's;
+//! - when a run is killed between the moment in which `ip` is given `netns add` and the line that says which namespace that made, and somebody
+//!   puts an empty one of the same name in its place within 13 s, that one is taken for the run's;
 //! - counters that `iptables -Z` has set to zero go on from there;
 //! - after `kill -9`, a daemon that a tool has left cannot be told from a tool that still acts: `gc` names it, and goes on when it has ended.
 //!   At the end of a run that is not killed it keeps nothing.
