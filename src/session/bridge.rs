@@ -6,7 +6,7 @@ use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::link::Link;
 use crate::model::names::link_name;
-use crate::op::{self, Where};
+use crate::op::{self, Op, Where};
 
 /// What `plug` may be told.
 #[derive(Clone, Debug, Default)]
@@ -33,7 +33,8 @@ impl Session {
         let outer = (bridge.0, outer.as_str());
         self.require_bridge(bridge)?;
         let at_once = op::link::add_port(inner, outer, bridge.1);
-        let enslave = at_once.is_none().then(|| op::link::master_up(outer.0, outer.1, bridge.1));
+        let enslave = || Op { place: self.place(), ..op::link::master_up(outer.0, outer.1, bridge.1) };
+        let enslave = at_once.is_none().then(enslave);
         let op = at_once.unwrap_or_else(|| op::link::add_veth(inner, outer));
         let (netns, name, master) = (outer.0.clone(), outer.1.to_owned(), bridge.1.to_owned());
         let mut did = self.veth(inner, outer, op, move |session, number| {

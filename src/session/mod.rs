@@ -692,7 +692,7 @@ impl Session {
 
     /// Marks a link that was just made on the machine, unless it is gone with a namespace that carries the mark.
     fn mark_link(&self, number: usize) -> Result<()> {
-        let (netns, name, mark) = {
+        let (netns, name, mark, place) = {
             let op = &self.log.borrow()[number].op;
             let (Object::Link { netns, name, peer }, Undo::Commands(_), Some(mark)) =
                 (&op.changes, &op.undo, self.mark())
@@ -702,9 +702,10 @@ impl Session {
             if self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)) {
                 return Ok(());
             }
-            (netns.clone(), name.clone(), mark)
+            (netns.clone(), name.clone(), mark, op.place.clone())
         };
-        let number = self.make(op::link::mark(&netns, &name, &mark))?;
+        // It belongs to the verb that made the link, wherever the script is by now.
+        let number = self.make(Op { place, ..op::link::mark(&netns, &name, &mark) })?;
         let is_marked = move |link: &owed::Seen| link.ifalias.as_ref() == Some(&mark);
         self.owe(number, &netns, owed::Look::at_link(&name, is_marked), format!("`{name}` has no mark"))
     }
