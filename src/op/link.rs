@@ -29,24 +29,22 @@ pub fn stats(netns: &Where, name: &str) -> Command {
     ip(netns, ["-j", "-s", "link", "show", "dev", name])
 }
 
-/// Makes a veth pair with both ends in place, so that no link ever moves (moving one costs 20 ms).
+/// Makes a veth pair with both ends in place, so that no link ever moves (moving one costs 20 ms): `ip -n X link add name A type veth peer name B netns Y`.
 ///
-/// The command runs in the host and names both namespaces: `ip link add name A netns X type veth peer name B netns Y`.
-/// When one end belongs to the host, that end is the first and needs no `netns`.
+/// The command runs where the first end belongs: kernels before 6.15 look its name up where the command runs, not where `netns` says that it belongs,
+/// so that an `eth0` for a namespace was refused where the host has one. The name of the peer is looked up in its own namespace on all of them.
+/// When one end belongs to the host, which has no name for `netns`, that end is the first.
 #[must_use]
 pub fn add_veth(a: (&Where, &str), b: (&Where, &str)) -> Op {
     let (first, second) = if b.0 == &Where::Host { (b, a) } else { (a, b) };
-    let mut argv = vec!["link".to_owned(), "add".into(), "name".into(), first.1.into()];
-    if let Some(word) = first.0.word() {
-        argv.extend(["netns".into(), word]);
-    }
-    argv.extend(["type", "veth", "peer", "name", second.1].map(String::from));
-    if let Some(word) = second.0.word() {
+    let mut argv: Vec<String> =
+        ["link", "add", "name", first.1, "type", "veth", "peer", "name", second.1].map(String::from).into();
+    if let Some(word) = second.0.word().filter(|_| second.0 != first.0) {
         argv.extend(["netns".into(), word]);
     }
     let object =
         Object::Link { netns: first.0.clone(), name: first.1.into(), peer: Some((second.0.clone(), second.1.into())) };
-    Op::new(Command::new(Tool::Ip, &Where::Host, argv), object, Undo::by(delete_command(first.0, first.1)))
+    Op::new(Command::new(Tool::Ip, first.0, argv), object, Undo::by(delete_command(first.0, first.1)))
 }
 
 /// Makes a veth pair whose end `outer` is a port of `bridge` in the same namespace, and up:
@@ -262,7 +260,12 @@ mod tests {
         let blue = Where::Named("blue".into());
         check(
             &add_veth((&red(), "a"), (&blue, "b")),
-            "ip link add name a netns red type veth peer name b netns blue",
+            "ip -n red link add name a type veth peer name b netns blue",
+            "ip -n red link delete dev a",
+        );
+        check(
+            &add_veth((&red(), "a"), (&red(), "b")),
+            "ip -n red link add name a type veth peer name b",
             "ip -n red link delete dev a",
         );
         check(
