@@ -1,4 +1,4 @@
-//! The one error type. It is data: a kind, what happened, what ran, and hints; `report::diagnostic` renders it.
+//! The one error type. It is data: a kind, what happened, what ran, and hints; `text::diagnostic` renders it.
 //!
 //! Nothing here prints, and nothing here knows Rhai: `script::error` turns an [`Error`] into the map that a script catches.
 

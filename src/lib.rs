@@ -19,6 +19,7 @@
 //! | [`why`] | why a packet dies: reads the state, walks the way, names what stops it | changing anything |
 //! | [`draw`] | the live network as a picture | |
 //! | [`report`] | what people and programs get to see; beside `cli` the only room that prints | deciding what happened |
+//! | [`text`] | how things are put into words: diagnostics, spans, line breaks; text in, text out | any I/O, any other room but `error` |
 //! | [`error`] | the one error type: kind, message, what ran, hints, place in the script | |
 //!
 //! Flow: cli → script engine → api function (thin: arguments to types) → session verb → op constructor → session (converge, record) →
@@ -26,7 +27,8 @@
 //!
 //! # Invariants, each held by a test (`tests/tidy.rs`)
 //!
-//! - `op` and `model` do no I/O.
+//! - `op`, `model` and `text` do no I/O.
+//! - No arrow between rooms runs up, so there is no ring of rooms.
 //! - Only `exec` names duct; nothing else starts a process.
 //! - Only `script` names rhai.
 //! - Only `report` and `cli` print.
@@ -49,6 +51,7 @@ pub mod sandbox;
 pub mod script;
 pub mod session;
 pub mod testing;
+pub mod text;
 pub mod verify;
 pub mod why;
 

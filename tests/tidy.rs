@@ -239,7 +239,7 @@ fn only_report_and_cli_print() {
 }
 
 #[test]
-fn op_and_model_do_no_io() {
+fn op_model_and_text_do_no_io() {
     const IO: &[&str] = &[
         "std::fs",
         "std::process",
@@ -260,7 +260,47 @@ fn op_and_model_do_no_io() {
         "Instant",
     ];
     require(&["Command::new"], &["op"]);
-    forbid(IO, "op and model are pure", |source| source.is_in(&["op", "model"]));
+    forbid(IO, "op, model and text are pure", |source| source.is_in(&["op", "model", "text"]));
+}
+
+/// The rooms from the ground up; a room knows only rooms of the floors below its own, and its own inside.
+const FLOORS: &[&[&str]] = &[
+    &["error"],
+    &["text", "model", "op", "probe"],
+    &["exec"],
+    &["features", "sandbox", "testing"],
+    &["session"],
+    &["verify", "doctor"],
+    &["why"],
+    &["draw", "report"],
+    &["script"],
+    &["cli"],
+];
+
+#[test]
+fn no_arrow_between_rooms_runs_up() {
+    let floor = |room: &str| FLOORS.iter().position(|floor| floor.contains(&room));
+    let mut wrong = String::new();
+    let mut arrows = 0;
+    for source in sources() {
+        let room = source.path.trim_start_matches("src/").split(['/', '.']).next().unwrap_or_default().to_owned();
+        if room == "lib" || room == "main" {
+            continue;
+        }
+        let here = floor(&room).unwrap_or_else(|| panic!("the room `{room}` has no floor in FLOORS"));
+        for (number, line) in source.code.lines().enumerate() {
+            for (_, rest) in line.match_indices("crate::").map(|(at, found)| line.split_at(at + found.len())) {
+                let other: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+                let Some(there) = floor(&other).filter(|_| other != room) else { continue };
+                arrows += 1;
+                if there >= here {
+                    let _ = writeln!(wrong, "{}:{}: {room} knows {other}", source.path, number + 1);
+                }
+            }
+        }
+    }
+    assert!(arrows > 300, "the test sees {arrows} arrows only: it reads the sources wrongly");
+    assert!(wrong.is_empty(), "arrows that run up (FLOORS in tests/tidy.rs):\n{wrong}");
 }
 
 #[test]

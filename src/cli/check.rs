@@ -57,7 +57,7 @@ pub(super) fn check(arguments: &CheckArgs) -> u8 {
         }
         Format::Json => {
             let findings: Vec<Value> = checked.findings.iter().map(document).collect();
-            json::print(&json!({ "schema": json::SCHEMA, "findings": findings }));
+            json::print(&json!({ "schema": crate::text::SCHEMA, "findings": findings }));
         }
         Format::Github => checked.findings.iter().for_each(|finding| human::print(&annotation(finding))),
     }

@@ -4,8 +4,9 @@ use clap::{Args, ValueEnum};
 
 use super::fail;
 use crate::error::Result;
-use crate::report::{human, json, reference};
+use crate::report::{human, json};
 use crate::script::reference::{Reference, definitions};
+use crate::script::reference_text as reference;
 
 /// `netwright doc`
 #[derive(Args, Debug)]

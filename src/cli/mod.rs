@@ -3,6 +3,7 @@
 mod check;
 mod doc;
 pub mod doctor;
+mod document;
 mod generate;
 mod plan;
 mod repl;

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 
 use super::PlanArgs;
+use super::document;
 use super::run::{Finished, OnHost, exit_code, show_errors, start};
 use crate::report::human::{self, Human};
-use crate::report::json;
 use crate::session::Mode;
 
 /// Runs `netwright plan`; the exit code.
@@ -14,7 +14,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> u8 {
     start(&arguments.common, Mode::Sandbox, Human::quiet(false), OnHost::default(), true, move |finished| {
         let code = exit_code(finished);
         if as_json {
-            json::print_run(&finished.session, &finished.outcome, None, code, finished.took);
+            document::print_run(&finished.session, &finished.outcome, None, code, finished.took);
         } else {
             human::print(&lines(finished));
         }

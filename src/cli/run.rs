@@ -11,6 +11,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
+use super::document;
 use super::{Common, RunArgs, enter_sandbox, fail, on_big_stack, require_root, signal_code};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
@@ -19,7 +20,6 @@ use crate::exec::reexec;
 use crate::exec::tools::Tools;
 use crate::op::{Tool, Where};
 use crate::report::human::{self, Human};
-use crate::report::json;
 use crate::sandbox::{self, Sandbox};
 use crate::script::engine::{self, Job, Outcome};
 use crate::script::usage::usage;
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &RunArgs) -> u8 {
     start(&arguments.common, mode, report, on_host, false, move |finished| {
         let code = exit_code(finished);
         if json {
-            json::print_run(&finished.session, &finished.outcome, finished.undone.as_ref(), code, finished.took);
+            document::print_run(&finished.session, &finished.outcome, finished.undone.as_ref(), code, finished.took);
         }
         show_errors(finished);
         code

@@ -14,11 +14,12 @@ use crate::exec::netns::NetnsId;
 use crate::exec::tools::Tools;
 use crate::op::{Object, Undo, Where};
 use crate::report::human;
-use crate::report::json::{self as documents, SCHEMA};
+use crate::report::json as documents;
 use crate::session::journal::{self, End, Journal, Past, RUNS};
 use crate::session::scan::{self, Orphan};
 use crate::session::undo::{Undoing, Undone};
 use crate::session::{Record, claim};
+use crate::text::SCHEMA;
 
 /// `netwright ps`
 #[derive(Args, Debug)]

@@ -19,7 +19,7 @@ impl Topology {
              node [shape=box, style=rounded, fontname=\"sans-serif\", fontsize=10]\n  edge [fontname=\"sans-serif\"]\n",
         );
         if let Some(culprit) = &picture.culprit {
-            let sentence = dot_text(&crate::report::wrap::wrap(&culprit.line(), SENTENCE));
+            let sentence = dot_text(&crate::text::wrap::wrap(&culprit.line(), SENTENCE));
             let _ = writeln!(out, "  graph [label=\"{sentence}\", labelloc=b, fontcolor=\"{RED}\"]");
         }
         for (n, namespace) in picture.namespaces.iter().enumerate() {
@@ -102,7 +102,7 @@ impl Topology {
             let _ = writeln!(out, "  link_{a}_{i} {arrow} link_{b}_{j}");
         }
         if let Some(culprit) = &picture.culprit {
-            let sentence = mermaid_text(&crate::report::wrap::wrap(&culprit.line(), SENTENCE));
+            let sentence = mermaid_text(&crate::text::wrap::wrap(&culprit.line(), SENTENCE));
             let _ = writeln!(out, "  why[\"{sentence}\"]:::blame");
             let _ = writeln!(out, "  classDef blame stroke:{RED},stroke-width:3px,color:{RED}");
         }

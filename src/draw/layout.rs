@@ -197,7 +197,7 @@ impl Layout {
         self.width = self.width.max(CAPTION);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a width in letters")]
         let room = ((self.width - 2.0 * MARGIN) / LETTER) as usize;
-        self.caption = crate::report::wrap::wrap(&culprit.line(), room);
+        self.caption = crate::text::wrap::wrap(&culprit.line(), room);
         self.height += float(self.caption.len()) * LINE + PAD;
     }
 }

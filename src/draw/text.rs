@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Link, Namespace, State, Topology};
-use crate::report::wrap::wrap;
+use crate::text::wrap::wrap;
 
 /// As wide as the picture gets.
 const WIDTH: usize = 80;

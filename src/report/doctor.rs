@@ -4,15 +4,15 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::json::SCHEMA;
 use crate::doctor::ability::{self, Ability};
 use crate::doctor::machine::{Machine, SandboxFact};
 use crate::doctor::tools::Found;
 use crate::doctor::traps::{self, Trap};
 use crate::doctor::{Lack, Report};
 use crate::features::table::Group;
-use crate::report::diagnostic::escape;
 use crate::sandbox::Mode;
+use crate::text::SCHEMA;
+use crate::text::diagnostic::escape;
 
 /// How wide a list of words gets before it goes on below.
 const WIDTH: usize = 100;

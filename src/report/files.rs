@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use serde_json::json;
 
-use super::{github, human, json, junit, markdown, tap};
+use super::{github, human, junit, markdown, tap};
 use crate::error::{Error, Kind, Result};
 use crate::testing::results::Results;
 
@@ -187,7 +187,7 @@ fn append_summary(text: &str) -> Result<()> {
 fn document(results: &Results) -> serde_json::Value {
     let counts = results.counts();
     json!({
-        "schema": json::SCHEMA,
+        "schema": crate::text::SCHEMA,
         "exit": results.exit,
         "took_ms": results.took_ms,
         "seed": results.seed,

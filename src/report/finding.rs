@@ -7,9 +7,9 @@ use annotate_snippets::renderer::{
     DEFAULT_ERROR_STYLE, DEFAULT_HELP_STYLE, DEFAULT_LINE_NUM_STYLE, DEFAULT_NOTE_STYLE, DEFAULT_WARNING_STYLE,
 };
 
-use super::diagnostic::escape;
-use super::wrap::wrap;
 use crate::op::Where;
+use crate::text::diagnostic::escape;
+use crate::text::wrap::wrap;
 use crate::why::finding::{Culprit, Evidence, Finding, Leg, Verdict};
 use crate::why::survey::Survey;
 

@@ -2,9 +2,9 @@
 
 use std::io::{IsTerminal, Write};
 
-use super::diagnostic::{self, Sources, escape};
 use crate::error::Error;
 use crate::session::Event;
+use crate::text::diagnostic::{self, Sources, escape};
 
 /// How wide a diagnostic is drawn when the terminal does not say.
 const WIDTH: usize = 100;

@@ -3,9 +3,9 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use super::diagnostic::escape;
 use crate::testing::Outcome;
 use crate::testing::event::{Event, Failure, Test};
+use crate::text::diagnostic::escape;
 
 /// How often the line at the bottom of a terminal changes at most.
 const REDRAW: Duration = Duration::from_millis(100);

@@ -2,7 +2,6 @@
 //!
 //! Beside `cli` this is the only room that prints. A renderer here returns a string; it decides nothing about what happened.
 
-pub mod diagnostic;
 pub mod doctor;
 pub mod files;
 pub mod finding;
@@ -12,8 +11,5 @@ pub mod json;
 pub mod junit;
 pub mod live;
 pub mod markdown;
-pub mod reference;
-pub mod span;
 pub mod stream;
 pub mod tap;
-pub mod wrap;

@@ -20,7 +20,7 @@ use super::source::{self, Sources};
 use crate::error::{Error, Kind};
 use crate::exec::interrupt::Interrupt;
 use crate::model::suggest::with_nearest;
-use crate::report::diagnostic;
+use crate::text::diagnostic;
 
 /// A mistake.
 #[derive(Clone, Debug)]

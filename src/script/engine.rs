@@ -14,9 +14,9 @@ use super::resolver::Resolver;
 use super::signature::netwright_words;
 use super::source::{self, Sources};
 use crate::error::{Error, Result};
-use crate::report::diagnostic;
 use crate::session::{Event, Session};
 use crate::testing::{Filter, Plan, names};
+use crate::text::diagnostic;
 
 /// The stack of the thread that evaluates: Rhai recurses, and its limits below fit into this with room to spare.
 pub const STACK_BYTES: usize = 64 << 20;

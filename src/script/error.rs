@@ -13,7 +13,7 @@ use super::parse;
 use super::signature::{self, Signature, Words, type_word, with_article};
 use crate::error::{Call, Place, Ran};
 use crate::model::suggest::nearest;
-use crate::report::diagnostic::Sources;
+use crate::text::diagnostic::Sources;
 use crate::{Error, Kind};
 
 /// As many thrown errors are remembered in full; a script that catches in a loop throws any number.

@@ -23,6 +23,7 @@ pub mod explain;
 pub mod parse;
 mod pretty;
 pub mod reference;
+pub mod reference_text;
 pub mod repl;
 mod resolver;
 pub mod signature;

@@ -6,7 +6,7 @@ use rhai::{LexError, ParseErrorType};
 use super::error::{Context, lower};
 use crate::error::Place;
 use crate::model::suggest::nearest;
-use crate::report::span::line_range;
+use crate::text::span::line_range;
 use crate::{Error, Kind};
 
 /// Explains a parse error at `at`.

@@ -6,7 +6,7 @@ use comfy_table::{ContentArrangement, Table};
 use rhai::{Array, Dynamic, Engine, Map, Scope};
 
 use super::api::{Link, Netns};
-use crate::report::wrap::wrap;
+use crate::text::wrap::wrap;
 
 /// As wide as a table gets.
 const WIDTH: usize = 80;

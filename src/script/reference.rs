@@ -1,5 +1,5 @@
 //! The documentation of all that scripts can call, as data: read from the doc comments of the Rust functions in `api` and of the modules
-//! in `stdlib/`, and from nowhere else. `report::reference` renders it.
+//! in `stdlib/`, and from nowhere else. `reference_text` renders it.
 
 use std::fmt::Write as _;
 use std::path::Path;

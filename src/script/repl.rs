@@ -15,14 +15,15 @@ use super::arguments::Arguments;
 use super::engine::{new_engine, new_run};
 use super::error::{Context, Ended, from_parse, from_rhai};
 use super::reference::{Entry, Page, Reference};
+use super::reference_text;
 use super::resolver::Resolver;
 use super::signature::{self, Signature, netwright_words};
 use super::source::{self, Sources};
 use super::{complete, pretty};
 use crate::draw::Topology;
 use crate::error::{Error, Place, Result};
-use crate::report::{diagnostic, reference as report};
 use crate::session::{Session, Undone};
+use crate::text::diagnostic;
 
 /// The name of the source when no script was loaded first.
 const NAME: &str = "repl";
@@ -322,9 +323,13 @@ impl Console {
             let signatures = self.signatures();
             let found = signatures.iter().filter(|one| one.scripted && one.name == name.trim_end_matches("()"));
             let entries: Vec<Entry> = found.map(Entry::new).collect();
-            if entries.is_empty() { Err(error) } else { Ok(report::text(&Page::Entries(entries.iter().collect()))) }
+            if entries.is_empty() {
+                Err(error)
+            } else {
+                Ok(reference_text::text(&Page::Entries(entries.iter().collect())))
+            }
         };
-        reference.find(Some(name)).map(|page| report::text(&page)).or_else(own)
+        reference.find(Some(name)).map(|page| reference_text::text(&page)).or_else(own)
     }
 
     /// Whether a variable of this name is there.

@@ -30,7 +30,7 @@ impl Sources {
     }
 }
 
-impl crate::report::diagnostic::Sources for Sources {
+impl crate::text::diagnostic::Sources for Sources {
     fn text(&self, name: &str) -> Option<Cow<'_, str>> {
         self.0.borrow().get(name).map(|text| Cow::Owned(text.clone()))
     }

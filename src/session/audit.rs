@@ -48,7 +48,7 @@ impl Audit {
             Undo::None(why) => json!({ "none": why }),
         };
         let line = json!({
-            "schema": crate::report::json::SCHEMA,
+            "schema": crate::text::SCHEMA,
             "time": humantime::format_rfc3339_millis(std::time::SystemTime::now()).to_string(),
             "run": run,
             "user": self.user,

@@ -4,10 +4,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ended, Outcome};
 use crate::error::Error;
-use crate::report::diagnostic::{self, Sources};
+use crate::text::diagnostic::{self, Sources};
 
 /// The version of the stream.
-pub const SCHEMA: u32 = 1;
+pub use crate::text::SCHEMA;
 /// How wide a diagnostic is drawn in an event: logs and web pages wrap later than that.
 const WIDTH: usize = 120;
 

@@ -17,7 +17,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Place, Result};
-use crate::report::diagnostic;
+use crate::text::diagnostic;
 
 /// How long a test may take unless `--timeout` says otherwise; set-up counts as one.
 pub const TIMEOUT: Duration = Duration::from_secs(60);

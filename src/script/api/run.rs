@@ -6,9 +6,9 @@ use rhai::{EvalAltResult, FnPtr, Map, Position};
 use super::value::{duration, type_of};
 use super::{Out, act, act_global, reject, run_of};
 use crate::error::{Error, Kind};
-use crate::report::reference;
 use crate::script::error::{place_of, throw};
 use crate::script::reference::Reference;
+use crate::script::reference_text as reference;
 
 #[export_module]
 pub mod api {

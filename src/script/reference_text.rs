@@ -4,9 +4,9 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::json::SCHEMA;
-use super::wrap::wrap;
-use crate::script::reference::{Entry, Page, Reference, Use, alias};
+use super::reference::{Entry, Page, Reference, Use, alias};
+use crate::text::SCHEMA;
+use crate::text::wrap::wrap;
 
 /// How wide a signature may be before its summary goes to the next line.
 const COLUMN: usize = 44;
