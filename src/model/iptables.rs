@@ -386,3 +386,25 @@ fn embedded_counters(spec: &[(String, std::ops::Range<usize>)]) -> Option<usize>
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `!` belongs to the option behind it, wherever that stands.
+    #[test]
+    fn a_negation_is_kept_at_the_first_option_too() {
+        let rule = |text: &str| {
+            parse_list("filter", &format!("-P INPUT ACCEPT\n{text}\n")).unwrap().chains[0].rules[0].clone()
+        };
+        let first = rule("-A INPUT ! -s 10.0.0.0/8 -p tcp -j DROP");
+        assert_eq!(
+            (first.source().map(|it| (it.value, it.not)), first.protocol().map(|it| it.not)),
+            (Some(("10.0.0.0/8", true)), Some(false))
+        );
+        let second = rule("-A INPUT -s 10.0.0.0/8 ! -p tcp -j DROP");
+        assert_eq!((second.source().map(|it| it.not), second.protocol().map(|it| it.not)), (Some(false), Some(true)));
+        let comment = rule(r#"-A INPUT -m comment --comment "!" -s 10.0.0.1/32 -j DROP"#);
+        assert_eq!(comment.target(), Some("DROP"));
+    }
+}

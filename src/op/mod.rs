@@ -356,4 +356,16 @@ mod tests {
         let command = Command::new(Tool::Iptables, &Where::Host, ["-m", "comment", "--comment", "it's; a $thing"]);
         assert_eq!(shlex::split(&command.line()).unwrap(), command.words());
     }
+
+    /// Not only that shlex reads it back: nothing that a shell would act on stands bare.
+    #[test]
+    fn what_a_shell_would_act_on_is_quoted() {
+        for special in "&*?[()<>|;$`\"'\\ \t\n".chars() {
+            let word = format!("a{special}b");
+            let line = quote(&["x".into(), word.clone()]);
+            assert_ne!(line, format!("x {word}"), "{special:?} stands bare");
+            assert_eq!(shlex::split(&line).unwrap(), ["x", &word]);
+        }
+        assert_eq!(quote(&["x".into(), String::new()]), "x ''");
+    }
 }

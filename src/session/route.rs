@@ -282,7 +282,7 @@ impl Session {
         };
         let rules = || rule::parse(&self.query(&op::route::rules(netns, family))?, "ip rule show");
         let have = rules()?;
-        if have.iter().any(|rule| rule_matches(rule, words)) {
+        if have.iter().any(|rule| rule.is(words)) {
             return Ok(self.count(Did::Nothing));
         }
         let mut words = words.to_vec();
@@ -291,7 +291,7 @@ impl Session {
         }
         let spec: Vec<String> = words.iter().flat_map(|(word, value)| [word.clone(), value.clone()]).collect();
         self.apply(op::route::rule_add(netns, family, &spec))?;
-        let is_there = rules()?.iter().any(|rule| rule_matches(rule, &words));
+        let is_there = rules()?.iter().any(|rule| rule.is(&words));
         self.read_back(netns, is_there, || format!("no rule `{}`", spec.join(" ")))?;
         Ok(self.count(Did::Something))
     }
@@ -331,25 +331,32 @@ fn next_priority(rules: &[rule::Rule]) -> u32 {
     rules.get(1).map_or(0, |second| second.priority.saturating_sub(1))
 }
 
-/// Whether a rule has all of these words.
-pub(super) fn rule_matches(rule: &rule::Rule, words: &[(String, String)]) -> bool {
-    let network = |text: &str| match destination(text) {
-        Ok(Destination::Net(net)) => Some(net),
-        _ => None,
-    };
-    let raw = rule.raw();
-    let shown = |key: &str| raw.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned));
-    words.iter().all(|(word, value)| match word.as_str() {
-        "from" => network(value) == rule.source(),
-        "to" => network(value) == rule.destination(),
-        "priority" | "pref" | "preference" => shown("priority").as_deref() == Some(value),
-        "table" | "lookup" => shown("table").as_deref() == Some(value),
-        "fwmark" => {
-            let number = |text: &str| {
-                text.strip_prefix("0x").map_or_else(|| text.parse().ok(), |hex| u32::from_str_radix(hex, 16).ok())
-            };
-            shown("fwmark").as_deref().and_then(number) == number(value)
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::route;
+
+    /// The kernel keeps one route for each destination, table and metric: another metric is another route.
+    #[test]
+    fn a_route_is_the_wanted_one_only_with_the_same_metric_and_way() {
+        let route = |json: &str| route::parse(&format!("[{json}]"), "x").unwrap().remove(0);
+        let have = route(r#"{"dst":"10.1.0.0/16","gateway":"10.0.0.9","dev":"eth0","metric":50,"flags":[]}"#);
+        let want = |metric: Option<u32>, via: &str| RouteSpec {
+            dst: "10.1.0.0/16".into(),
+            via: Some(via.into()),
+            metric,
+            ..RouteSpec::default()
+        };
+        for (metric, via, is) in [
+            (Some(50), "10.0.0.9", true),
+            (Some(49), "10.0.0.9", false),
+            (Some(51), "10.0.0.9", false),
+            (None, "10.0.0.9", false),
+            (Some(50), "10.0.0.8", false),
+        ] {
+            assert_eq!(want(metric, via).is(Family::V4, &have), is, "{metric:?} via {via}");
         }
-        other => shown(other).as_deref() == Some(value),
-    })
+        let bare = route(r#"{"dst":"10.1.0.0/16","gateway":"10.0.0.9","dev":"eth0","flags":[]}"#);
+        assert!(want(None, "10.0.0.9").is(Family::V4, &bare) && !want(Some(50), "10.0.0.9").is(Family::V4, &bare));
+    }
 }

@@ -64,7 +64,7 @@ impl Undoing<'_> {
             ["rule", "delete", spec @ ..] => {
                 let rules = rule::parse(&self.question(&op::route::rules(netns, family))?, "ip rule show")?;
                 let pairs: Vec<(String, String)> = pairs(spec);
-                let there = rules.iter().any(|rule| super::route::rule_matches(rule, &pairs));
+                let there = rules.iter().any(|rule| rule.is(&pairs));
                 Ok(Verdict::of(!there, || "the rule is still there".into()))
             }
             ["neigh", "delete", addr, "dev", dev] => self.look_neigh(netns, addr, None, dev),

@@ -396,23 +396,14 @@ fn by_suspects(
     let before: Vec<Option<u64>> = suspects.iter().map(|suspect| counter(net, suspect)).collect();
     let fresh = Net::read(session, &[&question.from], target.addr.is_ipv6())?;
     again(session, question, target)?;
-    let mut moved = Vec::new();
-    for (index, suspect) in suspects.iter().enumerate() {
-        let Some(ns) = fresh.index(&net.ns(suspect.ns).at) else { continue };
-        let now = counter(&fresh, &Suspect { ns, ..suspect.clone() });
-        if let (Some(before), Some(now)) = (before[index], now)
-            && now > before
-        {
-            moved.push((index, now - before));
-        }
-    }
-    let blamed = match moved.as_slice() {
-        [(index, by)] => Some((*index, Some(*by))),
-        // Without counters the only suspect is to blame: everything else on both legs was judged.
-        [] if suspects.len() == 1 && before[0].is_none() => Some((0, None)),
-        _ => None,
-    };
-    if let Some((index, by)) = blamed {
+    let now: Vec<Option<u64>> = suspects
+        .iter()
+        .map(|suspect| {
+            let ns = fresh.index(&net.ns(suspect.ns).at)?;
+            counter(&fresh, &Suspect { ns, ..suspect.clone() })
+        })
+        .collect();
+    if let Some((index, by)) = to_blame(&before, &now) {
         let mut culprit = suspects.remove(index).culprit;
         let text = match by {
             Some(by) => format!("its counter rose by {by} while one more packet was tried"),
@@ -425,6 +416,21 @@ fn by_suspects(
     }
     finding.others = suspects.into_iter().map(|suspect| suspect.culprit).take(OTHERS).collect();
     Ok(())
+}
+
+/// Which of the suspects is to blame, and by how much its counter rose, from their counters before and after one more packet: the only
+/// one that rose; without counters the only suspect, since everything else on both legs was judged.
+fn to_blame(before: &[Option<u64>], now: &[Option<u64>]) -> Option<(usize, Option<u64>)> {
+    let risen = |(index, (before, now)): (usize, (&Option<u64>, &Option<u64>))| {
+        let by = (*now)?.checked_sub((*before)?).filter(|by| *by > 0)?;
+        Some((index, by))
+    };
+    let all: Vec<_> = before.iter().zip(now).enumerate().filter_map(risen).collect();
+    match (all.as_slice(), before) {
+        ([(index, by)], _) => Some((*index, Some(*by))),
+        ([], [None]) => Some((0, None)),
+        _ => None,
+    }
 }
 
 /// The counter of a suspect: packets of a rule, drops of a queueing discipline.
@@ -454,4 +460,25 @@ fn counter(net: &Net, suspect: &Suspect) -> Option<u64> {
         .iter()
         .find(|qdisc| state::text(qdisc, "dev") == dev && ours(state::text(qdisc, "kind")))?;
     found.get("drops")?.as_u64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::to_blame;
+
+    #[test]
+    fn only_a_counter_that_rose_alone_is_blamed() {
+        for (before, now, blamed) in [
+            (vec![Some(3)], vec![Some(4)], Some((0, Some(1)))),
+            (vec![Some(3)], vec![Some(3)], None),
+            (vec![Some(3)], vec![Some(2)], None),
+            (vec![Some(3), Some(7)], vec![Some(3), Some(9)], Some((1, Some(2)))),
+            (vec![Some(3), Some(7)], vec![Some(4), Some(9)], None),
+            (vec![None], vec![None], Some((0, None))),
+            (vec![None, None], vec![None, None], None),
+            (vec![Some(3)], vec![None], None),
+        ] {
+            assert_eq!(to_blame(&before, &now), blamed, "{before:?} → {now:?}");
+        }
+    }
 }

@@ -906,3 +906,23 @@ impl Nft {
         expressions.any(|one| one.get("masquerade").is_some() || one.get("snat").is_some())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// A key that is surely none of the others has surely the value of `*`.
+    #[test]
+    fn a_map_has_its_default_for_every_other_key() {
+        let pairs = [json!([3, "three"]), json!(["*", "rest"])];
+        let of = |key: Val| {
+            look_up(&key, &pairs).all.into_iter().map(|(sure, value)| (sure, value.clone())).collect::<Vec<_>>()
+        };
+        assert_eq!(of(Val::Num(3)), [(Tri::Yes, json!("three"))]);
+        assert_eq!(of(Val::Num(4)), [(Tri::Yes, json!("rest"))]);
+        assert!(matches!(look_up(&Val::Num(4), &pairs).missing, Tri::No));
+        assert!(matches!(look_up(&Val::Num(4), &pairs[..1]).missing, Tri::Yes));
+    }
+}
