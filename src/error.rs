@@ -189,6 +189,13 @@ impl Error {
         self
     }
 
+    /// The same error told in other words.
+    #[must_use]
+    pub fn retold(mut self, message: impl Into<String>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// Sets what stands beside the carets.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {

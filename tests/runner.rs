@@ -121,7 +121,7 @@ test("same", || { print("x"); });
 test("é ☃ \x07\x00]]>&<b># | \u202e", || { print("\x1b[2J ]]> & <b> \x01 \u0085"); check("in\nside", || 1 == 2); });
 test("false", || false);
 test("exits", || { exit(0); });
-test("left", || { blue.start("sleep 1000"); netns("green"); });
+test("left", || { blue.exec(["sh", "-c", "setsid /usr/bin/sleep 1000 >/dev/null 2>&1 &"]).ok; netns("green"); });
 test("no route", || { expect(blue).cannot_reach("10.99.99.99"); });
 test("deferred", || { defer(|| throw "late"); });
 test("nested", || { test("inner", || true); });

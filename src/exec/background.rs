@@ -6,6 +6,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +28,8 @@ pub struct Background {
     started: Started,
     printed: Arc<Printed>,
     line: String,
+    begun: Instant,
+    stopped: AtomicBool,
 }
 
 impl Background {
@@ -58,7 +61,7 @@ impl Background {
         let printed = Arc::new(Printed { reader, tail: Mutex::default() });
         let read = Arc::clone(&printed);
         std::thread::Builder::new().name("output".into()).spawn(move || read.follow()).map_err(fail)?;
-        Ok(Self { started, printed, line })
+        Ok(Self { started, printed, line, begun: Instant::now(), stopped: AtomicBool::new(false) })
     }
 
     /// The command as a person would type it.
@@ -93,6 +96,49 @@ impl Background {
         output.status.code().or_else(|| output.status.signal().map(|signal| 128 + signal))
     }
 
+    /// Whether it sleeps now: it waits for something, and has nothing left to do. `None` when it cannot be told.
+    #[must_use]
+    pub fn sleeps(&self) -> Option<bool> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).ok()?;
+        // proc_pid_stat(5): the state comes after the name, which may hold anything, in parentheses.
+        stat.rsplit_once(')').map(|(_, rest)| rest.trim_start().starts_with('S'))
+    }
+
+    /// Asks it for a report: SIGUSR1. Returns whether it was there to be asked.
+    pub fn ask_for_report(&self) -> bool {
+        self.running() && rustix::process::kill_process(self.started.pid, Signal::USR1).is_ok()
+    }
+
+    /// Whether somebody ended it: it did not end by itself.
+    #[must_use]
+    pub fn was_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed)
+    }
+
+    /// How long ago it was started.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// The last lines that it printed, at most `count`.
+    #[must_use]
+    pub fn last_lines(&self, count: usize) -> Vec<String> {
+        let text = self.output();
+        let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+        lines.iter().skip(lines.len().saturating_sub(count)).map(|line| (*line).to_owned()).collect()
+    }
+
+    /// How it ended, in words; `None` while it runs.
+    #[must_use]
+    pub fn how_ended(&self) -> Option<String> {
+        Some(match self.status()? {
+            0 => "ended with status 0".to_owned(),
+            status @ 129..=192 => format!("was ended by {}", super::interrupt::signal_name(status - 128)),
+            status => format!("ended with status {status}"),
+        })
+    }
+
     /// What it printed so far, standard output and error together: the last [`OUTPUT_MAX_BYTES`], after a line that says how much is missing.
     #[must_use]
     pub fn output(&self) -> String {
@@ -105,6 +151,7 @@ impl Background {
             let _ = kill_process_group(self.started.pid, signal);
         };
         if self.running() {
+            self.stopped.store(true, Ordering::Relaxed);
             group(Signal::TERM);
             let deadline = Instant::now() + TERM_GRACE;
             let _ = self.started.handle.wait_deadline(deadline);

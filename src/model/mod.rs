@@ -15,6 +15,7 @@
 //! | [`iptables_args`] | the words that a user gives to iptables |
 //! | [`link_kinds`] | kinds of links and their options |
 //! | [`addr`], [`names`], [`sysctl`] | validators |
+//! | [`shell`] | what only a shell would understand in a command |
 
 pub mod addr;
 pub mod iptables;
@@ -30,6 +31,7 @@ pub mod nft_drops;
 pub mod route;
 pub mod rule;
 pub mod said;
+pub mod shell;
 pub mod suggest;
 pub mod sysctl;
 pub mod version;

@@ -44,4 +44,4 @@ pub use packet::Connection;
 pub use ping::{PingOptions, PingReport, ping, ping_many};
 pub use target::{Endpoint, Proto, Target};
 pub use verdict::{NotReached, Reached, Reason, Silence, Verdict};
-pub use witness::{Token, Witness, connections, has_connection};
+pub use witness::{Token, Witness, connections, has_connection, listens};

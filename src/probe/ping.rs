@@ -81,6 +81,21 @@ pub struct PingReport {
     pub token: Token,
 }
 
+impl PingReport {
+    /// The mean round-trip time; `None` when nothing was answered.
+    #[must_use]
+    pub fn mean(&self) -> Option<Duration> {
+        self.rtts.iter().sum::<Duration>().checked_div(u32::try_from(self.rtts.len()).unwrap_or(u32::MAX))
+    }
+
+    /// The mean difference between one round-trip time and the next; `None` with fewer than two.
+    #[must_use]
+    pub fn jitter(&self) -> Option<Duration> {
+        let steps: Vec<Duration> = self.rtts.windows(2).map(|pair| pair[0].abs_diff(pair[1])).collect();
+        steps.iter().sum::<Duration>().checked_div(u32::try_from(steps.len()).unwrap_or(u32::MAX))
+    }
+}
+
 /// Pings one address from the calling thread's namespace.
 ///
 /// Packets leave every [`interval`](PingOptions::interval) whether or not the one before was answered, so a dead address costs one timeout and not `count` of them.

@@ -15,6 +15,7 @@ use socket2::{Protocol, Socket, Type};
 
 use super::packet::{self, Connection, ECHO_REQUEST, ECHO_REQUEST_V6};
 use super::sys;
+use super::target::{Endpoint, Proto};
 use crate::{Error, Kind, Result};
 
 /// 16 random bytes that a probe carries, so that only its own answer counts.
@@ -180,6 +181,27 @@ pub fn connections() -> Result<Vec<Connection>> {
     let mut out: Vec<_> = packet::tcp_table(&proc_net("tcp")?).collect();
     out.extend(packet::tcp_table(&proc_net("tcp6")?));
     Ok(out)
+}
+
+/// Whether a socket of the calling thread's namespace listens at an endpoint: of TCP one that takes connections, of UDP one without another end.
+///
+/// # Errors
+/// `/proc` cannot be read.
+pub fn listens(endpoint: &Endpoint) -> Result<bool> {
+    let udp = endpoint.proto == Proto::Udp;
+    let files = if udp { ["udp", "udp6"] } else { ["tcp", "tcp6"] };
+    let waits = |socket: &Connection| if udp { socket.remote.port() == 0 } else { socket.is_listening() };
+    let at = |socket: &Connection| {
+        let ip = socket.local.ip();
+        socket.local.port() == endpoint.port
+            && endpoint.addr.is_none_or(|addr| ip == addr.to_canonical() || ip.is_unspecified())
+    };
+    for file in files {
+        if packet::tcp_table(&proc_net(file)?).any(|socket| waits(&socket) && at(&socket)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the calling thread's namespace has a TCP connection with these two ends, as seen from here: `local` is the end in this namespace.

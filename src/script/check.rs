@@ -102,6 +102,14 @@ impl Checked {
         let mut walker = walk::Walker::new(name, explainer, &tree, text, keys);
         walker.walk();
         self.findings.append(&mut walker.findings);
+        for at in tree.unlooked() {
+            let error = Error::new(
+                Kind::InvalidArgument,
+                "nobody looks at what `exec` returns: when the program fails, nobody knows",
+            )
+            .hint("`run` must succeed; or look at the `.ok` of what `exec` returns");
+            self.findings.push(Finding { rule: "unused", error: error.at(place(name, at)) });
+        }
         let mut own = self.findings.split_off(first);
         own.sort_by_key(|finding| finding.error.parts().place.as_ref().map(|place| (place.line, place.column)));
         let mut known = HashSet::new();
@@ -193,6 +201,14 @@ impl Tree {
         found
     }
 
+    /// The calls of `exec` whose result nobody looks at.
+    fn unlooked(&self) -> Vec<rhai::Position> {
+        let mut found = Vec::new();
+        find_unlooked(&self.main, false, &mut found);
+        self.functions.iter().for_each(|function| find_unlooked(&function.body, true, &mut found));
+        found
+    }
+
     /// The keys of all literal maps.
     fn keys(&self) -> HashSet<String> {
         let mut keys = HashSet::new();
@@ -212,6 +228,40 @@ impl Tree {
     }
 }
 
+/// The calls of `exec` whose result nobody looks at.
+pub(super) fn unlooked(ast: &AST) -> Vec<rhai::Position> {
+    Tree::of(ast).unlooked()
+}
+
+/// The name and place of the last call of `a.b().c()`.
+fn last_call(expr: &Expr) -> Option<(&str, rhai::Position)> {
+    match expr {
+        Expr::Dot(dot, ..) => last_call(&dot.rhs),
+        Expr::MethodCall(call, at) => Some((&call.name, *at)),
+        _ => None,
+    }
+}
+
+/// Looks for such calls among statements; the value of the last one may be `used`.
+fn find_unlooked(statements: &[Stmt], used: bool, found: &mut Vec<rhai::Position>) {
+    for (index, statement) in statements.iter().enumerate() {
+        let used = used && index + 1 == statements.len();
+        match statement {
+            Stmt::If(flow, _) | Stmt::TryCatch(flow, _) => {
+                find_unlooked(flow.body.statements(), used, found);
+                find_unlooked(flow.branch.statements(), used, found);
+            }
+            Stmt::While(flow, _) | Stmt::Do(flow, ..) => find_unlooked(flow.body.statements(), false, found),
+            Stmt::For(parts, _) => find_unlooked(parts.2.body.statements(), false, found),
+            Stmt::Block(block) => find_unlooked(block.statements(), used, found),
+            Stmt::Expr(expr) if !used => {
+                found.extend(last_call(expr).filter(|(name, _)| *name == "exec").map(|(_, at)| at));
+            }
+            _ => {}
+        }
+    }
+}
+
 /// Functions of the script that stand in the way of netwright's own.
 fn shadows(name: &str, tree: &Tree, all: &[Signature]) -> Vec<Finding> {
     let mut found = Vec::new();
@@ -219,8 +269,11 @@ fn shadows(name: &str, tree: &Tree, all: &[Signature]) -> Vec<Finding> {
         let (own, count) = (function.def.name.as_str(), function.def.params.len());
         let is_hidden = |signature: &&Signature| {
             let ours = !signature.scripted && signature.module.is_none() && signature.docs.contains("```rhai");
-            let taken = usize::from(function.def.this_type.is_some() && signature.this_type.is_some());
-            ours && signature.name == own && signature.params.len() == count + taken
+            // `ns.route(a, b)` finds a script's `fn route(a, b)`: the value before the dot is its `this`, not a parameter.
+            let taken = usize::from(signature.this_type.is_some());
+            let this = function.def.this_type.as_ref().map(|ty| signature::type_word(ty, &netwright_words));
+            let same = this.is_none() || this == signature.this_type;
+            ours && same && signature.name == own && signature.params.len() == count + taken
         };
         if let Some(hidden) = all.iter().find(is_hidden) {
             let of = hidden.this_type.as_ref().map_or(String::new(), |this| format!(" of a {this}"));

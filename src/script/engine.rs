@@ -9,6 +9,7 @@ use rhai::{AST, ASTNode, Dynamic, Engine, OptimizationLevel, Scope, Stmt};
 use super::api::tests::{Caller, Case, Tests, run_case};
 use super::api::{self, Run, RunState};
 use super::arguments::Arguments;
+use super::check::unlooked;
 use super::error::{Context, Ended, from_parse, from_rhai};
 use super::resolver::Resolver;
 use super::signature::netwright_words;
@@ -146,8 +147,8 @@ pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
     outcome.tests = run.0.tests.counts.get();
     outcome.met = run.0.tests.names.borrow().len();
     outcome.errors.extend(run.0.failed.borrow_mut().drain(..));
-    // A failed set-up keeps its packets; those of a plain run were asked for.
-    let keep = !outcome.errors.is_empty() || outcome.tests[1] > 0 || !job.tests.leaks;
+    // What failed keeps its packets; after success nobody comes for them.
+    let keep = !outcome.errors.is_empty() || outcome.tests[1] > 0;
     outcome.kept = run.0.captures.end(0, keep);
     run.0.listeners.borrow_mut().clear();
     outcome
@@ -172,6 +173,12 @@ pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments, tests: Tests,
         passed: Cell::new(0),
         failed: RefCell::default(),
         listeners: RefCell::default(),
+        programs: api::programs::Programs::default(),
+        unlooked: RefCell::default(),
+        held: Cell::new(0),
+        looking: Cell::new(false),
+        missed: RefCell::default(),
+        tables: RefCell::default(),
         tests,
         captures: api::measure::Captures::default(),
         in_order,
@@ -214,6 +221,8 @@ impl Script {
         match compiled {
             Ok(mut ast) => {
                 ast.set_source(script.name.as_str());
+                let places = unlooked(&ast).into_iter().map(|at| (script.name.clone(), at));
+                run.0.unlooked.borrow_mut().extend(places);
                 script.ast = ast;
                 Ok(script)
             }
@@ -356,5 +365,6 @@ pub(super) fn bare_engine(resolver: Resolver) -> Engine {
     engine.disable_symbol("eval");
     engine.set_module_resolver(resolver);
     api::register(&mut engine);
+    super::sides::register(&mut engine);
     engine
 }

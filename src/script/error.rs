@@ -152,6 +152,11 @@ pub fn to_map(error: &Error) -> Map {
     .collect()
 }
 
+/// The whole error behind a thrown value, if it is one of ours.
+pub(super) fn known_error(value: &Dynamic) -> Option<Error> {
+    value.read_lock::<Map>().and_then(|map| from_map(&map, value.tag()))
+}
+
 /// The inverse of [`to_map`], for a map that a script threw; `None` when it is not one of ours.
 fn from_map(map: &Map, tag: i32) -> Option<Error> {
     let text = |key: &str| map.get(key).and_then(|value| value.clone().into_string().ok());

@@ -16,7 +16,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
     ("print", &["println", "printf", "echo", "puts", "log"]),
     ("len", &["length", "size", "count"]),
     ("push", &["append", "add"]),
-    ("exec", &["run", "system", "sh", "shell"]),
+    ("exec", &["system", "sh", "shell"]),
     ("contains", &["includes", "has", "contains_key"]),
     ("index_of", &["indexOf", "find_index"]),
     ("to_upper", &["upper", "toUpperCase", "to_uppercase"]),

@@ -9,6 +9,7 @@
 //! | [`usage`] | what a script says of itself |
 //! | `api` | all that scripts can call |
 //! | [`reference`] | the documentation of all that scripts can call, as data |
+//! | `sides`, `value_text` | both sides of a comparison that did not hold; values in messages |
 //! | [`check`] | mistakes found without running |
 //! | [`repl`], `complete`, `pretty` | input by input: what persists, completion and hints, values for people |
 //! | [`error`], [`explain`], [`parse`], [`signature`] | what went wrong, in the words of a script author |
@@ -26,8 +27,10 @@ pub mod reference;
 pub mod reference_text;
 pub mod repl;
 mod resolver;
+mod sides;
 pub mod signature;
 mod source;
 pub mod usage;
+mod value_text;
 
 pub use resolver::STD;

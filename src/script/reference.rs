@@ -173,7 +173,8 @@ impl Reference {
             }
         }
         // `to_debug` is what the REPL shows for `to_string`; nobody writes it.
-        let mut entries: Vec<Entry> = all.iter().filter(|entry| entry.name != "to_debug").map(Entry::new).collect();
+        let written = |entry: &&Signature| entry.name != "to_debug" && !super::sides::is_ours(&entry.name);
+        let mut entries: Vec<Entry> = all.iter().filter(written).map(Entry::new).collect();
         entries.sort_by_cached_key(|entry| {
             let operator = entry.used == Use::Operator;
             let (form, length) = (entry.used != Use::Property, entry.signature.len());

@@ -266,7 +266,11 @@ impl Session {
     }
 
     /// IPv6 addresses cannot be used before duplicate address detection is done: waits for the prober's and for the owner's.
-    fn wait_for_dad(&self, from: &Where, addr: IpAddr) -> Result<()> {
+    ///
+    /// # Errors
+    ///
+    /// When the prober's namespace cannot be entered.
+    pub fn wait_for_dad(&self, from: &Where, addr: IpAddr) -> Result<()> {
         if addr.is_ipv4() {
             return Ok(());
         }

@@ -9,7 +9,8 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, Map};
 
 use super::value::{Options, type_of, words};
-use super::{Netns, Out, Run, act, act_global, reject};
+use super::verify::all_ok as marked;
+use super::{Netns, Out, Run, act, act_global, reject, run_of};
 use crate::error::{Error, Kind, Result};
 use crate::exec::background::Background;
 use crate::exec::tools;
@@ -210,7 +211,9 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
         let script = run.0.tests.plan.borrow().file.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
         let file = folder.join(format!("{}-{script}-{count}-{}-{link}.pcap", session.id(), netns.at.name()));
         // Without `-U` packets wait in a buffer; without `-Z root` it becomes a user who may not write there.
-        let words = ["tcpdump", "-i", link, "-n", "-U", "-Z", "root", "-w"].map(String::from).into_iter();
+        // Without immediate mode the kernel holds packets back for up to a second, and who stops then loses them.
+        let words = ["tcpdump", "--immediate-mode", "-i", link, "-n", "-U", "-Z", "root", "-w"].map(String::from);
+        let words = words.into_iter();
         let words: Vec<String> = words.chain([file.display().to_string()]).chain(filter).collect();
         let running = session.start_user(&netns.at, &words)?;
         run.0.captures.all.borrow_mut().push((Rc::clone(&running), file.clone()));
@@ -226,6 +229,80 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
     })?;
     let (running, file) = running;
     Ok(Capture { run: run.clone(), running, file })
+}
+
+/// How long tcpdump may take to write what the kernel has given to it, and to report.
+const SETTLE: Duration = Duration::from_secs(5);
+
+/// What tcpdump says of itself: `5 packets captured`, `5 packets received by filter`, `0 packets dropped by kernel`, on one line when it is asked
+/// (SIGUSR1) and on three at its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Tally {
+    /// How many reports there were.
+    reports: usize,
+    /// How many packets the kernel has dropped for want of room, by the last report.
+    dropped: u64,
+}
+
+impl Tally {
+    fn read(said: &str) -> Self {
+        let lost = |line: &str| -> Option<u64> {
+            let (before, _) = line.split_once(" dropped by kernel")?;
+            let before = before.strip_suffix(" packets").or_else(|| before.strip_suffix(" packet"))?;
+            before.rsplit([' ', ',']).next()?.parse().ok()
+        };
+        let all: Vec<u64> = said.lines().filter_map(lost).collect();
+        Self { reports: all.len(), dropped: all.last().copied().unwrap_or(0) }
+    }
+}
+
+impl Capture {
+    /// Waits until tcpdump has nothing left to do: what was on the link before now is in the file. It sleeps only when its ring is empty:
+    /// a packet that comes wakes it at once (`packet_rcv`, `sk_data_ready`), and each is written before the next (`-U`).
+    fn await_idle(&self, interrupt: &crate::exec::interrupt::Interrupt) -> Result<()> {
+        let begun = Instant::now();
+        while self.running.running() && self.running.sleeps() != Some(true) {
+            if begun.elapsed() > SETTLE {
+                return Err(self.unknown("`tcpdump` does not keep up with the packets"));
+            }
+            interrupt.sleep(Duration::from_millis(1))?;
+        }
+        Ok(())
+    }
+
+    fn unknown(&self, why: &str) -> Error {
+        Error::new(Kind::CommandFailed, format!("nobody can say how many packets there were: {why}"))
+            .note("said", self.running.last_lines(4).join("; "))
+            .hint("a narrower filter captures less: ns.capture(\"eth0\", \"icmp\")")
+    }
+
+    /// How many packets were captured until now, when that is known to be all of them.
+    fn count(&self, session: &crate::session::Session) -> Result<i64> {
+        let interrupt = session.exec().interrupt();
+        session.settle_all()?;
+        self.await_idle(interrupt)?;
+        let before = Tally::read(&self.running.output()).reports;
+        let begun = Instant::now();
+        // A report of a process that has just ended is its last one.
+        let asked = self.running.ask_for_report();
+        let tally = loop {
+            let tally = Tally::read(&self.running.output());
+            if tally.reports > before || !asked && tally.reports > 0 {
+                break tally;
+            }
+            if !self.running.running() && tally.reports == 0 {
+                return Err(self.unknown("`tcpdump` has ended by itself"));
+            }
+            if begun.elapsed() > SETTLE {
+                return Err(self.unknown("`tcpdump` does not say whether any were dropped"));
+            }
+            interrupt.sleep(Duration::from_millis(1))?;
+        };
+        if tally.dropped > 0 {
+            return Err(self.unknown(&format!("the kernel dropped {} before they were captured", tally.dropped)));
+        }
+        Ok(count_packets(&self.file))
+    }
 }
 
 /// How many packets a file of tcpdump holds: 24 bytes, then each packet behind 16 bytes that say its length (pcap-savefile(5)).
@@ -277,9 +354,9 @@ pub mod api {
     /// ```rhai
     /// assert(reachability([netns("ns-blue")]).all_ok);
     /// ```
-    #[rhai_fn(get = "all_ok", pure)]
-    pub fn all_ok(matrix: &mut Reachability) -> bool {
-        matrix.0.all_ok()
+    #[rhai_fn(get = "all_ok", return_raw, pure)]
+    pub fn all_ok(context: NativeCallContext, matrix: &mut Reachability) -> Out<Dynamic> {
+        Ok(marked(&run_of(&context)?, &matrix.0))
     }
 
     /// The pairs that are not as expected: `#{ from, to, expected, found, reason, detail }`; `found` is `"reached"`, `"blocked"` or
@@ -366,7 +443,8 @@ pub mod api {
         bits(&context, &from, &to, options)
     }
 
-    /// Captures the packets of a link with `tcpdump` until the end of the test. The file is kept when the test fails.
+    /// Captures the packets of a link with `tcpdump` until the end of the test or run. The file is kept when that fails, and is gone otherwise:
+    /// a script that wants it copies `.file` before.
     ///
     /// ```rhai
     /// needs("tcpdump");
@@ -392,15 +470,20 @@ pub mod api {
         record(&context, netns, link, filter)
     }
 
-    /// How many packets were captured so far.
+    /// How many packets were captured until now: all that were on the link. An error when that is not known, because the kernel dropped some
+    /// or `tcpdump` ended by itself.
     ///
     /// ```rhai
     /// needs("tcpdump");
-    /// assert_eq(netns("ns-blue").capture("lo").packets, 0);
+    /// let blue = netns("ns-blue");
+    /// let seen = blue.capture("lo", "icmp");
+    /// assert_eq(seen.packets, 0);
+    /// blue.ping("127.0.0.1");
+    /// assert(seen.packets > 0);
     /// ```
-    #[rhai_fn(get = "packets", pure)]
-    pub fn packets(capture: &mut Capture) -> i64 {
-        count_packets(&capture.file)
+    #[rhai_fn(get = "packets", return_raw, pure)]
+    pub fn packets(context: NativeCallContext, capture: &mut Capture) -> Out<i64> {
+        act(&context, &capture.run.clone(), |session| capture.count(session))
     }
 
     /// The file that the packets go to.
@@ -414,7 +497,7 @@ pub mod api {
         capture.file.display().to_string()
     }
 
-    /// Ends the capture; what was captured stays.
+    /// Ends the capture; what was on the link until now stays in the file.
     ///
     /// ```rhai
     /// needs("tcpdump");
@@ -422,7 +505,9 @@ pub mod api {
     /// ```
     #[rhai_fn(name = "stop", return_raw, pure)]
     pub fn capture_stop(context: NativeCallContext, capture: &mut Capture) -> Out<()> {
-        act(&context, &capture.run.clone(), |_| {
+        act(&context, &capture.run.clone(), |session| {
+            session.settle_all()?;
+            capture.await_idle(session.exec().interrupt())?;
             capture.running.stop();
             Ok(())
         })

@@ -10,6 +10,7 @@ pub mod needs;
 pub mod netns;
 pub(crate) mod options;
 pub mod process;
+pub(crate) mod programs;
 pub mod route;
 pub mod run;
 pub mod tests;
@@ -18,9 +19,10 @@ pub mod verify;
 pub mod why;
 
 use std::cell::{Cell, RefCell};
+use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
-use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, NativeCallContext, exported_module};
+use rhai::{Dynamic, Engine, EvalAltResult, FnPtr, NativeCallContext, Position, exported_module};
 
 use super::error::{place_of, throw};
 use crate::draw::{Blame, Topology};
@@ -49,6 +51,18 @@ pub(crate) struct RunState {
     pub(crate) failed: RefCell<Vec<Error>>,
     /// netwright's own listeners, kept until the end.
     pub(crate) listeners: RefCell<Vec<process::Listener>>,
+    /// The programs that the script has started.
+    pub(crate) programs: programs::Programs,
+    /// Calls of `exec` whose result nobody looks at: the source and the place.
+    pub(crate) unlooked: RefCell<HashSet<(String, Position)>>,
+    /// How many expectations and assertions held.
+    pub(crate) held: Cell<u64>,
+    /// Whether somebody looks again and again: what fails may still come, and is not explained before the last look.
+    pub(crate) looking: Cell<bool>,
+    /// The probe that failed last, to be explained.
+    pub(crate) missed: RefCell<Option<verify::Missed>>,
+    /// Tables that are not as expected, found again by the tag of what `all_ok` gave.
+    pub(crate) tables: RefCell<VecDeque<(i32, Rc<crate::verify::matrix::Matrix>)>>,
     /// The tests of the run.
     pub(crate) tests: tests::Tests,
     /// What captures packets.
@@ -67,6 +81,20 @@ impl RunState {
     /// Remembers what `why` blamed, for pictures drawn before anything changes.
     pub(crate) fn blame(&self, answer: &crate::why::finding::Finding) {
         *self.blamed.borrow_mut() = Blame::of(answer).map(|blame| (self.session.epoch(), blame));
+    }
+
+    /// Closes the listeners from the `first` on.
+    pub(crate) fn end_listeners(&self, first: usize) {
+        let mut listeners = self.listeners.borrow_mut();
+        let first = first.min(listeners.len());
+        for listener in listeners.drain(first..) {
+            listener.close();
+        }
+    }
+
+    /// Counts an expectation that held.
+    pub(crate) fn hold(&self) {
+        self.held.set(self.held.get() + 1);
     }
 
     /// The live network, with what `why` blamed last in it, unless something changed since.

@@ -36,6 +36,8 @@ const CALLS: &[(&str, Known)] = &[
     ("http", TIMEOUT),
     ("ping", &[("count", Form::Number), ("timeout", Form::Time), ("size", Form::Number), ("interval", Form::Time)]),
     ("exec", &[("timeout", Form::Time), ("stdin", Form::Word)]),
+    ("run", &[("timeout", Form::Time), ("stdin", Form::Word)]),
+    ("start", &[("ready", Form::Any), ("timeout", Form::Time)]),
     ("listen", &[("banner", Form::Word)]),
     ("why", &[("size", Form::Number), ("from", Form::Address), ("mark", Form::Number), ("probe", Form::Flag)]),
     ("reachability", &[("allow", Form::Any), ("deny", Form::Any), ("timeout", Form::Time)]),

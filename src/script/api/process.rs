@@ -7,11 +7,15 @@ use std::time::Duration;
 use rhai::Map;
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
-use super::value::{Options, words};
+use super::programs::Program;
+use super::value::{Options, duration, type_of, words};
 use super::{Netns, Out, act, reject};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
+use crate::exec::Output;
 use crate::exec::background::Background;
+use crate::model::shell;
 use crate::probe::{self, Endpoint};
+use crate::session::{Event, Session};
 
 /// How long a program may run unless told otherwise.
 const EXEC_DEADLINE: Duration = Duration::from_secs(60);
@@ -31,12 +35,177 @@ pub struct Listener {
     serving: Rc<RefCell<probe::Listener>>,
 }
 
-fn execute(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: Map) -> Out<Map> {
-    let options = reject(context, Options::new(options, "exec"))?;
-    let words = reject(context, words(given, "exec"))?;
+/// How long a program may take until it is ready.
+const READY_DEADLINE: Duration = Duration::from_secs(10);
+/// How long it is waited between two looks whether it is.
+const READY_PAUSE: Duration = Duration::from_millis(10);
+
+/// A warning that names the line of the script.
+fn warn(session: &Session, text: &str) {
+    let place = session.place().filter(|place| place.line > 0);
+    let place = place.and_then(|place| Some(format!("{}:{}: ", place.source?, place.line))).unwrap_or_default();
+    session.emit(&Event::Warning(&format!("{place}{text}")));
+}
+
+/// Warns of what only a shell would understand: the program gets it as a plain word.
+fn warn_of_shell(session: &Session, given: &Dynamic, verb: &str) {
+    let Ok(text) = given.as_immutable_string_ref() else { return };
+    if let Some(found) = shell::only_for_a_shell(&text) {
+        warn(session, &format!("{}; {}", shell::message(verb, found), shell::hint(verb, &text)));
+    }
+}
+
+fn to_its_end(
+    context: &NativeCallContext,
+    netns: &Netns,
+    given: &Dynamic,
+    options: Map,
+    verb: &'static str,
+) -> Out<Output> {
+    let options = reject(context, Options::new(options, verb))?;
+    let words = reject(context, words(given, verb))?;
     let deadline = reject(context, options.time("timeout"))?.unwrap_or(EXEC_DEADLINE);
     let stdin = reject(context, options.text("stdin"))?;
-    let output = act(context, &netns.run, |session| session.run_user(&netns.at, &words, stdin.as_deref(), deadline))?;
+    act(context, &netns.run, |session| {
+        warn_of_shell(session, given, verb);
+        session.run_user(&netns.at, &words, stdin.as_deref(), deadline)
+    })
+}
+
+fn must(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: Map) -> Out<String> {
+    let output = to_its_end(context, netns, given, options, "run")?;
+    if output.ok {
+        return Ok(output.ran.stdout.trim().to_owned());
+    }
+    let program = words(given, "run").ok().and_then(|words| words.into_iter().next()).unwrap_or_default();
+    let said = output.ran.stderr.lines().rev().map(str::trim).find(|line| !line.is_empty());
+    let how = match output.ran.status {
+        Some(status @ 129..=192) => {
+            format!("was ended by {}", crate::exec::interrupt::signal_name(status - 128))
+        }
+        Some(status) => format!("failed with status {status}"),
+        None => "did not end".to_owned(),
+    };
+    let message = match said {
+        Some(said) => format!("`{program}` in `{}` {how}: {said}", netns.at),
+        None => format!("`{program}` in `{}` {how}", netns.at),
+    };
+    let error = Error::new(Kind::CommandFailed, message).netns(netns.at.name()).ran(output.ran);
+    reject(context, Err(error.hint("`exec` is for a program that may fail: look at its `.ok`")))
+}
+
+/// What tells that a program is ready.
+enum Ready {
+    /// Something listens there.
+    Port(Endpoint),
+    /// The file is there.
+    File(std::path::PathBuf),
+    /// It has run for so long.
+    Time(Duration),
+    /// It has printed this.
+    Line(String),
+}
+
+impl Ready {
+    fn read(value: &Dynamic) -> Result<Self> {
+        let Ok(text) = value.as_immutable_string_ref() else {
+            return duration(value).map(Self::Time).map_err(|_| {
+                let message = format!("`ready` of `start` is a string or a time, not {}", type_of(value));
+                Error::new(Kind::InvalidArgument, message)
+                    .hint("\"tcp/80\", a file \"/run/x.sock\", a time \"500ms\", or a part of a line that it prints")
+            });
+        };
+        Ok(match text.as_str() {
+            text if text.starts_with("tcp/") || text.starts_with("udp/") => Self::Port(text.parse()?),
+            text if text.starts_with('/') => Self::File(text.into()),
+            text => match humantime::parse_duration(text) {
+                Ok(time) => Self::Time(time),
+                Err(_) => Self::Line(text.to_owned()),
+            },
+        })
+    }
+
+    fn is_so(&self, session: &Session, program: &Program) -> Result<bool> {
+        Ok(match self {
+            Self::Port(endpoint) => session.within(&program.at, || probe::listens(endpoint))??,
+            Self::File(path) => path.exists(),
+            Self::Time(time) => program.running.age() >= *time,
+            Self::Line(part) => program.running.output().contains(part.as_str()),
+        })
+    }
+
+    fn missing(&self) -> String {
+        match self {
+            Self::Port(endpoint) => format!("nothing listens on {endpoint}"),
+            Self::File(path) => format!("there is no `{}`", path.display()),
+            Self::Time(time) => format!("it has not run for {}", humantime::format_duration(*time)),
+            Self::Line(part) => format!("it has not printed `{part}`"),
+        }
+    }
+}
+
+/// Waits until a program is ready; one that is not is ended.
+fn await_ready(session: &Session, program: &Program, ready: &Ready, limit: Duration) -> Result<()> {
+    let failed = |message: String| {
+        let lines = program.running.last_lines(10);
+        let error = Error::new(Kind::CommandFailed, message).netns(program.at.name());
+        if lines.is_empty() { error.note("printed", "nothing") } else { error.note("printed", lines.join("\n")) }
+    };
+    loop {
+        // Looked at before: what ended after the last look was ready, or never will be.
+        let how = program.running.how_ended();
+        if ready.is_so(session, program)? {
+            return Ok(());
+        }
+        if let Some(how) = how {
+            return Err(failed(format!("`{}` {how} before it was ready: {}", program.command, ready.missing())));
+        }
+        if program.running.age() >= limit {
+            let limit = humantime::format_duration(limit);
+            let error = failed(format!("`{}` is not ready within {limit}: {}", program.command, ready.missing()));
+            program.running.stop();
+            return Err(error.hint("`timeout` beside `ready` gives it more time"));
+        }
+        session.exec().interrupt().sleep(READY_PAUSE)?;
+    }
+}
+
+fn begin(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: Map) -> Out<Process> {
+    let options = reject(context, Options::new(options, "start"))?;
+    let words = reject(context, words(given, "start"))?;
+    let ready = reject(context, options.value("ready").map(Ready::read).transpose())?;
+    let limit = reject(context, options.time("timeout"))?.unwrap_or(READY_DEADLINE);
+    let running = act(context, &netns.run, |session| {
+        warn_of_shell(session, given, "start");
+        let running = session.start_user(&netns.at, &words)?;
+        let program = Program { at: netns.at.clone(), command: crate::op::quote(&words), running };
+        netns.run.0.programs.add(program.clone());
+        if let Some(ready) = &ready {
+            await_ready(session, &program, ready, limit)?;
+        }
+        Ok(program.running)
+    })?;
+    Ok(Process { netns: netns.clone(), running })
+}
+
+fn execute(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: Map) -> Out<Map> {
+    let output = to_its_end(context, netns, given, options, "exec")?;
+    if !output.ok
+        && netns
+            .run
+            .0
+            .unlooked
+            .borrow()
+            .contains(&(context.call_source().unwrap_or_default().to_owned(), context.call_position()))
+    {
+        let status = output.ran.status.map_or("a signal".to_owned(), |status| format!("status {status}"));
+        let said = output.ran.stderr.trim().lines().next_back().map_or(String::new(), |line| format!(" ({line})"));
+        let line = &output.ran.command;
+        warn(
+            &netns.run.0.session,
+            &format!("nobody looks at `exec`: `{line}` failed with {status}{said}; `run` would fail here"),
+        );
+    }
     Ok(Map::from_iter([
         ("ok".into(), output.ok.into()),
         ("status".into(), Dynamic::from_int(output.ran.status.unwrap_or(-1).into())),
@@ -45,12 +214,21 @@ fn execute(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options:
     ]))
 }
 
+impl Listener {
+    /// Closes it and its connections.
+    pub(crate) fn close(&self) {
+        self.serving.borrow_mut().stop();
+    }
+}
+
 fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, banner: Option<String>) -> Out<Listener> {
     let endpoint: Endpoint = reject(context, endpoint.parse())?;
     {
-        let mut listeners = netns.run.0.listeners.borrow_mut();
-        listeners.retain(|listener| listener.serving.borrow().is_running());
-        let same = |listener: &&Listener| listener.netns.at == netns.at && listener.endpoint == endpoint;
+        // Those that are closed stay in the list: a test counts from where it began.
+        let listeners = netns.run.0.listeners.borrow();
+        let same = |listener: &&Listener| {
+            listener.netns.at == netns.at && listener.endpoint == endpoint && listener.serving.borrow().is_running()
+        };
         if let Some(listener) = listeners.iter().find(same) {
             return Ok(listener.clone());
         }
@@ -65,7 +243,7 @@ fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, banner: Opt
 #[export_module]
 pub mod api {
     /// Runs a program in the namespace and waits for it: `#{ ok, status, stdout, stderr }`. A string is split as a shell splits words and never
-    /// given to a shell; or an array of words. A program that fails is no error: look at `ok`.
+    /// given to a shell; or an array of words. A program that fails is no error: look at `ok`, or use `run`.
     ///
     /// ```rhai
     /// let said = netns("ns-blue").exec("ip -brief link");
@@ -87,7 +265,29 @@ pub mod api {
         execute(&context, netns, &command, options)
     }
 
-    /// Starts a program in the namespace and goes on; it is stopped at the end of the run.
+    /// Runs a program that must succeed, and returns what it printed, without white space at its ends. It fails with the program's last line of
+    /// error and its status.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").run("echo hello"), "hello");
+    /// try { netns("ns-blue").run("false"); } catch (e) { assert_eq(e.status, 1); }
+    /// ```
+    #[rhai_fn(name = "run", return_raw, pure)]
+    pub fn run(context: NativeCallContext, netns: &mut Netns, command: Dynamic) -> Out<String> {
+        must(&context, netns, &command, Map::new())
+    }
+
+    /// The same with `#{ timeout: "5m", stdin: "text" }`; the time is 60 s otherwise.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").run("cat", #{ stdin: "hello\n" }), "hello");
+    /// ```
+    #[rhai_fn(name = "run", return_raw, pure)]
+    pub fn run_with(context: NativeCallContext, netns: &mut Netns, command: Dynamic, options: Map) -> Out<String> {
+        must(&context, netns, &command, options)
+    }
+
+    /// Starts a program in the namespace and goes on; it is stopped at the end of the test or run that started it.
     ///
     /// ```rhai
     /// let server = netns("ns-blue").start("sleep 60");
@@ -97,9 +297,20 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn start(context: NativeCallContext, netns: &mut Netns, command: Dynamic) -> Out<Process> {
-        let words = reject(&context, words(&command, "start"))?;
-        let running = act(&context, &netns.run, |session| session.start_user(&netns.at, &words))?;
-        Ok(Process { netns: netns.clone(), running })
+        begin(&context, netns, &command, Map::new())
+    }
+
+    /// The same, and waits until the program is ready: `#{ ready: "tcp/80" }` until it listens there, `"/run/x.sock"` until the file is there,
+    /// `"Serving HTTP"` until it has printed that, `"500ms"` until it has run for that long. It fails, with the program's last lines, when
+    /// that does not come within `timeout` (10 s) or the program ends before.
+    ///
+    /// ```rhai
+    /// let ready = netns("ns-blue").start(["sh", "-c", "echo up; sleep 60"], #{ ready: "up", timeout: "5s" });
+    /// assert(ready.running);
+    /// ```
+    #[rhai_fn(name = "start", return_raw, pure)]
+    pub fn start_with(context: NativeCallContext, netns: &mut Netns, command: Dynamic, options: Map) -> Out<Process> {
+        begin(&context, netns, &command, options)
     }
 
     /// Whether the program still runs.
@@ -170,7 +381,7 @@ pub mod api {
         format!("{} [{}]", process.running.line(), process.running.pid())
     }
 
-    /// A listener of netwright's own that echoes what it gets, until the end of the run: `"tcp/8080"`, `"udp/53"`, `"tcp/10.0.0.1:80"`.
+    /// A listener of netwright's own that echoes what it gets, until the end of the test or run that made it: `"tcp/8080"`, `"udp/53"`, `"tcp/10.0.0.1:80"`.
     ///
     /// ```rhai
     /// let blue = netns("ns-blue");

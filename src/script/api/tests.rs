@@ -145,7 +145,8 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
     let limit = || plan.timeout.into_iter().for_each(|timeout| interrupt.set_deadline(timeout));
     let before = plan.leaks.then(Before::now);
     let (deferred, failed) = (run.0.deferred.borrow().len(), run.0.failed.borrow().len());
-    let captures = run.0.captures.len();
+    let (captures, programs) = (run.0.captures.len(), run.0.programs.len());
+    let listeners = run.0.listeners.borrow().len();
     let (mut errors, mut skipped) = (Vec::new(), None);
 
     limit();
@@ -199,10 +200,14 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
     *tests.current.borrow_mut() = None;
 
     let packets = run.0.captures.end(captures, !errors.is_empty());
+    // What a test has started ends with it: the next one finds the ports free.
+    let stuck = run.0.programs.end(programs);
+    run.0.end_listeners(listeners);
     if let (Some(first), false) = (errors.first_mut(), packets.is_empty()) {
         first.parts_mut().notes.push(("packets".into(), packets.join(", ")));
     }
-    let left = before.map(|before| before.left()).unwrap_or_default();
+    let mut left = before.map(|before| before.left()).unwrap_or_default();
+    left.extend(stuck);
     let sources = script.sources().clone();
     let picture = (!errors.is_empty() && plan.leaks && !stop)
         .then(|| run.0.picture().ok().map(|topology| topology.text()))
@@ -235,7 +240,8 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
 #[export_module]
 pub mod api {
     /// A test case: its sentence says what holds, its function proves it. It fails when the function throws, returns `false`, or a `check`
-    /// in it does not hold; the next test runs all the same. What it gives to `defer` runs at its end, and `skip` skips this test only.
+    /// in it does not hold; the next test runs all the same. What it gives to `defer` runs at its end, programs and listeners that it has
+    /// started end with it, and `skip` skips this test only.
     ///
     /// ```rhai
     /// test("blue has a loopback", || {

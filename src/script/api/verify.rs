@@ -1,5 +1,6 @@
 //! Looking whether it works: probes, expectations, assertions.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
@@ -10,8 +11,12 @@ use super::value::{Options, duration, type_of};
 use super::{Netns, Out, Run, act, act_global, reject, run_of, settle};
 use crate::error::{Error, Kind, Result};
 use crate::model::Cidr;
-use crate::probe::{PingOptions, Proto, Target, ping};
-use crate::script::error::{place_of, throw};
+use crate::op::Where;
+use crate::probe::{PingOptions, Proto, Target, Verdict, ping};
+use crate::script::error::{known_error, place_of, throw};
+use crate::script::sides::{self, Sides};
+use crate::script::value_text::{show, shown};
+use crate::verify::matrix::Matrix;
 use crate::verify::{Aim, Finding, Outcome, REACH_TIMEOUT, SILENCE};
 use crate::why;
 
@@ -23,6 +28,22 @@ const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_m
 pub struct Expectation {
     run: Run,
     value: Dynamic,
+}
+
+/// A probe that failed.
+pub(crate) struct Missed {
+    from: Where,
+    aim: Aim,
+    finding: Finding,
+}
+
+impl Missed {
+    fn of(from: &Where, target: &Target, verdict: &Verdict, after: Duration) -> Self {
+        let outcome = if verdict.is_not_reached() { Outcome::NotReached } else { Outcome::Inconclusive };
+        let (word, detail) = (verdict.word(), verdict.detail());
+        let finding = Finding { outcome, word, detail, target: target.clone(), after };
+        Self { from: from.clone(), aim: Aim::Target(target.clone()), finding }
+    }
 }
 
 fn failed(message: impl Into<String>) -> Error {
@@ -61,8 +82,16 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
     let target = reject(context, aim(target))?;
     let options = reject(context, Options::new(options, "reaches"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or(REACH_TIMEOUT);
-    let finding = act(context, &it.run, |session| session.reach(&from.at, &target, timeout))?;
+    let reach = || act(context, &it.run, |session| session.reach(&from.at, &target, timeout));
+    let begun = Instant::now();
+    let mut finding = reach()?;
+    // A program that has just been started does not listen yet.
+    while finding.word == "refused" && it.run.0.programs.any_young() {
+        act(context, &it.run, |session| session.exec().interrupt().sleep(PAUSE.0 * 2))?;
+        finding = Finding { after: begun.elapsed(), ..reach()? };
+    }
     if finding.outcome == Outcome::Reached {
+        it.run.0.hold();
         return Ok(());
     }
     let mut error = failed(format!("`{}` cannot reach {}", from.at, aim_text(&target, &finding)))
@@ -70,9 +99,24 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
         .note("expected", "an answer")
         .note("found", format!("{} (after {})", finding.detail, millis(finding.after)))
         .netns(from.at.name());
-    // Whoever wants to know why is not told less because that failed.
-    if let Ok(answer) = act(context, &it.run, |session| why::explain(session, &from.at, &target, &finding)) {
-        it.run.0.blame(&answer);
+    let missed = Missed { from: from.at.clone(), aim: target, finding };
+    // Who looks again and again asks why once, at the end.
+    if it.run.0.looking.get() {
+        it.run.0.missed.replace(Some(missed));
+    } else {
+        error = explained(context, &it.run, &missed, error);
+    }
+    Err(throw(error.at(place_of(context))))
+}
+
+/// The error with why the probe failed. Whoever wants to know is not told less because that fails.
+fn explained(context: &NativeCallContext, run: &Run, missed: &Missed, mut error: Error) -> Error {
+    for story in run.0.programs.ended() {
+        error = error.note("ended", story);
+    }
+    let Missed { from, aim, finding } = missed;
+    if let Ok(answer) = act(context, run, |session| why::explain(session, from, aim, finding)) {
+        run.0.blame(&answer);
         for (name, text) in answer.notes_for_error() {
             error = error.note(name, text);
         }
@@ -81,7 +125,7 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
         }
         error.parts_mut().why = Some(answer.json());
     }
-    Err(throw(error.at(place_of(context))))
+    error
 }
 
 fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
@@ -92,7 +136,10 @@ fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynam
     let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, silence))?;
     let text = aim_text(&target, &finding);
     let error = match finding.outcome {
-        Outcome::NotReached => return Ok(()),
+        Outcome::NotReached => {
+            it.run.0.hold();
+            return Ok(());
+        }
         Outcome::Reached => {
             failed(format!("`{}` reaches {text}", from.at)).label("reached").note("expected", "no answer")
         }
@@ -120,22 +167,107 @@ fn millis(time: Duration) -> String {
     format!("{} ms", time.as_millis())
 }
 
-/// A value as a message shows it.
-fn show(value: &Dynamic) -> String {
-    if value.is_string() { format!("{value:?}") } else { value.to_string() }
+/// As many tables that are not as expected are remembered.
+const TABLES: usize = 64;
+/// As many kinds of failure of a table are explained.
+const KINDS: usize = 4;
+
+/// Whether a table is as expected, marked so that an assertion about it can show the table.
+pub(super) fn all_ok(run: &Run, matrix: &Rc<Matrix>) -> Dynamic {
+    let mut answer = Dynamic::from(matrix.all_ok());
+    if !matrix.all_ok() {
+        let mut tables = run.0.tables.borrow_mut();
+        let tag = tables.back().map_or(1, |(tag, _)| tag.checked_add(1).unwrap_or(1));
+        tables.push_back((tag, Rc::clone(matrix)));
+        if tables.len() > TABLES {
+            tables.pop_front();
+        }
+        answer.set_tag(tag);
+    }
+    answer
 }
 
-/// A value that is not `true` fails; a matrix does when a pair is not as expected.
-fn check_true(context: &NativeCallContext, value: &Dynamic) -> Out<()> {
-    let Some(matrix) = value.clone().try_cast::<Reachability>() else {
-        return Err(throw(failed(format!("found {}, expected true", show(value))).at(place_of(context))));
-    };
-    let error = match matrix.0.differences().count() {
-        0 => return Ok(()),
+/// The table that a value tells of: one itself, or what its `all_ok` gave.
+fn table_of(run: &Run, value: &Dynamic) -> Option<Rc<Matrix>> {
+    if let Some(table) = value.read_lock::<Reachability>() {
+        return Some(Rc::clone(&table.0));
+    }
+    let tag = Some(value.tag()).filter(|tag| *tag != 0 && value.is_bool())?;
+    run.0.tables.borrow().iter().find(|(known, _)| *known == tag).map(|(_, table)| Rc::clone(table))
+}
+
+/// A table that is not as expected: what differs, and why, once for each kind of failure.
+fn table_error(context: &NativeCallContext, run: &Run, table: &Matrix) -> Error {
+    let mut error = match table.differences().count() {
         1 => failed("1 pair is not as expected"),
         wrong => failed(format!("{wrong} pairs are not as expected")),
+    }
+    .note("found", table.to_string());
+    let mut explained = Vec::new();
+    for (from, to, cell) in table.differences() {
+        let unreached = cell.expected != Some(false) && cell.outcome != Outcome::Reached;
+        if !unreached || explained.contains(&cell.word) || explained.len() == KINDS {
+            continue;
+        }
+        explained.push(cell.word);
+        let question = why::Question::new(from.clone(), Aim::Netns(to.clone()));
+        let Ok(answer) = act(context, run, |session| why::why(session, &question)) else { continue };
+        if error.parts().why.is_none() && answer.culprit.is_some() {
+            run.0.blame(&answer);
+            error.parts_mut().why = Some(answer.json());
+        }
+        for (name, text) in answer.notes_for_error() {
+            let text = if name == "why" { format!("`{from}` to `{to}`: {text}") } else { text };
+            if !error.parts().notes.iter().any(|known| known.1 == text) {
+                error = error.note(name, text);
+            }
+        }
+        if let Some(fix) = answer.culprit.as_ref().and_then(|culprit| culprit.fix.first()) {
+            error = error.hint(fix.line());
+        }
+    }
+    error
+}
+
+/// What is to be true is: otherwise what was found instead, and what it was compared with.
+fn check_true(context: &NativeCallContext, value: &Dynamic, message: Option<&str>) -> Out<()> {
+    let run = run_of(context)?;
+    let sides = sides::take();
+    let table = table_of(&run, value);
+    let error = match (value.as_bool(), &table) {
+        (Ok(true), _) => {
+            run.0.hold();
+            return Ok(());
+        }
+        (_, Some(table)) if table.all_ok() => {
+            run.0.hold();
+            return Ok(());
+        }
+        (_, Some(table)) => table_error(context, &run, table),
+        (Ok(_), None) => with_sides(failed("the assertion does not hold"), sides.as_ref()),
+        (Err(_), None) => {
+            let error = failed(format!("found {}, expected true", shown(value)));
+            if has_ok(value) { error.hint("`.ok` tells whether it worked") } else { error }
+        }
     };
-    Err(throw(error.note("found", matrix.0.to_string()).at(place_of(context))))
+    let error = match message {
+        Some(message) => error.retold(message),
+        None => error,
+    };
+    Err(throw(error.at(place_of(context))))
+}
+
+/// A map of an outcome, such as that of `ping`.
+fn has_ok(value: &Dynamic) -> bool {
+    value.as_map_ref().is_ok_and(|map| map.get("ok").is_some_and(Dynamic::is_bool))
+}
+
+/// The error with both sides of the comparison that did not hold.
+fn with_sides(error: Error, sides: Option<&Sides>) -> Error {
+    match sides {
+        Some(sides) => error.note("found", sides.left.clone()).note("expected", sides.expected()),
+        None => error,
+    }
 }
 
 /// A value over several lines, one for each item, so that two can be compared.
@@ -183,8 +315,13 @@ fn number(value: &Dynamic) -> Option<f64> {
 }
 
 fn check_equal(context: &NativeCallContext, found: &Dynamic, expected: &Dynamic) -> Out<()> {
+    let run = run_of(context)?;
     if same(context, found, expected) {
+        run.0.hold();
         return Ok(());
+    }
+    if let Some(table) = table_of(&run, found).filter(|_| expected.as_bool() == Ok(true)) {
+        return Err(throw(table_error(context, &run, &table).at(place_of(context))));
     }
     let nested = |value: &Dynamic| value.is_map() || value.is_array();
     let error = if nested(found) && nested(expected) {
@@ -203,15 +340,105 @@ fn check_equal(context: &NativeCallContext, found: &Dynamic, expected: &Dynamic)
     Err(throw(error.at(place_of(context))))
 }
 
-/// The answer of a closure that is asked whether something is so.
-fn truth(value: &Dynamic, of: &str) -> Result<bool> {
+/// The answer of a closure that is asked whether something is so. Nothing is an answer when an expectation `held` on the way to it.
+fn truth(value: &Dynamic, of: &str, held: bool) -> Result<bool> {
+    if let Some(table) = value.read_lock::<Reachability>() {
+        return Ok(table.0.all_ok());
+    }
+    if value.is_unit() && held {
+        return Ok(true);
+    }
     value.as_bool().map_err(|_| {
-        Error::new(
+        let error = Error::new(
             Kind::InvalidArgument,
             format!("the function given to `{of}` must return true or false, not {}", type_of(value)),
-        )
-        .hint("its last line is what it returns, without a `;`")
+        );
+        if has_ok(value) {
+            return error.hint("`.ok` tells whether it worked");
+        }
+        error.hint("its last line is what it returns, without a `;`").hint("or let it `expect` or `assert` something")
     })
+}
+
+/// What an assertion is about: true, false, or a table.
+fn condition_of(value: &Dynamic) -> Result<()> {
+    if value.is_bool() || value.is::<Reachability>() {
+        return Ok(());
+    }
+    let error =
+        Error::new(Kind::InvalidArgument, format!("`assert` expects true or false, you gave {}", type_of(value)));
+    Err(if has_ok(value) { error.hint("`.ok` tells whether it worked") } else { error.hint("compare it: `x == …`") })
+}
+
+/// As many changes of a value are shown: the first ones and the last.
+const CHANGES: usize = 6;
+
+/// Looks again and again. `None` when it came to be so; otherwise the error, and the probe that failed in the last look.
+fn look_until(
+    context: &NativeCallContext,
+    run: &Run,
+    limit: Duration,
+    ask: &FnPtr,
+) -> Out<Option<(Error, Option<Missed>)>> {
+    let place = place_of(context);
+    let begun = Instant::now();
+    let (mut pause, mut looks) = (PAUSE.0, 0_u64);
+    let mut history: Vec<(Duration, String)> = Vec::new();
+    loop {
+        looks += 1;
+        run.0.missed.take();
+        drop(sides::take());
+        let held = run.0.held.get();
+        let since = begun.elapsed();
+        let (last, answer) = match ask.call_within_context::<Dynamic>(context, ()) {
+            Ok(answer) if reject(context, truth(&answer, "eventually", run.0.held.get() > held))? => return Ok(None),
+            Ok(answer) => (None, Some(answer)),
+            Err(error) if may_pass(&error) => (Some(error), None),
+            Err(error) => return Err(error),
+        };
+        let found = sides::take();
+        let seen = found.as_ref().map(|sides| sides.left.clone()).or_else(|| last.as_deref().map(last_words));
+        if let Some(seen) = seen.filter(|seen| history.last().is_none_or(|(_, last)| last != seen)) {
+            history.push((since, seen));
+            // The first ones tell where it began, the last ones where it goes.
+            if history.len() > CHANGES {
+                history.remove(CHANGES / 2);
+            }
+        }
+        if begun.elapsed() >= limit {
+            let message = format!("not so within {}", humantime::format_duration(limit));
+            let mut error = match answer.and_then(|answer| table_of(run, &answer)) {
+                Some(table) => table_error(context, run, &table).retold(&message),
+                None => with_sides(failed(message), found.as_ref()),
+            };
+            if let Some(last) = &last {
+                error = caught(last, error.note("last", last_words(last)));
+            }
+            if history.len() > 1 {
+                let step = |(at, value): &(Duration, String)| format!("{value} at {}", millis(*at));
+                error = error.note("changed", history.iter().map(step).collect::<Vec<_>>().join(", "));
+            }
+            let times = if looks == 1 { "once".to_owned() } else { format!("{looks} times") };
+            return Ok(Some((error.note("looked", times).at(place), run.0.missed.take())));
+        }
+        act_global(context, |session| session.exec().interrupt().sleep(pause))?;
+        pause = (pause * 2).min(PAUSE.1);
+    }
+}
+
+/// The error with the notes and hints of one that was caught.
+fn caught(thrown: &EvalAltResult, mut error: Error) -> Error {
+    let EvalAltResult::ErrorRuntime(value, _) = innermost(thrown) else { return error };
+    let Some(inner) = known_error(value) else { return error };
+    let parts = inner.parts();
+    for (name, text) in &parts.notes {
+        error = error.note(name.clone(), text.clone());
+    }
+    for hint in &parts.hints {
+        error = error.hint(hint.clone());
+    }
+    error.parts_mut().why.clone_from(&parts.why);
+    error
 }
 
 /// Whether a failure may pass by itself: the network is still settling.
@@ -260,27 +487,33 @@ fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: M
     let (target, ping_options) = reject(context, parse())?;
     let report = act(context, &netns.run, |session| -> Result<_> {
         let interrupt = session.exec().interrupt().clone();
+        session.wait_for_dad(&netns.at, target.addr)?;
         session.within(&netns.at, || ping(target.addr, &ping_options, &|| interrupt.is_set()))?
     })?;
+    if !report.verdict.is_reached() {
+        netns.run.0.missed.replace(Some(Missed::of(&netns.at, &target, &report.verdict, ping_options.timeout)));
+    }
     let (sent, received) = (i64::from(report.sent), i64::from(report.received));
-    let mean = if report.rtts.is_empty() {
-        Dynamic::UNIT
-    } else {
-        let total: Duration = report.rtts.iter().sum();
-        (total.as_secs_f64() * 1e3 / f64::from(report.received.max(1))).into()
-    };
+    let ms = |time: Option<Duration>| time.map_or(Dynamic::UNIT, |time| (time.as_secs_f64() * 1e3).into());
     let loss =
         if sent == 0 { 100.0 } else { 100.0 * f64::from(report.sent - report.received) / f64::from(report.sent) };
     let ok = sent > 0 && received == sent;
-    let reason = if report.received > 0 { "reached" } else { report.verdict.word() };
+    let (reason, detail) = match (&report.verdict, received) {
+        (verdict, 0) => (verdict.word(), verdict.detail()),
+        (verdict, _) if ok => (verdict.word(), verdict.detail()),
+        _ => ("loss", format!("{} of {sent} not answered", sent - received)),
+    };
     Ok(Map::from_iter([
         ("ok".into(), ok.into()),
         ("sent".into(), Dynamic::from_int(sent)),
         ("received".into(), Dynamic::from_int(received)),
         ("loss_pct".into(), loss.into()),
-        ("rtt_ms".into(), mean),
+        ("rtt_ms".into(), ms(report.mean())),
+        ("min_ms".into(), ms(report.rtts.iter().min().copied())),
+        ("max_ms".into(), ms(report.rtts.iter().max().copied())),
+        ("jitter_ms".into(), ms(report.jitter())),
         ("reason".into(), reason.into()),
-        ("detail".into(), report.verdict.detail().into()),
+        ("detail".into(), detail.into()),
     ]))
 }
 
@@ -296,8 +529,14 @@ fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options
         Ok(target)
     };
     let target = reject(context, parse())?;
-    let established = act(context, &netns.run, |session| session.probe(&netns.at, &target, timeout))?;
+    let established = act(context, &netns.run, |session| {
+        session.wait_for_dad(&netns.at, target.addr)?;
+        session.probe(&netns.at, &target, timeout)
+    })?;
     let verdict = established.into_verdict();
+    if !verdict.is_reached() {
+        netns.run.0.missed.replace(Some(Missed::of(&netns.at, &target, &verdict, timeout)));
+    }
     let rtt = verdict.rtt().map_or(Dynamic::UNIT, |rtt| (rtt.as_secs_f64() * 1e3).into());
     Ok(Map::from_iter([
         ("ok".into(), verdict.is_reached().into()),
@@ -309,7 +548,9 @@ fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options
 
 #[export_module]
 pub mod api {
-    /// Pings an address once: `#{ ok, sent, received, loss_pct, rtt_ms, reason, detail }`.
+    /// Pings an address once: `#{ ok, sent, received, loss_pct, rtt_ms, min_ms, max_ms, jitter_ms, reason, detail }`. `ok` when every packet was
+    /// answered; `rtt_ms` is the mean, `jitter_ms` the mean difference between one answer's time and the next's; times are `()` where there are none.
+    /// `reason` is `reached`, `loss` when some were answered, otherwise `timeout`, `unreachable`, … New IPv6 addresses are waited for.
     ///
     /// ```rhai
     /// assert(netns("ns-blue").ping("127.0.0.1").ok);
@@ -323,7 +564,9 @@ pub mod api {
     /// The same with options: `count`, `timeout` of each packet, `interval` between two, `size` in bytes.
     ///
     /// ```rhai
-    /// assert_eq(netns("ns-blue").ping("127.0.0.1", #{ count: 3, interval: "10ms" }).received, 3);
+    /// let many = netns("ns-blue").ping("127.0.0.1", #{ count: 3, interval: "10ms" });
+    /// assert_eq(many.received, 3);
+    /// assert(many.min_ms <= many.rtt_ms && many.rtt_ms <= many.max_ms);
     /// ```
     #[rhai_fn(name = "ping", return_raw, pure)]
     pub fn ping_with(context: NativeCallContext, netns: &mut Netns, addr: &str, options: Map) -> Out<Map> {
@@ -448,6 +691,7 @@ pub mod api {
             return Err(throw(error.hint("a string, an array or a map does").at(place_of(&context))));
         };
         if found {
+            expectation.run.0.hold();
             return Ok(());
         }
         let error = failed(format!("{} does not contain {}", show(value), show(&part)));
@@ -461,23 +705,19 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn is_true(context: NativeCallContext, expectation: &mut Expectation) -> Out<()> {
-        if expectation.value.as_bool() == Ok(true) {
-            return Ok(());
-        }
-        check_true(&context, &expectation.value)
+        check_true(&context, &expectation.value, None)
     }
 
-    /// Fails unless the condition holds.
+    /// Fails unless the condition holds, and shows what was compared; of a reachability table, what differs and why.
     ///
     /// ```rhai
     /// assert(netns("ns-blue").exists);
+    /// assert(reachability([netns("ns-blue")]).all_ok);
     /// ```
     #[rhai_fn(name = "assert", return_raw)]
-    pub fn assert_that(context: NativeCallContext, condition: bool) -> Out<()> {
-        if condition {
-            return Ok(());
-        }
-        Err(throw(failed("the assertion does not hold").at(place_of(&context))))
+    pub fn assert_that(context: NativeCallContext, condition: Dynamic) -> Out<()> {
+        reject(&context, condition_of(&condition))?;
+        check_true(&context, &condition, None)
     }
 
     /// Fails with the message unless the condition holds.
@@ -486,11 +726,9 @@ pub mod api {
     /// assert(netns("ns-blue").exists, "the namespace is gone");
     /// ```
     #[rhai_fn(name = "assert", return_raw)]
-    pub fn assert_message(context: NativeCallContext, condition: bool, message: ImmutableString) -> Out<()> {
-        if condition {
-            return Ok(());
-        }
-        Err(throw(failed(message.as_str()).at(place_of(&context))))
+    pub fn assert_message(context: NativeCallContext, condition: Dynamic, message: ImmutableString) -> Out<()> {
+        reject(&context, condition_of(&condition))?;
+        check_true(&context, &condition, Some(&message))
     }
 
     /// Fails unless the two values are equal, and shows both.
@@ -503,38 +741,39 @@ pub mod api {
         check_equal(&context, &found, &expected)
     }
 
-    /// Asks again and again until the function returns true, at most for `limit`. A check that fails inside counts as "not yet".
+    /// Asks again and again until the function returns true, or an `expect` or `assert` in it holds, at most for `limit`. A check that fails
+    /// inside counts as "not yet". At the end it says what was found last, how that changed, and why a probe failed.
     ///
     /// ```rhai
     /// let blue = netns("ns-blue");
     /// eventually("5s", || blue.ping("127.0.0.1").ok);
+    /// eventually("5s", || expect(blue).reaches("127.0.0.1"));
     /// ```
     #[rhai_fn(return_raw)]
     pub fn eventually(context: NativeCallContext, limit: Dynamic, ask: FnPtr) -> Out<()> {
         let limit = reject(&context, duration(&limit))?;
-        let place = place_of(&context);
-        let begun = Instant::now();
-        let (mut pause, mut looks) = (PAUSE.0, 0_u64);
+        let run = run_of(&context)?;
         settle(&context)?;
-        loop {
-            looks += 1;
-            let last = match ask.call_within_context::<Dynamic>(&context, ()) {
-                Ok(answer) if reject(&context, truth(&answer, "eventually"))? => return Ok(()),
-                Ok(_) => None,
-                Err(error) if may_pass(&error) => Some(error),
-                Err(error) => return Err(error),
-            };
-            if begun.elapsed() >= limit {
-                let mut error = failed(format!("not so within {}", humantime::format_duration(limit)))
-                    .note("looked", format!("{looks} times"));
-                if let Some(last) = last {
-                    error = error.note("last", last_words(&last));
-                }
-                return Err(throw(error.at(place)));
+        let outer = run.0.looking.replace(true);
+        let ended = look_until(&context, &run, limit, &ask);
+        run.0.looking.set(outer);
+        let Some((error, probe)) = ended? else { return Ok(()) };
+        let error = match probe {
+            Some(missed) if !outer && error.parts().notes.iter().any(|(name, _)| name == "last") => {
+                explained(&context, &run, &missed, error)
             }
-            act_global(&context, |session| session.exec().interrupt().sleep(pause))?;
-            pause = (pause * 2).min(PAUSE.1);
-        }
+            Some(missed) if !outer => {
+                let last = format!(
+                    "`{}` to {}: {}",
+                    missed.from,
+                    aim_text(&missed.aim, &missed.finding),
+                    missed.finding.detail
+                );
+                explained(&context, &run, &missed, error.note("last probe", last))
+            }
+            _ => run.0.programs.ended().into_iter().fold(error, |error, story| error.note("ended", story)),
+        };
+        Err(throw(error))
     }
 
     /// A check with a sentence: recorded and printed; a false one fails the run at its end.
@@ -547,18 +786,29 @@ pub mod api {
         let run = run_of(&context)?;
         let place = place_of(&context);
         settle(&context)?;
+        let held = run.0.held.get();
+        drop(sides::take());
         let failure = match ask.call_within_context::<Dynamic>(&context, ()) {
-            Ok(answer) if reject(&context, truth(&answer, "check"))? => None,
-            Ok(_) => Some(failed(sentence.as_str()).at(place)),
+            Ok(answer) if reject(&context, truth(&answer, "check", run.0.held.get() > held))? => None,
+            Ok(answer) => {
+                let error = match table_of(&run, &answer) {
+                    Some(table) => table_error(&context, &run, &table).retold(&sentence),
+                    None => with_sides(failed(sentence.as_str()), sides::take().as_ref()),
+                };
+                Some(error.at(place))
+            }
             Err(error) if may_pass(&error) => {
-                Some(failed(sentence.as_str()).note("because", last_words(&error)).at(place))
+                Some(caught(&error, failed(sentence.as_str()).note("because", last_words(&error))).at(place))
             }
             Err(error) => return Err(error),
         };
         let held = failure.is_none();
         run.0.session.emit(&crate::session::Event::Checked { sentence: &sentence, held });
         match failure {
-            None => run.0.passed.set(run.0.passed.get() + 1),
+            None => {
+                run.0.hold();
+                run.0.passed.set(run.0.passed.get() + 1);
+            }
             Some(error) => run.0.failed.borrow_mut().push(error),
         }
         Ok(held)

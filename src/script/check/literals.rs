@@ -6,7 +6,7 @@ use super::super::api::options::{self, Form};
 use super::super::signature::with_article;
 use crate::error::{Error, Kind, Result};
 use crate::model::iptables_args::Invocation;
-use crate::model::{Cidr, addr, link_kinds, names, sysctl};
+use crate::model::{Cidr, addr, link_kinds, names, shell, sysctl};
 use crate::probe::http::Url;
 use crate::probe::{Endpoint, Proto, Target};
 
@@ -26,7 +26,8 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (Some("namespace"), "ping", 1) => target(text, true),
         (Some("namespace"), "connect", 1) => target(text, false),
         (Some("namespace"), "iptables" | "ip6tables", 1) => iptables(text),
-        (Some("namespace"), "exec" | "start" | "ip", 1) => words(text, name).map(drop),
+        (Some("namespace"), "exec" | "run" | "start", 1) => program(text, name),
+        (Some("namespace"), "ip", 1) => words(text, name).map(drop),
         (Some("namespace"), "http", 1) => text.parse::<Url>().map(drop),
         (Some("namespace"), "capture", 1) => names::link_name(text),
         (None, "why", 1) => aim(text),
@@ -194,6 +195,14 @@ fn words(text: &str, of: &str) -> Result<Vec<String>> {
         Error::new(Kind::InvalidArgument, format!("the quotes of `{text}` do not match"))
             .hint(format!("give `{of}` an array of words instead: [\"a\", \"b c\"]"))
     })
+}
+
+fn program(text: &str, of: &str) -> Result<()> {
+    words(text, of)?;
+    match shell::only_for_a_shell(text) {
+        None => Ok(()),
+        Some(found) => Err(Error::new(Kind::InvalidArgument, shell::message(of, found)).hint(shell::hint(of, text))),
+    }
 }
 
 fn iptables(text: &str) -> Result<()> {

@@ -7,13 +7,15 @@ use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 use super::super::error::place;
 use super::super::explain::{Explainer, Site};
 use super::super::parse;
-use super::super::signature::{Signature, netwright_words, type_word};
+use super::super::signature::{Signature, netwright_words, type_word, with_article};
 use super::literals::{self, Value};
 use super::{Finding, Tree, unknown};
 use crate::error::{Error, Kind};
 
 /// The type of an expression in the author's words; `None` when it is not known.
 type Ty = Option<String>;
+/// The same, borrowed.
+type Known<'t> = Option<&'t str>;
 
 /// Types whose functions are all known, so that what fits none of them is a mistake.
 const KNOWN: &[&str] = &[
@@ -204,12 +206,12 @@ impl<'a> Walker<'a> {
     fn statement(&mut self, statement: &'a Stmt) {
         match statement {
             Stmt::If(flow, _) => {
-                self.expr(&flow.expr);
+                self.condition(&flow.expr);
                 self.block(flow.body.statements());
                 self.block(flow.branch.statements());
             }
             Stmt::While(flow, _) | Stmt::Do(flow, ..) => {
-                self.expr(&flow.expr);
+                self.condition(&flow.expr);
                 self.block(flow.body.statements());
             }
             Stmt::For(parts, _) => {
@@ -257,6 +259,28 @@ impl<'a> Walker<'a> {
         }
     }
 
+    /// An expression that must be true or false.
+    fn condition(&mut self, expr: &'a Expr) {
+        let ty = self.expr(expr);
+        // `while` without a condition is `loop`.
+        if !matches!(expr, Expr::Unit(_)) {
+            self.must_be_truth("a condition", ty.as_deref(), expr.position());
+        }
+    }
+
+    /// What is neither true nor false where one of them is needed.
+    fn must_be_truth(&mut self, what: &str, ty: Option<&str>, at: Position) {
+        let Some(ty) = ty.filter(|ty| !matches!(*ty, "bool" | "nothing") && KNOWN.contains(ty)) else { return };
+        let message = format!("{what} is true or false, this is {}", with_article(ty));
+        let error = Error::new(Kind::InvalidArgument, message);
+        let error = if ty == "map" {
+            error.hint("`.ok` tells whether it worked")
+        } else {
+            error.hint("compare it: `x == …`")
+        };
+        self.report("call", error, at);
+    }
+
     fn expr(&mut self, expr: &'a Expr) -> Ty {
         let known = |word: &str| Some(word.to_owned());
         match expr {
@@ -298,7 +322,7 @@ impl<'a> Walker<'a> {
                 self.index(ty.as_deref(), &index.rhs)
             }
             Expr::And(parts, _) | Expr::Or(parts, _) => {
-                parts.iter().for_each(|part| drop(self.expr(part)));
+                parts.iter().for_each(|part| self.condition(part));
                 known("bool")
             }
             Expr::Coalesce(parts, _) => {
@@ -381,6 +405,20 @@ impl<'a> Walker<'a> {
             self.test(call, at);
         }
         let is_word = name.starts_with(|c: char| c.is_alphabetic() || c == '_');
+        if name == "assert"
+            && receiver.is_none()
+            && args.first().is_some_and(|ty| ty.as_deref() != Some("reachability"))
+        {
+            self.must_be_truth("what `assert` is given", args[0].as_deref(), at);
+        }
+        if name == "!"
+            && let [one] = &args[..]
+        {
+            self.must_be_truth("what `!` turns around", one.as_deref(), at);
+        }
+        if let ("==" | "!=" | "__equal" | "__unequal", [left, right]) = (name, &args[..]) {
+            self.never_equal(left.as_deref(), right.as_deref(), at);
+        }
         if call.op_token.is_some() || !is_word {
             return matches!(name, "==" | "!=" | "<" | ">" | "<=" | ">=" | "!").then(|| "bool".to_owned());
         }
@@ -399,6 +437,20 @@ impl<'a> Walker<'a> {
         let returns = &fitting[0].returns;
         (returns != "any value" && !fitting[0].scripted && fitting.iter().all(|one| one.returns == *returns))
             .then(|| returns.clone())
+    }
+
+    /// A map that is compared with what no map is: mostly the status of a program.
+    fn never_equal(&mut self, left: Known<'_>, right: Known<'_>, at: Position) {
+        let ((Some("map"), Some(other)) | (Some(other), Some("map"))) = (left, right) else { return };
+        if matches!(other, "integer" | "string" | "bool" | "float") {
+            let error = Error::new(Kind::InvalidArgument, format!("a map never equals {}", with_article(other)));
+            let hint = match other {
+                "integer" => "the status of a program is `.status`",
+                "string" => "what a program printed is `.stdout`",
+                _ => "`.ok` tells whether it worked",
+            };
+            self.report("call", error.hint(hint), at);
+        }
     }
 
     /// The functions of this name that need no module before them; `fn map.pod(…)` of an imported module is one.

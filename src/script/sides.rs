@@ -1,0 +1,166 @@
+//! What the two sides of a comparison were, for `assert`, `check` and `eventually`, which only get to see whether it holds.
+//!
+//! While a script is read, the comparisons between the parentheses of these calls become operators of ours: they compare as Rhai does, and
+//! remember the last comparison that did not hold. Of `a == 1 && b == 2` that is the one that decided.
+
+use std::cell::{Cell, RefCell};
+
+use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext, Position, Token};
+
+use super::value_text::shown;
+
+/// The calls between whose parentheses comparisons are watched.
+const WATCHED: &[&str] = &["assert", "check", "eventually"];
+/// Rhai's operator, ours, and how tightly both bind (`Token::precedence`). No name of a script begins with two underscores by chance.
+const OPERATORS: &[(&str, &str, u8)] = &[
+    ("==", "__equal", 90),
+    ("!=", "__unequal", 90),
+    ("<", "__less", 110),
+    ("<=", "__at_most", 110),
+    (">", "__more", 110),
+    (">=", "__at_least", 110),
+];
+
+/// A comparison that did not hold, as text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Sides {
+    /// The value on the left.
+    pub(super) left: String,
+    /// `==`, `<`, …
+    pub(super) operator: &'static str,
+    /// The value on the right.
+    pub(super) right: String,
+}
+
+impl Sides {
+    /// What was expected of the left side.
+    pub(super) fn expected(&self) -> String {
+        match self.operator {
+            "==" => self.right.clone(),
+            "!=" => format!("anything but {}", self.right),
+            other => format!("{other} {}", self.right),
+        }
+    }
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Sides>> = const { RefCell::new(None) };
+}
+
+/// The last comparison that did not hold since this was asked before.
+pub(super) fn take() -> Option<Sides> {
+    LAST.take()
+}
+
+/// Where the parser is: how many parentheses of a watched call are open.
+#[derive(Default)]
+struct Watch {
+    last: Cell<Option<Position>>,
+    announced: Cell<bool>,
+    depth: Cell<usize>,
+}
+
+impl Watch {
+    fn see(&self, token: Token, at: Position) -> Token {
+        // Another text is read from its beginning.
+        if self.last.replace(Some(at)).is_some_and(|last| at < last) {
+            self.announced.set(false);
+            self.depth.set(0);
+        }
+        let announced = self.announced.replace(false);
+        match (&token, self.depth.get()) {
+            (Token::LeftParen, 0) if announced => self.depth.set(1),
+            (Token::LeftParen, 1..) => self.depth.set(self.depth.get() + 1),
+            (Token::RightParen, depth @ 1..) => self.depth.set(depth - 1),
+            (Token::Identifier(name), 0) => self.announced.set(WATCHED.contains(&name.as_str())),
+            (_, 1..) => {
+                let literal = token.is_standard_symbol().then(|| token.literal_syntax());
+                if let Some((_, ours, _)) = OPERATORS.iter().find(|(theirs, ..)| Some(*theirs) == literal) {
+                    return Token::Custom(Box::new((*ours).into()));
+                }
+            }
+            _ => {}
+        }
+        token
+    }
+}
+
+/// Makes the engine watch.
+pub(super) fn register(engine: &mut Engine) {
+    for (theirs, ours, precedence) in OPERATORS {
+        let known = engine.register_custom_operator(ours, *precedence).is_ok();
+        debug_assert!(known, "{ours} is no operator");
+        let compare =
+            |context: NativeCallContext<'_>, left: Dynamic, right: Dynamic| compare(&context, theirs, &left, &right);
+        engine.register_fn(*ours, compare);
+    }
+    let watch = Watch::default();
+    #[expect(deprecated, reason = "Rhai calls it volatile; Cargo.lock holds the version")]
+    engine.on_parse_token(move |token, at, _| watch.see(token, at));
+}
+
+/// Whether a name is one of ours, which nobody writes.
+pub(super) fn is_ours(name: &str) -> bool {
+    OPERATORS.iter().any(|(_, ours, _)| *ours == name)
+}
+
+fn compare(
+    context: &NativeCallContext<'_>,
+    operator: &'static str,
+    left: &Dynamic,
+    right: &Dynamic,
+) -> Result<bool, Box<EvalAltResult>> {
+    let (mut first, mut second) = (left.clone(), right.clone());
+    let holds = context.call_native_fn_raw(operator, false, &mut [&mut first, &mut second])?.as_bool().unwrap_or(false);
+    if !holds {
+        LAST.set(Some(Sides { left: shown(left), operator, right: shown(right) }));
+    }
+    Ok(holds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn last(script: &str) -> Option<(String, &'static str, String)> {
+        let mut engine = Engine::new();
+        register(&mut engine);
+        for name in WATCHED {
+            engine.register_fn(*name, |_: bool| {});
+        }
+        drop(take());
+        engine.run(script).unwrap();
+        take().map(|sides| (sides.left, sides.operator, sides.right))
+    }
+
+    #[test]
+    fn the_comparison_that_decided_is_remembered() {
+        let some = |left: &str, operator, right: &str| Some((left.to_owned(), operator, right.to_owned()));
+        assert_eq!(last("assert(1 + 1 == 3)"), some("2", "==", "3"));
+        assert_eq!(last("assert(1 == 1)"), None);
+        assert_eq!(last("assert(1 == 1 && \"a\" == \"b\")"), some("\"a\"", "==", "\"b\""));
+        assert_eq!(last("assert(1 == 2 || (3 + 1) * 2 < 8)"), some("8", "<", "8"));
+        assert_eq!(last("check(!(2 != 2) && [1, 2].len() >= 3)"), some("2", ">=", "3"));
+        assert_eq!(last("let a = 1; let b = 2; assert(1 == 1); a == b;"), None);
+        assert_eq!(last("assert(`${1 + 1}` == \"3\" == true)"), some("false", "==", "true"));
+    }
+
+    #[test]
+    fn they_bind_as_rhais_own() {
+        let mut engine = Engine::new();
+        register(&mut engine);
+        engine.register_fn("assert", |value: bool| value);
+        for text in [
+            "1 + 2 == 3 && 2 < 3",
+            "1 < 2 == true",
+            "!(1 > 2) != false || 1 >= 1 && 2 <= 1",
+            "1 | 2 == 2",
+            "3 - 1 > 1 == true",
+        ] {
+            let plain = engine.eval::<Dynamic>(text).unwrap().as_bool();
+            let watched =
+                engine.eval::<Dynamic>(&format!("assert({text})")).ok().and_then(|value| value.as_bool().ok());
+            assert_eq!(plain.ok(), watched, "{text}");
+        }
+    }
+}
