@@ -25,7 +25,7 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 
 pub use blame::Blame;
-pub use read::state_of;
+pub use read::{name_of, state_of};
 pub use watch::{Watch, Woken};
 
 /// More namespaces than this are folded in a picture.

@@ -161,7 +161,8 @@ fn said(route: &route::Route) -> Option<String> {
 }
 
 /// The name of a namespace; the sandbox's internet has none of `ip netns`.
-pub(super) fn name_of(at: &Where) -> String {
+#[must_use]
+pub fn name_of(at: &Where) -> String {
     match at {
         Where::Path(path) if path == std::path::Path::new(crate::sandbox::INTERNET) => "the internet".to_owned(),
         other => other.name(),

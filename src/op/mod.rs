@@ -151,13 +151,7 @@ impl Command {
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let program = self.tool.program().to_owned();
-        let prefix: Vec<String> = match &self.netns {
-            Where::Host => vec![program],
-            Where::Named(name) if self.tool.takes_netns() => vec![program, "-n".into(), name.clone()],
-            Where::Named(name) => vec!["ip".into(), "netns".into(), "exec".into(), name.clone(), program],
-            Where::Path(path) => vec!["nsenter".into(), format!("--net={}", path.display()), program],
-        };
-        prefix.into_iter().chain(self.argv.iter().cloned()).collect()
+        as_typed(&self.netns, &std::iter::once(program).chain(self.argv.iter().cloned()).collect::<Vec<_>>())
     }
 
     /// The command as one line that can be pasted into a shell.
@@ -169,6 +163,21 @@ impl Command {
             None => line,
         }
     }
+}
+
+/// A program and its words as a person would run it on the machine, in a namespace: iproute2's own programs take `-n NAME`.
+#[must_use]
+pub fn as_typed(netns: &Where, words: &[String]) -> Vec<String> {
+    let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+    let (program, rest) = words.split_at(words.len().min(1));
+    let takes_netns = Tool::ALL.iter().any(|tool| tool.takes_netns() && program == [tool.program()]);
+    let (before, after) = match netns {
+        Where::Host => (Vec::new(), Vec::new()),
+        Where::Named(name) if takes_netns => (Vec::new(), owned(&["-n", name])),
+        Where::Named(name) => (owned(&["ip", "netns", "exec", name]), Vec::new()),
+        Where::Path(path) => (vec!["nsenter".to_owned(), format!("--net={}", path.display())], Vec::new()),
+    };
+    before.into_iter().chain(program.iter().cloned()).chain(after).chain(rest.iter().cloned()).collect()
 }
 
 /// Quotes words so that a POSIX shell reads them back as they are.

@@ -7,6 +7,7 @@ use annotate_snippets::renderer::{
     DEFAULT_ERROR_STYLE, DEFAULT_HELP_STYLE, DEFAULT_LINE_NUM_STYLE, DEFAULT_NOTE_STYLE, DEFAULT_WARNING_STYLE,
 };
 
+use crate::draw::name_of;
 use crate::op::Where;
 use crate::text::diagnostic::escape;
 use crate::text::wrap::wrap;
@@ -159,7 +160,7 @@ fn probe(out: &mut String, finding: &Finding) {
         return;
     };
     let last = probe.last.as_ref().map(|last| {
-        let at = last.at.as_ref().map_or_else(|| "an unknown namespace".to_owned(), Where::name);
+        let at = last.at.as_ref().map_or_else(|| "an unknown namespace".to_owned(), name_of);
         format!("; dropped in {at}: {} ({})", last.reason, last.function)
     });
     let word = if finding.culprit.is_some() { format!("      [{}]", finding.confidence.word()) } else { String::new() };
@@ -184,7 +185,10 @@ pub fn survey(found: &Survey, style: Style) -> String {
 fn mending(out: &mut String, culprit: &Culprit) {
     for (index, fix) in culprit.fix.iter().enumerate() {
         let lead = if index == 0 { "help: " } else { "      " };
-        let _ = writeln!(out, "   {lead}{}", fix.line());
+        let _ = writeln!(out, "   {lead}{}", fix.hint());
+    }
+    if let Some(script) = &culprit.script {
+        let _ = writeln!(out, "   in a script: {script}");
     }
     if let Some(advice) = &culprit.advice {
         // No command mends it: somebody has to act.
@@ -230,7 +234,7 @@ fn path(finding: &Finding) -> Vec<String> {
         broken |= beyond;
         out.push(match before {
             Some(at) if *at == hop.at => format!("{inner}{}", hop.dev),
-            Some(_) => format!("{arrow}{}/{}", hop.at, hop.dev),
+            Some(_) => format!("{arrow}{}/{}", name_of(&hop.at), hop.dev),
             None => format!("{}/{}", hop.at, hop.dev),
         });
         before = Some(&hop.at);

@@ -3,12 +3,14 @@
 //! ```text
 //!   the sandbox's root (plays the host)             the internet (hidden: not in /run/netns)
 //!   eth0 198.51.100.2/24, 2001:db8:1::2/64  ──────  eth0 198.51.100.1/24, 2001:db8:1::1/64
-//!   default via 198.51.100.1, 2001:db8:1::1         lo   203.0.113.1/32,  2001:db8::1/128
+//!   default via 198.51.100.1, 2001:db8:1::1         lo   203.0.113.1/32;  eth0 2001:db8::1/128
 //! ```
 //!
 //! The internet drops private source addresses (RFC 1918, ULA, link-local) as a provider does, without any firewall: it has no
 //! default route, so it has no way back to anything but 198.51.100.0/24 and `2001:db8:1::/64`. For IPv4 `rp_filter=1` drops such a packet
-//! when it comes in; for IPv6 the answer finds no route. It has no link-local address (and so no route to `fe80::/64`) either.
+//! when it comes in; for IPv6 the answer finds no route. It has no link-local address (and so no route to `fe80::/64`) either. That is
+//! why `2001:db8::1` is on its link and not on `lo`: the kernel solicits a neighbour from the address of the packet that waits only when
+//! that is on the same link, else from a link-local address, and without one not at all (`ndisc_solicit`, `ndisc_send_ns`).
 
 use std::path::Path;
 
@@ -66,7 +68,7 @@ fn both_families() -> Uplink {
                 "address add 198.51.100.1/24 dev eth0",
                 "address add 2001:db8:1::1/64 dev eth0 nodad",
                 "address add 203.0.113.1/32 dev lo",
-                "address add 2001:db8::1/128 dev lo nodad",
+                "address add 2001:db8::1/128 dev eth0 nodad",
                 "link set dev lo up",
                 "link set dev eth0 up",
             ],

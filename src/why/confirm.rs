@@ -47,7 +47,8 @@ pub(super) fn confirm(
         });
     }
     let fits = |culprit: &Culprit| {
-        codes(dropped.class).contains(&culprit.code) && at.as_ref().is_none_or(|at| near(culprit, at))
+        let here = |at: &Where| near(culprit, at) || Net::is_pretended(at);
+        codes(dropped.class).contains(&culprit.code) && at.as_ref().is_none_or(here)
     };
     if finding.culprit.as_ref().is_some_and(&fits) {
         finding.confidence = Confidence::Confirmed;
@@ -90,9 +91,12 @@ pub(super) fn confirm(
         Some(_) if !vague && seen.own => finding.confidence = Confidence::Contradicted,
         Some(_) => {}
         None => {
-            if let (Some(at), Some(culprit)) =
-                (&at, at.as_ref().and_then(|at| observed(at, seen.dev.as_deref(), dropped)))
-            {
+            if let (Some(at), Some(culprit)) = (
+                &at,
+                at.as_ref()
+                    .filter(|at| !Net::is_pretended(at))
+                    .and_then(|at| observed(at, seen.dev.as_deref(), dropped)),
+            ) {
                 let _ = at;
                 finding.culprit = Some(culprit);
                 (finding.verdict, finding.confidence) = (Verdict::Blocked, Confidence::Observed);
@@ -120,8 +124,9 @@ const NEIGHBOUR: [&str; 17] = [
     "PORT_WRONG_BRIDGE",
     "RP_FILTER",
 ];
-const ROUTE: [&str; 8] = [
+const ROUTE: [&str; 9] = [
     "ROUTE_MISSING",
+    "ROUTE_WRONG_NEXTHOP",
     "RETURN_ROUTE_MISSING",
     "NAT_MISSING",
     "NAT_WRONG",
@@ -206,7 +211,10 @@ fn codes(class: Class) -> &'static [&'static str] {
             "CONNTRACK_FULL",
             "NAT_PORTS_EXHAUSTED",
         ],
-        Class::ReversePath => &["RP_FILTER"],
+        // A source that no route leads back to should have been translated, and one that came the wrong way was sent there.
+        Class::ReversePath => {
+            &["RP_FILTER", "NAT_MISSING", "NAT_WRONG", "RETURN_ROUTE_MISSING", "ROUTE_WRONG_NEXTHOP", "ADDR_MISSING"]
+        }
         // A packet from a link-local address, because no other can be used yet, is not forwarded.
         Class::NotForwarding => {
             &["FORWARDING_DISABLED", "V6_FORWARDING_DISABLED", "ADDR_MISSING", "ROUTE_WRONG_NEXTHOP", "V6_DAD_PENDING"]

@@ -449,7 +449,7 @@ impl Walk<'_> {
         if packet.ct == Ct::Untracked && rule.policy {
             message += "; the packet is untracked (a raw rule with --notrack), so no rule on its conntrack state (ctstate) accepts it";
             if let Some(notrack) = self.notrack_rule(ns, packet, hook, iif) {
-                return culprit.because(Label::State, notrack.0).says(message).fix(&notrack.1);
+                return culprit.because(Label::State, notrack.0).says(message).fix_words(notrack.1);
             }
         }
         if packet.ct == Ct::New && self.leg == Leg::Reply || packet.ct == Ct::Invalid {
@@ -462,19 +462,16 @@ impl Walk<'_> {
         self.mend_rule(culprit, packet, (iif, oif), rule)
     }
 
-    fn notrack_rule(&self, ns: usize, packet: &Packet, hook: Hook, _iif: &str) -> Option<(String, String)> {
+    fn notrack_rule(&self, ns: usize, packet: &Packet, hook: Hook, _iif: &str) -> Option<(String, Vec<String>)> {
         let start = if hook == Hook::Output { "OUTPUT" } else { "PREROUTING" };
-        let (tool, chain, text) = self.untracking(ns, packet.v6(), &[start])?;
-        Some((format!("{tool} raw: -A {chain} {text}"), format!("{tool} -t raw -D {chain} {text}")))
+        let (tool, chain, rule) = self.untracking(ns, packet.v6(), &[start])?;
+        let text = rule.text();
+        Some((format!("{tool} raw: -A {chain} {text}"), super::walk::deletion(tool, "raw", &chain, rule)))
     }
 
     fn mend_rule(&self, culprit: Culprit, packet: &Packet, (iif, oif): (&str, &str), rule: &RuleRef) -> Culprit {
-        let delete = std::iter::once(rule.tool.clone()).chain(rule.delete.iter().cloned());
-        let at = culprit.at.clone();
-        let mut culprit = culprit;
         if !rule.policy {
-            culprit.fix.push(super::finding::Fix { netns: at, words: delete.collect() });
-            return culprit;
+            return culprit.fix_words(rule.deletion());
         }
         let related = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
         if rule.tool == "nft" {
@@ -547,10 +544,7 @@ impl Walk<'_> {
                     culprit.at, rule.tool, rule.table, rule.chain, devs.0, devs.1, rule.text
                 );
                 if rule.policy {
-                    culprit.fix = vec![super::finding::Fix {
-                        netns: culprit.at.clone(),
-                        words: std::iter::once("nft".to_owned()).chain(rule.delete.iter().cloned()).collect(),
-                    }];
+                    culprit.fix = vec![super::finding::Fix::of(&culprit.at, rule.deletion())];
                 }
                 self.fault(culprit);
                 passes = false;

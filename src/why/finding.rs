@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::op::{Where, quote};
+use crate::op::{Where, as_typed, quote};
 
 /// The answer in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,36 +110,98 @@ pub struct Evidence {
     pub text: String,
 }
 
-/// A command that mends something.
+/// A command that mends something: words, never a line, for the words of a rule may hold blanks (`--comment "it is late"`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fix {
     /// Where it runs.
     pub netns: Where,
     /// The program and its words.
     pub words: Vec<String>,
+    /// What else it lets pass, where it takes a guard away.
+    pub opens: Option<String>,
+}
+
+/// What a command does to the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// Something is there that was not, and what was there stays as it is.
+    Adds,
+    /// A value becomes another.
+    Changes,
+    /// Something is taken away.
+    Removes,
+}
+
+impl Change {
+    /// The word of JSON and scripts.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Adds => "adds",
+            Self::Changes => "changes",
+            Self::Removes => "removes",
+        }
+    }
 }
 
 impl Fix {
-    /// From a line of words without quotes.
+    /// From words.
+    pub fn of<S: Into<String>>(netns: &Where, words: impl IntoIterator<Item = S>) -> Self {
+        Self { netns: netns.clone(), words: words.into_iter().map(Into::into).collect(), opens: None }
+    }
+
+    /// From a line whose words are netwright's own, numbers, addresses and names of links, which hold no blanks (`dev_valid_name`).
     #[must_use]
     pub fn new(netns: &Where, line: &str) -> Self {
-        Self { netns: netns.clone(), words: line.split_whitespace().map(str::to_owned).collect() }
+        Self::of(netns, line.split_whitespace())
+    }
+
+    /// Says what else passes then.
+    #[must_use]
+    pub fn opening(mut self, what: impl Into<String>) -> Self {
+        self.opens = Some(what.into());
+        self
     }
 
     /// The command as a person would type it on the machine.
     #[must_use]
     pub fn line(&self) -> String {
-        let iproute = self.words.first().is_some_and(|program| ["ip", "bridge", "tc"].contains(&program.as_str()));
-        let prefix: Vec<String> = match &self.netns {
-            Where::Host => vec![],
-            Where::Named(name) if iproute => {
-                let program = vec![self.words[0].clone(), "-n".into(), name.clone()];
-                return quote(&program.into_iter().chain(self.words[1..].iter().cloned()).collect::<Vec<_>>());
-            }
-            Where::Named(name) => ["ip", "netns", "exec", name].map(String::from).into(),
-            Where::Path(path) => vec!["nsenter".into(), format!("--net={}", path.display())],
-        };
-        quote(&prefix.into_iter().chain(self.words.iter().cloned()).collect::<Vec<_>>())
+        quote(&as_typed(&self.netns, &self.words))
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn kind(&self) -> Change {
+        let verb = |words: &[&str]| self.words.iter().skip(1).take(6).any(|word| words.contains(&word.as_str()));
+        let program = self.words.first().map(String::as_str).unwrap_or_default();
+        if program.contains("tables") {
+            return match self.words.iter().find(|word| ["-A", "-I", "-N", "-D", "-F", "-X"].contains(&word.as_str())) {
+                Some(word) if ["-A", "-I", "-N"].contains(&word.as_str()) => Change::Adds,
+                Some(_) => Change::Removes,
+                None => Change::Changes,
+            };
+        }
+        match program {
+            "ip" | "bridge" | "tc" | "nft" if verb(&["del", "delete", "flush", "destroy"]) => Change::Removes,
+            "ip" | "bridge" | "tc" | "nft" if verb(&["add", "append", "insert"]) => Change::Adds,
+            "conntrack" => Change::Removes,
+            _ => Change::Changes,
+        }
+    }
+
+    /// The command as JSON, with the keys that scripts see.
+    #[must_use]
+    pub fn json(&self) -> Value {
+        json!({ "run": self.line(), "netns": self.netns.name(), "kind": self.kind().word(), "opens": self.opens })
+    }
+
+    /// The command and what it opens, as a hint: in expectations, reports and on the command line alike.
+    #[must_use]
+    pub fn hint(&self) -> String {
+        match &self.opens {
+            Some(opens) => format!("{}   # opens: {opens}", self.line()),
+            None => self.line(),
+        }
     }
 }
 
@@ -166,6 +228,8 @@ pub struct Culprit {
     pub fix: Vec<Fix>,
     /// What mends it when no command can.
     pub advice: Option<String>,
+    /// What a script says instead of the commands, where a verb does it.
+    pub script: Option<String>,
     /// How many hops were passed before it.
     pub hop: usize,
     /// It leads the packet astray: what stops it further on is a consequence.
@@ -186,6 +250,7 @@ impl Culprit {
             evidence: Vec::new(),
             fix: Vec::new(),
             advice: None,
+            script: None,
             hop: 0,
             astray: false,
         }
@@ -227,6 +292,14 @@ impl Culprit {
         self
     }
 
+    /// Adds a command that mends it, of words that may hold blanks: those of a rule, the name of a namespace.
+    #[must_use]
+    pub fn fix_words<S: Into<String>>(mut self, words: impl IntoIterator<Item = S>) -> Self {
+        let fix = Fix::of(&self.at, words);
+        self.fix.push(fix);
+        self
+    }
+
     /// Adds a command that mends it elsewhere.
     #[must_use]
     pub fn fix_at(mut self, netns: &Where, line: &str) -> Self {
@@ -241,6 +314,13 @@ impl Culprit {
         self
     }
 
+    /// What mends it, in the same words wherever it is told: in an expectation and in every report.
+    #[must_use]
+    pub fn hints(&self) -> Vec<String> {
+        let script = self.script.iter().map(|script| format!("in the script: {script}"));
+        script.chain(self.fix.iter().map(Fix::hint)).chain(self.advice.clone()).collect()
+    }
+
     /// The culprit as JSON, with the keys that scripts see.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -252,8 +332,9 @@ impl Culprit {
             "message": self.message,
             "evidence": evidence_json(&self.evidence),
             "mending": if self.fix.is_empty() { self.advice.as_ref().map(|_| "advice") } else { Some("commands") },
-            "fix": self.fix.iter().map(|fix| json!({ "run": fix.line(), "netns": fix.netns.name() })).collect::<Vec<_>>(),
+            "fix": self.fix.iter().map(Fix::json).collect::<Vec<_>>(),
             "advice": self.advice,
+            "script": self.script,
         })
     }
 }

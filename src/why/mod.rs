@@ -9,6 +9,7 @@
 //! | `filters`, `iptables`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
 //! | `tunnel` | packets inside packets |
 //! | `routes` | why the kernel would not route |
+//! | `upstream` | what an upstream router shows: a missing translation, a wrong turn, and the sandbox's pretended internet |
 //! | `service`, `ports` | the end of a leg: who listens; ports that are all taken |
 //! | `recorder` | the flight recorder: what the kernel did with one probe, hop by hop |
 //! | `confirm` | what the recorder saw against what the walk says |
@@ -39,6 +40,7 @@ mod trace;
 mod trail;
 mod tunnel;
 mod u32_match;
+mod upstream;
 mod walk;
 
 use std::net::IpAddr;

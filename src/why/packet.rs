@@ -431,6 +431,14 @@ pub(super) struct RuleRef {
     pub handle: u64,
 }
 
+impl RuleRef {
+    /// The program and the words that take it away.
+    #[must_use]
+    pub(super) fn deletion(&self) -> Vec<String> {
+        std::iter::once(self.tool.clone()).chain(self.delete.iter().cloned()).collect()
+    }
+}
+
 /// What an address or port becomes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum To<T> {

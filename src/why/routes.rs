@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::finding::{Culprit, Label, Leg};
+use super::finding::{Culprit, Fix, Label, Leg};
 use super::packet::{Packet, Port};
 use super::state::text;
 use super::walk::{Walk, unspecified};
@@ -185,6 +185,10 @@ impl Walk<'_> {
     pub(super) fn no_route(&mut self, ns: usize, packet: &Packet, iif: Option<&str>, said: &str, line: &str) -> bool {
         let net = self.net;
         let at = net.ns(ns).at.clone();
+        if net.pretended(ns) {
+            self.beyond(ns, packet, "a provider has no route to private networks, and none back to them");
+            return false;
+        }
         if let Some(iif) = iif {
             if packet.src.is_loopback() || packet.dst.is_loopback() {
                 self.fault(
@@ -327,6 +331,8 @@ impl Walk<'_> {
             Ok(got) if got.dev == iif => return false,
             Ok(_) if mode == 2 => return false,
             Ok(got) => format!("would answer it via {}", got.dev),
+            // A source that no route leads back to: a router on the way should have translated it, and the filter only shows that.
+            Err((said, line)) if self.nat_missing(ns, &packet.answer(), &format!("{line} → {said}")) => return true,
             Err((said, _)) => format!("has no route back to it ({said})"),
         };
         let at = net.ns(ns).at.clone();
@@ -390,7 +396,7 @@ impl Walk<'_> {
                 culprit.advise(advice)
             } else {
                 let free = culprit.because(Label::Inferred, "the name of the link and its address are free to choose");
-                commands.iter().fold(free, |culprit, (place, line)| culprit.fix_at(place, line))
+                Culprit { fix: commands, ..free }
             };
             self.fault(culprit);
             return;
@@ -459,7 +465,7 @@ impl Walk<'_> {
             );
             return;
         }
-        if self.leg == Leg::Reply && self.nat_missing(ns, packet, &kernel) {
+        if self.leg == Leg::Reply && self.nat_missing(ns, packet, &kernel) || self.wrong_turn(ns, packet, &kernel) {
             return;
         }
         // A rule that leads away from a table which knows the way.
@@ -513,7 +519,7 @@ impl Walk<'_> {
     }
 
     /// The commands that connect a namespace to the bridge that leads to the target: a veth pair, a free address, and a route.
-    fn new_leg(&self, ns: usize, packet: &Packet) -> Vec<(Where, String)> {
+    fn new_leg(&self, ns: usize, packet: &Packet) -> Vec<Fix> {
         let net = self.net;
         let me = net.ns(ns).at.clone();
         let Where::Named(name) = &me else { return Vec::new() };
@@ -554,17 +560,19 @@ impl Walk<'_> {
         let Some((ip, len)) = free else { return Vec::new() };
         let place = net.ns(host).at.clone();
         // IFNAMSIZ leaves 15 characters.
-        let end: String = format!("v-{name}").chars().take(15).collect();
+        let end: String = format!("v-{name}").chars().filter(|c| !c.is_whitespace() && *c != ':').take(15).collect();
         let nodad = if packet.v6() { " nodad" } else { "" };
+        // The name of a namespace may hold blanks.
+        let end_words = ["ip", "link", "add", &end, "type", "veth", "peer", "name", "eth0", "netns", name];
         let mut lines = vec![
-            (place.clone(), format!("ip link add {end} type veth peer name eth0 netns {name}")),
-            (place.clone(), format!("ip link set dev {end} master {bridge} up")),
-            (me.clone(), format!("ip addr add {ip}/{len} dev eth0{nodad}")),
-            (me.clone(), "ip link set dev eth0 up".to_owned()),
+            Fix::of(&place, end_words),
+            Fix::of(&place, ["ip", "link", "set", "dev", &end, "master", &bridge, "up"]),
+            Fix::new(&me, &format!("ip addr add {ip}/{len} dev eth0{nodad}")),
+            Fix::new(&me, "ip link set dev eth0 up"),
         ];
         lines.extend(gateway.map(|gateway| {
             let family = if packet.v6() { "-6 " } else { "" };
-            (me.clone(), format!("ip {family}route add default via {} dev eth0", gateway.ip))
+            Fix::new(&me, &format!("ip {family}route add default via {} dev eth0", gateway.ip))
         }));
         lines
     }
@@ -601,21 +609,22 @@ impl Walk<'_> {
         let near = self.net.ns(ns).addrs.iter().any(|addr| addr.dev != "lo" && addr.covers(packet.dst));
         let line = self.route_line(ns, packet);
         if let (Some(line), Some(fault), false) = (line, self.faults.last_mut(), near) {
-            let fix = super::finding::Fix::new(&fault.at, &line);
+            let fix = Fix::new(&fault.at, &line);
             fault.fix.push(fix);
         }
     }
 
     /// The answering end has no route back: perhaps because a router on the way should have translated the source, and has rules that almost do.
-    fn nat_missing(&mut self, ns: usize, packet: &Packet, kernel: &str) -> bool {
+    pub(super) fn nat_missing(&mut self, ns: usize, packet: &Packet, kernel: &str) -> bool {
         let net = self.net;
-        let there = net.ns(ns).at.clone();
+        let there = self.called(ns);
         let client = packet.dst;
         if self.nobodys_source(client, &format!("{there} has no route back to {client}"), kernel) {
             return true;
         }
         // The last namespace that forwarded the request.
         let Some((router, out)) = self.last_router(ns) else { return false };
+        let pretended = net.pretended(ns);
         if self.untracked(router, &out, packet, kernel) {
             return true;
         }
@@ -688,18 +697,20 @@ impl Walk<'_> {
         any |= net.nft(router).translates();
         // A router that translates for others, or an end that is not ours to route (its address is public, the client's is private).
         let public = !private(packet.src) && private(client);
-        if !(public || any && uplink(&out)) {
+        if !(public || pretended || any && uplink(&out)) {
             return false;
         }
-        self.fault(
-            Culprit::new("NAT_MISSING", &at, "chain", "nat POSTROUTING")
+        let mut culprit = Culprit::new("NAT_MISSING", &at, "chain", "nat POSTROUTING")
                 .value(format!("no MASQUERADE or SNAT for {client} on {out}"))
                 .says(format!("{client} leaves {at} by {out} untranslated (no MASQUERADE or SNAT rule matches), and {there} has no route back to it"))
-                .because(Label::Kernel, kernel)
+                .because(if pretended { Label::State } else { Label::Kernel }, kernel)
                 .because(Label::State, format!("{at}: no rule in nat POSTROUTING matches -s {client} -o {out}"))
-                .because(Label::Inferred, format!("a route back in {there} would do as well"))
-                .fix(&fresh),
-        );
+                .fix(&fresh);
+        if !pretended {
+            culprit = culprit.because(Label::Inferred, format!("a route back in {there} would do as well"));
+        }
+        culprit.script = Some(in_script(&at, &out, uplink(&out)));
+        self.fault(culprit);
         true
     }
 
@@ -715,17 +726,18 @@ impl Walk<'_> {
         let there = net.nft(router).translates()
             || all.iter().any(|tables| tables.rules("nat", "POSTROUTING").iter().any(|rule| translates(&rule.words)));
         let rule = self.untracking(router, packet.v6(), &["PREROUTING", "OUTPUT"]);
-        let Some((tool, chain, text)) = rule.filter(|_| there) else { return false };
+        let Some((tool, chain, rule)) = rule.filter(|_| there) else { return false };
+        let text = rule.text();
         self.fault(
             Culprit::new("NAT_WRONG", &at, "rule", format!("{tool} raw {chain}"))
-                .value(text.clone())
+                .value(text)
                 .says(format!(
                     "a raw rule of {at} (`-A {chain} {text}`) keeps {} from being tracked, and what is untracked is never translated (NAT): it leaves {out} as it is",
                     packet.dst
                 ))
                 .because(Label::State, format!("{tool} raw in {at}: -A {chain} {text}"))
                 .because(Label::Kernel, kernel)
-                .fix(&format!("{tool} -t raw -D {chain} {text}")),
+                .fix_words(super::walk::deletion(tool, "raw", &chain, rule)),
         );
         true
     }
@@ -751,7 +763,7 @@ impl Walk<'_> {
         if let Some((rule, out)) = rule.filter(|rule| rule.tool != "nft").zip(out.map(|hop| hop.dev.clone())) {
             let source = self.subnet_of(conn.before.src.0);
             culprit = culprit
-                .fix(&format!("{} {}", rule.tool, rule.delete.join(" ")))
+                .fix_words(rule.deletion())
                 .fix(&format!("{} -t nat -A POSTROUTING -s {source} -o {out} -j MASQUERADE", rule.tool));
         }
         self.fault(culprit);
@@ -774,7 +786,20 @@ impl Walk<'_> {
     }
 }
 
-fn private(ip: IpAddr) -> bool {
+/// What a script says to translate all that leaves by a link.
+fn in_script(at: &Where, out: &str, uplink: bool) -> String {
+    match at {
+        Where::Host if uplink => "host().masquerade(host().uplink())".to_owned(),
+        Where::Host => format!("host().masquerade(host().link({out:?}))"),
+        other => {
+            let netns = format!("netns({:?})", other.name());
+            format!("{netns}.masquerade({netns}.link({out:?}))")
+        }
+    }
+}
+
+/// Whether an address is of those that no provider routes.
+pub(super) fn private(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private(),
         IpAddr::V6(ip) => ip.is_unique_local(),

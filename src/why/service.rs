@@ -207,21 +207,22 @@ impl Walk<'_> {
         ports.dedup();
         // Without a REDIRECT the packet goes where it was meant to go.
         if let Some(rule) = rule.as_ref().filter(|rule| rule.delete.iter().any(|word| word == "REDIRECT")) {
-            return culprit.fix(&format!("{} {}", rule.tool, rule.delete.join(" ")));
+            return culprit.fix_words(rule.deletion());
         }
         let Some(rule) = rule.filter(|rule| rule.tool != "nft" && ports.len() == 1) else {
             return culprit.advise("correct the target of the rule");
         };
         let port = ports[0];
-        let delete = rule.delete.join(" ");
-        let target = rule
-            .delete
-            .iter()
-            .position(|word| word == "--to-destination")
-            .and_then(|at| rule.delete.get(at + 1))
-            .cloned()
-            .unwrap_or_default();
-        let fixed = delete.replacen(" -D ", " -A ", 1).replace(&target, &format!("{}:{port}", packet.dst));
-        culprit.fix(&format!("{} {delete}", rule.tool)).fix(&format!("{} {fixed}", rule.tool))
+        // The same rule with the right port, in the place of the wrong one.
+        let mut fixed = rule.deletion();
+        if let Some(verb) = fixed.iter_mut().find(|word| *word == "-D") {
+            "-A".clone_into(verb);
+        }
+        if let Some(at) = fixed.iter().position(|word| word == "--to-destination")
+            && let Some(target) = fixed.get_mut(at + 1)
+        {
+            *target = format!("{}:{port}", packet.dst);
+        }
+        culprit.fix_words(fixed).fix_words(rule.deletion())
     }
 }

@@ -108,7 +108,7 @@ impl Programs {
 
     fn ask(&self, at: &Where, file: &NetnsFile, program: &str, argv: &[&str], stdin: Option<&str>) -> Answer {
         let words: Vec<String> = [program].into_iter().chain(argv.iter().copied()).map(str::to_owned).collect();
-        let line = super::finding::Fix { netns: at.clone(), words }.line();
+        let line = super::finding::Fix::of(at, words).line();
         let Some(path) = self.paths.get(program) else { return Answer { line, ..Answer::default() } };
         let program = Program {
             path,
@@ -365,6 +365,18 @@ impl Net {
     #[must_use]
     pub(super) fn ns(&self, index: usize) -> &Ns {
         &self.all[index]
+    }
+
+    /// Whether a namespace plays the internet of the sandbox: netwright's own, and never to blame.
+    #[must_use]
+    pub(super) fn pretended(&self, index: usize) -> bool {
+        Self::is_pretended(&self.all[index].at)
+    }
+
+    /// The same of a place.
+    #[must_use]
+    pub(super) fn is_pretended(at: &Where) -> bool {
+        *at == Where::Path(crate::sandbox::INTERNET.into())
     }
 
     /// Asks a program in a namespace.

@@ -11,7 +11,7 @@ use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::finding::{Confidence, Culprit, Evidence, Finding, Fix, Label, Traced, Verdict};
+use super::finding::{Confidence, Culprit, Evidence, Finding, Label, Traced, Verdict};
 use super::packet::Packet;
 use super::state::Net;
 use super::walk::Walk;
@@ -322,8 +322,8 @@ fn blame(net: &Net, ns: usize, step: &Step, finding: &mut Finding) {
                 place.text
             ));
         if !place.delete.is_empty() {
-            let words = std::iter::once(place.tool.to_owned()).chain(place.delete.iter().cloned()).collect();
-            culprit.fix.push(Fix { netns: at.clone(), words });
+            let words = std::iter::once(place.tool.to_owned()).chain(place.delete.iter().cloned());
+            culprit = culprit.fix_words(words);
         }
         culprit.hop = finding.hops.iter().rposition(|hop| hop.at == at).map_or(0, |index| index + 1);
         culprit

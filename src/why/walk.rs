@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::finding::{Culprit, Hop, Label, Leg};
 use super::packet::{Ct, Hook, Packet, Port, RuleRef};
 use super::state::{Net, text};
+use crate::model::iptables::Rule;
 use crate::model::link::Link;
 
 /// How many hops a packet may take before it is a loop in any case.
@@ -166,12 +167,13 @@ impl<'a> Walk<'a> {
         if self.notrack.as_ref().is_none_or(|(ns, _)| *ns != router) {
             return false;
         }
-        let Some((tool, chain, text)) = self.untracking(router, answer.v6(), &["PREROUTING", "OUTPUT"]) else {
+        let Some((tool, chain, rule)) = self.untracking(router, answer.v6(), &["PREROUTING", "OUTPUT"]) else {
             return false;
         };
+        let text = rule.text();
         let at = self.net.ns(router).at.clone();
         let culprit = Culprit::new("NAT_WRONG", &at, "rule", format!("{tool} raw {chain}"))
-            .value(text.clone())
+            .value(text)
             .says(format!(
                 "a raw rule of {at} (`-A {chain} {text}`) keeps the answer of {} from being tracked, and what is untracked is not turned back \
                  into {}: the client gets an answer from a stranger",
@@ -179,18 +181,18 @@ impl<'a> Walk<'a> {
             ))
             .because(Label::State, format!("{tool} raw in {at}: -A {chain} {text}"))
             .because(Label::Inferred, format!("the reply comes from {}, not from {}", answer.src, asked.dst))
-            .fix(&format!("{tool} -t raw -D {chain} {text}"));
+            .fix_words(deletion(tool, "raw", &chain, rule));
         self.fault(culprit);
         true
     }
 
-    /// The first rule of a namespace's own raw chains that keeps packets from being tracked: its tool, its chain, its words.
-    pub(super) fn untracking(&self, ns: usize, v6: bool, chains: &[&str]) -> Option<(&'static str, String, String)> {
+    /// The first rule of a namespace's own raw chains that keeps packets from being tracked: its tool, its chain, the rule.
+    pub(super) fn untracking(&self, ns: usize, v6: bool, chains: &[&str]) -> Option<(&'static str, String, &Rule)> {
         self.net.tables(ns, v6).iter().find_map(|tables| {
             chains.iter().find_map(|chain| {
                 let mut rules = tables.rules("raw", chain).iter();
                 let rule = rules.find(|rule| rule.words.iter().any(|word| word == "--notrack" || word == "NOTRACK"))?;
-                Some((tables.tool(), (*chain).to_owned(), rule.text().to_owned()))
+                Some((tables.tool(), (*chain).to_owned(), rule))
             })
         })
     }
@@ -207,7 +209,8 @@ impl<'a> Walk<'a> {
         self.net.ns(ns).at.name()
     }
 
-    pub(super) fn fault(&mut self, mut culprit: Culprit) {
+    pub(super) fn fault(&mut self, culprit: Culprit) {
+        let mut culprit = self.not_pretended(culprit);
         culprit.leg = self.leg;
         culprit.hop = self.hops.len();
         if self.guess {
@@ -710,7 +713,7 @@ impl<'a> Walk<'a> {
                                 Label::State,
                                 format!("{} mangle in {place}: -A {} {}", tables.tool(), hook.chain(), rule.text()),
                             )
-                            .fix(&format!("{} -t mangle -D {} {}", tables.tool(), hook.chain(), rule.text()));
+                            .fix_words(deletion(tables.tool(), "mangle", hook.chain(), rule));
                     }
                 }
                 self.fault(culprit);
@@ -805,6 +808,12 @@ impl<'a> Walk<'a> {
         }
         self.fault(culprit);
     }
+}
+
+/// The words that delete a rule of iptables.
+pub(super) fn deletion(tool: &str, table: &str, chain: &str, rule: &Rule) -> Vec<String> {
+    let head = [tool, "-t", table, "-D", chain].map(str::to_owned);
+    head.into_iter().chain(rule.words.iter().cloned()).collect()
 }
 
 /// The address that means none.

@@ -120,8 +120,8 @@ fn explained(context: &NativeCallContext, run: &Run, missed: &Missed, mut error:
         for (name, text) in answer.notes_for_error() {
             error = error.note(name, text);
         }
-        if let Some(fix) = answer.culprit.as_ref().and_then(|culprit| culprit.fix.first()) {
-            error = error.hint(fix.line());
+        for hint in answer.culprit.iter().flat_map(crate::why::finding::Culprit::hints) {
+            error = error.hint(hint);
         }
         error.parts_mut().why = Some(answer.json());
     }

@@ -119,7 +119,10 @@ impl Walk<'_> {
             _ => (at.clone(), ip.to_string()),
         };
         let all: Vec<String> =
-            stations.iter().map(|station| format!("{}/{}", self.name(station.ns), station.dev)).collect();
+            stations.iter().map(|station| format!("{}/{}", self.called(station.ns), station.dev)).collect();
+        // Whatever plays the internet has what it has.
+        let own = stations.iter().filter(|station| !net.pretended(station.ns));
+        let own: Vec<String> = own.map(|station| format!("{}/{}", self.name(station.ns), station.dev)).collect();
         let mut culprit = Culprit::new(
             "ADDR_MISSING",
             &place,
@@ -132,9 +135,10 @@ impl Walk<'_> {
             [one] => culprit
                 .says(format!("nobody owns {ip}; {place}/{} is on the segment and has no address at all", one.dev))
                 .fix(&format!("ip addr add {ip}/{len} dev {object}")),
-            _ => culprit
-                .says(format!("nobody on the segment of {at}/{dev} owns {ip}"))
-                .advise(format!("give {ip} to the one that should have it: {}", all.join(", "))),
+            _ => culprit.says(format!("nobody on the segment of {at}/{dev} owns {ip}")).advise(match own.as_slice() {
+                [] => format!("give {ip} to the one that should have it"),
+                own => format!("give {ip} to the one that should have it: {}", own.join(", ")),
+            }),
         };
         self.fault(culprit);
         None
