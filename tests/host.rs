@@ -244,6 +244,303 @@ fn a_signal_in_the_middle_undoes_the_run() {
     }
 }
 
+/// A run made `web`; somebody else deleted it and made a `web` of his own. `sed` gives the run's journal the number of that one, as the kernel gives
+/// it to the next namespace in half of all cases.
+#[test]
+fn a_namespace_with_the_number_of_a_dead_one_is_somebody_elses() {
+    let kept = ScriptFile::new("netns(\"web\").link(\"lo\");\n");
+    let ran = on_a_machine(
+        r#"
+        for end in kept killed; do
+            case $end in
+                kept) "$NETWRIGHT" run --host "$1" || exit 1 ;;
+                killed) NETWRIGHT_TEST_KILL=before:6 "$NETWRIGHT" run --host "$1" ;;
+            esac
+            id=$(ls /run/netwright/runs)
+            old=$(stat -L -c %i /run/netns/web); ip netns delete web; sleep 0.1; ip netns add web; new=$(stat -L -c %i /run/netns/web)
+            ip -n web link add mine type bridge || exit 1
+            grep -q "$old" /run/netwright/runs/$id/journal || exit 1
+            sed -i "s/$old/$new/g" /run/netwright/runs/$id/journal
+            case $end in kept) "$NETWRIGHT" down $id ;; killed) "$NETWRIGHT" gc ;; esac; echo "$end: code $?"
+            ip -n web -o link show dev mine || echo "somebody's web is gone"
+            "$NETWRIGHT" ps 2>&1
+            ip netns delete web
+        done
+        "#,
+        &[kept.path()],
+    );
+    for said in ["kept: code 0", "killed: code 0"] {
+        assert!(ran.stdout.contains(said), "{}\n{}", ran.stdout, ran.stderr);
+    }
+    assert!(!ran.stdout.contains("gone") && ran.stdout.matches("mine").count() == 2, "{}\n{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.stderr.matches("namespace `web` was made by somebody else").count(), 2, "{}", ran.stderr);
+    assert_eq!(ran.stdout.matches("no runs on this machine").count(), 2, "{}\n{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn an_index_that_is_taken_is_passed_over() {
+    let script = ScriptFile::new(
+        r#"
+        let host = host();
+        host.bridge("a0");
+        let first = host.ip("link show dev a0")[0].ifindex;
+        for k in 1..=4 {
+            host.ip(["link", "add", "name", `t${k}`, "index", `${first + k}`, "type", "bridge"], #{ undo: ["link", "delete", `t${k}`] });
+        }
+        host.bridge("b0");
+        veth(host, "v0", netns("x"), "v1");
+        netns("x").plug("eth0", host.link("b0"));
+        if arg("fail", false) { throw "end"; }
+        "#,
+    );
+    let ran = on_a_machine(
+        r#"
+        snapshot >/run/before
+        "$NETWRIGHT" run --host "$1"; echo "code $?"; ip -o link
+        "$NETWRIGHT" down "$1"; echo "code $?"
+        "$NETWRIGHT" run --host "$1" --fail true; echo "code $?"
+        snapshot >/run/after; diff /run/before /run/after && echo same
+        "#,
+        &[script.path()],
+    );
+    let codes: Vec<&str> = ran.stdout.lines().filter(|line| line.starts_with("code")).collect();
+    assert_eq!(codes, ["code 0", "code 0", "code 3"], "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains(" b0: ") && ran.stdout.contains(" v0@"), "{}", ran.stdout);
+    assert!(ran.stdout.ends_with("same\n"), "{}\n{}", ran.stdout, ran.stderr);
+}
+
+/// The command number once made the index, and came round after 4096 commands.
+#[test]
+fn links_can_be_made_after_thousands_of_commands() {
+    if std::env::var_os("NETWRIGHT_FULL").is_none() {
+        eprintln!("skipped: takes 20 s; NETWRIGHT_FULL=1 runs it");
+        return;
+    }
+    let script = ScriptFile::new(
+        r#"host().bridge("a0"); for i in 0..4200 { host().sysctl("net.ipv4.ip_forward", (i + 1) % 2); host().bridge(`b${i / 600}`); }"#,
+    );
+    let ran = on_a_machine(r#""$NETWRIGHT" run --host "$1"; "$NETWRIGHT" down "$1"; echo "code $?""#, &[script.path()]);
+    assert!(ran.stdout.contains("code 0") && ran.stderr.contains("nothing left behind"), "{}", ran.stderr);
+}
+
+#[test]
+fn what_a_run_made_and_deleted_itself_leaves_nothing_to_undo() {
+    let ran = on_a_machine(
+        r#"
+        snapshot >/run/before
+        for script in 'netns("x").delete();' 'host().bridge("b0").delete();' 'let n = netns("x"); n.bridge("br0").delete();' \
+            'let b = host().bridge("b0").up(); netns("x").plug("eth0", b); netns("x").delete();' \
+            'veth(host(), "v0", host(), "v1"); host().link("v1").delete();' 'veth(host(), "v0", host(), "v1"); host().link("v0").delete();' \
+            'host().bridge("b0").rename("b1"); host().link("b1").delete(); host().bridge("b0");' \
+            'netns("x").delete(); netns("x").bridge("b0"); netns("x").delete(); netns("x");'
+        do
+            echo "$script" >/run/s.rhai; echo "$script throw 1;" >/run/f.rhai
+            "$NETWRIGHT" run --host /run/s.rhai 2>/run/said; ran=$?
+            "$NETWRIGHT" down /run/s.rhai 2>>/run/said; down=$?
+            "$NETWRIGHT" run --host /run/f.rhai 2>>/run/said; failed=$?
+            "$NETWRIGHT" gc 2>>/run/said; gc=$?
+            echo "$ran $down $failed $gc"; [ "$ran $down $failed $gc" = "0 0 3 0" ] || { echo "$script"; cat /run/said; }
+            [ -e /run/netwright ] && { echo "$script"; find /run/netwright; }
+        done
+        snapshot >/run/after; diff /run/before /run/after && echo same
+        "#,
+        &[],
+    );
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(lines, [vec!["0 0 3 0"; 8], vec!["same"]].concat(), "{}\n{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn what_nothing_can_undo_is_named_and_can_be_forgotten() {
+    let ran = on_a_machine(
+        r#"
+        ip link add theirs type bridge; echo 'host().link("theirs").delete(); host().bridge("b0");' >/run/s.rhai
+        "$NETWRIGHT" run --host /run/s.rhai; "$NETWRIGHT" down /run/s.rhai; echo "down $?"; "$NETWRIGHT" gc; echo "gc $?"
+        "$NETWRIGHT" down --forget /run/s.rhai; echo "forget $?"
+        "$NETWRIGHT" ps 2>&1; "$NETWRIGHT" gc; echo "gc $?"; ls /run/netwright 2>&1; ip -o link
+        echo 'host().bridge("b1");' >/run/d.rhai; "$NETWRIGHT" run --host /run/d.rhai; id=$(ls /run/netwright/runs)
+        echo garbage >>/run/netwright/runs/$id/journal; echo more >>/run/netwright/runs/$id/journal
+        "$NETWRIGHT" down $id; echo "damaged $?"; "$NETWRIGHT" down --forget $id; echo "forget $?"; "$NETWRIGHT" ps 2>&1
+        "#,
+        &[],
+    );
+    let said = |text: &str| {
+        assert!(ran.stdout.contains(text) || ran.stderr.contains(text), "{text}\n{}\n{}", ran.stdout, ran.stderr);
+    };
+    for text in [
+        "down 5\n",
+        "gc 5\n",
+        "forget 0\nno runs on this machine\n",
+        "gc 0\n",
+        "damaged 3\n",
+        "nobody knows what stays",
+    ] {
+        said(text);
+    }
+    said("left: ip link delete dev theirs (a deleted link cannot be made again as it was)");
+    assert!(!ran.stdout.contains("b0"), "what can be undone is undone: {}", ran.stdout);
+}
+
+#[test]
+fn an_inverse_that_has_done_its_work_already_is_done() {
+    let script = ScriptFile::new(
+        r#"
+        host().ip("rule del priority 1001", #{ undo: "rule add from 203.0.113.1 table 77 priority 1001" });
+        if arg("fail", false) {
+            try { host().ip("rule del priority 7777", #{ undo: "rule add from 203.0.113.2 table 77 priority 7777" }); } catch {}
+            throw "end";
+        }
+        "#,
+    );
+    let ran = on_a_machine(
+        r#"
+        ip rule add from 203.0.113.1 table 77 priority 1001; snapshot >/run/before
+        # before it acted, after it acted, and after the inverse ran but before that was written down
+        for at in after:2 before:3; do
+            NETWRIGHT_TEST_KILL=$at "$NETWRIGHT" run --host "$1" 2>/dev/null; "$NETWRIGHT" gc; echo "gc $?"; "$NETWRIGHT" gc; echo "gc $?"
+        done
+        "$NETWRIGHT" run --host "$1"; NETWRIGHT_TEST_KILL=before:1 "$NETWRIGHT" down "$1"; "$NETWRIGHT" down "$1"; echo "down $?"
+        "$NETWRIGHT" run --host "$1" --fail true; echo "failed $?"
+        snapshot >/run/after; diff /run/before /run/after && echo same; "$NETWRIGHT" ps 2>&1
+        "#,
+        &[script.path()],
+    );
+    let said: Vec<&str> = ran.stdout.lines().filter(|line| !line.starts_with("changed ")).collect();
+    let wanted = ["gc 0", "gc 0", "gc 0", "gc 0", "down 0", "failed 3", "same", "no runs on this machine"];
+    assert_eq!(said, wanted, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("File exists; taken for undone"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_run_that_waits_to_be_confirmed_can_be_taken_down() {
+    let script = ScriptFile::new("host().bridge(\"b0\");\n");
+    let ran = on_a_machine(
+        r#"
+        "$NETWRIGHT" run --host --try 60s "$1"; ip -o link show dev b0 | wc -l
+        "$NETWRIGHT" down "$1"; echo "down $?"; ip -o link show dev b0 2>/dev/null | wc -l; "$NETWRIGHT" ps 2>&1
+        for n in $(seq 50); do [ -e /run/netwright ] || break; sleep 0.1; done; ls -R /run/netwright 2>/dev/null
+        "#,
+        &[script.path()],
+    );
+    let said: Vec<&str> = ran.stdout.lines().filter(|line| !line.starts_with("changed ")).collect();
+    assert_eq!(said, ["1", "down 0", "0", "no runs on this machine"], "{}\n{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn runs_in_two_network_namespaces_that_share_run_do_not_meet() {
+    let ran = on_a_machine(
+        r#"
+        ip netns add A; ip netns add B; echo 'host().bridge("br0").up(); print("up"); sleep("2s");' >/run/s.rhai
+        ip netns exec A "$NETWRIGHT" run --host /run/s.rhai >/run/out & run=$!
+        for n in $(seq 200); do grep -q up /run/out && break; sleep 0.05; done
+        ip netns exec B "$NETWRIGHT" run --host /run/s.rhai; echo "B $?"; wait $run; echo "A $?"
+        id=$(ls /run/netwright/runs | head -1)
+        "$NETWRIGHT" down $id; echo "from outside $?"
+        for netns in A B; do ip netns exec $netns "$NETWRIGHT" down /run/s.rhai >/run/out 2>&1 || true; done
+        for id in $(ls /run/netwright/runs 2>/dev/null); do
+            for netns in A B; do ip netns exec $netns "$NETWRIGHT" down $id; done
+        done
+        ip -n A -o link show dev br0; ip -n B -o link show dev br0
+        echo 'host().bridge("br1").up(); netns("C"); sleep("60s");' >/run/k.rhai
+        NETWRIGHT_TEST_KILL=before:9 ip netns exec B "$NETWRIGHT" run --host /run/k.rhai
+        "$NETWRIGHT" gc; echo "gc beside it $?"
+        ip netns delete B; ip link add br1 type bridge
+        for n in $(seq 50); do "$NETWRIGHT" gc && [ ! -e /run/netwright ] && break; sleep 0.1; done
+        "$NETWRIGHT" ps 2>&1; ip netns; ip -o link show dev br1 | wc -l
+        "#,
+        &[],
+    );
+    let text = format!("{}\n{}", ran.stdout, ran.stderr);
+    for said in ["B 0\n", "A 0\n", "from outside 3\n", "gc beside it 0\n", "no runs on this machine\nA\n1\n"] {
+        assert!(ran.stdout.contains(said), "{said}: {text}");
+    }
+    assert!(ran.stderr.contains("ip netns exec A netwright down"), "{text}");
+    assert!(ran.stderr.contains("`ip netns exec B netwright gc` undoes it"), "{text}");
+    assert!(!ran.stdout.contains("br0:"), "{text}");
+}
+
+#[test]
+fn a_scan_leaves_the_runs_of_others_with_a_run_folder_of_their_own_alone() {
+    let script = ScriptFile::new(
+        r#"let b = host().bridge("cbr").addr("10.9.0.1/24").up(); host().masquerade(b, "10.9.0.0/24"); print("up"); sleep("60s");"#,
+    );
+    let ran = on_a_machine(
+        r#"
+        unshare -m bash -c 'mount -t tmpfs t /run; mkdir -p /run/netns; exec "$NETWRIGHT" run --host "$0"' "$1" >/run/out & run=$!
+        for n in $(seq 200); do grep -q up /run/out && break; sleep 0.05; done
+        "$NETWRIGHT" gc --scan; echo "scan $?"; ip -o link show dev cbr | wc -l; iptables -t nat -S POSTROUTING | grep -c 10.9.0.0
+        kill -9 $run; wait $run 2>/dev/null; for n in $(seq 50); do "$NETWRIGHT" gc --scan; ip link show dev cbr >/dev/null 2>&1 || break; sleep 0.1; done
+        ip -o link show dev cbr 2>/dev/null | wc -l
+        "#,
+        &[script.path()],
+    );
+    assert!(ran.stdout.starts_with("scan 0\n1\n1\n") && ran.stdout.ends_with("0\n"), "{}\n{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn what_ip_is_asked_is_told_from_what_it_changes_however_it_is_written() {
+    let ran = on_a_machine(
+        r#"
+        printf 'link add zz type bridge\n' >/run/batch; ip netns add red
+        for words in 'xfrm state list' 'mptcp endpoint show' 'r g 127.0.0.1' 'a s'; do
+            echo "try { host().ip(\"$words\"); } catch {} throw 1;" >/run/s.rhai; "$NETWRIGHT" run --host /run/s.rhai 2>/dev/null; echo "$words: $?"
+        done
+        for words in '-ba /run/batch' '--batch /run/batch' '-n red li add zz type bridge' '-force -bat /run/batch' '-a netns del'; do
+            echo "host().ip(\"$words\");" >/run/s.rhai; "$NETWRIGHT" run --host /run/s.rhai 2>/run/said; echo "$words: $?"
+            grep -q 'cannot be run here' /run/said || cat /run/said
+        done
+        echo 'host().ip("li add zz type bridge", #{ undo: "l d zz" }); throw 1;' >/run/s.rhai; "$NETWRIGHT" run --host /run/s.rhai 2>/dev/null; echo "li add: $?"
+        ip -o link; ip -n red -o link; ip netns; ls /run/netwright 2>/dev/null
+        "#,
+        &[],
+    );
+    assert!(!ran.stdout.contains("zz:") && ran.stdout.contains("\nred"), "{}\n{}", ran.stdout, ran.stderr);
+    let codes: Vec<&str> = ran.stdout.lines().filter_map(|line| line.split_once(": ")?.1.get(..1)).take(10).collect();
+    assert_eq!(codes, ["3"; 10], "{}\n{}", ran.stdout, ran.stderr);
+}
+
+#[test]
+fn an_iptables_that_says_yes_to_every_question_is_not_believed() {
+    let script = ScriptFile::new("host().iptables(\"-A FORWARD -s 10.50.0.0/24 -j ACCEPT\");\n");
+    let ran = on_a_machine(
+        r#"
+        real=$(command -v iptables); printf '#!/bin/sh\ncase " $* " in *" -C "*) exit 0;; esac\nexec %s "$@"\n' $real >/run/iptables; chmod +x /run/iptables
+        iptables -A FORWARD -s 1.2.3.4 -j DROP; iptables -A FORWARD -s 10.50.0.9 -j ACCEPT
+        "$NETWRIGHT" run --host --tool iptables=/run/iptables "$1"; echo "code $?"; iptables -S FORWARD
+        "#,
+        &[script.path()],
+    );
+    assert!(
+        ran.stdout.contains("code 0\n") && ran.stdout.contains("-s 10.50.0.0/24"),
+        "{}\n{}",
+        ran.stdout,
+        ran.stderr
+    );
+}
+
+#[test]
+fn what_the_users_own_programs_changed_is_not_said_to_be_undone() {
+    let ran = on_a_machine(
+        r#"
+        echo 'netns("x").exec("true"); host().bridge("b0"); throw 1;' >/run/s.rhai; "$NETWRIGHT" run --host /run/s.rhai
+        echo "host().bridge(\"b0\");
+        host().exec(\"/bin/true secret\"); host().start(\"sleep 100\");
+        if arg(\"fail\", false) { throw 1; }" >/run/t.rhai; "$NETWRIGHT" run --host /run/t.rhai --fail true
+        "$NETWRIGHT" run --host /run/t.rhai; grep -r secret /run/netwright; "$NETWRIGHT" down /run/t.rhai; echo "down $?"
+        "#,
+        &[],
+    );
+    let text = format!("{}\n{}", ran.stdout, ran.stderr);
+    assert_eq!(
+        ran.stderr.matches("nothing left behind").count(),
+        1,
+        "what ran in the run's own namespace went with it: {text}"
+    );
+    let unknown = "nothing left of them; what `true` (line 2), `sleep` (line 2) changed is not known";
+    assert_eq!(ran.stderr.matches(unknown).count(), 2, "{text}");
+    assert!(ran.stdout.contains("down 0") && !ran.stdout.contains("secret"), "{text}");
+}
+
 #[test]
 fn the_sandbox_leaves_the_machine_alone() {
     let script = ScriptFile::new(EVERYTHING);

@@ -45,6 +45,7 @@ pub(super) fn print_run(session: &Session, outcome: &Outcome, undone: Option<&Un
             "steps": undone.steps,
             "done": undone.done,
             "notes": undone.notes,
+            "unknown": undone.unknown,
             "left": undone.left.iter().map(|(line, why)| json!({ "command": line, "why": why })).collect::<Vec<_>>(),
         })),
     });

@@ -164,6 +164,9 @@ pub(super) fn in_sandbox(exec: Exec, events: Box<dyn Fn(&Event<'_>)>) -> Result<
     Ok(session)
 }
 
+/// How many runs may have begun in the same second with the same process number.
+const SAME_ID_MAX: usize = 1000;
+
 /// The session of a run on this machine, with its journal.
 pub(super) fn on_machine(
     exec: Exec,
@@ -171,27 +174,42 @@ pub(super) fn on_machine(
     job: &Job,
     on_host: &OnHost,
 ) -> Result<Rc<Session>> {
-    let id = run_id();
     let script =
         job.scripts.first().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).unwrap_or_default();
     let sha256 = hash(&script);
     let user = user();
     let audit = on_host.audit.as_ref().map(|path| Audit::open(path, &user, &sha256)).transpose()?;
-    let journal = Journal::create(&Header {
+    let mut header = Header {
         journal: journal::version(),
-        id: id.clone(),
+        id: run_id(),
         boot: journal::boot_id(),
         script: script.display().to_string(),
         sha256,
         user,
         pid: std::process::id(),
+        pid_began: journal::began(std::process::id()),
         started: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
-        netns: exec.netns(&Where::Host)?.id(),
-    })?;
-    if on_host.trial.is_some() {
-        reexec::detached(&["__watch".into(), id.clone().into()]).map_err(|error| {
-            Error::new(Kind::CommandFailed, format!("cannot start the watcher of `--try`: {error}"))
-        })?;
+        netns: exec.netns_stamp(&Where::Host)?,
+    };
+    let base = header.id.clone();
+    let mut others = 1;
+    let journal = loop {
+        match Journal::create(&header) {
+            // The clock was set back, or another machine that shares `/run` counts its processes as we do.
+            Err(error) if error.kind() == Kind::AlreadyExists && others < SAME_ID_MAX => {
+                others += 1;
+                header.id = format!("{base}-{others}");
+            }
+            other => break other?,
+        }
+    };
+    let id = header.id;
+    if on_host.trial.is_some()
+        && let Err(error) = reexec::detached(&["__watch".into(), id.clone().into()])
+    {
+        journal.remove();
+        let message = format!("cannot start the watcher of `--try`: {error}");
+        return Err(Error::new(Kind::CommandFailed, message));
     }
     Ok(Rc::new(Session::on_host(exec, id, journal, audit, events)))
 }

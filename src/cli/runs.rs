@@ -10,12 +10,13 @@ use super::{fail, require_root};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
-use crate::exec::netns::NetnsId;
+use crate::exec::netns::NetnsStamp;
 use crate::exec::tools::Tools;
+use crate::exec::whereabouts;
 use crate::op::{Object, Undo, Where};
 use crate::report::human;
 use crate::report::json as documents;
-use crate::session::journal::{self, End, Journal, Past, RUNS};
+use crate::session::journal::{self, End, Journal, Past, RUNS, UNDO_NOW};
 use crate::session::scan::{self, Orphan};
 use crate::session::undo::{Undoing, Undone};
 use crate::session::{Record, claim};
@@ -38,10 +39,14 @@ pub(super) struct PsArgs {
 #[command(after_help = "\
 Examples:
   sudo netwright down 261120-214224-4711
-  sudo netwright down runbook.rhai")]
+  sudo netwright down runbook.rhai
+  sudo netwright down --forget 261120-214224-4711")]
 pub(super) struct DownArgs {
     /// A run that `netwright ps` names, or the script of kept runs
     run: String,
+    /// Let go of what cannot be undone: name it, leave it, and forget the run
+    #[arg(long)]
+    forget: bool,
 }
 
 /// `netwright gc`
@@ -171,18 +176,37 @@ fn undo(id: &str) -> Result<Option<Undone>> {
         return Ok(Some(Undone::default()));
     }
     let exec = executor()?;
-    let here = exec.netns(&Where::Host)?.id();
-    if past.header.netns != here {
-        return Err(Error::new(Kind::InvalidArgument, format!("the run `{id}` acted in another network namespace"))
-            .hint(format!("enter it first: it is inode {}, this is {}", past.header.netns.inode, here.inode)));
+    let mut gone = false;
+    let mut undoing = Undoing::new(&exec, &past.records, Some(&mut journal), id);
+    if is_elsewhere(&past, &exec)? {
+        match whereabouts::way_into(&past.header.netns) {
+            Some(way) => {
+                let message = format!("the run `{id}` acted in another network namespace");
+                return Err(Error::new(Kind::InvalidArgument, message).hint(format!("`{way} netwright down {id}`")));
+            }
+            None => {
+                gone = true;
+                undoing = undoing.without_host();
+            }
+        }
     }
-    let undone = Undoing::new(&exec, &past.records, Some(&mut journal), id).all();
+    let mut undone = undoing.all();
+    if gone {
+        undone.notes.push("its network namespace is gone, and what was in it".into());
+    } else {
+        undone.unknown.clone_from(&past.ran);
+    }
     if undone.left.is_empty() {
         journal.remove();
     } else {
         let _ = journal.end(End::Left);
     }
     Ok(Some(undone))
+}
+
+/// Whether a run acted in another network namespace than this one.
+fn is_elsewhere(past: &Past, exec: &Exec) -> Result<bool> {
+    Ok(past.header.netns.same(&exec.netns_stamp(&Where::Host)?) == Some(false))
 }
 
 /// Says what came of undoing a run; the exit code.
@@ -207,12 +231,33 @@ pub(super) fn down(arguments: &DownArgs) -> u8 {
         let ids = wanted(&arguments.run)?;
         let mut code = 0;
         for id in ids.iter().rev() {
-            match undo(id)? {
-                Some(undone) => code = code.max(tell(id, &undone)),
-                None => {
+            let undone = match undo(id) {
+                // A tool of a run or an undo that was killed ends by itself; another undo may be at work.
+                Ok(None) if !is_trial(id) => match Past::read(id).ok().and_then(|past| outlive(id, past)) {
+                    Some(_) => undo(id),
+                    None => Ok(None),
+                },
+                other => other,
+            };
+            match undone {
+                Ok(Some(undone)) if arguments.forget && !undone.left.is_empty() => {
+                    tell(id, &undone);
+                    forget(id, true)?;
+                }
+                Ok(Some(undone)) => code = code.max(tell(id, &undone)),
+                Ok(None) if is_trial(id) => code = code.max(end_trial(id)?),
+                Ok(None) if !Path::new(RUNS).join(id).exists() => {
+                    human::line(&format!("{id}: somebody else undid it just now"));
+                }
+                Ok(None) => {
                     return Err(Error::new(Kind::Busy, format!("the run `{id}` is still going on"))
                         .hint("interrupt it (Ctrl-C): it then undoes itself"));
                 }
+                Err(error) if arguments.forget => {
+                    fail(&error);
+                    forget(id, false)?;
+                }
+                Err(error) => return Err(error),
             }
         }
         claim::sweep();
@@ -220,6 +265,63 @@ pub(super) fn down(arguments: &DownArgs) -> u8 {
     };
     work().unwrap_or_else(|error| fail(&error))
 }
+
+/// Forgets a run: names what is not undone, unless that was `told`, and removes its journal. Nobody may act for it.
+fn forget(id: &str, told: bool) -> Result<()> {
+    let Some(journal) = Journal::reopen_or_empty(id)? else {
+        return Err(Error::new(Kind::Busy, format!("the run `{id}` is still going on")));
+    };
+    match Past::read(id) {
+        Ok(past) => {
+            let stays: Vec<String> = past
+                .records
+                .iter()
+                .filter(|record| !record.is_undone() && record.ok != Some(false))
+                .map(|record| record.op.command.line())
+                .collect();
+            human::line(&format!("{id}: forgotten; {} commands are not undone and stay so", stays.len()));
+            for line in stays.iter().filter(|_| !told) {
+                human::line(&format!("  stays: {line}"));
+            }
+        }
+        Err(_) => human::line(&format!("{id}: forgotten; its journal cannot be read, so nobody knows what stays")),
+    }
+    journal.remove();
+    Ok(())
+}
+
+/// Whether a run waits to be confirmed.
+fn is_trial(id: &str) -> bool {
+    Past::read(id).is_ok_and(|past| matches!(past.end, Some(End::Trial(_))))
+}
+
+/// Tells the watcher of a trial to undo it now, and waits for that. It does so itself: should this call be cut off, the run is undone all the same.
+fn end_trial(id: &str) -> Result<u8> {
+    let path = Path::new(RUNS).join(id).join(UNDO_NOW);
+    std::fs::write(&path, "")
+        .map_err(|error| Error::new(Kind::CommandFailed, format!("`{}` cannot be written: {error}", path.display())))?;
+    let deadline = Instant::now() + TRIAL_UNDO_MAX;
+    while Instant::now() < deadline {
+        match Past::read(id) {
+            Err(error) if error.kind() == Kind::NotFound => {
+                human::line(&format!("{id}: undone, nothing left behind"));
+                return Ok(0);
+            }
+            // What it could not undo is tried again here, and named. Killed, it has let go of the run.
+            Ok(past) if !past.live => {
+                if let Some(undone) = undo(id)? {
+                    return Ok(tell(id, &undone));
+                }
+            }
+            _ => {}
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Err(Error::new(Kind::Busy, format!("the watcher of `{id}` does not answer")))
+}
+
+/// How long the watcher of a trial may take to undo it.
+const TRIAL_UNDO_MAX: Duration = Duration::from_secs(120);
 
 /// The runs that a word means: one by its name, or those of a script.
 fn wanted(word: &str) -> Result<Vec<String>> {
@@ -247,7 +349,7 @@ pub(super) fn gc(arguments: &GcArgs) -> u8 {
         require_root("gc")?;
         let mut code = 0;
         let mut nothing = true;
-        let here = executor()?.netns(&Where::Host)?.id();
+        let here = executor()?.netns_stamp(&Where::Host)?;
         for (id, past) in Past::all() {
             let past = match past {
                 Ok(past) => past,
@@ -258,13 +360,18 @@ pub(super) fn gc(arguments: &GcArgs) -> u8 {
             };
             let past = match outlive(&id, past) {
                 Some(past) if is_dead(&past, here) => past,
-                Some(past) if past.is_orphaned() && past.header.netns == here => {
+                Some(past) if past.is_orphaned() && past.header.netns.same(&here) != Some(false) => {
                     nothing = false;
                     code = 5;
                     human::line(&format!(
                         "{id}: its process is gone, but a tool that it started still runs (process {}): end it, then `netwright gc` again",
                         journal::holders(&id).join(", ")
                     ));
+                    continue;
+                }
+                Some(past) if is_lost(&past, here) => {
+                    nothing = false;
+                    human::line(&elsewhere(&id, &past));
                     continue;
                 }
                 _ => continue,
@@ -307,10 +414,24 @@ fn outlive(id: &str, mut past: Past) -> Option<Past> {
     Some(past)
 }
 
-/// A dead run of this network namespace; those of others (a namespace that played the machine) are not ours to judge, unless their boot is over.
-fn is_dead(past: &Past, here: NetnsId) -> bool {
+/// A dead run of this network namespace; those of others (a namespace that played the machine) are not ours to judge, unless that or their boot is
+/// over.
+fn is_dead(past: &Past, here: NetnsStamp) -> bool {
     matches!(past.state(), "dead" | "left" | "undone")
-        && (past.header.netns == here || past.header.boot != journal::boot_id())
+        && (past.header.netns.same(&here) != Some(false)
+            || past.header.boot != journal::boot_id()
+            || whereabouts::way_into(&past.header.netns).is_none())
+}
+
+/// A dead run of another network namespace that lives.
+fn is_lost(past: &Past, here: NetnsStamp) -> bool {
+    matches!(past.state(), "dead" | "left" | "undone") && past.header.netns.same(&here) == Some(false)
+}
+
+/// What is to be done about a dead run of another network namespace.
+fn elsewhere(id: &str, past: &Past) -> String {
+    let way = whereabouts::way_into(&past.header.netns).unwrap_or_else(|| "nsenter --net=FILE".into());
+    format!("{id} is {} and acted in another network namespace: `{way} netwright gc` undoes it", past.state())
 }
 
 /// A run without a journal that can be read: killed before its first line was whole, then nothing was done; or damaged, then a person must look.
@@ -330,7 +451,12 @@ fn unreadable(id: &str, error: &Error, dry_run: bool) -> u8 {
 /// Finds and removes what belongs to no run. Returns whether there was anything.
 fn scan_all(dry_run: bool, code: &mut u8) -> Result<bool> {
     let exec = executor()?;
-    let known: Vec<String> = Past::all().into_iter().map(|(id, _)| id).collect();
+    let here = exec.netns_stamp(&Where::Host)?;
+    let mut known = scan::Known::default();
+    for (id, past) in Past::all() {
+        known.add(id, past.ok().map(|past| past.header.netns), &here);
+    }
+    known.add_elsewhere(&here);
     let orphans = scan::orphans(&exec, &known)?;
     for orphan in &orphans {
         if dry_run {
@@ -421,7 +547,8 @@ pub(super) fn watch(arguments: &WatchArgs) -> u8 {
         // Killed: what it did goes now.
         Ok(None) | Err(_) => 0,
     };
-    while journal::now_ms() < until_ms {
+    let now = Path::new(RUNS).join(id).join(UNDO_NOW);
+    while journal::now_ms() < until_ms && !now.exists() {
         if confirmed.exists() {
             let _ = journal.end(End::Kept);
             let _ = std::fs::remove_file(&confirmed);

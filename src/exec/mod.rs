@@ -19,6 +19,7 @@ pub mod tools;
 mod urgency;
 mod warm;
 mod wave;
+pub mod whereabouts;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -30,7 +31,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Ran, Result};
 use crate::op::{Command, Tool, Where};
 use interrupt::Interrupt;
-use netns::{NetnsFile, id_at, path_of};
+use netns::{NetnsFile, NetnsStamp, id_at, path_of};
 use pool::WarmPool;
 use process::{End, Finished, Limits, Program};
 use tools::Tools;
@@ -143,6 +144,21 @@ impl Exec {
         })?;
         self.open.borrow_mut().insert(netns.clone(), file.clone());
         Ok(file)
+    }
+
+    /// What tells a namespace from all that ever were.
+    ///
+    /// # Errors
+    ///
+    /// As [`Exec::netns`].
+    pub fn netns_stamp(&self, netns: &Where) -> Result<NetnsStamp> {
+        let stamp = self.netns(netns)?.stamp();
+        // Only what has a name is surely kept by a mount.
+        let made_ns = match netns {
+            Where::Named(_) => path_of(netns).as_deref().and_then(NetnsStamp::at_mount).and_then(|now| now.made_ns),
+            Where::Host | Where::Path(_) => None,
+        };
+        Ok(NetnsStamp { made_ns, ..stamp })
     }
 
     /// Closes everything that holds a namespace alive: its file and its warm processes. To be called before it is deleted.

@@ -1,11 +1,11 @@
-//! Network namespaces as open files: opened once, compared by inode, entered by threads.
+//! Network namespaces as open files: opened once, compared by inode while they live and by what never comes again afterwards, entered by threads.
 
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -24,11 +24,79 @@ pub struct NetnsId {
     pub inode: u64,
 }
 
+/// What tells a namespace from every other that there was since the machine started: the inode number of a dead one is given to the next, so a
+/// number alone is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct NetnsStamp {
+    /// Device and inode.
+    #[serde(flatten)]
+    pub id: NetnsId,
+    /// `SO_NETNS_COOKIE`, which never comes again (Linux 5.14).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cookie: Option<u64>,
+    /// When the file was made, in nanoseconds since 1970; only of one that a mount keeps: nsfs forgets others when nobody looks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_ns: Option<u64>,
+}
+
+impl NetnsStamp {
+    /// What is at the path of a named namespace now.
+    #[must_use]
+    pub fn at_mount(path: &Path) -> Option<Self> {
+        std::fs::metadata(path).ok().as_ref().map(Self::of_mount)
+    }
+
+    fn of_mount(metadata: &std::fs::Metadata) -> Self {
+        let (seconds, rest) = (metadata.ctime().unsigned_abs(), metadata.ctime_nsec().unsigned_abs());
+        let made_ns = seconds.saturating_mul(1_000_000_000).saturating_add(rest);
+        Self { made_ns: Some(made_ns), ..Self::from(id_of(metadata)) }
+    }
+
+    /// Whether both are of one namespace; `None` when the numbers agree and nothing else tells.
+    #[must_use]
+    pub fn same(&self, other: &Self) -> Option<bool> {
+        if self.id != other.id {
+            return Some(false);
+        }
+        match ((self.cookie, other.cookie), (self.made_ns, other.made_ns)) {
+            ((Some(one), Some(two)), _) | (_, (Some(one), Some(two))) => Some(one == two),
+            _ => None,
+        }
+    }
+}
+
+impl From<NetnsId> for NetnsStamp {
+    /// By the number alone.
+    fn from(id: NetnsId) -> Self {
+        Self { id, cookie: None, made_ns: None }
+    }
+}
+
+/// The cookie of the calling thread's namespace; `None` before Linux 5.14.
+#[must_use]
+pub fn cookie_here() -> Option<u64> {
+    let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::DGRAM, None).ok()?;
+    let (mut cookie, mut length) = (0_u64, libc::socklen_t::try_from(size_of::<u64>()).ok()?);
+    // SAFETY: the kernel writes at most `length` bytes into `cookie`, and how many into `length`; both outlive the call.
+    let done = unsafe {
+        libc::getsockopt(
+            std::os::fd::AsRawFd::as_raw_fd(&socket),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut length,
+        )
+    };
+    (done == 0 && cookie != 0).then_some(cookie)
+}
+
 /// An open network namespace. It lives at least as long as this does.
 #[derive(Clone, Debug)]
 pub struct NetnsFile {
     file: Arc<File>,
     id: NetnsId,
+    /// Asked once.
+    cookie: Arc<OnceLock<Option<u64>>>,
 }
 
 impl NetnsFile {
@@ -45,7 +113,7 @@ impl NetnsFile {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace"));
         }
         let id = id_of(&file.metadata()?);
-        Ok(Self { file: Arc::new(file), id })
+        Ok(Self { file: Arc::new(file), id, cookie: Arc::default() })
     }
 
     /// The namespace of the calling thread.
@@ -57,10 +125,17 @@ impl NetnsFile {
         Self::open(Path::new("/proc/thread-self/ns/net"))
     }
 
-    /// Its identity.
+    /// Its identity among those that live.
     #[must_use]
     pub fn id(&self) -> NetnsId {
         self.id
+    }
+
+    /// Its identity among all that ever were. A thread inside asks, once.
+    #[must_use]
+    pub fn stamp(&self) -> NetnsStamp {
+        let cookie = *self.cookie.get_or_init(|| self.within(cookie_here).ok().flatten());
+        NetnsStamp { cookie, ..NetnsStamp::from(self.id) }
     }
 
     /// Moves the calling thread into the namespace.
@@ -155,5 +230,39 @@ pub fn names() -> Result<Vec<String>> {
             names.sort();
             Ok(names)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_comes_again_is_another_namespace() {
+        let id = NetnsId { dev: 4, inode: 5 };
+        let stamp = |cookie, made_ns| NetnsStamp { id, cookie, made_ns };
+        let none = NetnsStamp::from(id);
+        assert_eq!(stamp(Some(9), None).same(&stamp(Some(9), Some(1))), Some(true));
+        assert_eq!(stamp(Some(9), None).same(&stamp(Some(11), None)), Some(false));
+        assert_eq!(stamp(None, Some(1)).same(&stamp(None, Some(1))), Some(true));
+        assert_eq!(stamp(None, Some(1)).same(&stamp(None, Some(2))), Some(false));
+        assert_eq!(
+            stamp(Some(9), Some(1)).same(&stamp(Some(9), Some(2))),
+            Some(true),
+            "mounted again: the cookie knows"
+        );
+        assert_eq!(stamp(Some(9), None).same(&stamp(None, Some(2))), None, "nothing that both know");
+        assert_eq!(none.same(&none), None, "what an older journal knows");
+        let other = NetnsStamp { id: NetnsId { dev: 4, inode: 6 }, ..stamp(Some(9), None) };
+        assert_eq!(stamp(Some(9), None).same(&other), Some(false));
+    }
+
+    #[test]
+    fn an_older_journal_names_a_namespace_by_its_number() {
+        let old: NetnsStamp = serde_json::from_str(r#"{"dev":4,"inode":5}"#).unwrap();
+        assert_eq!(old, NetnsStamp::from(NetnsId { dev: 4, inode: 5 }));
+        let new = NetnsStamp { cookie: Some(u64::MAX), made_ns: Some(7), ..old };
+        let text = serde_json::to_string(&new).unwrap();
+        assert_eq!(serde_json::from_str::<NetnsStamp>(&text).unwrap(), new, "{text}");
     }
 }

@@ -102,6 +102,36 @@ impl Table {
     }
 }
 
+/// Words with each value apart from its option: `-s10.0.0.1` and `--source=10.0.0.1` as two.
+fn unglued(words: &[String]) -> Vec<String> {
+    let apart = |word: &String| match word.split_once('=') {
+        Some((option, value)) if option.starts_with("--") => vec![option.to_owned(), value.to_owned()],
+        _ => match word.char_indices().nth(2) {
+            Some((at, _)) if ["-s", "-d", "-i", "-o", "-j", "-g"].iter().any(|short| word.starts_with(short)) => {
+                vec![word[..at].to_owned(), word[at..].to_owned()]
+            }
+            _ => vec![word.clone()],
+        },
+    };
+    let is_text = |at: usize| at > 0 && words.get(at - 1).is_some_and(|before| words::takes_text(before));
+    let each = words.iter().enumerate();
+    each.flat_map(|(at, word)| if is_text(at) { vec![word.clone()] } else { apart(word) }).collect()
+}
+
+/// The first of the given options in the words of a rule and what it says.
+fn option<'a>(all: &'a [String], names: &[&str]) -> Option<Operand<'a>> {
+    let mut index = 0;
+    while let Some(word) = all.get(index) {
+        let value = all.get(index + 1);
+        if names.contains(&word.as_str()) {
+            let not = index > 0 && all.get(index - 1).is_some_and(|word| word == "!");
+            return value.map(|value| Operand { value, not });
+        }
+        index += if words::takes_text(word) { 2 } else { 1 };
+    }
+    None
+}
+
 impl Rule {
     /// The rule's words as they were printed, after `-A CHAIN` and without counters.
     #[must_use]
@@ -112,16 +142,44 @@ impl Rule {
     /// The first of the given options and what it says. Values of free text (`--comment "-j DROP"`) are never taken for options.
     #[must_use]
     pub fn option(&self, names: &[&str]) -> Option<Operand<'_>> {
-        let mut index = 0;
-        while let Some(word) = self.words.get(index) {
-            let value = self.words.get(index + 1);
-            if names.contains(&word.as_str()) {
-                let not = index > 0 && self.words[index - 1] == "!";
-                return value.map(|value| Operand { value, not });
-            }
-            index += if words::takes_text(word) { 2 } else { 1 };
-        }
-        None
+        option(&self.words, names)
+    }
+
+    /// Whether it may be the rule that these words describe. iptables prints many words otherwise than it was given them; this asks only for what
+    /// both write alike: the target, addresses as numbers, links, comments.
+    #[must_use]
+    pub fn may_be(&self, words: &[String]) -> bool {
+        let words = &unglued(words);
+        let cut_short = |names: &[&str]| {
+            let is_cut = |word: &String| names.iter().any(|name| name.len() > word.len() && name.starts_with(word));
+            words.iter().any(|word| word.starts_with("--") && word.len() > 2 && is_cut(word))
+        };
+        let same = |names: &[&str], alike: &dyn Fn(&str, &str) -> bool| match (self.option(names), option(words, names))
+        {
+            (None, None) => true,
+            (Some(have), Some(want)) => have.not == want.not && alike(have.value, want.value),
+            // What everything has is not printed.
+            (None, Some(want)) => want.value == "+" || want.value.ends_with("/0"),
+            (Some(_), None) => cut_short(names),
+        };
+        let network = |text: &str| -> Option<ipnet::IpNet> {
+            let host = || text.parse().ok().map(|ip: std::net::IpAddr| ipnet::IpNet::from(ip));
+            text.parse().ok().or_else(host).map(|net: ipnet::IpNet| net.trunc())
+        };
+        // A name, a list or a mask in dots is not compared.
+        let address = |have: &str, want: &str| match (network(have), network(want)) {
+            (Some(have), Some(want)) => have == want,
+            _ => true,
+        };
+        let exact = |have: &str, want: &str| have == want;
+        // `NOTRACK` is the old name of `CT --notrack`.
+        let target = |have: &str, want: &str| have == want || want == "NOTRACK";
+        same(&["-j", "--jump", "-g", "--goto"], &target)
+            && same(&["-s", "--source", "--src"], &address)
+            && same(&["-d", "--destination", "--dst"], &address)
+            && same(&["-i", "--in-interface"], &exact)
+            && same(&["-o", "--out-interface"], &exact)
+            && same(&["--comment"], &exact)
     }
 
     /// The target of `-j`, or the chain of `-g`: `ACCEPT`, `MASQUERADE`, `DOCKER-USER`, …
@@ -406,5 +464,40 @@ mod tests {
         assert_eq!((second.source().map(|it| it.not), second.protocol().map(|it| it.not)), (Some(false), Some(true)));
         let comment = rule(r#"-A INPUT -m comment --comment "!" -s 10.0.0.1/32 -j DROP"#);
         assert_eq!(comment.target(), Some("DROP"));
+    }
+
+    #[test]
+    fn a_listed_rule_is_the_one_that_is_asked_for_or_surely_another() {
+        let words = |text: &str| shlex::split(text).unwrap();
+        let listed = |text: &str| {
+            let table = parse_list("filter", &format!("-P FORWARD ACCEPT\n-A FORWARD {text}\n")).unwrap();
+            table.chain("FORWARD").unwrap().rules[0].clone()
+        };
+        for (have, want) in [
+            ("-s 10.50.0.0/24 -j ACCEPT", "-s 10.50.0.0/24 -j ACCEPT"),
+            ("-s 10.50.0.1/32 -j ACCEPT", "-s10.50.0.1 -jACCEPT"),
+            ("-s 10.50.0.0/24 -j ACCEPT", "--source=10.50.0.9/24 --jump ACCEPT"),
+            ("-s 10.50.0.0/24 -j ACCEPT", "--sou 10.50.0.0/24 --jump ACCEPT"),
+            ("-s 10.50.0.0/24 -j ACCEPT", "-s 10.50.0.0/255.255.255.0 -j ACCEPT"),
+            ("-s 10.50.0.0/24 -j ACCEPT", "-s localhost,10.50.0.0/24 -j ACCEPT"),
+            ("-p tcp -m tcp --dport 80 -j ACCEPT", "-s 0.0.0.0/0 -i + -p tcp --dport http -j ACCEPT"),
+            ("! -i eth0 -m comment --comment \"-s x\" -j DROP", "! -i eth0 -j DROP -m comment --comment '-s x'"),
+            ("-j CT --notrack", "-j NOTRACK"),
+            ("-s 2001:db8::/32 -j DROP", "-s 2001:DB8::1/32 -j DROP"),
+        ] {
+            assert!(listed(have).may_be(&words(want)), "{have} | {want}");
+        }
+        for (have, want) in [
+            ("-s 1.2.3.4/32 -j DROP", "-s 10.50.0.0/24 -j ACCEPT"),
+            ("-s 1.2.3.4/32 -j ACCEPT", "-s 10.50.0.0/24 -j ACCEPT"),
+            ("-j ACCEPT", "-s 10.50.0.0/24 -j ACCEPT"),
+            ("-s 10.50.0.0/24 -j ACCEPT", "-j ACCEPT"),
+            ("-s 10.50.0.0/24 -j ACCEPT", "-s 10.50.0.0/24"),
+            ("! -s 10.50.0.0/24 -j ACCEPT", "-s 10.50.0.0/24 -j ACCEPT"),
+            ("-i eth0 -j ACCEPT", "-i eth1 -j ACCEPT"),
+            ("-m comment --comment netwright -j ACCEPT", "-j ACCEPT"),
+        ] {
+            assert!(!listed(have).may_be(&words(want)), "{have} | {want}");
+        }
     }
 }

@@ -13,11 +13,13 @@
 //! | [`link`], [`net_addr`], [`route`], [`rule`], [`neigh`], [`netns`] | its typed views |
 //! | [`iptables`] | `iptables -S` and `iptables-save` |
 //! | [`iptables_args`] | the words that a user gives to iptables |
+//! | [`ip_words`] | the words that a user gives to `ip` |
 //! | [`link_kinds`] | kinds of links and their options |
 //! | [`addr`], [`names`], [`sysctl`] | validators |
 //! | [`shell`] | what only a shell would understand in a command |
 
 pub mod addr;
+pub mod ip_words;
 pub mod iptables;
 pub mod iptables_args;
 pub mod json;

@@ -133,6 +133,10 @@ pub fn lo_up(netns: &Where, mark: Option<&str>) -> Op {
 pub fn choose_index(op: &mut Op, index: u32) {
     if let Some(at) = op.command.argv.iter().position(|word| word == "name") {
         let at = (at + 2).min(op.command.argv.len());
+        if op.command.argv.get(at).is_some_and(|word| word == "index") {
+            // Chosen before, and taken.
+            op.command.argv.drain(at..(at + 2).min(op.command.argv.len()));
+        }
         op.command.argv.splice(at..at, ["index".to_owned(), index.to_string()]);
     }
 }
@@ -293,6 +297,8 @@ mod tests {
         let mut op = add_veth((&red(), "a"), (&Where::Host, "b"));
         choose_index(&mut op, 1_000_007);
         assert_eq!(op.command.line(), "ip link add name b index 1000007 type veth peer name a netns red");
+        choose_index(&mut op, 1_000_009);
+        assert_eq!(op.command.line(), "ip link add name b index 1000009 type veth peer name a netns red");
     }
 
     #[test]

@@ -102,14 +102,14 @@ impl Session {
         drop(self.answers());
     }
 
-    /// The answers, up to the first failure: after that there is nothing to hear, the process is given up. All are heard before anything else is
-    /// asked of it.
+    /// The answers, up to the first failure: after that there is nothing to hear, the process is given up; unless another index makes it right, then
+    /// the others are run anew. All are heard before anything else is asked of it.
     fn answers(&self) -> Vec<Done> {
         let given = std::mem::take(&mut *self.on_their_way.borrow_mut());
         let mut heard = Vec::new();
         for Given { number, reply, then, put_off } in given {
             let command = self.log.borrow()[number].op.command.clone();
-            let output = self.exec.hear(&command, reply);
+            let output = self.with_free_index(number, self.exec.hear(&command, reply));
             let failed = !output.as_ref().is_ok_and(|output| output.ok);
             heard.push((number, output, then, put_off));
             if failed {

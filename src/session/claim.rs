@@ -21,9 +21,9 @@ pub const CLAIMS: &str = "/run/netwright/claims";
 pub(super) struct Claims(HashMap<String, File>);
 
 impl Claims {
-    /// Claims a name (`netns blue`, `link br0`) for the run `id`.
-    pub(super) fn claim(&mut self, what: &str, name: &str, id: &str) -> Result<()> {
-        let key = format!("{what}.{name}");
+    /// Claims a name (`netns blue`, `link br0`) for the run `id`; `place` is where alone the name means that, empty when everywhere.
+    pub(super) fn claim(&mut self, place: &str, what: &str, name: &str, id: &str) -> Result<()> {
+        let key = if place.is_empty() { format!("{what}.{name}") } else { format!("{what}.{place}.{name}") };
         if self.0.contains_key(&key) {
             return Ok(());
         }

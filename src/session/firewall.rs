@@ -225,7 +225,12 @@ impl Session {
             let command = ops::check(at.netns, at.family, at.table, chain, &form.spec);
             let output = self.ask(&command)?;
             if output.ok {
-                return Ok(Some(form));
+                let is_listed = |rules: &[iptables::Rule]| rules.iter().any(|rule| rule.may_be(&form.spec));
+                // The list knows better than a tool that says yes; somebody may have added it since.
+                if is_listed(listed) || is_listed(&self.chain_rules(at, chain)?.unwrap_or_default()) {
+                    return Ok(Some(form));
+                }
+                continue;
             }
             // `-C` answers 1 for a missing rule; a missing chain or a bad word is reported when the rule is added.
             let kind = said::recognise(&output.ran.stderr).map(|said| said.kind);

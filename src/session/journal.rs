@@ -19,12 +19,14 @@ use serde::{Deserialize, Serialize};
 
 use super::Record;
 use crate::error::{Error, Kind, Result};
-use crate::exec::netns::NetnsId;
+use crate::exec::netns::NetnsStamp;
 
 /// Where netwright keeps what it knows of this machine; gone when it knows nothing.
 pub(super) const HOME: &str = "/run/netwright";
 /// Where runs keep their journals.
 pub const RUNS: &str = "/run/netwright/runs";
+/// The file in a run's folder that tells the watcher of a trial not to wait any longer.
+pub const UNDO_NOW: &str = "undo-now";
 /// The version of the format; a reader refuses others.
 const VERSION: u32 = 1;
 
@@ -45,18 +47,21 @@ pub struct Header {
     pub user: String,
     /// The process.
     pub pid: u32,
+    /// When that process began, as `/proc` counts: its number is given to another one day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid_began: Option<u64>,
     /// When it began, RFC 3339 in UTC.
     pub started: String,
     /// The network namespace that it acted on as the host.
-    pub netns: NetnsId,
+    pub netns: NetnsStamp,
 }
 
 /// What tells the thing that an op made from others of the same name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
-    /// A namespace's device and inode.
-    Netns(NetnsId),
+    /// What tells a namespace from all that ever were.
+    Netns(NetnsStamp),
     /// A link's index, chosen before it is made.
     Link(u32),
 }
@@ -83,6 +88,7 @@ enum Line {
     Outcome { outcome: usize, ok: bool, identity: Option<Identity> },
     Undone { undone: usize },
     End { end: End },
+    Ran { ran: String },
 }
 
 /// A journal that is being written.
@@ -107,10 +113,7 @@ impl Journal {
             let made = DirBuilder::new().recursive(true).mode(0o755).create(&folder);
             match made.and_then(|()| take_lock(&folder, true)) {
                 Ok(Some(lock)) => break lock,
-                Ok(None) => {
-                    let message = format!("the run `{}` is held by another process", header.id);
-                    return Err(Error::new(Kind::Busy, message));
-                }
+                Ok(None) => return Err(taken(&header.id)),
                 // Another run that ended just now took the empty folders away.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -119,6 +122,10 @@ impl Journal {
                 }
             }
         };
+        if folder.join("journal").exists() {
+            // A kept or dead run of that name: two machines that share `/run` have the same second and the same process number.
+            return Err(taken(&header.id));
+        }
         let open = || OpenOptions::new().append(true).create_new(true).mode(0o644).open(folder.join("journal"));
         let begin = |file| {
             let mut journal = Self { file, length: 0, folder: folder.clone(), lock };
@@ -198,6 +205,15 @@ impl Journal {
         self.append(&Line::Undone { undone: number })
     }
 
+    /// Says that the user's own program is about to run. Not its words, which may hold secrets.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written.
+    pub fn ran(&mut self, ran: &str) -> Result<()> {
+        self.append(&Line::Ran { ran: ran.to_owned() })
+    }
+
     /// Says how the run ended.
     ///
     /// # Errors
@@ -264,7 +280,7 @@ pub fn holders(id: &str) -> Vec<String> {
 /// Removes the folder of a run, and the folders above it while they are empty. The lock goes last; should this be cut short, what is left is
 /// removed by the next `gc`.
 fn remove_folder(folder: &Path) {
-    for name in ["journal", "confirmed", "lock"] {
+    for name in ["journal", "confirmed", UNDO_NOW, "lock"] {
         let _ = std::fs::remove_file(folder.join(name));
     }
     for folder in [folder, Path::new(RUNS), Path::new(HOME)] {
@@ -292,6 +308,10 @@ mod testing {
             let _ = rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::KILL);
         }
     }
+}
+
+fn taken(id: &str) -> Error {
+    Error::new(Kind::AlreadyExists, format!("there is a run `{id}` already"))
 }
 
 fn cannot_write(folder: &Path, error: &io::Error) -> Error {
@@ -322,6 +342,8 @@ pub struct Past {
     pub header: Header,
     /// What it did or was about to do, in order.
     pub records: Vec<Record>,
+    /// The user's own programs that it ran on the machine.
+    pub ran: Vec<String>,
     /// How it ended, if it says so.
     pub end: Option<End>,
     /// Whether anybody still acts for it.
@@ -335,14 +357,25 @@ impl Past {
     ///
     /// `NotFound`; `ToolOutput` for a journal that is none or of another version.
     pub fn read(id: &str) -> Result<Self> {
-        let folder = Path::new(RUNS).join(id);
+        Self::read_in(&Path::new(RUNS).join(id))
+    }
+
+    /// The same of a run in this folder, which may be another's `/run`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Past::read`].
+    pub fn read_in(folder: &Path) -> Result<Self> {
         let path = folder.join("journal");
         // Read as a whole before it is split: while its writer is in the middle of a line, only the end of what is there may be torn.
         let text = std::fs::read(&path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => Error::new(Kind::NotFound, format!("there is no run `{id}`")),
+            io::ErrorKind::NotFound => {
+                let id = folder.file_name().unwrap_or_default().to_string_lossy();
+                Error::new(Kind::NotFound, format!("there is no run `{id}`"))
+            }
             _ => Error::new(Kind::CommandFailed, format!("cannot read `{}`: {error}", path.display())),
         })?;
-        let live = matches!(take_lock(&folder, false), Ok(None));
+        let live = matches!(take_lock(folder, false), Ok(None));
         Self::parse(&text, live).map_err(|why| {
             Error::new(Kind::ToolOutput, format!("`{}` is no journal that can be read: {why}", path.display()))
         })
@@ -356,7 +389,7 @@ impl Past {
         if header.journal != VERSION {
             return Err(format!("it is version {}, this netwright reads {VERSION}", header.journal));
         }
-        let mut past = Self { header, records: Vec::new(), end: None, live };
+        let mut past = Self { header, records: Vec::new(), ran: Vec::new(), end: None, live };
         let mut number = 1;
         while let Some(line) = lines.next() {
             number += 1;
@@ -384,10 +417,12 @@ impl Past {
                 }
             }
             Line::End { end } => self.end = Some(end),
-            // The same again: its inverse is better known now.
+            Line::Ran { ran } => self.ran.push(ran),
+            // The same again: its inverse is better known now, or its link is to have another index.
             Line::Intent { intent, record } => {
                 if let Some(known) = self.records.get_mut(intent) {
                     known.op = record.op;
+                    known.identity = record.identity.or(known.identity);
                 }
             }
         }
@@ -405,10 +440,9 @@ impl Past {
     /// Whether the run's own process is gone while a tool that it started still acts: that ends within the deadline of a command.
     #[must_use]
     pub fn is_orphaned(&self) -> bool {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.header.pid)).unwrap_or_default();
-        // The state follows the name, which is in parentheses and may hold anything.
-        let state = stat.rsplit_once(')').and_then(|(_, rest)| rest.trim_start().chars().next());
-        self.live && matches!(state, None | Some('Z' | 'X'))
+        let (state, began) = process(self.header.pid);
+        let is_another = matches!((began, self.header.pid_began), (Some(now), Some(then)) if now != then);
+        self.live && (is_another || matches!(state, None | Some('Z' | 'X')))
     }
 
     /// `live`, `kept`, `trial`, `dead`, `left`, `undone`.
@@ -435,6 +469,20 @@ pub fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// The state of a process and when it began, in ticks since the machine started.
+fn process(pid: u32) -> (Option<char>, Option<u64>) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which is in parentheses and may hold anything; the time is the 22nd of all.
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest.trim_start());
+    (rest.chars().next(), rest.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()))
+}
+
+/// When a process began, for a header.
+#[must_use]
+pub fn began(pid: u32) -> Option<u64> {
+    process(pid).1
+}
+
 /// The version that a new header carries.
 #[must_use]
 pub fn version() -> u32 {
@@ -450,6 +498,7 @@ pub fn boot_id() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::exec::netns::NetnsId;
 
     fn header() -> String {
         serde_json::to_string(&Header {
@@ -460,8 +509,9 @@ mod tests {
             sha256: "0".into(),
             user: "root".into(),
             pid: 1,
+            pid_began: None,
             started: "t".into(),
-            netns: NetnsId { dev: 4, inode: 5 },
+            netns: NetnsId { dev: 4, inode: 5 }.into(),
         })
         .unwrap()
     }
@@ -473,7 +523,7 @@ mod tests {
     #[test]
     fn a_journal_is_read_back_and_a_torn_last_line_is_ignored() {
         let intent = serde_json::to_string(&Line::Intent { intent: 0, record: Box::new(record()) }).unwrap();
-        let netns = Identity::Netns(NetnsId { dev: 1, inode: 2 });
+        let netns = Identity::Netns(NetnsId { dev: 1, inode: 2 }.into());
         let outcome = serde_json::to_string(&Line::Outcome { outcome: 0, ok: true, identity: Some(netns) }).unwrap();
         let text = format!("{}\n{intent}\n{outcome}\n{{\"intent\":1,\"rec", header());
         let past = Past::parse(text.as_bytes(), false).unwrap();
@@ -507,11 +557,16 @@ mod tests {
         let delete = crate::op::firewall::delete(&host, crate::op::route::Family::V4, former, &["1".into()]);
         let lines = [
             Line::Intent { intent: 0, record: Box::new(record()) },
-            Line::Outcome { outcome: 0, ok: true, identity: Some(Identity::Netns(NetnsId { dev: 1, inode: 2 })) },
+            Line::Outcome {
+                outcome: 0,
+                ok: true,
+                identity: Some(Identity::Netns(NetnsId { dev: 1, inode: 2 }.into())),
+            },
             Line::Intent { intent: 1, record: Box::new(Record::new(delete.clone())) },
             Line::Intent { intent: 1, record: Box::new(Record::new(delete)) },
             Line::Outcome { outcome: 1, ok: false, identity: Some(Identity::Link(7)) },
             Line::Undone { undone: 1 },
+            Line::Ran { ran: "wg".into() },
             Line::End { end: End::Trial(9) },
         ];
         let lines = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n");

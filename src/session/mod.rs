@@ -28,7 +28,10 @@
 //!
 //! - a tool that does nothing and answers every question as if it had is believed. One that says yes to everything is not: that a rule is there
 //!   or gone is told by the list, too, and a chain that is there is named in it;
-//! - what the user's own words (`ip(…, #{ undo: … })`, `exec`) change is undone by the user's words only, and not looked at;
+//! - what the user's own words (`ip(…, #{ undo: … })`, `exec`) change is undone by the user's words only, and not looked at; after `exec` or `start`
+//!   on the machine or in a namespace of others, the end says what ran and that nobody knows what it changed;
+//! - the stamp of a namespace that plays the machine is its inode alone before Linux 5.14 (no `SO_NETNS_COOKIE`): such a number comes again. Of
+//!   namespaces with names it is inode and time, on every kernel;
 //! - a rule none of whose neighbours is there any more goes to the number that it had, and the undo says so; one whose chain somebody has
 //!   deleted stays out, and is named;
 //! - when a run is killed between the moment in which `ip` is given `netns add` and the line that says which namespace that made, and somebody
@@ -46,10 +49,12 @@ mod bridge;
 pub mod claim;
 mod feature;
 mod firewall;
+mod index;
 pub mod journal;
 mod known;
 mod later;
 mod link;
+mod made;
 mod netns;
 mod owed;
 mod peer;
@@ -77,7 +82,7 @@ use std::time::Duration;
 
 use crate::error::{Error, Kind, Place, Ran, Result};
 use crate::exec::background::Background;
-use crate::exec::netns::{NetnsId, id_at};
+use crate::exec::netns::NetnsStamp;
 use crate::exec::{Exec, Output};
 use crate::model::said;
 use crate::op::{self, Command, Object, Op, Undo, Where};
@@ -187,7 +192,10 @@ pub struct Record {
     inside_made: bool,
     /// The namespace that it acted in, when that has a name or path and was there before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    netns: Option<NetnsId>,
+    netns: Option<NetnsStamp>,
+    /// The number of the record that made what this one deletes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    own: Option<usize>,
     /// Whether it was undone.
     #[serde(skip)]
     undone: Cell<bool>,
@@ -205,6 +213,7 @@ impl Record {
             took: Duration::ZERO,
             inside_made: false,
             netns: None,
+            own: None,
             undone: Cell::new(false),
         }
     }
@@ -234,8 +243,9 @@ pub struct Session {
     epoch: Cell<u64>,
     changed: Cell<u64>,
     unchanged: Cell<u64>,
-    made: RefCell<HashMap<String, NetnsId>>,
-    made_links: RefCell<HashMap<(Where, String), u32>>,
+    made: RefCell<HashMap<String, NetnsStamp>>,
+    made_links: RefCell<made::Links>,
+    indexes: index::Indexes,
     journal: RefCell<Option<Journal>>,
     audit: Option<Audit>,
     claims: RefCell<Claims>,
@@ -249,6 +259,8 @@ pub struct Session {
     put_off: Cell<u64>,
     owed: RefCell<BTreeMap<Where, Vec<owed::Owed>>>,
     background: RefCell<Vec<Rc<Background>>>,
+    /// The user's own programs that ran where what they change stays when the run is undone.
+    ran: RefCell<Vec<String>>,
     /// Namespaces beyond the named ones that play a part, for probes that look for who owns an address.
     hidden: RefCell<Vec<Where>>,
     /// Every namespace that the script has named, in order.
@@ -273,6 +285,7 @@ impl Session {
             unchanged: Cell::new(0),
             made: RefCell::default(),
             made_links: RefCell::default(),
+            indexes: index::Indexes::default(),
             journal: RefCell::default(),
             audit: None,
             claims: RefCell::default(),
@@ -284,6 +297,7 @@ impl Session {
             put_off: Cell::default(),
             owed: RefCell::default(),
             background: RefCell::default(),
+            ran: RefCell::default(),
             hidden: RefCell::default(),
             known: RefCell::default(),
             features: crate::features::Features::default(),
@@ -332,18 +346,25 @@ impl Session {
 
     /// Claims a name for this run: on the machine, two runs never work on the same ones.
     fn claim(&self, what: &str, name: &str) -> Result<()> {
+        self.claim_in("", what, name)
+    }
+
+    /// Claims a name that means something in one place only.
+    fn claim_in(&self, place: &str, what: &str, name: &str) -> Result<()> {
         if self.journal.borrow().is_none() {
             return Ok(());
         }
-        self.claims.borrow_mut().claim(what, name, &self.id)
+        self.claims.borrow_mut().claim(place, what, name, &self.id)
     }
 
     /// Claims a link by its place: those of named namespaces are claimed with their namespace.
     fn claim_link(&self, netns: &Where, name: &str) -> Result<()> {
+        // Who acts on another network namespace that shares `/run` has links of his own.
+        let inode = |netns: &Where| self.exec.netns(netns).map(|file| file.id().inode.to_string()).unwrap_or_default();
         match netns {
-            Where::Host => self.claim("link", name),
+            Where::Host => self.claim_in(&inode(&Where::Host), "link", name),
             Where::Named(netns) => self.claim("netns", netns),
-            Where::Path(path) => self.claim("netns", &path.to_string_lossy().replace('/', "_")),
+            Where::Path(path) => self.claim_in(&inode(netns), "netns", &path.to_string_lossy().replace('/', "_")),
         }
     }
 
@@ -532,7 +553,7 @@ impl Session {
     fn apply_now(&self, op: Op) -> Result<(usize, Output)> {
         let number = self.begin(op)?;
         let command = self.log.borrow()[number].op.command.clone();
-        let output = self.exec.run(&command);
+        let output = self.with_free_index(number, self.exec.run(&command));
         Ok((number, self.finish(number, output)?))
     }
 
@@ -577,7 +598,7 @@ impl Session {
         let output = output?;
         let identity = {
             let log = self.log.borrow();
-            self.learn(&log[number].op, output.ok, log[number].identity)
+            self.learn(number, &log[number].op, output.ok, log[number].identity)
         };
         {
             let mut log = self.log.borrow_mut();
@@ -621,7 +642,7 @@ impl Session {
     fn describe(&self, record: &mut Record) {
         let netns = record.op.command.netns.clone();
         let made_links = self.made_links.borrow();
-        let own_link = |name: &str| made_links.contains_key(&(netns.clone(), name.to_owned()));
+        let own_link = |name: &str| made_links.has(&netns, name);
         record.inside_made = match &record.op.changes {
             Object::Link { netns, peer, .. } => {
                 self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns))
@@ -630,20 +651,27 @@ impl Session {
             Object::Addr { link, .. } | Object::Qdisc { link } => self.is_made(&netns) || own_link(link),
             _ => self.is_made(&netns),
         };
+        drop(made_links);
+        let on_machine = self.journal.borrow().is_some();
         if netns != Where::Host && !record.inside_made {
-            record.netns = self.exec.netns(&netns).ok().map(|file| file.id());
+            record.netns = if on_machine {
+                self.exec.netns_stamp(&netns).ok()
+            } else {
+                self.exec.netns(&netns).ok().map(|file| file.id().into())
+            };
         }
+        record.own = self.maker_of(&record.op);
         let makes_link =
             matches!(record.op.changes, Object::Link { .. }) && matches!(record.op.undo, Undo::Commands(_));
-        if makes_link && self.journal.borrow().is_some() {
-            let index = undo::index_of(&self.id, self.log.borrow().len());
+        if makes_link && on_machine {
+            let index = self.next_index();
             op::link::choose_index(&mut record.op, index);
             record.identity = Some(Identity::Link(index));
         }
         if let Object::LinkSetting { name, .. } | Object::Addr { link: name, .. } | Object::Qdisc { link: name } =
             &record.op.changes
             && !record.inside_made
-            && self.journal.borrow().is_some()
+            && on_machine
         {
             // A link that was there before: when it is another one by then, there is nothing to put back.
             record.identity = self.index_now(&netns, name).map(Identity::Link);
@@ -652,42 +680,13 @@ impl Session {
 
     /// The index of a link, without a word to the reporter.
     fn index_now(&self, netns: &Where, name: &str) -> Option<u32> {
-        let output = self.exec.run(&op::link::show(netns, name)).ok().filter(|output| output.ok)?;
-        crate::model::link::parse(&output.ran.stdout, "ip address show").ok()?.first().map(|link| link.ifindex)
+        self.link_now(netns, name).map(|link| link.ifindex)
     }
 
-    /// What is known of an op after it ran: what it made.
-    fn learn(&self, op: &Op, ok: bool, identity: Option<Identity>) -> Option<Identity> {
-        if !ok {
-            return None;
-        }
-        match &op.changes {
-            Object::Netns { name } if matches!(op.undo, Undo::Commands(_)) => {
-                let id = crate::exec::netns::path_of(&Where::Named(name.clone())).as_deref().and_then(id_at)?;
-                self.made.borrow_mut().insert(name.clone(), id);
-                Some(Identity::Netns(id))
-            }
-            Object::Link { netns, name, .. } => {
-                let key = (netns.clone(), name.clone());
-                let mut links = self.made_links.borrow_mut();
-                match (&op.undo, identity) {
-                    (Undo::Commands(_), Some(Identity::Link(index))) => links.insert(key, index),
-                    (Undo::None(_), _) => links.remove(&key),
-                    _ => links.insert(key, 0),
-                };
-                None
-            }
-            Object::LinkSetting { name, setting } if setting == "name" => {
-                let mut links = self.made_links.borrow_mut();
-                let netns = op.command.netns.clone();
-                if let (Some(index), Some(new)) = (links.remove(&(netns.clone(), name.clone())), op.command.argv.last())
-                {
-                    links.insert((netns, new.clone()), index);
-                }
-                None
-            }
-            _ => None,
-        }
+    /// A link, without a word to the reporter.
+    fn link_now(&self, netns: &Where, name: &str) -> Option<crate::model::link::Link> {
+        let output = self.exec.run(&op::link::show(netns, name)).ok().filter(|output| output.ok)?;
+        crate::model::link::parse(&output.ran.stdout, "ip address show").ok()?.into_iter().next()
     }
 
     /// Marks a link that was just made on the machine, unless it is gone with a namespace that carries the mark.
@@ -710,11 +709,6 @@ impl Session {
         self.owe(number, &netns, owed::Look::at_link(&name, is_marked), format!("`{name}` has no mark"))
     }
 
-    /// Whether this run made the namespace.
-    fn is_made(&self, netns: &Where) -> bool {
-        matches!(netns, Where::Named(name) if self.made.borrow().contains_key(name))
-    }
-
     /// Runs the user's own program. It may change anything, so warm processes are retired.
     ///
     /// # Errors
@@ -724,6 +718,7 @@ impl Session {
         self.settle_all()?;
         self.facts.borrow_mut().forget();
         self.next_epoch();
+        self.note_program(netns, words)?;
         // It may leave a daemon behind, which must not hold the lock of the run.
         self.share_lock(false);
         let output = self.exec.run_user(netns, words, stdin, deadline);
@@ -732,6 +727,24 @@ impl Session {
         let output = output?;
         self.emit(&Event::Ran { ran: &output.ran, changes: true, ok: output.ok, place: self.place.borrow().as_ref() });
         Ok(output)
+    }
+
+    /// Remembers that the user's own program runs on the machine, or in a namespace of others. In one that this run made it may do what it likes:
+    /// that goes with the namespace.
+    fn note_program(&self, netns: &Where, words: &[String]) -> Result<()> {
+        if self.journal.borrow().is_none() || self.is_made(netns) {
+            return Ok(());
+        }
+        let program = words.first().map_or("?", |word| word.rsplit('/').next().unwrap_or(word));
+        let named = match self.place() {
+            Some(place) if place.line > 0 => format!("`{program}` (line {})", place.line),
+            _ => format!("`{program}`"),
+        };
+        if let Some(journal) = self.journal.borrow_mut().as_mut() {
+            journal.ran(&named)?;
+        }
+        self.ran.borrow_mut().push(named);
+        Ok(())
     }
 
     /// Starts the user's own program; it is stopped at the end of the run.
@@ -743,6 +756,7 @@ impl Session {
         self.settle_all()?;
         self.facts.borrow_mut().forget();
         self.next_epoch();
+        self.note_program(netns, words)?;
         // What lives longer than the run must not hold its lock.
         self.share_lock(false);
         let background = self.exec.start_user(netns, words);

@@ -1,10 +1,12 @@
 //! What carries netwright's mark and belongs to no run: a journal was lost, or somebody removed it by hand.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
+use super::journal::{Past, RUNS};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
-use crate::exec::netns::{NETNS_DIR, names};
+use crate::exec::netns::{NETNS_DIR, NetnsStamp, names};
 use crate::model::iptables_args::TABLES;
 use crate::model::{iptables, link};
 use crate::op::firewall::{self, MARK};
@@ -24,12 +26,50 @@ pub enum Orphan {
     Broken(PathBuf),
 }
 
-/// Finds them, in the host and in all named namespaces. `known` are the runs whose journals are there: what carries their mark is theirs.
+/// What is known of the runs of this machine.
+#[derive(Debug, Default)]
+pub struct Known {
+    /// The runs whose journals are there: what carries their mark is theirs.
+    pub runs: Vec<String>,
+    /// Whether one of them may have rules here, which carry no run's name.
+    pub rules: bool,
+}
+
+impl Known {
+    /// Adds the runs of those who have a `/run` of their own and perhaps this network: a container, a service with private mounts. Found by the
+    /// processes that see them; what a run there made is its own, whether it lives or is kept.
+    pub fn add_elsewhere(&mut self, here: &NetnsStamp) {
+        use std::os::unix::fs::MetadataExt;
+        let place = |folder: &Path| std::fs::metadata(folder).ok().map(|metadata| (metadata.dev(), metadata.ino()));
+        let mut seen: HashSet<(u64, u64)> = place(Path::new(RUNS)).into_iter().collect();
+        for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
+            if !entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
+                continue;
+            }
+            let folder = entry.path().join("root").join(RUNS.trim_start_matches('/'));
+            if !place(&folder).is_some_and(|place| seen.insert(place)) {
+                continue;
+            }
+            for run in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+                let netns = Past::read_in(&run.path()).map(|past| past.header.netns);
+                self.add(run.file_name().to_string_lossy().into_owned(), netns.ok(), here);
+            }
+        }
+    }
+
+    /// Adds a run that acted on the network namespace `netns`, as far as its journal can be read.
+    pub fn add(&mut self, id: String, netns: Option<NetnsStamp>, here: &NetnsStamp) {
+        self.rules |= netns.is_none_or(|netns| netns.same(here) != Some(false));
+        self.runs.push(id);
+    }
+}
+
+/// Finds them, in the host and in all named namespaces.
 ///
 /// # Errors
 ///
 /// When the host cannot be read. A namespace that cannot be read is passed over.
-pub fn orphans(exec: &Exec, known: &[String]) -> Result<Vec<Orphan>> {
+pub fn orphans(exec: &Exec, known: &Known) -> Result<Vec<Orphan>> {
     let mut found = Vec::new();
     let mut namespaces = vec![Where::Host];
     for name in names()? {
@@ -46,7 +86,7 @@ pub fn orphans(exec: &Exec, known: &[String]) -> Result<Vec<Orphan>> {
             Err(error) if netns == Where::Host => return Err(error),
             Err(_) => continue,
         };
-        let ours = |link: &&link::Link| orphan_mark(link.ifalias.as_deref(), known);
+        let ours = |link: &&link::Link| orphan_mark(link.ifalias.as_deref(), &known.runs);
         if let Where::Named(name) = &netns
             && links.iter().filter(ours).any(link::Link::is_loopback)
         {
@@ -55,7 +95,7 @@ pub fn orphans(exec: &Exec, known: &[String]) -> Result<Vec<Orphan>> {
         }
         found.extend(links.iter().filter(ours).map(|link| Orphan::Link(netns.clone(), link.ifname.clone())));
         // Rules carry no run's name: while any run is known, they may be its.
-        if known.is_empty() {
+        if !known.rules {
             found.extend(rules(exec, &netns));
         }
     }

@@ -1,9 +1,10 @@
 //! Playing the inverses back, last first: of a run that fails, of a kept one (`down`), of a dead one (`gc`).
 //!
-//! What a run made is removed only if its journal, its mark and its identity agree: a namespace has the inode that was written down, a link has
-//! the index that was chosen before it was made and no other alias than the run's mark, a rule has the comment. What carries the same name and
+//! What a run made is removed only if its journal, its mark and its identity agree: a namespace has the stamp that was written down (its inode
+//! alone comes again), a link has the index that was chosen before it was made and no other alias than the run's mark, a rule has the comment. What carries the same name and
 //! is something else is left alone.
 
+use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use super::put_back::Stuck;
 use super::undo_look::Verdict;
 use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
-use crate::exec::netns::{NetnsId, id_at, path_of};
+use crate::exec::netns::{NetnsStamp, id_at, path_of};
 use crate::exec::{Exec, leftover};
 use crate::model::{link, said};
 use crate::op::{self, Command, Object, Tool, Undo, Where};
@@ -23,21 +24,10 @@ const VANISH: Duration = Duration::from_secs(5);
 const ACTED_WITHIN_MS: u64 = 13_000;
 /// How much earlier than the intent a namespace's file may seem to be made, in milliseconds: the kernel stamps it with the time of its last tick.
 const TICK_MS: u64 = 20;
-/// The first index of links that netwright makes on a machine: far beyond those that the kernel hands out one by one.
-const FIRST_INDEX: u32 = 1 << 24;
-
 /// The alias of what a run makes.
 #[must_use]
 pub fn mark_of(id: &str) -> String {
     format!("netwright:{id}")
-}
-
-/// The index of the link that the `number`th op of a run makes: its own, so that the identity is known before the link is.
-#[must_use]
-pub(super) fn index_of(id: &str, number: usize) -> u32 {
-    // FNV-1a over the run's name; 18 bits of it and 12 bits of the number stay below 2^31, the largest index.
-    let hash = id.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
-    FIRST_INDEX + ((hash & 0x3_ffff) << 12) + (u32::try_from(number).unwrap_or(0) & 0xfff)
 }
 
 /// What an undo came to.
@@ -53,15 +43,36 @@ pub struct Undone {
     pub foreign: Vec<String>,
     /// What was undone in a way that somebody should look at.
     pub notes: Vec<String>,
+    /// The user's own programs that ran where what they changed is not gone with the run: what that was, nobody knows.
+    pub unknown: Vec<String>,
 }
 
 impl Undone {
     /// `11 of 11 steps, nothing left behind`.
     #[must_use]
     pub fn summary(&self) -> String {
-        let end =
-            if self.left.is_empty() { "nothing left behind".to_owned() } else { format!("{} left", self.left.len()) };
+        let end = match (self.left.len(), &self.unknown[..]) {
+            (0, []) => "nothing left behind".to_owned(),
+            (0, _) => format!("nothing left of them; {}", self.not_known()),
+            (left, []) => format!("{left} left"),
+            (left, _) => format!("{left} left; {}", self.not_known()),
+        };
         format!("{} of {} steps, {end}", self.done, self.steps)
+    }
+
+    /// ``what `wg` (line 3) changed is not known``.
+    fn not_known(&self) -> String {
+        const NAMED: usize = 6;
+        let mut named: Vec<&str> = Vec::new();
+        for program in &self.unknown {
+            if !named.contains(&program.as_str()) {
+                named.push(program);
+            }
+        }
+        let more = named.len().saturating_sub(NAMED);
+        named.truncate(NAMED);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        format!("what {}{more} changed is not known", named.join(", "))
     }
 }
 
@@ -77,6 +88,7 @@ impl Session {
         let mut journal = self.journal.borrow_mut();
         let mut undone = Undoing::new(&self.exec, &log, journal.as_mut(), &self.id).all();
         undone.left.extend(stuck.into_iter().map(|line| (line, "the process does not end".to_owned())));
+        undone.unknown.clone_from(&self.ran.borrow());
         *self.log.borrow_mut() = log;
         self.made.borrow_mut().clear();
         self.made_links.borrow_mut().clear();
@@ -104,6 +116,10 @@ pub struct Undoing<'a> {
     undone: Undone,
     /// The first record that is undone.
     first: usize,
+    /// The namespace that the run acted on as the host is gone, and what was in it.
+    host_gone: bool,
+    /// Notes of inverses whose work was done already.
+    already_there: RefCell<Vec<String>>,
 }
 
 impl<'a> Undoing<'a> {
@@ -112,7 +128,33 @@ impl<'a> Undoing<'a> {
     pub fn new(exec: &'a Exec, records: &'a [Record], journal: Option<&'a mut Journal>, id: &str) -> Self {
         let id = journal.is_some().then(|| id.to_owned());
         let mark = id.as_deref().map(mark_of);
-        Self { exec, records, journal, id, mark, undone: Undone::default(), first: 0 }
+        Self {
+            exec,
+            records,
+            journal,
+            id,
+            mark,
+            undone: Undone::default(),
+            first: 0,
+            host_gone: false,
+            already_there: RefCell::default(),
+        }
+    }
+
+    /// The namespace that played the host is gone: what the run did in it went with it, and no other namespace is touched in its place.
+    #[must_use]
+    pub fn without_host(self) -> Self {
+        Self { host_gone: true, ..self }
+    }
+
+    /// Whether what a record did is gone with the namespace that played the host.
+    fn went_with_host(&self, record: &Record) -> bool {
+        self.host_gone
+            && match &record.op.changes {
+                Object::Netns { .. } => false,
+                Object::Link { netns, .. } => *netns == Where::Host,
+                _ => record.op.command.netns == Where::Host,
+            }
     }
 
     /// Leaves what came before a record in place.
@@ -145,7 +187,7 @@ impl<'a> Undoing<'a> {
             self.undone.steps += usize::from(record.succeeded());
             // What it lies in may stay, when only the end is undone.
             let gone_with_more = record.inside_made && self.first == 0;
-            let step = if gone_with_more || self.is_superseded(number) {
+            let step = if gone_with_more || self.went_with_host(record) || self.is_superseded(number) {
                 Step::Done
             } else if stuck.holds(&record.op) {
                 Step::Failed("a later change of the same chain must be undone first".into())
@@ -156,7 +198,7 @@ impl<'a> Undoing<'a> {
                 stuck.add(&record.op);
             }
             match step {
-                Step::Done if makes(record) => to_verify.push(number),
+                Step::Done if makes(record) && !self.went_with_host(record) => to_verify.push(number),
                 Step::Done => self.note(number),
                 Step::Foreign(what) => {
                     self.undone.foreign.push(what);
@@ -173,6 +215,7 @@ impl<'a> Undoing<'a> {
                 self.undone.left.push((record.op.command.line(), "it is still there".into()));
             }
         }
+        self.undone.notes.append(&mut self.already_there.borrow_mut());
         self.undone
     }
 
@@ -200,10 +243,17 @@ impl<'a> Undoing<'a> {
     }
 
     fn step(&mut self, record: &Record) -> Step {
+        // What `ip` itself said to have failed has not acted; who undoes it all the same would undo what somebody else did.
+        if record.op.changes == Object::Raw && record.ok == Some(false) {
+            return Step::Done;
+        }
         let (commands, chains) = match &record.op.undo {
             Undo::Commands(commands) => (commands, &[][..]),
             Undo::Rules { commands, chains } => (commands, &chains[..]),
-            Undo::None(_) if !record.succeeded() => return Step::Done,
+            // What it deleted was the run's own, and goes with this undo.
+            Undo::None(_) if !record.succeeded() || record.own.is_some_and(|made| made >= self.first) => {
+                return Step::Done;
+            }
             Undo::None(why) => return Step::Failed(why.clone()),
         };
         match self.still_ours(record) {
@@ -255,6 +305,12 @@ impl<'a> Undoing<'a> {
             },
             Ok(output) => match said::recognise(&output.ran.stderr).map(|said| said.kind) {
                 Some(Kind::NotFound) => Ok(()),
+                // It was undone before somebody could write that down, or never done: what it would make is there.
+                Some(Kind::AlreadyExists) if record.op.changes == Object::Raw => {
+                    let said = first_line(&output.ran.stderr);
+                    self.already_there.borrow_mut().push(format!("`{}`: {said}; taken for undone", command.line()));
+                    Ok(())
+                }
                 Some(Kind::InvalidArgument | Kind::Unsupported) if !record.succeeded() => Ok(()),
                 // What the tool will not do is perhaps so already: a chain that is made again, a rule that is deleted.
                 _ if self.look(command) == Verdict::Holds => Ok(()),
@@ -269,10 +325,12 @@ impl<'a> Undoing<'a> {
 
     /// Whether what an op made or changed is still the same thing.
     fn still_ours(&self, record: &Record) -> Result<Ours> {
-        if let Some(id) = record.netns {
-            let now = path_of(&record.op.command.netns).as_deref().and_then(id_at);
-            if now != Some(id) {
-                return Ok(Ours::Gone);
+        if let Some(then) = &record.netns {
+            match self.exec.netns_stamp(&record.op.command.netns) {
+                Ok(now) if then.same(&now) == Some(false) => return Ok(Ours::Gone),
+                Err(error) if error.kind() == Kind::NotFound => return Ok(Ours::Gone),
+                Ok(_) => {}
+                Err(error) => return Err(error),
             }
         }
         match (&record.op.changes, record.identity) {
@@ -294,10 +352,21 @@ impl<'a> Undoing<'a> {
         let netns = Where::Named(name.to_owned());
         let Some(path) = path_of(&netns) else { return Ok(Ours::Gone) };
         let Ok(metadata) = std::fs::metadata(&path) else { return Ok(Ours::Gone) };
-        let now = NetnsId { dev: metadata.dev(), inode: metadata.ino() };
+        let Some(now) = NetnsStamp::at_mount(&path) else { return Ok(Ours::Gone) };
         let foreign = || Ok(Ours::Foreign(format!("namespace `{name}` was made by somebody else")));
         match identity {
-            Some(Identity::Netns(id)) if id == now => Ok(Ours::Yes),
+            Some(Identity::Netns(made)) => match made.same(&now) {
+                Some(true) => Ok(Ours::Yes),
+                Some(false) => foreign(),
+                // An older journal knows the number alone, which comes again.
+                None => {
+                    if self.is_new_or_marked(&netns)? {
+                        Ok(Ours::Yes)
+                    } else {
+                        foreign()
+                    }
+                }
+            },
             Some(_) => foreign(),
             // The run died between the command and its outcome: the namespace must have been made just then, and be as new.
             None => {
@@ -369,8 +438,9 @@ impl<'a> Undoing<'a> {
     fn waits_until_gone(&self, record: &Record) -> bool {
         let deadline = Instant::now() + VANISH;
         let still = || match (&record.op.changes, record.identity) {
-            (Object::Netns { name }, Some(Identity::Netns(id))) => {
-                path_of(&Where::Named(name.clone())).as_deref().and_then(id_at) == Some(id)
+            (Object::Netns { name }, Some(Identity::Netns(made))) => {
+                let now = path_of(&Where::Named(name.clone())).as_deref().and_then(NetnsStamp::at_mount);
+                now.is_some_and(|now| made.same(&now) != Some(false))
             }
             // What is somebody else's has not come this far.
             (Object::Netns { name }, None) => path_of(&Where::Named(name.clone())).as_deref().and_then(id_at).is_some(),

@@ -33,7 +33,7 @@ impl Session {
             match &record.op.changes {
                 Object::Netns { name } => drop(self.made.borrow_mut().remove(name)),
                 Object::Link { netns, name, .. } => {
-                    self.made_links.borrow_mut().remove(&(netns.clone(), name.clone()));
+                    self.made_links.borrow_mut().remove(netns, name);
                 }
                 _ => {}
             }

@@ -92,7 +92,7 @@ pub(crate) fn commands_loop(machine: &Machine, full: bool) -> Vec<Case> {
 
 /// Death at a random moment of a run.
 pub(crate) fn random(_: &Machine, full: bool) -> Vec<Case> {
-    (0..if full { 1000 } else { 60 })
+    (0..if full { 3000 } else { 60 })
         .map(|seed| {
             let mut dice = Dice::new(seed + 1000);
             let script = KILLED[usize::try_from(dice.below(6)).unwrap_or(0)];
@@ -119,6 +119,65 @@ pub(crate) fn random(_: &Machine, full: bool) -> Vec<Case> {
             })
         })
         .collect()
+}
+
+/// Death of `down` at random moments, up to three times; then `gc` and `down` finish what was begun.
+pub(crate) fn undo(_: &Machine, full: bool) -> Vec<Case> {
+    let one = |seed: u64| {
+        let mut dice = Dice::new(seed + 20_000);
+        let script = KILLED[usize::try_from(dice.below(6)).unwrap_or(0)];
+        let kills: Vec<Duration> =
+            (0..=dice.below(3)).map(|_| Duration::from_micros(2000 + dice.below(150_000))).collect();
+        Case::new(format!("{script}, down killed after {kills:?}"), move |machine| {
+            let before = Snapshot::take();
+            let (code, said) = outcome(&finish(&mut machine.run(script, false, &[])));
+            if code != 0 {
+                return Err(format!("exit {code}\n{said}"));
+            }
+            let path = machine.script(script).to_string_lossy().into_owned();
+            for after in &kills {
+                let mut down = machine.netwright(&["down", &path]);
+                let mut child = down.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("netwright");
+                std::thread::sleep(*after);
+                let _ = child.kill();
+                let _ = child.wait();
+            }
+            // What was killed in its undoing is kept or left: both are taken down, and then nothing is there for gc. Tools may live a moment longer.
+            is_kept(machine);
+            let (code, said) = machine.down_all();
+            if code != 0 {
+                return Err(format!("down: exit {code}\n{said}"));
+            }
+            gc_twice(machine, &before)
+        })
+    };
+    (0..if full { 1000 } else { 30 }).map(one).collect()
+}
+
+/// Death of a run with all that it started at once, at random moments: no tool acts a moment longer, none is waited for.
+pub(crate) fn tree(_: &Machine, full: bool) -> Vec<Case> {
+    let one = |seed: u64| {
+        let mut dice = Dice::new(seed + 30_000);
+        let script = KILLED[usize::try_from(dice.below(6)).unwrap_or(0)];
+        let after = Duration::from_micros(dice.below(170_000));
+        Case::new(format!("{script}, killed with its tools after {after:?}"), move |machine| {
+            let before = Snapshot::take();
+            let run = machine.run(script, false, &[]);
+            let mut tree = std::process::Command::new("unshare");
+            // The first process of its namespace takes all others with it.
+            tree.args(["-p", "-f", "--kill-child=KILL"]).arg(run.get_program()).args(run.get_args());
+            tree.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").current_dir("/").stdin(Stdio::null());
+            let mut child = tree.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("unshare");
+            std::thread::sleep(after);
+            let _ = child.kill();
+            let _ = child.wait();
+            if is_kept(machine) {
+                machine.down_all();
+            }
+            gc_twice(machine, &before)
+        })
+    };
+    (0..if full { 1000 } else { 30 }).map(one).collect()
 }
 
 /// One signal or two, at random moments.

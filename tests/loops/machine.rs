@@ -33,6 +33,37 @@ const BUILD: &str = "
     ip6tables -A FORWARD -s 2001:db8:a::/64 -j DROP
 ";
 
+/// More that others have built, of every kind that a machine may have; what its tools or its kernel cannot do is left out.
+const BUILD_MORE: [&str; 16] = [
+    "ip address add 198.51.100.3/24 dev eth0",
+    "ip address add 2001:db8:1::3/64 dev eth0 noprefixroute",
+    "ip -6 rule add from 2001:db8:77::/64 table 77",
+    "ip rule add fwmark 0x7 table 177 priority 1001",
+    "ip rule add iif eth0 to 203.0.113.64/26 prohibit",
+    "ip route add blackhole 10.98.0.0/16 metric 9; ip route add 10.97.0.0/16 nexthop via 198.51.100.8 weight 1 nexthop via 198.51.100.9 weight 3",
+    "ip -6 route add 2001:db8:ee::/64 dev eth0 proto ra metric 2048 expires 30000",
+    "ip route add 10.95.0.0/16 via 198.51.100.9 proto dhcp metric 100 src 198.51.100.3",
+    "ip neigh add 198.51.100.77 lladdr 02:00:00:00:00:77 dev eth0 nud permanent",
+    "ip link add name other2 type veth peer name other3; ip link set other2 up; tc qdisc add dev other2 root tbf rate 1mbit burst 10k latency 50ms",
+    "ip link add name brx type bridge; ip link set other3 master brx; ip link set dev other3 type bridge_slave cost 50 hairpin on isolated on",
+    "bridge fdb add 02:00:00:00:00:99 dev other3 master static",
+    "iptables-legacy -A FORWARD -s 203.0.113.95/32 -j DROP; iptables-legacy -t nat -A POSTROUTING -s 203.0.113.94/32 -o eth0 -j MASQUERADE",
+    "ip6tables-legacy -A INPUT -s 2001:db8:95::/64 -j DROP",
+    "ipset create foreign hash:ip; ipset add foreign 203.0.113.9; iptables -A INPUT -m set --match-set foreign src -j DROP",
+    "nft add table inet theirs; nft add chain inet theirs fw '{ type filter hook forward priority 10 ; }'; nft add rule inet theirs fw ip saddr 203.0.113.93 drop",
+];
+
+/// What shows it, beside what [`Snapshot`] looks at anyway; and which of its lines.
+const MORE: [(&[&str], &str); 7] = [
+    (&["nft", "list", "table", "inet", "theirs"], ""),
+    (&["ipset", "save"], ""),
+    (&["iptables-legacy-save"], "-A"),
+    (&["ip6tables-legacy-save"], "-A"),
+    (&["tc", "qdisc", "show", "dev", "other2"], ""),
+    (&["bridge", "-d", "link", "show", "dev", "other3"], ""),
+    (&["bridge", "fdb", "show", "dev", "other3"], "static"),
+];
+
 /// A link of others with all that hangs on it; a script of ours takes it down for a while.
 pub(crate) const BUILD_OTHER: &str = "
     ip link add name other0 type veth peer name other1
@@ -63,6 +94,12 @@ impl Machine {
         let _ = mount("sysfs", "/sys", "sysfs", MountFlags::empty(), None);
         sh(BUILD);
         sh(BUILD_OTHER);
+        for more in BUILD_MORE {
+            let done = Command::new("sh").args(["-ec", more]).stderr(Stdio::null()).status();
+            if !done.is_ok_and(|status| status.success()) && rustix::process::geteuid().is_root() {
+                println!("not on this machine: {more}");
+            }
+        }
         sh("iptables-save > /run/rules4; ip6tables-save > /run/rules6
             sysctl net.ipv4.ip_forward net.ipv6.conf.all.forwarding net.ipv4.conf.all.rp_filter > /run/sysctls");
         let shim = PathBuf::from("/run/shim");
@@ -112,13 +149,15 @@ impl Machine {
         outcome(&finish(&mut self.netwright(words)))
     }
 
+    /// The runs that have a journal.
+    pub(crate) fn kept() -> Vec<String> {
+        ls("/run/netwright/runs")
+    }
+
     /// Undoes every kept run.
     pub(crate) fn down_all(&self) -> (i32, String) {
-        let ids: Vec<String> = std::fs::read_dir("/run/netwright/runs")
-            .map(|folders| folders.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect())
-            .unwrap_or_default();
         let mut all = (0, String::new());
-        for id in ids {
+        for id in Self::kept() {
             let (code, said) = self.call(&["down", &id]);
             all = (all.0.max(code), all.1 + &said);
         }
@@ -198,7 +237,7 @@ impl Snapshot {
         let mut lines = BTreeSet::new();
         // Timers run, and what IPv6 does with addresses that it made itself takes its time.
         let passing = regex::Regex::new(
-            "\"(tentative|optimistic)\":true,|\"operstate\":\"[A-Z]*\",|\"[a-z_]*timer\": *[0-9.]+,?",
+            "\"(tentative|optimistic)\":true,|\"operstate\":\"[A-Z]*\",|\"[a-z_]*timer\": *[0-9.]+,?| expires [0-9]+sec",
         )
         .expect("a pattern");
         let mut add = |what: &str, text: &str| {
@@ -220,6 +259,12 @@ impl Snapshot {
         }
         for tool in ["iptables-save", "ip6tables-save"] {
             add(tool, &firewall(&output(Command::new(tool))));
+        }
+        for (words, begins) in MORE {
+            let printed = Command::new(words[0]).args(&words[1..]).stderr(Stdio::null()).output();
+            let text = printed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().filter(|line| line.contains(begins)).collect();
+            add(words[0], &lines.join("\n"));
         }
         for folder in ["/proc/sys/net/ipv4", "/proc/sys/net/ipv6"] {
             sysctls(Path::new(folder), &mut add);

@@ -45,7 +45,7 @@ impl Case {
     }
 }
 
-const LOOPS: [Loop; 12] = [
+const LOOPS: [Loop; 14] = [
     Loop { name: "faults", promise: "every command × every fault: the machine is as it was", cases: faults::single },
     Loop { name: "lies", promise: "a tool that says yes and does nothing is noticed", cases: faults::lies },
     Loop {
@@ -67,6 +67,16 @@ const LOOPS: [Loop; 12] = [
         name: "kill-random",
         promise: "kill -9 at random moments, then gc twice: nothing left",
         cases: kills::random,
+    },
+    Loop {
+        name: "kill-undo",
+        promise: "kill -9 of down, up to three times, then down and gc: nothing left",
+        cases: kills::undo,
+    },
+    Loop {
+        name: "kill-tree",
+        promise: "kill -9 of a run and all its tools at once, then gc twice: nothing left",
+        cases: kills::tree,
     },
     Loop {
         name: "signals",

@@ -1,6 +1,7 @@
 //! Two runs at once, and a run beside `gc`.
 
-use std::process::{Child, Stdio};
+use std::io::Write;
+use std::process::{Child, Command, Stdio};
 
 use crate::Case;
 use crate::machine::{Machine, Snapshot, outcome};
@@ -69,7 +70,47 @@ pub(crate) fn pairs(_: &Machine, full: bool) -> Vec<Case> {
             after(machine, &before)
         }));
     }
+    let (crowds, size) = if full { (5, 20) } else { (1, 8) };
+    for n in 0..crowds {
+        let name = format!("crowd {n} of {size} with other names, gc and repl among them, then down all at once");
+        cases.push(Case::new(name, move |machine| crowd(machine, size)));
+        let name = format!("crowd {n} of {size} with the same names");
+        cases.push(Case::new(name, move |machine| crowd_of_twins(machine, size)));
+    }
     cases
+}
+
+/// Many runs with names of their own, `gc` and a `repl --host` among them; then `down` of all at once.
+fn crowd(machine: &Machine, size: usize) -> Result<(), String> {
+    let before = Snapshot::take();
+    let piped =
+        |command: &mut Command| command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("netwright");
+    let runs: Vec<Child> = (0..size).map(|n| begin(machine, &format!("c{n}"))).collect();
+    let mut repl = piped(machine.netwright(&["repl", "--host"]).stdin(Stdio::piped()));
+    let lines = "host().bridge(\"lp-repl\").up()\nsleep(\"300ms\")\n:undo 2\n";
+    repl.stdin.take().expect("piped").write_all(lines.as_bytes()).expect("written");
+    let mut wrong = Vec::new();
+    let (gc, text) = machine.call(&["gc"]);
+    if gc != 0 || text.contains("undone") {
+        wrong.push(format!("gc: exit {gc}\n{text}"));
+    }
+    let ended = runs.into_iter().chain([repl]).map(end).collect::<Vec<_>>();
+    let downs: Vec<Child> = Machine::kept().iter().map(|id| piped(&mut machine.netwright(&["down", id]))).collect();
+    let all = ended.into_iter().chain(downs.into_iter().map(end));
+    wrong.extend(all.filter(|(code, _)| *code != 0).map(|(code, said)| format!("exit {code}\n{said}")));
+    if wrong.is_empty() { after(machine, &before) } else { Err(wrong.join("\n")) }
+}
+
+/// Many runs with the same names: one works, and the others say so.
+fn crowd_of_twins(machine: &Machine, size: usize) -> Result<(), String> {
+    let before = Snapshot::take();
+    let runs: Vec<Child> = (0..size).map(|_| begin(machine, "p")).collect();
+    let ended: Vec<(i32, String)> = runs.into_iter().map(end).collect();
+    let count = |wanted: i32| ended.iter().filter(|(code, _)| *code == wanted).count();
+    if (count(0), count(7)) != (1, size - 1) {
+        return Err(format!("{ended:?}"));
+    }
+    after(machine, &before)
 }
 
 fn after(machine: &Machine, before: &Snapshot) -> Result<(), String> {

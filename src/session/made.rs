@@ -1,0 +1,168 @@
+//! What this run made itself: settings of it are gone with it, and who deletes it leaves nothing to undo.
+
+use std::collections::HashMap;
+
+use super::journal::Identity;
+use super::{Record, Session};
+use crate::exec::netns::{NetnsStamp, path_of};
+use crate::model::link::{Link, Peer};
+use crate::op::{Object, Op, Undo, Where};
+
+/// An end of a link that this run made.
+#[derive(Clone, Debug)]
+struct End {
+    /// The number of the record that made it.
+    record: usize,
+    /// The index that was chosen, which the first end has; 0 where none is chosen.
+    index: u32,
+    /// The name of the first end, on its other end.
+    first: Option<String>,
+}
+
+/// The links that this run made, by where they are now.
+#[derive(Debug, Default)]
+pub(super) struct Links(HashMap<(Where, String), End>);
+
+impl Links {
+    /// Whether the run made this link.
+    pub(super) fn has(&self, netns: &Where, name: &str) -> bool {
+        self.end(netns, name).is_some()
+    }
+
+    fn end(&self, netns: &Where, name: &str) -> Option<&End> {
+        self.0.get(&(netns.clone(), name.to_owned()))
+    }
+
+    fn insert(&mut self, record: usize, index: u32, netns: &Where, name: &str, peer: Option<&(Where, String)>) {
+        self.0.insert((netns.clone(), name.to_owned()), End { record, index, first: None });
+        if let Some(peer) = peer {
+            self.0.insert(peer.clone(), End { record, index, first: Some(name.to_owned()) });
+        }
+    }
+
+    /// A link was deleted, and its other end with it.
+    pub(super) fn remove(&mut self, netns: &Where, name: &str) {
+        if let Some(End { record, .. }) = self.0.remove(&(netns.clone(), name.to_owned())) {
+            self.0.retain(|_, end| end.record != record);
+        }
+    }
+
+    /// A namespace was deleted, and all links in it.
+    fn remove_netns(&mut self, netns: &Where) {
+        let gone: Vec<usize> = self.0.iter().filter(|((at, _), _)| at == netns).map(|(_, end)| end.record).collect();
+        self.0.retain(|_, end| !gone.contains(&end.record));
+    }
+
+    fn rename(&mut self, netns: &Where, name: &str, new: &str) {
+        let Some(end) = self.0.remove(&(netns.clone(), name.to_owned())) else { return };
+        for other in self.0.values_mut().filter(|other| other.record == end.record && other.first.is_some()) {
+            other.first = Some(new.to_owned());
+        }
+        self.0.insert((netns.clone(), new.to_owned()), end);
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl End {
+    /// Whether a link of its name is still this end.
+    fn is(&self, link: &Link) -> bool {
+        match (&self.first, link.peer()) {
+            _ if self.index == 0 => true,
+            (None, _) => link.ifindex == self.index,
+            (Some(first), Some(Peer::Here(name))) => *first == name,
+            (Some(_), Some(Peer::Elsewhere { ifindex, .. })) => ifindex == self.index,
+            (Some(_), None) => false,
+        }
+    }
+}
+
+impl Session {
+    /// Whether this run made the namespace.
+    pub(super) fn is_made(&self, netns: &Where) -> bool {
+        matches!(netns, Where::Named(name) if self.made.borrow().contains_key(name))
+    }
+
+    /// The number of the record that made what an op deletes; `None` when it deletes nothing, or what somebody else made.
+    pub(super) fn maker_of(&self, op: &Op) -> Option<usize> {
+        if !matches!(op.undo, Undo::None(_)) {
+            return None;
+        }
+        match &op.changes {
+            Object::Netns { name } => {
+                let made = *self.made.borrow().get(name)?;
+                let now = path_of(&Where::Named(name.clone())).as_deref().and_then(NetnsStamp::at_mount)?;
+                let is_maker = |record: &Record| {
+                    record.op.changes == op.changes && matches!(record.op.undo, Undo::Commands(_)) && record.succeeded()
+                };
+                (made.same(&now) != Some(false)).then(|| self.log.borrow().iter().rposition(is_maker)).flatten()
+            }
+            Object::Link { netns, name, .. } => {
+                let end = self.made_links.borrow().end(netns, name).cloned()?;
+                let is_it = end.index == 0 || self.link_now(netns, name).is_some_and(|link| end.is(&link));
+                is_it.then_some(end.record)
+            }
+            _ => None,
+        }
+    }
+
+    /// What is known of an op after it ran: what it made.
+    pub(super) fn learn(&self, number: usize, op: &Op, ok: bool, identity: Option<Identity>) -> Option<Identity> {
+        if !ok {
+            return None;
+        }
+        let makes = matches!(op.undo, Undo::Commands(_));
+        match &op.changes {
+            Object::Netns { name } if makes => {
+                let made = path_of(&Where::Named(name.clone())).as_deref().and_then(NetnsStamp::at_mount)?;
+                self.made.borrow_mut().insert(name.clone(), made);
+                Some(Identity::Netns(made))
+            }
+            Object::Netns { name } => {
+                self.made_links.borrow_mut().remove_netns(&Where::Named(name.clone()));
+                None
+            }
+            Object::Link { netns, name, peer } => {
+                let mut links = self.made_links.borrow_mut();
+                match (&op.undo, identity) {
+                    (Undo::None(_), _) => links.remove(netns, name),
+                    (_, Some(Identity::Link(index))) => links.insert(number, index, netns, name, peer.as_ref()),
+                    _ => links.insert(number, 0, netns, name, peer.as_ref()),
+                }
+                None
+            }
+            Object::LinkSetting { name, setting } if setting == "name" => {
+                if let Some(new) = op.command.argv.last() {
+                    self.made_links.borrow_mut().rename(&op.command.netns, name, new);
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_ends_of_a_link_are_the_runs_own_wherever_they_go() {
+        let red = Where::Named("red".into());
+        let mut links = Links::default();
+        links.insert(3, 7, &Where::Host, "a", Some(&(red.clone(), "b".into())));
+        links.insert(4, 8, &Where::Host, "br0", None);
+        assert!(links.has(&Where::Host, "a") && links.has(&red, "b") && !links.has(&Where::Host, "b"));
+        links.rename(&Where::Host, "a", "c");
+        assert!(links.has(&Where::Host, "c") && !links.has(&Where::Host, "a"));
+        links.remove(&red, "b");
+        assert!(!links.has(&Where::Host, "c"), "one end takes the other");
+        assert!(links.has(&Where::Host, "br0"));
+        links.insert(5, 9, &Where::Host, "d", Some(&(red.clone(), "e".into())));
+        links.remove_netns(&red);
+        assert!(!links.has(&Where::Host, "d") && links.has(&Where::Host, "br0"));
+    }
+}
