@@ -10,9 +10,19 @@ use netwright::draw::{Blame, End, Link, Namespace, Role, State, Topology};
 #[path = "draw/geometry.rs"]
 mod geometry;
 
-/// Contract 02, a chain of routers, a star of 40; contract 02 after `iptables -P FORWARD DROP`, and with a link set down, with what
+/// Twelve pods on three bridges with the way of a packet, a node as Kubernetes makes it, a VXLAN over three routers; contract 02, a chain of
+/// routers, a star of 40; contract 02 after `iptables -P FORWARD DROP`, and with a link set down, with what
 /// `why` says about it. Read off the kernel by `netwright show --json`.
-const NETWORKS: [&str; 5] = ["container-network", "three-routers", "star-40", "policy-drop", "link-down"];
+const NETWORKS: [&str; 8] = [
+    "three-bridges",
+    "kubernetes-node",
+    "tunnel",
+    "container-network",
+    "three-routers",
+    "star-40",
+    "policy-drop",
+    "link-down",
+];
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/draw")
@@ -140,17 +150,17 @@ fn every_picture_is_legible() {
                 let namespace = topology.namespaces.last().unwrap();
                 let link = namespace.links.last().map(|link| link.name.clone());
                 let message = "a long sentence about what happens to the packet and where ".repeat(3);
-                Blame { netns: namespace.name.clone(), link, code: "NF_POLICY_DROP".into(), message }
+                Blame { netns: namespace.name.clone(), link, code: "NF_POLICY_DROP".into(), message, path: Vec::new() }
             });
             let topology = if blamed { topology.clone().with_culprit(culprit) } else { topology.clone() };
             let drawing = geometry::Drawing::read(&topology.svg());
-            let cables = topology
-                .folded(12)
-                .namespaces
-                .iter()
-                .flat_map(|one| &one.links)
-                .filter(|link| link.peer.is_some())
-                .count();
+            // Both ends of a veth and of a tunnel know the other; of a link that was moved away, only itself.
+            let ends = |one: &Namespace| -> usize {
+                let away = |link: &&Link| link.parent.as_ref().is_some_and(|parent| parent.netns != one.name);
+                let ends = |link: &Link| usize::from(link.peer.is_some()) + usize::from(link.far.is_some());
+                one.links.iter().map(ends).sum::<usize>() + 2 * one.links.iter().filter(away).count()
+            };
+            let cables = topology.folded(12).namespaces.iter().map(ends).sum::<usize>();
             assert_eq!(drawing.cables.len() * 2, cables, "{name}: every cable is drawn");
             flaws.extend(drawing.flaws().into_iter().map(|flaw| format!("{name}: {flaw}")));
         }
@@ -189,6 +199,7 @@ fn the_culprit_is_not_folded_away() {
         link: Some("eth0".into()),
         code: "LINK_ADMIN_DOWN".into(),
         message: "down".into(),
+        ..Blame::default()
     };
     let text = pods(300).with_culprit(Some(blame)).text();
     assert!(text.contains("pod-1 … pod-300  (299 alike)") && text.contains("✗ pod-7\n"), "{text}");
@@ -197,6 +208,7 @@ fn the_culprit_is_not_folded_away() {
         link: Some("v9".into()),
         code: "PORT_ISOLATED".into(),
         message: "isolated".into(),
+        ..Blame::default()
     };
     let text = pods(300).with_culprit(Some(port)).text();
     assert!(text.contains("✗ v9") && text.contains("(299 links)"), "{text}");
@@ -253,6 +265,137 @@ fn show_reads_the_machine_and_changes_nothing() {
     let shown: Topology = serde_json::from_slice(&output.stdout).unwrap();
     let peers: Vec<String> = shown.namespaces[1..].iter().map(|one| one.links[1].peer.clone().unwrap().netns).collect();
     assert_eq!(peers, ["b", "a", "d", "c"]);
+}
+
+#[test]
+fn what_is_drawn_is_so_at_once() {
+    let home = tempfile::tempdir().unwrap();
+    let script = home.path().join("so.rhai");
+    std::fs::write(
+        &script,
+        r#"
+        let h = host();
+        let br0 = h.bridge("br0").addr("10.0.0.254/24").up();
+        let a = netns("a");
+        let b = netns("b");
+        a.plug("eth0", br0).addr("10.0.0.1/24");
+        // Links with the same indices on both sides, and cables inside of one namespace.
+        veth(a, "x", b, "x");
+        veth(b, "one", b, "two");
+        a.link("x").up();
+        b.link("x").up();
+        let of = |name| topology().namespaces.find(|ns| ns.name == name);
+        // The kernel says NO-CARRIER of these for up to a second.
+        for name in ["a", "b"] {
+            assert_eq!(of.call(name).links.find(|link| link.name == "x").state, "up");
+        }
+        assert_eq(of.call("b").links.find(|link| link.name == "one").peer, #{ netns: "b", link: "two" });
+        assert_eq(of.call("a").links.find(|link| link.name == "eth0").peer, #{ netns: "host", link: "a-eth0" });
+        assert_eq(of.call("host").links.find(|link| link.name == "eth0").peer, #{ netns: "the internet", link: "eth0" });
+
+        h.iptables("-P FORWARD DROP");
+        h.iptables("-A INPUT -p tcp --dport 22 -i eth0 -j DROP");
+        h.masquerade(h.uplink());
+        h.port_forward("tcp/443", "10.0.0.1:8443");
+        assert_eq(of.call("host").filter, ["FORWARD policy DROP", "INPUT drops tcp/22 in eth0"]);
+        assert_eq(of.call("host").nat, ["tcp/443 → 10.0.0.1:8443", "masquerade out eth0"]);
+        a.rule(#{ from: "10.3.0.0/24", table: 100 });
+        a.route("default", #{ via: "10.0.0.254", table: 100 });
+        assert_eq(of.call("a").rules, ["from 10.3.0.0/24 lookup 100"]);
+        assert_eq(of.call("a").tables, ["100 default via 10.0.0.254"]);
+        assert_eq(of.call("a").routes, []);
+        "#
+        .replace("assert_eq!", "assert_eq"),
+    )
+    .unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_netwright")).arg("run").arg(&script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn links_say_what_they_are_and_only_what_is_used_is_shown() {
+    let link =
+        |name: &str, kind: &str| Link { name: name.into(), kind: Some(kind.into()), count: 1, ..Link::default() };
+    let end = |netns: &str, link: &str| Some(End { netns: netns.into(), link: link.into() });
+    let down = |link: Link| Link { state: State::Down, ..link };
+    let a = Namespace {
+        name: "a".into(),
+        count: 1,
+        links: vec![
+            down(link("gre0", "gre")),
+            down(link("sit0", "sit")),
+            Link { addrs: vec!["10.7.0.1/24".into()], ..down(link("tunl0", "ipip")) },
+            Link { detail: vec!["id 10".into()], parent: end("a", "eth0"), ..link("eth0.10", "vlan") },
+            Link { detail: vec!["mode bridge".into()], parent: end("host", "eth0"), ..link("mv0", "macvlan") },
+            Link { detail: vec!["remote 10.0.0.2".into()], far: end("b", "gre1"), ..link("gre1", "gre") },
+            Link { peer: end("b", "eth0"), ..link("webser-f068ba0a", "veth") },
+        ],
+        filter: (1..=30).map(|n| format!("FORWARD drops tcp/{n}")).collect(),
+        ..Namespace::default()
+    };
+    let mut b = Namespace { name: "b".into(), count: 1, ..Namespace::default() };
+    b.links = vec![
+        Link { far: end("a", "gre1"), ..link("gre1", "gre") },
+        Link { peer: end("a", "webser-f068ba0a"), ..link("eth0", "veth") },
+    ];
+    let mut host = Namespace { name: "host".into(), role: Role::Host, count: 1, ..Namespace::default() };
+    host.links = vec![Link { name: "eth0".into(), count: 1, ..Link::default() }];
+    let picture = Topology { namespaces: vec![host, a, b], culprit: None };
+    let (text, dot, mermaid, svg) = (picture.text(), picture.dot(), picture.mermaid(), picture.svg());
+    for line in [
+        "├── tunl0 (ipip) 10.7.0.1/24 down\n",
+        "├── eth0.10 (vlan id 10 on eth0)\n",
+        "├── mv0 (macvlan mode bridge on host/eth0)\n",
+        "├── gre1 (gre remote 10.0.0.2) ┄┄ b/gre1\n",
+        "├── ── b/eth0\n",
+        "├── filter FORWARD drops tcp/7\n└── filter … and 23 more\n",
+        "└── eth0 ── a",
+    ] {
+        assert!(text.contains(line), "{line}\n{text}");
+    }
+    for drawn in [&text, &dot, &mermaid, &svg] {
+        assert!(!drawn.contains("gre0") && !drawn.contains("sit0") && !drawn.contains("webser"), "{drawn}");
+        assert!(
+            drawn.contains("vlan id 10 on eth0") && drawn.contains("drops tcp/7") && !drawn.contains("tcp/8"),
+            "{drawn}"
+        );
+    }
+    assert!(!picture.facts().iter().any(|fact| fact.contains("gre0")), "what comes with the first tunnel is no change");
+    for (drawn, tunnel, parent) in [(&dot, "[style=dashed]", "[style=dotted]"), (&mermaid, "-.-", "-.-")] {
+        assert!(drawn.contains(tunnel) && drawn.contains(parent), "{drawn}");
+    }
+    assert!(svg.contains("class=\"cable tunnel\"") && svg.contains("class=\"cable parent\""), "{svg}");
+}
+
+#[test]
+fn the_way_of_the_packet_is_marked_as_far_as_it_comes() {
+    let blamed = topology("three-bridges");
+    let culprit = blamed.culprit.clone().unwrap();
+    assert!(culprit.path.iter().any(|end| end.netns == "app-server-2"), "{culprit:?}");
+    assert!(!culprit.path.iter().any(|end| end.netns == "db-server-1"), "it never comes there");
+    let count = |svg: &str, class: &str| svg.matches(&format!("class=\"{class}\"")).count();
+    let (with, without) = (blamed.svg(), blamed.clone().with_culprit(None).svg());
+    assert_eq!((count(&with, "cable path"), count(&with, "band path")), (1, 1));
+    assert_eq!((count(&without, "cable path"), count(&without, "band path")), (0, 0));
+    assert!(blamed.text().contains("way: app-server-2/eth0 → "), "{}", blamed.text());
+    assert!(blamed.dot().contains("penwidth=3") && blamed.mermaid().contains(" === "));
+}
+
+#[test]
+fn ports_and_pods_stand_by_their_bridge() {
+    let mut picture = topology("three-bridges").with_culprit(None);
+    // Few enough to be drawn each.
+    picture.namespaces.retain(|one| one.name != "web-server-4");
+    let svg = picture.svg();
+    let place = |name: &str| {
+        let at = svg.find(&format!(">{name}")).unwrap_or_else(|| panic!("{name}: {svg}"));
+        let tag = &svg[svg[..at].rfind("<text").unwrap()..at];
+        tag.split("x=\"").nth(1).unwrap().split('"').next().unwrap().parse::<f64>().unwrap()
+    };
+    assert!(place("br-app ") < place("br-web ") && place("br-web ") < place("br-db "));
+    let most = |kind: &str| (1..=3).map(|n| place(&format!("{kind}-server-{n}<"))).fold(0.0, f64::max);
+    let least = |kind: &str| (1..=3).map(|n| place(&format!("{kind}-server-{n}<"))).fold(f64::MAX, f64::min);
+    assert!(most("app") < least("db") && least("web") < least("db"), "{svg}");
 }
 
 #[test]

@@ -92,6 +92,9 @@ fn links_of_all_kinds() {
     assert_eq!(r0.peer(), Some(Peer::Elsewhere { ifindex: 2, netnsid: Some(7) }));
     assert_eq!(r0.peer_index(), Some(2));
     assert!(r0.is_up() && !r0.has_carrier());
+    // The kernel has the carrier before it has updated the operational state, from which iproute2 makes `NO-CARRIER`.
+    let late = link::parse(r#"[{"ifname":"x","flags":["NO-CARRIER","BROADCAST","UP","LOWER_UP"]}]"#, "links").unwrap();
+    assert!(late[0].has_carrier());
     assert_eq!((named("mv0").parent(), named("mv0").kind()), (Some("v1"), Some("macvlan")));
     assert_eq!(named("mt0").kind(), Some("macvtap"));
     assert_eq!(named("ifb0").kind(), Some("ifb"));

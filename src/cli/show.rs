@@ -60,6 +60,7 @@ enum Format {
 
 /// Runs `netwright show`; the exit code.
 pub(super) fn show(arguments: &ShowArgs) -> u8 {
+    super::run::raise_open_files();
     let result = if arguments.watch { watch(arguments) } else { once(arguments).map(|()| 0) };
     result.unwrap_or_else(|error| fail(&error))
 }

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::read::name_of;
-use super::{Cable, Link, Namespace, Topology};
+use super::{Cable, End, Link, Namespace, Spot, Topology};
 use crate::why::finding::{Culprit, Finding};
 
 /// What `why` blames, as far as a picture shows it.
@@ -17,6 +17,9 @@ pub struct Blame {
     pub code: String,
     /// What happens, as a sentence.
     pub message: String,
+    /// The links that the packet passes before, in order.
+    #[serde(default)]
+    pub path: Vec<End>,
 }
 
 impl Blame {
@@ -29,7 +32,20 @@ impl Blame {
             link: link_of(culprit),
             code: culprit.code.to_owned(),
             message: culprit.message.clone(),
+            path: finding
+                .hops
+                .iter()
+                .take(culprit.hop)
+                .map(|hop| End { netns: name_of(&hop.at), link: hop.dev.clone() })
+                .collect(),
         })
+    }
+
+    /// `pod-1/eth0 → host/br0 → host/eth0`; nothing when it is not known.
+    pub(super) fn way(&self) -> Option<String> {
+        let mut steps: Vec<String> = self.path.iter().map(|end| format!("{}/{}", end.netns, end.link)).collect();
+        steps.dedup();
+        (!steps.is_empty()).then(|| steps.join(" → "))
     }
 
     /// `✗ [NF_POLICY_DROP] the policy of …`
@@ -71,7 +87,27 @@ impl Topology {
 
     /// Whether it dies because of an end of this cable.
     pub(super) fn blames_cable(&self, cable: Cable) -> bool {
-        let end = |(n, l): (usize, usize)| self.namespaces.get(n).and_then(|one| Some((one, one.links.get(l)?)));
-        cable.into_iter().filter_map(end).any(|(namespace, link)| self.blames_link(namespace, link))
+        self.ends(cable).any(|(namespace, link)| self.blames_link(namespace, link))
+    }
+
+    /// Whether the packet passes this link before it dies.
+    pub(super) fn passes(&self, namespace: &Namespace, link: &Link) -> bool {
+        let path = self.culprit.iter().flat_map(|culprit| &culprit.path);
+        path.into_iter().any(|end| end.netns == namespace.name && end.link == link.name)
+    }
+
+    /// Whether it passes this cable: it leaves or comes by one of the ends, and the walk names no port of a bridge.
+    pub(super) fn passes_cable(&self, cable: Cable) -> bool {
+        self.ends(cable).any(|(namespace, link)| self.passes(namespace, link))
+    }
+
+    /// Whether it gets into this namespace.
+    pub(super) fn passes_netns(&self, namespace: &Namespace) -> bool {
+        self.culprit.iter().flat_map(|culprit| &culprit.path).any(|end| end.netns == namespace.name)
+    }
+
+    fn ends(&self, cable: Cable) -> impl Iterator<Item = (&Namespace, &Link)> {
+        let end = |(n, l): Spot| self.namespaces.get(n).and_then(|one| Some((one, one.links.get(l)?)));
+        cable.ends.into_iter().filter_map(end)
     }
 }

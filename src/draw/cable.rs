@@ -1,5 +1,6 @@
 //! The way of each cable: straight through the gaps between the boxes of a row, in curves where there is nothing between two rows.
 
+use super::Sort;
 use super::layout::{Block, Layout, Row, Side, Tab};
 
 /// How deep a cable hangs that joins two boxes of a row, or a box with itself: the wider, the deeper, up to so much more.
@@ -27,12 +28,15 @@ pub(super) struct Cable {
     /// Once it is routed, that in the upper row first.
     pub(super) ends: [Tab; 2],
     pub(super) way: Vec<Step>,
+    pub(super) sort: Sort,
+    /// The packet of `why` passes it.
+    pub(super) passed: bool,
 }
 
 impl Cable {
     /// A cable whose way is not known yet.
-    pub(super) fn new(ends: [Tab; 2]) -> Self {
-        Self { ends, way: Vec::new() }
+    pub(super) fn new(ends: [Tab; 2], sort: Sort, passed: bool) -> Self {
+        Self { ends, way: Vec::new(), sort, passed }
     }
 
     pub(super) fn start(&self) -> Point {

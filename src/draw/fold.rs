@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
 
-use super::{End, Link, Namespace, Role, Topology};
+use super::{End, Link, Namespace, Role, Spot, Topology};
 
 /// As many must be alike before they are folded.
 const ALIKE: usize = 4;
@@ -15,25 +15,25 @@ impl Topology {
         if self.namespaces.len() <= most {
             return self.clone();
         }
+        let spots = self.index();
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, namespace) in self.namespaces.iter().enumerate() {
             // What is to blame stands out.
-            if namespace.role == Role::Netns && !self.blames(namespace) {
-                groups.entry(self.shape(namespace)).or_default().push(index);
+            if namespace.role == Role::Netns && !self.blames(namespace) && !self.passes_netns(namespace) {
+                groups.entry(self.shape(namespace, &spots)).or_default().push(index);
             }
         }
         // Which namespace each one is drawn as.
-        let mut drawn_as: HashMap<usize, usize> = HashMap::new();
-        for members in groups.values().filter(|members| members.len() >= ALIKE) {
+        let (mut drawn_as, mut members_of) = (HashMap::new(), HashMap::new());
+        for members in groups.into_values().filter(|members| members.len() >= ALIKE) {
             drawn_as.extend(members.iter().map(|member| (*member, members[0])));
+            let all = members.iter().map(|at| self.namespaces[*at].name.as_str());
+            members_of.insert(members[0], (range_of(all), members));
         }
-        let members_of = |first: usize| -> Vec<usize> {
-            (0..self.namespaces.len()).filter(|index| drawn_as.get(index) == Some(&first)).collect()
-        };
         let mut names: HashMap<&str, String> = HashMap::new();
         for (index, namespace) in self.namespaces.iter().enumerate() {
             let name = match drawn_as.get(&index) {
-                Some(first) => range_of(members_of(*first).iter().map(|at| self.namespaces[*at].name.as_str())),
+                Some(first) => members_of[first].0.clone(),
                 None => namespace.name.clone(),
             };
             names.insert(&namespace.name, name);
@@ -44,25 +44,35 @@ impl Topology {
         for (index, namespace) in self.namespaces.iter().enumerate() {
             let members: Vec<&Namespace> = match drawn_as.get(&index) {
                 Some(first) if *first != index => continue,
-                Some(first) => members_of(*first).iter().map(|at| &self.namespaces[*at]).collect(),
+                Some(first) => members_of[first].1.iter().map(|at| &self.namespaces[*at]).collect(),
                 None => vec![namespace],
             };
             namespaces.push(self.merge(&members, &names, &mut ends));
         }
         for link in namespaces.iter_mut().flat_map(|namespace: &mut Namespace| &mut namespace.links) {
-            link.peer = link.peer.take().and_then(|peer| ends.get(&peer).cloned());
+            for end in [&mut link.peer, &mut link.parent, &mut link.far] {
+                *end = end.take().and_then(|end| ends.get(&end).cloned());
+            }
         }
         Self { namespaces, culprit: self.culprit.clone() }
     }
 
     /// What makes namespaces alike: the same links in the same state on the same others, and routes and rules of the same kind.
-    fn shape(&self, namespace: &Namespace) -> String {
-        let mut shape = format!("{} {} {}", namespace.forwards, namespace.nat.len(), namespace.routes.len());
+    fn shape(&self, namespace: &Namespace, spots: &HashMap<(&str, &str), Spot>) -> String {
+        let counts =
+            [&namespace.nat, &namespace.filter, &namespace.routes, &namespace.tables, &namespace.rules].map(Vec::len);
+        let mut shape = format!("{} {counts:?}", namespace.forwards);
         for link in &namespace.links {
-            let far = link.peer.as_ref().map(|peer| {
-                let master = self.find(peer).and_then(|(n, l)| self.namespaces[n].links[l].master.clone());
-                (peer.netns.clone(), master)
-            });
+            let other = |end: &Option<End>| {
+                let end = end.as_ref()?;
+                let spot = spots.get(&(&end.netns, &end.link));
+                Some((end.netns.clone(), spot.and_then(|(n, l)| self.namespaces[*n].links[*l].master.clone())))
+            };
+            let far = [
+                other(&link.peer),
+                other(&link.parent).filter(|(netns, _)| *netns != namespace.name),
+                other(&link.far),
+            ];
             let _ = write!(
                 shape,
                 " {}:{:?}:{}:{:?}:{:?}:{far:?}",
@@ -97,7 +107,7 @@ impl Topology {
                     .peer
                     .as_ref()
                     .and_then(|peer| names.get(peer.netns.as_str()).filter(|name| **name != peer.netns))
-                    .filter(|_| !self.blames_link(first, link));
+                    .filter(|_| !self.blames_link(first, link) && !self.passes(first, link));
                 let key = match far {
                     Some(far) => format!("{far} {:?} {:?} {}", link.master, link.state, link.addrs.is_empty()),
                     None => link.name.clone(),

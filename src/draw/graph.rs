@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
-use super::{Blame, Link, Namespace, State, Topology};
+use super::{Blame, Link, Namespace, Sort, State, Topology};
 
 /// What `why` blames: a red that is read on white and on black.
 const RED: &str = "#d1242f";
+/// The way of its packet.
+const BLUE: &str = "#0969da";
+/// As many policy rules, filter rules and translations are drawn of a namespace.
+const RULES: usize = 8;
 /// How wide its sentence may get.
 const SENTENCE: usize = 60;
 
@@ -43,7 +47,8 @@ impl Topology {
                     State::NoCarrier => ", color=orange",
                     State::Down => ", color=gray, fontcolor=gray",
                 };
-                let _ = writeln!(out, "    link_{n}_{l} [label=\"{}\"{style}]", dot_text(&words(link, blamed)));
+                let _ =
+                    writeln!(out, "    link_{n}_{l} [label=\"{}\"{style}]", dot_text(&words(namespace, link, blamed)));
                 let master = link.master.as_deref();
                 if let Some(at) = master.and_then(|master| namespace.links.iter().position(|link| link.name == master))
                 {
@@ -52,12 +57,19 @@ impl Topology {
             }
             out.push_str("  }\n");
         }
-        for [(a, i), (b, j)] in picture.cables() {
-            let style = if picture.blames_cable([(a, i), (b, j)]) {
-                format!(" [color=\"{RED}\", fontcolor=\"{RED}\", penwidth=2, label=\"✗\"]")
-            } else {
-                String::new()
+        for cable in picture.cables() {
+            let [(a, i), (b, j)] = cable.ends;
+            let mut style: Vec<String> = match cable.sort {
+                Sort::Veth => vec![],
+                Sort::Parent => vec!["style=dotted".into()],
+                Sort::Tunnel => vec!["style=dashed".into()],
             };
+            if picture.blames_cable(cable) {
+                style.push(format!("color=\"{RED}\", fontcolor=\"{RED}\", penwidth=2, label=\"✗\""));
+            } else if picture.passes_cable(cable) {
+                style.push(format!("color=\"{BLUE}\", penwidth=3"));
+            }
+            let style = if style.is_empty() { String::new() } else { format!(" [{}]", style.join(", ")) };
             let _ = writeln!(out, "  link_{a}_{i} -- link_{b}_{j}{style}");
         }
         out.push_str("}\n");
@@ -83,7 +95,7 @@ impl Topology {
                     State::Up => "",
                     State::Down | State::NoCarrier => ":::down",
                 };
-                let _ = writeln!(out, "    link_{n}_{l}[\"{}\"]{class}", mermaid_text(&words(link, blamed)));
+                let _ = writeln!(out, "    link_{n}_{l}[\"{}\"]{class}", mermaid_text(&words(namespace, link, blamed)));
             }
             for (l, link) in namespace.shown() {
                 let master = link.master.as_deref();
@@ -97,8 +109,14 @@ impl Topology {
                 let _ = writeln!(out, "  style ns_{n} stroke:{RED},stroke-width:3px");
             }
         }
-        for [(a, i), (b, j)] in picture.cables() {
-            let arrow = if picture.blames_cable([(a, i), (b, j)]) { "---|✗|" } else { "---" };
+        for cable in picture.cables() {
+            let [(a, i), (b, j)] = cable.ends;
+            let arrow = match cable.sort {
+                _ if picture.blames_cable(cable) => "---|✗|",
+                _ if picture.passes_cable(cable) => "===",
+                Sort::Veth => "---",
+                Sort::Parent | Sort::Tunnel => "-.-",
+            };
             let _ = writeln!(out, "  link_{a}_{i} {arrow} link_{b}_{j}");
         }
         if let Some(culprit) = &picture.culprit {
@@ -128,19 +146,27 @@ pub(super) fn title(namespace: &Namespace) -> String {
     title
 }
 
+/// What a namespace has beside its links: routes, policy rules, what stops packets and what translates them. Of many rules the first.
 pub(super) fn facts(namespace: &Namespace) -> Vec<String> {
-    let nat = namespace.nat.iter().map(|rule| format!("nat {}", short(rule)));
-    namespace.routes.iter().cloned().chain(nat).collect()
+    let routes = namespace.routes.iter().cloned();
+    let tables = namespace.tables.iter().map(|route| format!("table {route}"));
+    let all = routes.chain(tables).chain(bounded("rule", &namespace.rules));
+    all.chain(bounded("filter", &namespace.filter)).chain(bounded("nat", &namespace.nat)).collect()
 }
 
-/// A rule without netwright's mark, which says nothing in a picture.
-pub(super) fn short(rule: &str) -> String {
-    rule.replace("-m comment --comment netwright ", "")
+/// The first of many, and how many there are beside them.
+fn bounded<'a>(word: &'a str, all: &'a [String]) -> impl Iterator<Item = String> + 'a {
+    // A line that says "1 more" takes the place of that one.
+    let shown = if all.len() > RULES { RULES - 1 } else { all.len() };
+    let more = all.len() - shown;
+    let first = all.iter().take(shown).map(move |one| format!("{word} {one}"));
+    first.chain((more > 0).then(|| format!("{word} … and {more} more")))
 }
 
-fn words(link: &Link, blamed: bool) -> Vec<String> {
+fn words(namespace: &Namespace, link: &Link, blamed: bool) -> Vec<String> {
     let sign = if blamed { "✗ " } else { "" };
-    let mut words = vec![format!("{sign}{}{}", link.name, link.kind_word())];
+    let name = if link.is_nameless() && !blamed { "·" } else { &link.name };
+    let mut words = vec![format!("{sign}{name}{}", link.kind_word(&namespace.name))];
     words.extend(link.addrs.iter().cloned());
     if link.state != State::Up {
         words.push(link.state.word().to_owned());

@@ -2,7 +2,9 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `read` | the kernel's answer as a [`Topology`] |
+//! | `ask` | the tools, asked in several namespaces at a time |
+//! | `read` | their answers as a [`Topology`] |
+//! | `detail`, `rules` | what a link is, and what a rule does, in a few words |
 //! | `fold` | namespaces that are alike as one, so that hundreds stay readable |
 //! | `text` | for a terminal of 80 columns |
 //! | `graph` | dot and mermaid |
@@ -10,17 +12,20 @@
 //! | `blame` | the culprit of `why` in it |
 //! | `watch` | waiting for a change |
 
+mod ask;
 mod blame;
 mod cable;
+mod detail;
 mod fold;
 mod graph;
 mod layout;
 mod read;
+mod rules;
 mod svg;
 mod text;
 mod watch;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
@@ -67,11 +72,20 @@ pub struct Namespace {
     pub count: usize,
     /// Its links.
     pub links: Vec<Link>,
-    /// Its routes beyond those that come with addresses: `default via 10.0.0.254`.
+    /// Its routes beyond those that come with addresses, of the main table: `default via 10.0.0.254`.
     pub routes: Vec<String>,
+    /// The same of further tables, each after the name of its table: `100 default via 10.0.0.254`.
+    #[serde(default)]
+    pub tables: Vec<String>,
+    /// Policy rules beyond those of every namespace: `from 10.0.0.0/24 lookup 100`.
+    #[serde(default)]
+    pub rules: Vec<String>,
     /// Whether it forwards IPv4.
     pub forwards: bool,
-    /// NAT rules, as iptables prints them.
+    /// What stops packets, of iptables and of nft: `FORWARD policy DROP`, `INPUT drops tcp/22 in eth0`.
+    #[serde(default)]
+    pub filter: Vec<String>,
+    /// What translates addresses, of iptables and of nft: `tcp/443 → 10.1.0.1:8443`, `masquerade out eth0`.
     pub nat: Vec<String>,
 }
 
@@ -90,6 +104,15 @@ pub struct Link {
     pub master: Option<String>,
     /// The other end of a veth.
     pub peer: Option<End>,
+    /// What it is beyond its kind: `id 42`, `remote 10.0.0.2`, `mode bridge`, `table 10`.
+    #[serde(default)]
+    pub detail: Vec<String>,
+    /// The link below: of a VLAN, macvlan, ipvlan.
+    #[serde(default)]
+    pub parent: Option<End>,
+    /// The other end of a tunnel, where it is one of these namespaces.
+    #[serde(default)]
+    pub far: Option<End>,
     /// How many links this stands for; more than 1 only in a folded picture.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: usize,
@@ -138,33 +161,75 @@ fn is_one(count: &usize) -> bool {
     *count == 1
 }
 
-/// A cable between two ends, each by the index of its namespace and link.
-pub(crate) type Cable = [(usize, usize); 2];
+/// A link by the index of its namespace and its own.
+pub(crate) type Spot = (usize, usize);
+
+/// What a line between two links is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Sort {
+    /// A veth pair.
+    #[default]
+    Veth,
+    /// A link and the one below it, in another namespace.
+    Parent,
+    /// A tunnel between its two ends.
+    Tunnel,
+}
+
+/// A cable between two ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cable {
+    pub(crate) ends: [Spot; 2],
+    pub(crate) sort: Sort,
+}
 
 impl Topology {
-    /// The veth pairs, each once.
+    /// What lies between two links, each once: veth pairs, links that were moved away from the one below, tunnels.
     fn cables(&self) -> Vec<Cable> {
-        let mut seen = BTreeSet::new();
-        let mut cables = Vec::new();
+        let (mut seen, mut cables, index) = (BTreeSet::new(), Vec::new(), self.index());
         for (n, namespace) in self.namespaces.iter().enumerate() {
             for (l, link) in namespace.links.iter().enumerate() {
-                let Some(other) = link.peer.as_ref().and_then(|peer| self.find(peer)) else { continue };
-                let cable = if (n, l) <= other { [(n, l), other] } else { [other, (n, l)] };
-                if seen.insert(cable) {
-                    cables.push(cable);
+                let away = link.parent.as_ref().filter(|parent| parent.netns != namespace.name);
+                for (sort, end) in
+                    [(Sort::Veth, link.peer.as_ref()), (Sort::Parent, away), (Sort::Tunnel, link.far.as_ref())]
+                {
+                    let Some(other) = end.and_then(|end| index.get(&(&end.netns, &end.link)).copied()) else {
+                        continue;
+                    };
+                    let ends = if (n, l) <= other { [(n, l), other] } else { [other, (n, l)] };
+                    if seen.insert((ends, sort)) {
+                        cables.push(Cable { ends, sort });
+                    }
                 }
             }
         }
         cables
     }
 
-    fn find(&self, end: &End) -> Option<(usize, usize)> {
-        let n = self.namespaces.iter().position(|namespace| namespace.name == end.netns)?;
-        let l = self.namespaces[n].links.iter().position(|link| link.name == end.link)?;
-        Some((n, l))
+    /// `host/web0`; for an end whose name says nothing the bridge that it is a port of: `host (br0)`.
+    fn called(&self, end: &End) -> String {
+        let netns = self.namespaces.iter().find(|namespace| namespace.name == end.netns);
+        let link = netns.and_then(|netns| netns.links.iter().find(|link| link.name == end.link));
+        match link.filter(|link| link.is_nameless()) {
+            None => format!("{}/{}", end.netns, end.link),
+            Some(Link { master: Some(master), .. }) => format!("{} ({master})", end.netns),
+            Some(_) => end.netns.clone(),
+        }
     }
 
-    /// What there is but for NAT, one fact a line, in a fixed order: two of these lists can be compared.
+    /// Where each link is, by the names of its namespace and its own; of two of a name the first.
+    fn index(&self) -> HashMap<(&str, &str), Spot> {
+        let all = self.namespaces.iter().enumerate().flat_map(|(n, namespace)| {
+            namespace.links.iter().enumerate().map(move |(l, link)| ((&*namespace.name, &*link.name), (n, l)))
+        });
+        let mut index = HashMap::new();
+        for (name, spot) in all {
+            index.entry(name).or_insert(spot);
+        }
+        index
+    }
+
+    /// What there is but for rules of firewalls, one fact a line, in a fixed order: two of these lists can be compared.
     #[must_use]
     pub fn facts(&self) -> BTreeSet<String> {
         let mut facts = BTreeSet::new();
@@ -172,12 +237,14 @@ impl Topology {
             let name = &namespace.name;
             facts.insert(name.clone());
             facts.extend(namespace.forwards.then(|| format!("{name} forwarding")));
-            for link in &namespace.links {
-                facts.insert(format!("{name}/{}{} {}", link.name, link.kind_word(), link.state.word()));
+            for link in namespace.links.iter().filter(|link| !link.is_fall_back()) {
+                facts.insert(format!("{name}/{}{} {}", link.name, link.kind_word(name), link.state.word()));
                 facts.extend(link.addrs.iter().map(|addr| format!("{name}/{} {addr}", link.name)));
                 facts.extend(link.master.iter().map(|master| format!("{name}/{} port of {master}", link.name)));
             }
             facts.extend(namespace.routes.iter().map(|route| format!("{name} route {route}")));
+            facts.extend(namespace.tables.iter().map(|route| format!("{name} table {route}")));
+            facts.extend(namespace.rules.iter().map(|rule| format!("{name} rule {rule}")));
         }
         facts
     }
@@ -195,9 +262,10 @@ impl Topology {
 }
 
 impl Namespace {
-    /// Links that a picture shows: no loopback without an address of its own.
+    /// Links that a picture shows: no loopback without an address of its own, nothing that the kernel made unasked and nobody uses.
     fn shown(&self) -> impl Iterator<Item = (usize, &Link)> {
-        self.links.iter().enumerate().filter(|(_, link)| link.name != "lo" || !link.addrs.is_empty())
+        let bare = |link: &Link| link.name == "lo" && link.addrs.is_empty() || link.is_fall_back();
+        self.links.iter().enumerate().filter(move |(_, link)| !bare(link))
     }
 
     /// The ports of a bridge, bond or VRF.
@@ -211,11 +279,37 @@ impl Namespace {
 }
 
 impl Link {
-    /// ` (bridge)`; nothing for a veth, of which there are most.
-    fn kind_word(&self) -> String {
-        match self.kind.as_deref() {
-            None | Some("veth") => String::new(),
-            Some(kind) => format!(" ({kind})"),
-        }
+    /// ` (bridge)`, ` (vlan id 10 on eth0)`, for a link of the namespace `home`; nothing for a veth, of which there are most.
+    fn kind_word(&self, home: &str) -> String {
+        let kind = self.kind.iter().filter(|kind| *kind != "veth").cloned();
+        let on = self.parent.as_ref().map(|parent| {
+            if parent.netns == home {
+                format!("on {}", parent.link)
+            } else {
+                format!("on {}/{}", parent.netns, parent.link)
+            }
+        });
+        let words: Vec<String> = kind.chain(self.detail.iter().cloned()).chain(on).collect();
+        if words.is_empty() { String::new() } else { format!(" ({})", words.join(" ")) }
+    }
+
+    /// Whether the kernel made it in every namespace when the first tunnel of its kind came, and nobody uses it.
+    fn is_fall_back(&self) -> bool {
+        self.state == State::Down
+            && self.addrs.is_empty()
+            && self.master.is_none()
+            && detail::is_fall_back(&self.name, self.kind.as_deref())
+    }
+
+    /// Whether its name was made by a program from a hash (`webser-f068ba0a`, `veth1a2b3c4`): beside the name of the other end it says nothing.
+    fn is_nameless(&self) -> bool {
+        let hashed = |name: &str| {
+            let tail = name.len() - name.trim_end_matches(|c: char| matches!(c, '0'..='9' | 'a'..='f')).len();
+            let tail = &name[name.len() - tail..];
+            tail.len() >= 7
+                && tail.contains(|c: char| c.is_ascii_digit())
+                && tail.contains(|c: char| c.is_ascii_lowercase())
+        };
+        self.peer.is_some() && self.kind.as_deref() == Some("veth") && self.name.split(" … ").all(hashed)
     }
 }

@@ -1,22 +1,22 @@
 //! The kernel's answer as a topology.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::net::IpAddr;
 
+use super::ask::{self, Programs, Raw};
+use super::detail::{self, Tunnel};
+use super::rules::Said;
 use super::{End, Link, Namespace, Role, State, Topology};
-use crate::error::Result;
+use crate::error::{Kind, Result};
+use crate::exec::netns::NetnsFile;
 use crate::model::link::{self, Peer};
-use crate::model::{net_addr, netns, route};
-use crate::op::route::Family;
-use crate::op::{self, Command, Tool, Where};
+use crate::model::{net_addr, route, rule};
+use crate::op::Where;
+use crate::probe::Ids;
 use crate::session::Session;
 
-/// A namespace and its links as the kernel has them, while peers are looked up.
-struct Seen {
-    at: Where,
-    links: Vec<link::Link>,
-    /// The named namespaces by the ids that this one has for them.
-    ids: HashMap<i32, String>,
-}
+/// A link, by the index of its namespace and its own.
+type Spot = (usize, usize);
 
 impl Topology {
     /// Reads the live network. A namespace that vanishes meanwhile is left out.
@@ -25,65 +25,113 @@ impl Topology {
     ///
     /// When a tool fails otherwise.
     pub fn read(session: &Session) -> Result<Self> {
-        let mut all = Vec::new();
+        session.settle_all()?;
+        let programs = Programs::of(session)?;
+        let mut places: Vec<(Where, NetnsFile)> = Vec::new();
         for at in session.everywhere() {
-            if !session.netns_exists(&at) {
-                continue;
-            }
-            match read(session, &at) {
-                Ok((namespace, links)) => {
-                    let ids = ids(session, &at, &links);
-                    all.push((namespace, Seen { at, links, ids }));
-                }
-                Err(_) if !session.netns_exists(&at) => {}
+            match session.exec().netns(&at) {
+                Ok(file) => places.push((at, file)),
+                Err(error) if matches!(error.kind(), Kind::NotFound | Kind::InvalidArgument) => {}
                 Err(error) => return Err(error),
             }
         }
-        let (mut namespaces, seen): (Vec<Namespace>, Vec<Seen>) = all.into_iter().unzip();
-        for (namespace, from) in namespaces.iter_mut().zip(&seen) {
-            for (link, raw) in namespace.links.iter_mut().zip(&from.links) {
-                link.peer = peer(&seen, from, raw);
+        let seen = programs.read_all(&places)?;
+        let mut namespaces: Vec<Namespace> = seen.iter().map(namespace).collect();
+        let far = peers(&seen);
+        let tunnels = tunnels(&seen);
+        let end = |(n, l): Spot| End { netns: name_of(&seen[n].at), link: seen[n].links[l].ifname.clone() };
+        for (n, (namespace, raw)) in namespaces.iter_mut().zip(&seen).enumerate() {
+            for (l, (link, seen)) in namespace.links.iter_mut().zip(&raw.links).enumerate() {
+                link.far = tunnels.get(&(n, l)).map(|spot| end(*spot));
+                let other = match (seen.kind(), seen.peer(), seen.parent()) {
+                    (_, Some(Peer::Here(name)), _) => Some(End { netns: name_of(&raw.at), link: name }),
+                    (Some(_), None, Some(name)) => Some(End { netns: name_of(&raw.at), link: name.to_owned() }),
+                    _ => far.get(&(n, l)).map(|spot| end(*spot)),
+                };
+                if seen.kind() == Some("veth") { link.peer = other } else { link.parent = other }
             }
         }
         Ok(Self { namespaces, culprit: None })
     }
 }
 
-/// The ids that a namespace has for others; asked only where a cable leads out of it.
-fn ids(session: &Session, at: &Where, links: &[link::Link]) -> HashMap<i32, String> {
-    if !links.iter().any(|link| matches!(link.peer(), Some(Peer::Elsewhere { .. }))) {
-        return HashMap::new();
-    }
-    let listed = session.query(&Command::new(Tool::Ip, at, ["-j", "netns", "list"])).unwrap_or_default();
-    let entries = netns::parse(&listed).unwrap_or_default();
-    entries.into_iter().filter_map(|entry| Some((entry.id?, entry.name))).collect()
-}
-
-/// The other end of a veth. In a chain of routers all indices are alike, so the namespace ids have to agree too, from both sides.
-fn peer(seen: &[Seen], from: &Seen, link: &link::Link) -> Option<End> {
-    match link.peer()? {
-        Peer::Here(name) => Some(End { netns: name_of(&from.at), link: name }),
-        Peer::Elsewhere { ifindex, netnsid } => {
-            seen.iter().filter(|other| other.at != from.at && may_be(from, netnsid, &other.at)).find_map(|other| {
-                let end = other.links.iter().find(|end| match end.peer() {
-                    Some(Peer::Elsewhere { ifindex: back, netnsid }) => {
-                        end.ifindex == ifindex && back == link.ifindex && may_be(other, netnsid, &from.at)
-                    }
-                    _ => false,
-                })?;
-                Some(End { netns: name_of(&other.at), link: end.ifname.clone() })
-            })
+/// The links in other namespaces that links lead to: the other end of a veth, the parent of a link that was moved. Indices are alike in many
+/// namespaces, so the id that this one has for the other has to agree too.
+fn peers(seen: &[Raw]) -> HashMap<Spot, Spot> {
+    let mut by_index: HashMap<u32, Vec<Spot>> = HashMap::new();
+    for (n, raw) in seen.iter().enumerate() {
+        for (l, link) in raw.links.iter().enumerate() {
+            by_index.entry(link.ifindex).or_default().push((n, l));
         }
     }
+    // A veth is named by both of its ends: hardly ever there is more than one that fits.
+    let mut pairs: HashMap<(u32, u32), Vec<Spot>> = HashMap::new();
+    for (n, raw) in seen.iter().enumerate() {
+        for (l, link) in raw.links.iter().enumerate().filter(|(_, link)| link.kind() == Some("veth")) {
+            pairs.entry((link.ifindex, link.link_index.unwrap_or(0))).or_default().push((n, l));
+        }
+    }
+    let all: Vec<usize> = (0..seen.len()).collect();
+    let found = ask::side_by_side(&all, |n| {
+        let raw = &seen[*n];
+        let away: Vec<(usize, &link::Link)> =
+            raw.links.iter().enumerate().filter(|(_, link)| link.link_index.is_some_and(|index| index != 0)).collect();
+        if away.is_empty() {
+            return Vec::new();
+        }
+        let ids = ask::inside(&raw.at, &raw.file, Ids::open).ok().and_then(std::result::Result::ok);
+        let id_of = |other: usize| ids.as_ref().and_then(|ids| ids.of(&seen[other].file).ok()).flatten();
+        away.into_iter()
+            .filter_map(|(l, link)| {
+                let index = link.link_index?;
+                let is_veth = link.kind() == Some("veth");
+                let fits = if is_veth { pairs.get(&(index, link.ifindex)) } else { by_index.get(&index) }?;
+                let fits = fits.iter().filter(|(other, _)| other != n);
+                let found = match link.link_netnsid {
+                    Some(id) => fits.into_iter().find(|(other, _)| id_of(*other) == Some(id)),
+                    // It has no id for that namespace: one that it has an id for it is not.
+                    None => fits.into_iter().find(|(other, _)| is_veth && id_of(*other).is_none()),
+                }?;
+                Some(((*n, l), *found))
+            })
+            .collect()
+    });
+    found.into_iter().flatten().collect()
 }
 
-/// Whether the namespace that `of` knows by this id can be `at`. The host and what a path names have no name to compare.
-fn may_be(of: &Seen, id: Option<i32>, at: &Where) -> bool {
-    match (id.and_then(|id| of.ids.get(&id)), at) {
-        (Some(name), Where::Named(other)) => name == other,
-        (Some(_), Where::Host) | (None, Where::Named(_)) => false,
-        (_, Where::Path(_)) | (None, Where::Host) => true,
+/// The other ends of tunnels: those that lead to an address of the other's namespace, and from there back. One that fits two is drawn to none.
+fn tunnels(seen: &[Raw]) -> HashMap<Spot, Spot> {
+    let mut owners: HashMap<IpAddr, BTreeSet<usize>> = HashMap::new();
+    let mut ends: Vec<(Spot, Tunnel)> = Vec::new();
+    for (n, raw) in seen.iter().enumerate() {
+        ends.extend(raw.links.iter().enumerate().filter_map(|(l, link)| Some(((n, l), Tunnel::of(link)?))));
+        for net in raw.addrs.iter().flat_map(net_addr::Addr::ipnets) {
+            owners.entry(net.addr()).or_default().insert(n);
+        }
     }
+    let owns = |n: usize, ip: IpAddr| owners.get(&ip).is_some_and(|owners| owners.contains(&n));
+    let mut by_remote: HashMap<IpAddr, Vec<usize>> = HashMap::new();
+    for (index, (_, tunnel)) in ends.iter().enumerate() {
+        by_remote.entry(tunnel.remote).or_default().push(index);
+    }
+    let mut found = HashMap::new();
+    for ((n, l), tunnel) in &ends {
+        // Those that lead here: to the address that is fixed, or to any of this namespace.
+        let leads_here: Vec<&usize> = match tunnel.local {
+            Some(local) => by_remote.get(&local).into_iter().flatten().collect(),
+            None => by_remote.iter().filter(|(ip, _)| owns(*n, **ip)).flat_map(|(_, all)| all).collect(),
+        };
+        let fits = |index: &&usize| {
+            let ((other, link), end) = &ends[**index];
+            (*other, *link) != (*n, *l) && tunnel.fits(end) && owns(*other, tunnel.remote) && owns(*n, end.remote)
+        };
+        let fitting: Vec<&usize> = leads_here.into_iter().filter(fits).collect();
+        if let [one] = fitting.as_slice() {
+            found.insert((*n, *l), ends[**one].0);
+        }
+    }
+    // Both have to agree.
+    found.iter().filter(|(from, to)| found.get(to) == Some(from)).map(|(from, to)| (*from, *to)).collect()
 }
 
 /// Whether packets pass a link.
@@ -98,44 +146,47 @@ pub fn state_of(link: &link::Link) -> State {
     }
 }
 
-fn read(session: &Session, at: &Where) -> Result<(Namespace, Vec<link::Link>)> {
-    let text = session.query(&op::link::show_all(at))?;
-    let links = link::parse(&text, "ip address show")?;
-    let addrs = net_addr::parse(&text, "ip address show")?;
-    let addrs_of = |name: &str| -> Vec<String> {
-        let of_link = addrs.iter().filter(|addr| addr.ifname == name);
-        of_link.flat_map(net_addr::Addr::ipnets).filter(is_shown).map(|net| net.to_string()).collect()
-    };
-    let shown = links
-        .iter()
-        .map(|link| Link {
-            name: link.ifname.clone(),
-            kind: link.kind().map(str::to_owned),
-            addrs: addrs_of(&link.ifname),
-            state: state_of(link),
-            master: link.master.clone(),
-            peer: None,
-            count: 1,
-        })
-        .collect();
-    let mut routes = Vec::new();
-    for family in [Family::V4, Family::V6] {
-        let text = session.query(&op::route::show_main(at, family))?;
-        let parsed = route::parse(&text, "ip route show")?;
-        routes.extend(parsed.iter().filter_map(said));
+fn namespace(raw: &Raw) -> Namespace {
+    let links = raw.links.iter().zip(&raw.addrs).map(|(link, addr)| Link {
+        name: link.ifname.clone(),
+        kind: link.kind().map(str::to_owned),
+        addrs: addr.ipnets().filter(is_shown).map(|net| net.to_string()).collect(),
+        state: state_of(link),
+        master: link.master.clone(),
+        detail: detail::of(link),
+        count: 1,
+        ..Link::default()
+    });
+    let (main, further): (Vec<_>, Vec<_>) =
+        raw.routes.iter().partition(|route| matches!(route.table.as_deref(), None | Some("main" | "254")));
+    let own = |route: &&&route::Route| !matches!(route.table.as_deref(), Some("local" | "255"));
+    let in_table = |route: &&route::Route| Some(format!("{} {}", route.table.as_deref()?, said(route)?));
+    let mut rules: Vec<String> = raw.rules[0].iter().filter_map(rule::Rule::said).collect();
+    rules.extend(raw.rules[1].iter().filter_map(rule::Rule::said).map(|said| format!("ip6 {said}")));
+    let mut words = Said::default();
+    for (v6, ruleset) in &raw.saved {
+        words.iptables(ruleset, *v6);
     }
-    let forwards = session.sysctl_get(at, "net.ipv4.ip_forward").is_ok_and(|value| value == "1");
-    // A machine without iptables has no NAT of iptables.
-    let rules = session.firewall_rules(at, Family::V4, Some("nat")).unwrap_or_default();
-    let chains = rules.tables.iter().flat_map(|table| &table.chains);
-    let nat = chains.flat_map(|chain| chain.rules.iter().map(|rule| rule.text().to_owned())).collect();
-    let role = match at {
-        Where::Host => Role::Host,
-        Where::Path(path) if path == std::path::Path::new(crate::sandbox::INTERNET) => Role::Internet,
-        _ => Role::Netns,
-    };
-    let namespace = Namespace { name: name_of(at), role, count: 1, links: shown, routes, forwards, nat };
-    Ok((namespace, links))
+    words.nft(&raw.nft, |family, table| {
+        let of = |v6: bool| if v6 { "ip6" } else { "ip" };
+        raw.saved.iter().any(|(v6, ruleset)| of(*v6) == family && ruleset.table(table).is_some())
+    });
+    Namespace {
+        name: name_of(&raw.at),
+        role: match &raw.at {
+            Where::Host => Role::Host,
+            Where::Path(path) if path == std::path::Path::new(crate::sandbox::INTERNET) => Role::Internet,
+            _ => Role::Netns,
+        },
+        count: 1,
+        links: links.collect(),
+        routes: main.iter().filter_map(|route| said(route)).collect(),
+        tables: further.iter().filter(own).filter_map(in_table).collect(),
+        rules,
+        forwards: raw.forwards,
+        filter: words.filter_lines(),
+        nat: words.nat,
+    }
 }
 
 /// Neither the kernel's own loopback nor link-local addresses.
@@ -153,7 +204,11 @@ fn said(route: &route::Route) -> Option<String> {
     }
     let dst = route.dst.as_deref()?;
     let dst = if route.kind() == "unicast" { dst.to_owned() } else { format!("{} {dst}", route.kind()) };
+    let hops =
+        route.nexthops.iter().filter_map(|hop| hop.gateway.clone().or(hop.via.as_ref().map(|via| via.host.clone())));
+    let hops: Vec<String> = hops.collect();
     Some(match (route.next_hop(), &route.dev) {
+        _ if !hops.is_empty() => format!("{dst} via {}", hops.join(" or ")),
         (Some(hop), _) => format!("{dst} via {hop}"),
         (None, Some(dev)) => format!("{dst} dev {dev}"),
         (None, None) => dst,

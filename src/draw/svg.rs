@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use super::cable::{Cable, Step};
-use super::layout::{Block, Layout, MARGIN, TAB_HEIGHT, TEXT, Tab, layout};
-use super::{Role, State, Topology};
+use super::layout::{Band, Block, Layout, MARGIN, TAB_HEIGHT, TEXT, Tab, layout};
+use super::{Role, Sort, State, Topology};
 
 /// Both schemes; `prefers-color-scheme` decides, also inside of an `<img>` on GitHub.
 const STYLE: &str = "\
@@ -18,6 +18,7 @@ text { font: 11px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill
 .title { font: bold 13px system-ui, sans-serif }
 .addr { fill: var(--accent) }
 .fact { fill: var(--soft) }
+.fact.stop { fill: var(--warn) }
 .idle { fill: var(--warn) }
 .down { fill: var(--off) }
 .cable { fill: none; stroke: var(--good); stroke-width: 1.8 }
@@ -26,6 +27,14 @@ text { font: 11px ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; fill
 .tab { fill: var(--paper); stroke: var(--good); stroke-width: 1.2 }
 .tab.idle { fill: var(--paper); stroke: var(--warn) }
 .tab.down { fill: var(--paper); stroke: var(--off) }
+.cable.tunnel { stroke: var(--accent); stroke-dasharray: 2 4 }
+.cable.parent { stroke: var(--edge); stroke-dasharray: 8 3 }
+.cable.path { stroke: var(--accent); stroke-width: 3.6 }
+.band { fill: var(--paper); stroke: var(--edge); stroke-width: 1 }
+.band.path { stroke: var(--accent); stroke-width: 2.4 }
+.band.idle { stroke: var(--warn) }
+.band.down { stroke: var(--off); stroke-dasharray: 5 4 }
+.band.blame { stroke: var(--bad); stroke-width: 2.4 }
 .box.blame { stroke: var(--bad); stroke-width: 2.4 }
 text.blame { fill: var(--bad); font-weight: bold }
 .cable.blame { stroke: var(--bad); stroke-width: 2.4 }
@@ -109,6 +118,18 @@ fn draw_block(block: &Block, out: &mut String) {
         );
         at += line;
     }
+    for band in &block.bands {
+        let Band { x, y, width, class, .. } = band;
+        let height = Band::HEIGHT;
+        let _ = writeln!(
+            out,
+            "<rect class=\"band {class}\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{width:.1}\" height=\"{height:.1}\" rx=\"5\"/>\
+             <text class=\"bridge {class}\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
+            x + pad,
+            y + 15.0,
+            escape(&band.label)
+        );
+    }
 }
 
 fn draw_tab(tab: &Tab, out: &mut String) {
@@ -129,7 +150,13 @@ fn draw_tab(tab: &Tab, out: &mut String) {
 fn draw_cable(cable: &Cable, out: &mut String) {
     let [a, b] = &cable.ends;
     let blamed = a.blamed || b.blamed;
-    let class = if blamed { " blame" } else { class_of(worse(a.state, b.state)) };
+    let class = match (cable.sort, worse(a.state, b.state)) {
+        _ if blamed => " blame",
+        _ if cable.passed => " path",
+        (Sort::Tunnel, State::Up) => " tunnel",
+        (Sort::Parent, State::Up) => " parent",
+        (_, state) => class_of(state),
+    };
     let (x, y) = cable.start();
     let mut path = format!("M{x:.1} {y:.1}");
     for step in &cable.way {

@@ -47,7 +47,9 @@ fn draw(picture: &Topology, namespace: &Namespace, colour: bool, out: &mut Strin
     out.push_str(if namespace.forwards { "  forwarding\n" } else { "\n" });
     let is_top = |link: &Link| link.master.as_ref().is_none_or(|master| !namespace.has_link(master));
     let top: Vec<&Link> = namespace.shown().map(|(_, link)| link).filter(|link| is_top(link)).collect();
-    let last = top.len() + namespace.routes.len() + namespace.nat.len() + usize::from(culprit.is_some());
+    let facts = super::graph::facts(namespace);
+    let way = culprit.and_then(super::Blame::way);
+    let last = top.len() + facts.len() + usize::from(culprit.is_some()) + usize::from(way.is_some());
     let mut drawn = 0;
     let mut branch = |out: &mut String, text: &str, colour: Option<&str>| {
         drawn += 1;
@@ -59,11 +61,14 @@ fn draw(picture: &Topology, namespace: &Namespace, colour: bool, out: &mut Strin
     if let Some(culprit) = culprit {
         branch(out, &culprit.line(), red);
     }
+    if let Some(way) = way {
+        branch(out, &format!("way: {way}"), None);
+    }
     let drawn_link = |link: &Link| {
         if picture.blames_link(namespace, link) {
-            (format!("✗ {}", line(link)), red)
+            (format!("✗ {}", line(picture, namespace, link, false)), red)
         } else {
-            (line(link), tint(link, colour))
+            (line(picture, namespace, link, link.is_nameless()), tint(link, colour))
         }
     };
     for link in top {
@@ -77,11 +82,8 @@ fn draw(picture: &Topology, namespace: &Namespace, colour: bool, out: &mut Strin
             wrapped(out, &format!("{stem}{corner}"), &format!("{stem}{below}"), &text, tint);
         }
     }
-    for route in &namespace.routes {
-        branch(out, route, None);
-    }
-    for rule in &namespace.nat {
-        branch(out, &format!("nat {}", super::graph::short(rule)), None);
+    for fact in &facts {
+        branch(out, fact, Some(YELLOW).filter(|_| colour && fact.starts_with("filter ")));
     }
 }
 
@@ -94,21 +96,21 @@ fn tint(link: &Link, colour: bool) -> Option<&'static str> {
     .filter(|_| colour)
 }
 
-fn line(link: &Link) -> String {
-    let mut line = format!("{}{}", link.name, link.kind_word());
+fn line(picture: &Topology, namespace: &Namespace, link: &Link, nameless: bool) -> String {
+    let mut words: Vec<String> = Vec::new();
+    if !nameless {
+        words.push(format!("{}{}", link.name, link.kind_word(&namespace.name)));
+    }
     if link.count > 1 {
-        let _ = write!(line, " ({} links)", link.count);
+        words.push(format!("({} links)", link.count));
     }
-    for addr in &link.addrs {
-        let _ = write!(line, " {addr}");
-    }
+    words.extend(link.addrs.iter().cloned());
     if link.state != State::Up {
-        let _ = write!(line, " {}", link.state.word());
+        words.push(link.state.word().to_owned());
     }
-    if let Some(peer) = &link.peer {
-        let _ = write!(line, " ── {}/{}", peer.netns, peer.link);
-    }
-    line
+    words.extend(link.peer.as_ref().map(|peer| format!("── {}", picture.called(peer))));
+    words.extend(link.far.as_ref().map(|far| format!("┄┄ {}/{}", far.netns, far.link)));
+    words.join(" ")
 }
 
 /// A line, broken between words where it would leave the screen; what follows stands below its text.

@@ -106,10 +106,11 @@ impl Link {
         self.has_flag("UP")
     }
 
-    /// Whether the cable carries: the flag `LOWER_UP`.
+    /// Whether the cable carries: the flag `LOWER_UP`, which is `netif_carrier_ok`. `NO-CARRIER` says less than its name: iproute2 prints it
+    /// for a link that is `UP` and not `RUNNING`, and that comes from the operational state, which the kernel updates up to a second late.
     #[must_use]
     pub fn has_carrier(&self) -> bool {
-        self.has_flag("LOWER_UP") && !self.has_flag("NO-CARRIER")
+        self.has_flag("LOWER_UP")
     }
 
     /// Whether it is the loopback link.

@@ -37,7 +37,7 @@ pub mod shell;
 pub mod suggest;
 pub mod sysctl;
 pub mod version;
-mod words;
+pub(crate) mod words;
 
 pub use addr::Cidr;
 pub use link::{Link, LinkInfo, Peer};

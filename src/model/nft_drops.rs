@@ -25,7 +25,7 @@ pub struct Dropping {
 }
 
 /// The tables that iptables-nft itself keeps.
-const COMPAT: &[&str] = &["filter", "nat", "mangle", "raw", "security", "broute"];
+pub const COMPAT: &[&str] = &["filter", "nat", "mangle", "raw", "security", "broute"];
 
 /// Reads it.
 ///

@@ -96,6 +96,50 @@ impl Rule {
         self.raw.get(key).map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
     }
 
+    /// The rule in iproute2's words, without its number: `from 10.0.0.0/24 fwmark 0x1 lookup 100`. `None` for those that every namespace has:
+    /// for the tables `local`, `main` and `default`, and that of VRFs.
+    #[must_use]
+    pub fn said(&self) -> Option<String> {
+        let all = self.src.as_deref().is_none_or(|src| src == "all");
+        let table = self.table.as_deref();
+        let selects =
+            !all || [&self.dst, &self.iif, &self.oif, &self.fwmark, &self.ipproto].iter().any(|one| one.is_some());
+        let known = ["priority", "src", "srclen", "table", "protocol", "suppress_prefixlen"];
+        let more = self.raw.keys().any(|key| !known.contains(&key.as_str()));
+        let ordinary =
+            matches!((self.priority, table), (0, Some("local")) | (32766, Some("main")) | (32767, Some("default")));
+        if ordinary && !selects && !more || self.raw.contains_key("l3mdev") {
+            return None;
+        }
+        let mut words: Vec<String> = Vec::new();
+        words.extend(self.not.then(|| "not".to_owned()));
+        let side = |word: &str, ip: &Option<String>, len: Option<u8>| {
+            let ip = ip.as_deref().filter(|ip| *ip != "all")?;
+            Some(len.map_or_else(|| format!("{word} {ip}"), |len| format!("{word} {ip}/{len}")))
+        };
+        words.push(side("from", &self.src, self.srclen).unwrap_or_else(|| "from all".into()));
+        words.extend(side("to", &self.dst, self.dstlen));
+        for (word, value) in [("iif", &self.iif), ("oif", &self.oif), ("ipproto", &self.ipproto)] {
+            words.extend(value.as_ref().map(|value| format!("{word} {value}")));
+        }
+        let mask = self.fwmask.as_ref().map_or_else(String::new, |mask| format!("/{mask}"));
+        words.extend(self.fwmark.as_ref().map(|mark| format!("fwmark {mark}{mask}")));
+        words.extend(self.shown("tos").map(|tos| format!("tos {tos}")));
+        for (word, one, start, end) in [
+            ("sport", "sport", "sport_start", "sport_end"),
+            ("dport", "dport", "dport_start", "dport_end"),
+            ("uidrange", "uidrange", "uid_start", "uid_end"),
+        ] {
+            let range = || Some(format!("{}-{}", self.shown(start)?, self.shown(end)?));
+            words.extend(self.shown(one).or_else(range).map(|value| format!("{word} {value}")));
+        }
+        words.push(match (&self.action, table) {
+            (Some(action), _) => action.clone(),
+            (None, table) => format!("lookup {}", table.unwrap_or("main")),
+        });
+        Some(words.join(" "))
+    }
+
     /// The record with iproute2's own keys.
     #[must_use]
     pub fn raw(&self) -> &Map<String, Value> {
@@ -272,5 +316,24 @@ mod tests {
         assert!(rule.is(&options("table 100 priority 900")));
         assert!(!rule.is(&options("table 100 priority 901")));
         assert!(rule.is(&options("from all lookup 100")) && rule.is(&options("from 0.0.0.0/0 table 100")));
+    }
+
+    #[test]
+    fn rules_in_iproute2s_words_but_for_those_of_every_namespace() {
+        let text = r#"[{"priority":0,"src":"all","table":"local"},{"priority":1000,"src":"all","l3mdev":null,"table":"l3mdev-table"},
+            {"priority":100,"src":"10.0.0.0","srclen":24,"table":"100"},{"priority":101,"not":null,"src":"all","dst":"10.9.0.1","fwmark":"0x1","fwmask":"0xff","table":"main"},
+            {"priority":102,"src":"10.1.0.1","iif":"eth0","ipproto":"tcp","dport":80,"action":"blackhole"},{"priority":32766,"src":"all","table":"main"},
+            {"priority":32765,"src":"all","table":"main","protocol":"kernel"},{"priority":32767,"src":"all","table":"default"},{"priority":0,"src":"all","table":"77"},{}]"#;
+        let said: Vec<String> = parse(text, "rules").unwrap().iter().filter_map(Rule::said).collect();
+        assert_eq!(
+            said,
+            [
+                "from 10.0.0.0/24 lookup 100",
+                "not from all to 10.9.0.1 fwmark 0x1/0xff lookup main",
+                "from 10.1.0.1 iif eth0 ipproto tcp dport 80 blackhole",
+                "from all lookup main",
+                "from all lookup 77",
+            ]
+        );
     }
 }

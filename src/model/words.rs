@@ -21,7 +21,7 @@ const FREE_TEXT: &[&str] = &[
 ];
 
 /// Whether the word after `option` is its value, whatever it looks like.
-pub(super) fn takes_text(option: &str) -> bool {
+pub(crate) fn takes_text(option: &str) -> bool {
     FREE_TEXT.contains(&option)
 }
 

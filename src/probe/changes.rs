@@ -32,7 +32,7 @@ pub fn announcements() -> io::Result<Vec<OwnedFd>> {
 }
 
 /// A socket of a netlink protocol; `None` is number 0, which is rtnetlink.
-fn socket(protocol: Option<Protocol>, groups: &[u32]) -> io::Result<OwnedFd> {
+pub(super) fn socket(protocol: Option<Protocol>, groups: &[u32]) -> io::Result<OwnedFd> {
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
     let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, protocol)?;
     let groups = groups.iter().fold(0, |all, group| all | 1 << (group - 1));

@@ -19,6 +19,7 @@
 //! | [`http`] | a GET, so that nothing like `curl` is needed |
 //! | [`throughput`] | bits per second over TCP |
 //! | `changes` | what the kernel announces about the network |
+//! | `nsid` | the ids by which a namespace knows others |
 //! | `dad` | waiting for IPv6 addresses to become usable |
 //! | `packet` | bytes to values and back; pure |
 //! | `sys` | system calls that socket2 and rustix do not have; all `unsafe` is there |
@@ -28,6 +29,7 @@ mod connect;
 mod dad;
 pub mod http;
 mod listener;
+mod nsid;
 mod packet;
 mod ping;
 mod sys;
@@ -40,6 +42,7 @@ pub use changes::{announcements, drain};
 pub use connect::{ConnectOptions, Established, connect};
 pub use dad::{Dad, Inet6Addr, wait_dad};
 pub use listener::{Counts, Listener};
+pub use nsid::Ids;
 pub use packet::Connection;
 pub use ping::{PingOptions, PingReport, ping, ping_many};
 pub use target::{Endpoint, Proto, Target};

@@ -144,7 +144,10 @@ pub mod api {
         Ok(())
     }
 
-    /// The live network as a map: `#{ schema, namespaces: [#{ name, links, routes, forwards, nat, … }] }`.
+    /// The live network as a map: `#{ schema, namespaces: [#{ name, role, links, routes, tables, rules, forwards, filter, nat }] }`.
+    /// A link is `#{ name, kind, addrs, state, master, peer, detail, parent, far }`; `peer`, `parent` and `far` are `#{ netns, link }` or `()`.
+    /// `tables` are the routes of further tables, `rules` the policy rules, `filter` what stops packets, `nat` what translates them, as
+    /// sentences: `FORWARD policy DROP`, `tcp/443 → 10.1.0.1:8443`.
     ///
     /// ```rhai
     /// netns("ns-blue");

@@ -1,0 +1,248 @@
+//! What the kernel says about each namespace, several namespaces at a time: one `ip` for most of it, one `nft`, and `iptables-save` only
+//! where there are rules of iptables.
+
+use std::collections::HashSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use serde_json::Value;
+
+use crate::error::{Error, Kind, Ran, Result};
+use crate::exec::interrupt::Interrupt;
+use crate::exec::netns::NetnsFile;
+use crate::exec::process::{self, End, Limits, Program};
+use crate::exec::tools;
+use crate::model::iptables::{self, Ruleset};
+use crate::model::json;
+use crate::model::link::Link;
+use crate::model::net_addr::Addr;
+use crate::model::nft_drops::COMPAT;
+use crate::model::route::Route;
+use crate::model::rule::Rule;
+use crate::op::{Command, Tool, Where};
+use crate::session::{self, Session};
+
+/// How many namespaces are asked at a time, for each processor: the programs wait for the kernel as often as they compute.
+const PER_PROCESSOR: usize = 2;
+const AT_A_TIME: usize = 8;
+
+/// A namespace as its tools show it.
+pub(super) struct Raw {
+    pub(super) at: Where,
+    pub(super) file: NetnsFile,
+    pub(super) links: Vec<Link>,
+    pub(super) addrs: Vec<Addr>,
+    /// Of all tables and families.
+    pub(super) routes: Vec<Route>,
+    /// Policy rules: of IPv4, of IPv6.
+    pub(super) rules: [Vec<Rule>; 2],
+    /// Whether it forwards IPv4.
+    pub(super) forwards: bool,
+    /// What each `iptables-save` printed, and whether it is that of IPv6.
+    pub(super) saved: Vec<(bool, Ruleset)>,
+    /// `nft -j list ruleset`.
+    pub(super) nft: Value,
+}
+
+/// What `/proc` says of a namespace.
+#[derive(Default)]
+struct Settings {
+    forwards: bool,
+    /// The tables of iptables-legacy: of IPv4, of IPv6.
+    legacy: [bool; 2],
+}
+
+/// The programs; may be used by several threads.
+pub(super) struct Programs {
+    ip: PathBuf,
+    nft: Option<PathBuf>,
+    /// `iptables-save` as it was chosen, of nftables, of the kernel's older tables; then the same of IPv6.
+    save: [[Option<PathBuf>; 3]; 2],
+    interrupt: Interrupt,
+}
+
+impl Programs {
+    pub(super) fn of(session: &Session) -> Result<Self> {
+        let chosen = |tool| session.exec().tools().path(tool).ok();
+        Ok(Self {
+            ip: session.exec().tools().path(Tool::Ip)?,
+            nft: chosen(Tool::Nft),
+            save: [
+                [chosen(Tool::IptablesSave), tools::find("iptables-nft-save"), tools::find("iptables-legacy-save")],
+                [chosen(Tool::Ip6tablesSave), tools::find("ip6tables-nft-save"), tools::find("ip6tables-legacy-save")],
+            ],
+            interrupt: session.exec().interrupt().clone(),
+        })
+    }
+
+    /// Asks every namespace; the answers in their order.
+    pub(super) fn read_all(&self, places: &[(Where, NetnsFile)]) -> Result<Vec<Raw>> {
+        side_by_side(places, |(at, file)| self.read(at, file)).into_iter().collect()
+    }
+
+    fn read(&self, at: &Where, file: &NetnsFile) -> Result<Raw> {
+        self.interrupt.check()?;
+        let settings = inside(at, file, settings).unwrap_or_default();
+        let mut raw = Raw {
+            at: at.clone(),
+            file: file.clone(),
+            links: Vec::new(),
+            addrs: Vec::new(),
+            routes: Vec::new(),
+            rules: [Vec::new(), Vec::new()],
+            forwards: settings.forwards,
+            saved: Vec::new(),
+            nft: Value::Null,
+        };
+        let what = "`ip -batch`";
+        // A kernel without policy routing, or without a table, answers one of these with an error.
+        let batch = "address show\nroute show table all\nrule show\n";
+        let said = self.ask(at, file, &self.ip, Tool::Ip, &["-j", "-d", "-force", "-batch", "-"], Some(batch))?;
+        for record in json::records(&said.stdout, what)? {
+            if record.get("addr_info").is_some() {
+                raw.addrs.push(json::view(record.clone(), what)?);
+                raw.links.push(json::view(record, what)?);
+            } else if record.get("priority").is_some() {
+                raw.rules[0].push(json::view(record, what)?);
+            } else if record.get("dst").is_some() {
+                raw.routes.push(json::view(record, what)?);
+            }
+        }
+        if raw.links.is_empty() {
+            // Every namespace has a loopback link.
+            let command = Command::new(Tool::Ip, at, ["-j", "-d", "address", "show"]);
+            return Err(session::failure(&command, Ran { command: command.line(), ..said }));
+        }
+        if raw.uses_ipv6() {
+            let said = self.ask(at, file, &self.ip, Tool::Ip, &["-6", "-j", "rule", "show"], None)?;
+            for record in json::records(&said.stdout, "`ip -6 rule`").unwrap_or_default() {
+                raw.rules[1].push(json::view(record, "`ip -6 rule`")?);
+            }
+        }
+        self.read_rules(&mut raw, &settings)?;
+        Ok(raw)
+    }
+
+    /// A machine without nft or iptables has no rules of theirs.
+    fn read_rules(&self, raw: &mut Raw, settings: &Settings) -> Result<()> {
+        if let Some(nft) = &self.nft {
+            let said = self.ask(&raw.at, &raw.file, nft, Tool::Nft, &["-j", "list", "ruleset"], None)?;
+            raw.nft = serde_json::from_str(&said.stdout).unwrap_or_default();
+        }
+        let listed = raw.nft.get("nftables").and_then(Value::as_array);
+        for (index, family) in ["ip", "ip6"].into_iter().enumerate() {
+            let may_be = |object: &Value| {
+                let table = &object["table"];
+                table["family"] == family && table["name"].as_str().is_some_and(|name| COMPAT.contains(&name))
+            };
+            // Without nft nobody says whether there are any: the tool is asked, which makes none.
+            let in_nft = listed.is_none_or(|all| all.iter().any(may_be));
+            let [chosen, nft, legacy] = &self.save[index];
+            let mut asked = HashSet::new();
+            for (has, tool) in [(in_nft, nft.as_ref()), (settings.legacy[index], legacy.as_ref())] {
+                let Some(path) = tool.or(chosen.as_ref()).filter(|_| has) else { continue };
+                if asked.insert(path.clone()) {
+                    let said = self.ask(&raw.at, &raw.file, path, Tool::IptablesSave, &[], None)?;
+                    raw.saved.extend(iptables::parse_save(&said.stdout).ok().map(|ruleset| (index == 1, ruleset)));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn ask(
+        &self,
+        at: &Where,
+        file: &NetnsFile,
+        path: &std::path::Path,
+        tool: Tool,
+        argv: &[&str],
+        stdin: Option<&str>,
+    ) -> Result<Ran> {
+        let program = Program {
+            path,
+            argv: argv.iter().map(Into::into).collect(),
+            stdin,
+            env: process::clean_env(),
+            // Entering the own namespace anew is a privilege too.
+            netns: (*at != Where::Host).then_some(file),
+        };
+        let command = Command::new(tool, at, argv.iter().copied()).line();
+        let done = process::run(&program, Limits::default(), &self.interrupt)?;
+        let ran = Ran { command, status: None, stdout: done.stdout, stderr: done.stderr, took: done.took };
+        let failed = |kind, message: String| Err(Error::new(kind, message).ran(ran.clone()));
+        match done.end {
+            End::Exited(status) => Ok(Ran { status: Some(status), ..ran }),
+            End::Killed(signal) => Ok(Ran { status: Some(128 + signal), ..ran }),
+            End::Interrupted => failed(Kind::Interrupted, format!("interrupted while `{}` ran", ran.command)),
+            End::TimedOut => failed(Kind::TimedOut, format!("`{}` did not end", ran.command)),
+            End::Flooded => failed(Kind::ToolOutput, format!("`{}` printed too much", ran.command)),
+        }
+    }
+}
+
+impl Raw {
+    /// Whether rules of IPv6 could matter: only then they are asked for, by a process of their own.
+    fn uses_ipv6(&self) -> bool {
+        let own = |route: &Route| !matches!(route.table.as_deref(), Some("local")) && route.is_ipv6();
+        let global = |ip: std::net::IpAddr| matches!(ip, std::net::IpAddr::V6(ip) if !ip.is_loopback() && !ip.is_unicast_link_local());
+        self.addrs.iter().flat_map(Addr::ipnets).any(|net| global(net.addr()))
+            || self.routes.iter().any(|route| own(route) && route.protocol.as_deref() != Some("kernel"))
+    }
+}
+
+fn settings() -> Settings {
+    let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
+    Settings {
+        forwards: read("/proc/sys/net/ipv4/ip_forward").trim() == "1",
+        legacy: ["ip", "ip6"].map(|family| !read(&format!("/proc/thread-self/net/{family}_tables_names")).is_empty()),
+    }
+}
+
+/// Runs `work` inside a namespace.
+pub(super) fn inside<T: Send>(at: &Where, file: &NetnsFile, work: impl FnOnce() -> T + Send) -> Result<T> {
+    if *at == Where::Host { Ok(work()) } else { file.within(work) }
+}
+
+/// Does the same with each, several at a time; the answers in their order.
+pub(super) fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = (processors * PER_PROCESSOR).min(AT_A_TIME).min(all.len());
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        while let Some((index, one)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, all.get(at)?)))
+        {
+            done.push((index, work(one)));
+        }
+        done
+    };
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let others: Vec<_> =
+            (1..threads).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, take).ok()).collect();
+        let mut done = take();
+        for other in others {
+            match other.join() {
+                Ok(part) => done.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, answer)| answer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn side_by_side_every_one_is_asked_once_and_answers_in_order() {
+        for count in [0, 1, 2, 7, 100] {
+            let all: Vec<usize> = (0..count).collect();
+            assert_eq!(side_by_side(&all, |one| one * 2), all.iter().map(|one| one * 2).collect::<Vec<_>>());
+        }
+    }
+}
