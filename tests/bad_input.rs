@@ -233,8 +233,12 @@ fn arguments() {
         wait(netwright().args(["run", "c.rhai"]).args(words).current_dir(folder.path()).spawn().unwrap(), begun)
     };
     with(&["--count", "x"]).expect(3, &["`--count` is an integer, not `x`", " --> c.rhai:1:9"]);
-    with(&["--cuont", "4"]).expect(0, &["the script has no argument `--cuont`: did you mean `--count`?"]);
-    with(&["stray"]).expect(0, &["the script takes no argument `stray`"]);
+    // Before anything is done, sandbox or not.
+    with(&["--cuont", "4"]).expect(2, &["the script has no argument `--cuont`: did you mean `--count`?"]);
+    with(&["stray"]).expect(2, &["the script takes no argument `stray`"]);
+    run_with(&["--chek"], "")
+        .expect(2, &["there is no option `--chek`", "options of netwright stand before the script"]);
+    run_with(&["--traec"], "").expect(2, &["did you mean `--trace`?"]);
     run_with(&["--command-timeout", "0s"], "").expect(2, &["write a time above zero"]);
     run_with(&["--tool", "ip=relative"], "").expect(2, &["must be absolute"]);
     run_with(&["--tool", "frob=/bin/true"], "").expect(2, &["is not a tool that netwright runs", "it is one of"]);

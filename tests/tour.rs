@@ -148,6 +148,25 @@ fn as_a_script_every_block_does_what_the_tour_says() {
 }
 
 #[test]
+fn every_block_about_the_language_runs_and_has_no_mistake() {
+    let text = fs::read_to_string(common::root().join("src/report/language.md")).unwrap();
+    let blocks: Vec<&str> = text.split("```rhai\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert!(blocks.len() > 8, "{} blocks", blocks.len());
+    let home = tempfile::tempdir().unwrap();
+    for (at, block) in blocks.iter().enumerate() {
+        let name = format!("block-{at}.rhai");
+        fs::write(home.path().join(&name), block).unwrap();
+        let (code, said) = shell(home.path(), &format!("netwright run {name}"));
+        assert_eq!((code, said.replace("done\n", "").as_str()), (0, ""), "{block}");
+        let (code, said) = shell(home.path(), &format!("netwright check {name}"));
+        assert!(code == 0 || block.contains("`pod-${count}`"), "{said}\n{block}");
+    }
+    let (code, said) = shell(common::root(), "netwright doc language");
+    assert_eq!((code, said.as_str()), (0, text.as_str()));
+    assert!(text.lines().all(|line| line.chars().count() <= 150) && text.lines().count() < 150);
+}
+
+#[test]
 fn the_tour_is_found_where_people_look() {
     let text = fs::read_to_string(common::root().join("src/report/tour.md")).unwrap();
     let (code, said) = shell(common::root(), "netwright doc tour");

@@ -15,6 +15,8 @@ In a script, help() and help(\"link.addr\") print the same.
 
 Examples:
   netwright doc tour                                begin here
+  netwright doc language                            Rhai in two pages
+  netwright doc nat                                 what speaks of it
   netwright doc
   netwright doc link.addr
   netwright doc std/container
@@ -23,7 +25,7 @@ pub(super) struct DocArgs {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Text, value_name = "FORMAT")]
     format: Format,
-    #[arg(help = "link.addr, addr, link, std/container, container::network, tour")]
+    #[arg(help = "link.addr, addr, link, std/container, container::network, tour, language, any word")]
     name: Option<String>,
 }
 

@@ -182,6 +182,42 @@ impl Common {
     }
 }
 
+impl Common {
+    /// Whether the words can be what they stand for; the exit code when not.
+    fn check_words(&self) -> Result<(), u8> {
+        let first = self.words.first().map(|word| word.to_string_lossy().into_owned()).unwrap_or_default();
+        if first.starts_with('-') && first.len() > 1 && !std::path::Path::new(&first).exists() {
+            let name = first.split('=').next().unwrap_or(&first);
+            let command = Cli::command();
+            let options = command.get_subcommands().filter(|one| matches!(one.get_name(), "run" | "plan"));
+            let options: Vec<String> = options
+                .flat_map(clap::Command::get_arguments)
+                .filter_map(|option| option.get_long().map(|long| format!("--{long}")))
+                .collect();
+            let error = Error::new(Kind::InvalidArgument, format!("there is no option `{name}`"));
+            let error = crate::model::suggest::with_nearest(error, name, options.iter().map(String::as_str));
+            fail(&error.hint("options of netwright stand before the script, those of the script behind it"));
+            return Err(2);
+        }
+        let (scripts, words) = self.split();
+        match crate::script::usage::strangers(&scripts, &self.vars, &words) {
+            Ok(strange) if strange.is_empty() => Ok(()),
+            Ok(strange) => {
+                let script = scripts.first().map(|path| path.display().to_string()).unwrap_or_default();
+                for line in strange {
+                    let error = Error::new(Kind::InvalidArgument, line);
+                    fail(&error.hint(format!("`netwright run {script} --help` lists its arguments")));
+                }
+                Err(2)
+            }
+            Err(error) => {
+                fail(&error);
+                Err(2)
+            }
+        }
+    }
+}
+
 /// Runs the command line of this process. The first thing in `main`: before this, no thread may exist and nothing may be printed.
 #[must_use]
 pub fn main() -> ExitCode {

@@ -71,6 +71,10 @@ pub(super) fn start(
     after: impl FnOnce(&Finished) -> u8 + Send + 'static,
 ) -> u8 {
     let (scripts, words) = common.split();
+    // A typing mistake is told before anything is done.
+    if let Err(code) = common.check_words() {
+        return code;
+    }
     let tools = common.tools.clone();
     if let Err(error) = Tools::new(&tools) {
         fail(&error);

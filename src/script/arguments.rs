@@ -54,13 +54,18 @@ impl Arguments {
         }
     }
 
+    /// Says that a script takes an argument of this name.
+    pub(crate) fn expect(&mut self, name: &str) {
+        self.asked.push(name.to_owned());
+    }
+
     /// The value of an argument, read as the type of `default`.
     ///
     /// # Errors
     ///
     /// `InvalidArgument` when it does not read as that type.
     pub(crate) fn take(&mut self, name: &str, default: &Dynamic) -> Result<Dynamic> {
-        self.asked.push(name.to_owned());
+        self.expect(name);
         let Some(text) = self.given.get(name) else { return Ok(default.clone()) };
         let wrong = |what: &str| Error::new(Kind::InvalidArgument, format!("`--{name}` is {what}, not `{text}`"));
         if default.is_int() {

@@ -236,6 +236,10 @@ pub fn from_rhai(error: Box<EvalAltResult>, context: &Context<'_>) -> Ended {
     {
         place.source = at.source; // of the same place, we know the file better: see `closure_source`
     }
+    // Between double quotes `${x}` stays as it is, and is then no address and no name.
+    if error.parts().message.contains("${") && error.kind() == Kind::InvalidArgument {
+        error = error.hint("values are put into text between back-ticks: `…${x}…`");
+    }
     let here = error.parts().place.clone();
     calls.retain(|call| here.as_ref() != Some(&call.place));
     // A native function that calls back (`map`) is a frame of its own, at the place of its call: keep the outer one.
@@ -441,8 +445,11 @@ fn values(error: &EvalAltResult, context: &Context<'_>) -> Error {
         EvalAltResult::ErrorMismatchDataType(wanted, found, _)
         | EvalAltResult::ErrorMismatchOutputType(wanted, found, _) => {
             let (wanted, found) = (type_word(wanted, context.words), type_word(found, context.words));
+            let map = found == "map";
             let found = if found == "nothing" { "`()`".to_owned() } else { with_article(&found) };
-            invalid(format!("expected {}, found {found}", with_article(&wanted))).label(format!("this is {found}"))
+            let error = invalid(format!("expected {}, found {found}", with_article(&wanted)));
+            let error = error.label(format!("this is {found}"));
+            if map && wanted == "bool" { error.hint("`.ok` tells whether it worked") } else { error }
         }
         EvalAltResult::ErrorArrayBounds(length, index, _) => bounds("array", "element", *length, *index),
         EvalAltResult::ErrorStringBounds(length, index, _) => bounds("string", "character", *length, *index),

@@ -458,7 +458,10 @@ fn label(candidates: &[&[Param]], given: &[String]) -> Option<String> {
 fn operator(name: &str, given: &[String]) -> Error {
     let kind = Kind::InvalidArgument;
     match given {
-        [one] => Error::new(kind, format!("`{name}` does not work on {}", with_article(one))),
+        [one] => {
+            let error = Error::new(kind, format!("`{name}` does not work on {}", with_article(one)));
+            if name == "!" && one == "map" { error.hint("`.ok` tells whether it worked") } else { error }
+        }
         [left, right] => {
             let error = Error::new(
                 kind,

@@ -79,6 +79,9 @@ fn missing(token: &str, why: &str, at: Place, context: &Context<'_>) -> Error {
         let error = Error::new(Kind::InvalidArgument, format!("the `{bracket}` is never closed")).label("opened here");
         return error.at(Place { line, column, ..at });
     }
+    if let Some(error) = foreign(at.clone(), context) {
+        return error;
+    }
     let closing = matches!(token, ";" | "," | ")" | "]" | "}");
     let end = if closing && before.trim().is_empty() { end_of_code_before(&text, at.line) } else { None };
     let place = match end {
@@ -90,6 +93,51 @@ fn missing(token: &str, why: &str, at: Place, context: &Context<'_>) -> Error {
         _ => Error::new(Kind::InvalidArgument, format!("missing `{token}` {}", why.trim()).trim_end().to_owned()),
     };
     error.label(format!("`{token}` expected")).at(place)
+}
+
+/// Words of other languages, and what Rhai has for them.
+const FOREIGN: &[(&str, &str)] = &[
+    ("and", "`and` is written `&&`"),
+    ("or", "`or` is written `||`"),
+    ("not", "`not` is written `!`: `!x`"),
+    ("elif", "`elif` is written `else if`"),
+    ("elsif", "`elsif` is written `else if`"),
+    ("then", "there is no `then`: the body stands in braces, `if x { … }`"),
+    ("fi", "the body of an `if` stands in braces: `if x { … }`"),
+    ("def", "a function is written `fn name(a, b) { … }`"),
+    ("function", "a function is written `fn name(a, b) { … }`"),
+    ("lambda", "a function without a name is written `|x| …`"),
+    ("except", "an error is caught with `try { … } catch (e) { … }`"),
+    ("is", "two values are compared with `==`"),
+];
+
+/// The hint for a word of another language.
+fn word_of_another(word: &str) -> Option<&'static str> {
+    FOREIGN.iter().find(|(foreign, _)| *foreign == word).map(|(_, hint)| *hint)
+}
+
+/// What stands at a place, or just before it, is a word of another language, or a map without its `#`.
+fn foreign(at: Place, context: &Context<'_>) -> Option<Error> {
+    let (before, after) = around(&at, context);
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let here: String = after.chars().take_while(|c| is_word(*c)).collect();
+    let last = before.trim_end().rsplit(|c: char| !is_word(c)).next().unwrap_or_default();
+    let (word, column) = match (word_of_another(&here), word_of_another(last)) {
+        (Some(_), _) => (here.as_str(), at.column),
+        (None, Some(_)) => (last, before.trim_end().chars().count() + 1 - last.chars().count()),
+        (None, None) if after.starts_with(':') && !after.starts_with("::") && in_braces(&before) => {
+            let error = Error::new(Kind::InvalidArgument, "this is a block, not a map");
+            return Some(error.label("a key?").hint("a map begins with `#{`: `#{ via: \"10.0.0.1\" }`").at(at));
+        }
+        (None, None) => return None,
+    };
+    let hint = word_of_another(word)?;
+    Some(Error::new(Kind::InvalidArgument, format!("Rhai has no `{word}`")).hint(hint).at(Place { column, ..at }))
+}
+
+/// The last brace before is an open one, of no map.
+fn in_braces(before: &str) -> bool {
+    before.rfind('{').is_some_and(|open| !before[..open].ends_with('#') && !before[open..].contains('}'))
 }
 
 /// Only white space comes after a place.
@@ -183,6 +231,18 @@ pub(super) fn unknown_variable(name: &str, at: &Place, context: &Context<'_>) ->
         "False" | "FALSE" => return error.hint("did you mean `false`?"),
         "self" => return error.hint("did you mean `this`?"),
         _ => {}
+    }
+    if let Some(hint) = word_of_another(name) {
+        return Error::new(Kind::InvalidArgument, format!("Rhai has no `{name}`")).hint(hint);
+    }
+    let (before, after) = around(at, context);
+    let next = after.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_').trim_start();
+    if next.starts_with(':') && !next.starts_with("::") && in_braces(&before) {
+        return error.hint(format!("a map begins with `#{{`: `#{{ {name}: … }}`"));
+    }
+    let in_call = before.matches('(').count() > before.matches(')').count();
+    if in_call && next.starts_with('=') && !next.starts_with("==") && before.trim_end().ends_with(['(', ',']) {
+        return error.hint(format!("a call has no named arguments: options are a map, `#{{ {name}: … }}`"));
     }
     let text = context.text(at.source.as_deref().unwrap_or_default());
     let end = line_range(&text, at.line).map_or(text.len(), |line| line.end);

@@ -81,6 +81,7 @@ pub(super) fn value(engine: &Engine, value: &Dynamic) -> Option<String> {
     if let Ok(text) = value.as_immutable_string_ref() {
         return Some(if text.contains('\n') { text.trim_end().to_owned() } else { format!("{:?}", text.as_str()) });
     }
+    let value = &super::api::record::plain(value);
     if let Ok(items) = value.as_array_ref() {
         return Some(array(engine, &items));
     }

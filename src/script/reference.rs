@@ -132,7 +132,7 @@ pub struct Reference {
 /// What [`Reference::find`] found.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Page<'a> {
-    /// The guided tour, as markdown.
+    /// The guided tour, or the language in two pages, as markdown.
     Tour(&'static str),
     /// All of it.
     Overview(&'a Reference),
@@ -142,10 +142,15 @@ pub enum Page<'a> {
     Type(String, Vec<&'a Entry>),
     /// The entries of that name.
     Entries(Vec<&'a Entry>),
+    /// Nothing is called so; these speak of it, and these modules.
+    Found(String, Vec<&'a ModuleDoc>, Vec<&'a Entry>),
 }
 
 /// The guided tour; `tests/tour.rs` runs every block of it.
 const TOUR: &str = include_str!("../report/tour.md");
+
+/// Rhai in two pages; `tests/tour.rs` runs every block of it.
+const LANGUAGE: &str = include_str!("../report/language.md");
 
 /// What people call a type beside its name.
 const ALIASES: &[(&str, &str)] = &[("ns", "namespace"), ("netns", "namespace"), ("expect", "expectation")];
@@ -173,7 +178,11 @@ impl Reference {
             }
         }
         // `to_debug` is what the REPL shows for `to_string`; nobody writes it.
-        let written = |entry: &&Signature| entry.name != "to_debug" && !super::sides::is_ours(&entry.name);
+        // What has no words is Rhai's own, said again for another type; `tests/reference.rs` looks for words of all others.
+        let rhais = |entry: &Signature| entry.docs.is_empty() && entry.params.iter().any(|param| param.ty == "map");
+        let written = |entry: &&Signature| {
+            entry.name != "to_debug" && !super::sides::is_ours(&entry.name) && !(rhais(entry) && entry.module.is_none())
+        };
         let mut entries: Vec<Entry> = all.iter().filter(written).map(Entry::new).collect();
         entries.sort_by_cached_key(|entry| {
             let operator = entry.used == Use::Operator;
@@ -205,6 +214,9 @@ impl Reference {
         if name == "tour" {
             return Ok(Page::Tour(TOUR));
         }
+        if name == "language" || name == "rhai" {
+            return Ok(Page::Tour(LANGUAGE));
+        }
         let short_module = |module: &&ModuleDoc| module.path == name || alias(&module.path) == name;
         if let Some(module) = self.modules.iter().find(short_module) {
             let entries = self.entries.iter().filter(|entry| entry.module.as_ref() == Some(&module.path));
@@ -219,7 +231,30 @@ impl Reference {
         if !found.is_empty() {
             return Ok(Page::Type(ty.to_owned(), found));
         }
-        Err(self.unknown(given, name))
+        let (modules, found) = self.search(given);
+        if modules.is_empty() && found.is_empty() {
+            return Err(self.unknown(given, name));
+        }
+        Ok(Page::Found(given.to_owned(), modules, found))
+    }
+
+    /// What speaks of a word: in its name or summary, else anywhere in its text; whole words, capital letters or not.
+    fn search(&self, word: &str) -> (Vec<&ModuleDoc>, Vec<&Entry>) {
+        let Ok(word) =
+            regex::RegexBuilder::new(&format!(r"\b{}s?\b", regex::escape(word))).case_insensitive(true).build()
+        else {
+            return Default::default();
+        };
+        let named: Vec<&Entry> = self
+            .entries
+            .iter()
+            .filter(|entry| word.is_match(&entry.name.replace('_', " ")) || word.is_match(&entry.summary))
+            .collect();
+        let found = match named.is_empty() {
+            true => self.entries.iter().filter(|entry| word.is_match(&entry.text)).collect(),
+            false => named,
+        };
+        (self.modules.iter().filter(|module| word.is_match(&module.text)).collect(), found)
     }
 
     fn unknown(&self, given: &str, name: &str) -> Error {

@@ -25,7 +25,7 @@ pub fn text(page: &Page<'_>) -> String {
                 list(&mut out, &entries);
                 out.push('\n');
             }
-            out.push_str("More about a name: netwright doc NAME, or help(\"NAME\") in a script. A guided tour: netwright doc tour\n");
+            out.push_str("More about a name: netwright doc NAME, or help(\"NAME\") in a script. A guided tour: netwright doc tour. The language: netwright doc language\n");
         }
         Page::Module(module, entries) => {
             let name = alias(&module.path);
@@ -33,6 +33,13 @@ pub fn text(page: &Page<'_>) -> String {
             list(&mut out, entries);
         }
         Page::Type(_, entries) => list(&mut out, entries),
+        Page::Found(word, modules, entries) => {
+            let _ = writeln!(out, "nothing is called `{word}`; of it speak:\n");
+            for module in modules {
+                let _ = writeln!(out, "  import \"{}\"  {}", module.path, module.summary());
+            }
+            list(&mut out, entries);
+        }
         Page::Entries(entries) => {
             for (at, entry) in entries.iter().enumerate() {
                 let _ = write!(out, "{}{}\n\n", if at == 0 { "" } else { "\n" }, entry.signature);
@@ -114,7 +121,7 @@ pub fn markdown(page: &Page<'_>) -> String {
             let _ = writeln!(out, "# On a value: {ty}");
             entries_markdown(&mut out, entries, "##");
         }
-        Page::Entries(entries) => entries_markdown(&mut out, entries, "##"),
+        Page::Entries(entries) | Page::Found(_, _, entries) => entries_markdown(&mut out, entries, "##"),
     }
     out.trim_start().to_owned()
 }
@@ -156,6 +163,7 @@ pub fn document(page: &Page<'_>) -> Value {
         Page::Overview(reference) => (reference.entries.iter().collect(), reference.modules.iter().collect()),
         Page::Module(module, entries) => (entries.clone(), vec![*module]),
         Page::Type(_, entries) | Page::Entries(entries) => (entries.clone(), Vec::new()),
+        Page::Found(_, modules, entries) => (entries.clone(), modules.clone()),
     };
     let entry = |entry: &&Entry| {
         json!({

@@ -47,6 +47,7 @@ pub fn netwright_words(rust: &str) -> Option<String> {
         "Finding" => "finding",
         "Reachability" => "reachability",
         "Capture" => "capture",
+        "Record" => "map",
         _ => return None,
     };
     Some(word.to_owned())

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, Map};
 
+use super::record::Record;
 use super::value::{Options, type_of, words};
 use super::verify::all_ok as marked;
 use super::{Netns, Out, Run, act, act_global, reject, run_of};
@@ -161,7 +162,7 @@ fn bits(context: &NativeCallContext, from: &Netns, to: &Netns, options: Map) -> 
     })
 }
 
-fn fetch(context: &NativeCallContext, netns: &Netns, url: &str, options: Map) -> Out<Map> {
+fn fetch(context: &NativeCallContext, netns: &Netns, url: &str, options: Map) -> Out<Record> {
     let options = reject(context, Options::new(options, "http"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or(Duration::from_secs(5));
     let url: http::Url = reject(context, url.parse())?;
@@ -172,12 +173,15 @@ fn fetch(context: &NativeCallContext, netns: &Netns, url: &str, options: Map) ->
         answer.map_err(|error| error.netns(netns.at.name()))
     })?;
     let headers: Map = answer.headers.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
-    Ok(Map::from_iter([
-        ("ok".into(), (200..300).contains(&answer.status).into()),
-        ("status".into(), Dynamic::from_int(answer.status.into())),
-        ("headers".into(), headers.into()),
-        ("body".into(), answer.body.into()),
-    ]))
+    Ok(Record::new(
+        "http",
+        [
+            ("ok", (200..300).contains(&answer.status).into()),
+            ("status", Dynamic::from_int(answer.status.into())),
+            ("headers", headers.into()),
+            ("body", answer.body.into()),
+        ],
+    ))
 }
 
 /// How long tcpdump may take until it listens.
@@ -374,14 +378,17 @@ pub mod api {
             Outcome::Inconclusive => "inconclusive",
         };
         let map = |(from, to, cell): (&crate::op::Where, &crate::op::Where, &crate::verify::matrix::Cell)| {
-            Dynamic::from_map(Map::from_iter([
-                ("from".into(), from.to_string().into()),
-                ("to".into(), to.to_string().into()),
-                ("expected".into(), cell.expected.unwrap_or(true).into()),
-                ("found".into(), found(cell.outcome).into()),
-                ("reason".into(), cell.word.into()),
-                ("detail".into(), cell.detail.clone().into()),
-            ]))
+            Dynamic::from(Record::new(
+                "differences",
+                [
+                    ("from", from.to_string().into()),
+                    ("to", to.to_string().into()),
+                    ("expected", cell.expected.unwrap_or(true).into()),
+                    ("found", found(cell.outcome).into()),
+                    ("reason", cell.word.into()),
+                    ("detail", cell.detail.clone().into()),
+                ],
+            ))
         };
         matrix.0.differences().map(map).collect()
     }
@@ -405,7 +412,7 @@ pub mod api {
     /// assert_eq(blue.http("http://127.0.0.1/").body, "hello");
     /// ```
     #[rhai_fn(name = "http", return_raw, pure)]
-    pub fn http(context: NativeCallContext, netns: &mut Netns, url: &str) -> Out<Map> {
+    pub fn http(context: NativeCallContext, netns: &mut Netns, url: &str) -> Out<Record> {
         fetch(&context, netns, url, Map::new())
     }
 
@@ -415,7 +422,7 @@ pub mod api {
     /// try { netns("ns-blue").http("http://127.0.0.1/", #{ timeout: "1s" }); } catch (e) { assert_eq(e.error, "CommandFailed"); }
     /// ```
     #[rhai_fn(name = "http", return_raw, pure)]
-    pub fn http_with(context: NativeCallContext, netns: &mut Netns, url: &str, options: Map) -> Out<Map> {
+    pub fn http_with(context: NativeCallContext, netns: &mut Netns, url: &str, options: Map) -> Out<Record> {
         fetch(&context, netns, url, options)
     }
 

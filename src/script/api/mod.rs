@@ -11,6 +11,7 @@ pub mod netns;
 pub(crate) mod options;
 pub mod process;
 pub(crate) mod programs;
+pub(crate) mod record;
 pub mod route;
 pub mod run;
 pub mod tests;
@@ -198,6 +199,7 @@ pub(crate) fn register(engine: &mut Engine) {
         .register_type_with_name::<measure::Capture>("Capture")
         .register_type_with_name::<why::Finding>("Finding")
         .register_type_with_name::<crate::model::Cidr>("Cidr");
+    record::register(engine);
     for module in [
         exported_module!(netns::api),
         exported_module!(link::api),

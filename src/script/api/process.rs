@@ -8,6 +8,7 @@ use rhai::Map;
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
 use super::programs::Program;
+use super::record::Record;
 use super::value::{Options, duration, type_of, words};
 use super::{Netns, Out, act, reject};
 use crate::error::{Error, Kind, Result};
@@ -188,7 +189,7 @@ fn begin(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: M
     Ok(Process { netns: netns.clone(), running })
 }
 
-fn execute(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: Map) -> Out<Map> {
+fn execute(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: Map) -> Out<Record> {
     let output = to_its_end(context, netns, given, options, "exec")?;
     if !output.ok
         && netns
@@ -206,12 +207,15 @@ fn execute(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options:
             &format!("nobody looks at `exec`: `{line}` failed with {status}{said}; `run` would fail here"),
         );
     }
-    Ok(Map::from_iter([
-        ("ok".into(), output.ok.into()),
-        ("status".into(), Dynamic::from_int(output.ran.status.unwrap_or(-1).into())),
-        ("stdout".into(), output.ran.stdout.into()),
-        ("stderr".into(), output.ran.stderr.into()),
-    ]))
+    Ok(Record::new(
+        "exec",
+        [
+            ("ok", output.ok.into()),
+            ("status", Dynamic::from_int(output.ran.status.unwrap_or(-1).into())),
+            ("stdout", output.ran.stdout.into()),
+            ("stderr", output.ran.stderr.into()),
+        ],
+    ))
 }
 
 impl Listener {
@@ -251,7 +255,7 @@ pub mod api {
     /// assert(said.stdout.contains("lo"));
     /// ```
     #[rhai_fn(name = "exec", return_raw, pure)]
-    pub fn exec(context: NativeCallContext, netns: &mut Netns, command: Dynamic) -> Out<Map> {
+    pub fn exec(context: NativeCallContext, netns: &mut Netns, command: Dynamic) -> Out<Record> {
         execute(&context, netns, &command, Map::new())
     }
 
@@ -261,7 +265,7 @@ pub mod api {
     /// assert_eq(netns("ns-blue").exec("cat", #{ stdin: "hello" }).stdout, "hello");
     /// ```
     #[rhai_fn(name = "exec", return_raw, pure)]
-    pub fn exec_with(context: NativeCallContext, netns: &mut Netns, command: Dynamic, options: Map) -> Out<Map> {
+    pub fn exec_with(context: NativeCallContext, netns: &mut Netns, command: Dynamic, options: Map) -> Out<Record> {
         execute(&context, netns, &command, options)
     }
 

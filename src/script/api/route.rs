@@ -27,7 +27,10 @@ fn route_spec(dst: &Dynamic, options: &Options) -> Result<RouteSpec> {
     Ok(RouteSpec {
         protocol: None,
         dst: destination(dst)?,
-        via: options.text("via")?,
+        via: match options.value("via").and_then(|via| via.read_lock::<Cidr>().map(|cidr| cidr.ip().to_string())) {
+            Some(ip) => Some(ip),
+            None => options.text("via")?,
+        },
         dev: options.text("dev")?,
         metric: number("metric", u32::MAX.into())?,
         table: options.text("table")?,
@@ -65,6 +68,21 @@ pub mod api {
         let options = reject(&context, Options::new(options, "route"))?;
         let spec = reject(&context, route_spec(&dst, &options))?;
         act(&context, &netns.run, |session| session.route_ensure(&netns.at, &spec).map(drop))
+    }
+
+    /// The same through the host of a cidr: its address counts.
+    ///
+    /// ```rhai
+    /// let net = cidr("10.0.0.0/24");
+    /// let blue = netns("ns-blue");
+    /// veth(blue, "eth0", netns("ns-green"), "eth0")[0].addr(net.host(1)).up();
+    /// blue.route("default", net.host(254));
+    /// assert_eq(blue.route_get("203.0.113.1").gateway, "10.0.0.254");
+    /// ```
+    #[rhai_fn(name = "route", return_raw, pure)]
+    pub fn route_via_host(context: NativeCallContext, netns: &mut Netns, dst: Dynamic, via: Cidr) -> Out<()> {
+        let via = via.ip().to_string();
+        route_via(context, netns, dst, &via)
     }
 
     /// A route with iproute2's options: `via`, `dev`, `metric`, `table`, `type` (`"blackhole"` …), `src`, `scope`, `onlink`, `mtu`, `family`.

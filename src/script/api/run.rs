@@ -1,8 +1,9 @@
 //! Life of a run: arguments, waiting, ending, what was done.
 
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
-use rhai::{EvalAltResult, FnPtr, Map, Position};
+use rhai::{EvalAltResult, FnPtr, Position};
 
+use super::record::Record;
 use super::value::{duration, type_of};
 use super::{Out, act, act_global, reject, run_of};
 use crate::error::{Error, Kind};
@@ -21,17 +22,20 @@ pub mod api {
     /// assert_eq(run().unchanged, 1);
     /// ```
     #[rhai_fn(return_raw)]
-    pub fn run(context: NativeCallContext) -> Out<Map> {
+    pub fn run(context: NativeCallContext) -> Out<Record> {
         let run = run_of(&context)?;
         let session = &run.0.session;
         let number = |number: u64| Dynamic::from_int(i64::try_from(number).unwrap_or(i64::MAX));
-        Ok(Map::from_iter([
-            ("id".into(), session.id().to_owned().into()),
-            ("mode".into(), session.mode().name().into()),
-            ("changed".into(), number(session.changed())),
-            ("unchanged".into(), number(session.unchanged())),
-            ("commands".into(), number(session.log().len() as u64)),
-        ]))
+        Ok(Record::new(
+            "run",
+            [
+                ("id", session.id().to_owned().into()),
+                ("mode", session.mode().name().into()),
+                ("changed", number(session.changed())),
+                ("unchanged", number(session.unchanged())),
+                ("commands", number(session.log().len() as u64)),
+            ],
+        ))
     }
 
     /// An argument of the script: `--subnet X` after the script, or `--var subnet=X`; `default` otherwise, whose type decides how it is read.

@@ -311,7 +311,54 @@ pub mod api {
         map.contains_key(key)
     }
 
-    /// The text without white space at its ends, as a new string (Rhai's `trim` changes the variable and returns nothing).
+    /// Takes the white space from the ends of the text, and returns it. (Rhai's own `trim` returns nothing.)
+    ///
+    /// ```rhai
+    /// let key = netns("ns-blue").exec("echo abc").stdout.trim();
+    /// assert_eq(key, "abc");
+    /// ```
+    #[rhai_fn(name = "trim")]
+    pub fn trim(text: &mut ImmutableString) -> ImmutableString {
+        *text = text.trim().into();
+        text.clone()
+    }
+
+    /// Replaces every `from` in the text by `to`, and returns it.
+    ///
+    /// ```rhai
+    /// assert_eq("a-b".replace("-", "_"), "a_b");
+    /// ```
+    #[rhai_fn(name = "replace")]
+    pub fn replace(text: &mut ImmutableString, from: &str, to: &str) -> ImmutableString {
+        *text = text.replace(from, to).into();
+        text.clone()
+    }
+
+    /// Puts the text into capital letters, and returns it.
+    ///
+    /// ```rhai
+    /// let shout = "lo";
+    /// assert_eq(shout.make_upper(), "LO");
+    /// ```
+    #[rhai_fn(name = "make_upper")]
+    pub fn make_upper(text: &mut ImmutableString) -> ImmutableString {
+        *text = text.to_uppercase().into();
+        text.clone()
+    }
+
+    /// Puts the text into small letters, and returns it.
+    ///
+    /// ```rhai
+    /// let mac = "02:AB:CD:00:00:01";
+    /// assert_eq(mac.make_lower(), "02:ab:cd:00:00:01");
+    /// ```
+    #[rhai_fn(name = "make_lower")]
+    pub fn make_lower(text: &mut ImmutableString) -> ImmutableString {
+        *text = text.to_lowercase().into();
+        text.clone()
+    }
+
+    /// The text without white space at its ends, as a new string: the variable stays as it is.
     ///
     /// ```rhai
     /// assert_eq("  a ".trimmed(), "a");

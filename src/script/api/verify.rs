@@ -7,6 +7,7 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{EvalAltResult, FnPtr, ImmutableString, Map};
 
 use super::measure::Reachability;
+use super::record::{Record, plain};
 use super::value::{Options, duration, type_of};
 use super::{Netns, Out, Run, act, act_global, reject, run_of, settle};
 use crate::error::{Error, Kind, Result};
@@ -124,8 +125,26 @@ fn explained(context: &NativeCallContext, run: &Run, missed: &Missed, mut error:
             error = error.hint(hint);
         }
         error.parts_mut().why = Some(answer.json());
+        if let Some(culprit) = answer.culprit.as_ref().filter(|culprit| culprit.code == "LINK_MISSING") {
+            error = with_origin(run, &culprit.at, error);
+        }
     }
     error
+}
+
+/// An empty namespace that this script has made may be one whose name was misspelled.
+fn with_origin(run: &Run, at: &Where, error: Error) -> Error {
+    let session = &run.0.session;
+    let Where::Named(name) = at else { return error };
+    let name = name.as_str();
+    let made = |op: &crate::op::Op| matches!(&op.changes, crate::op::Object::Netns { name: made } if made == name);
+    let Some(place) = session.log().iter().find(|record| made(&record.op)).and_then(|record| record.op.place.clone())
+    else {
+        return error;
+    };
+    let error = error.note("made", format!("`{name}` by line {} of this script", place.line));
+    let others: Vec<String> = session.everywhere().iter().filter(|other| *other != at).map(Where::name).collect();
+    crate::model::suggest::with_nearest(error, name, others.iter().map(String::as_str))
 }
 
 fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
@@ -259,7 +278,7 @@ fn check_true(context: &NativeCallContext, value: &Dynamic, message: Option<&str
 
 /// A map of an outcome, such as that of `ping`.
 fn has_ok(value: &Dynamic) -> bool {
-    value.as_map_ref().is_ok_and(|map| map.get("ok").is_some_and(Dynamic::is_bool))
+    plain(value).as_map_ref().is_ok_and(|map| map.get("ok").is_some_and(Dynamic::is_bool))
 }
 
 /// The error with both sides of the comparison that did not hold.
@@ -283,6 +302,13 @@ fn lines(value: &Dynamic, depth: usize) -> String {
         return format!("{indent}#{{\n{}{indent}}}\n", items.concat());
     }
     format!("{indent}{}\n", show(value))
+}
+
+/// A value with netwright's own maps as Rhai's; the mark of a table stays.
+fn keep_tag(value: &Dynamic) -> Dynamic {
+    let mut copy = plain(value);
+    copy.set_tag(value.tag());
+    copy
 }
 
 /// Whether two values are the same, by the script's own `==` where it has one.
@@ -316,6 +342,7 @@ fn number(value: &Dynamic) -> Option<f64> {
 
 fn check_equal(context: &NativeCallContext, found: &Dynamic, expected: &Dynamic) -> Out<()> {
     let run = run_of(context)?;
+    let (found, expected) = (&keep_tag(found), &plain(expected));
     if same(context, found, expected) {
         run.0.hold();
         return Ok(());
@@ -461,7 +488,7 @@ fn innermost(error: &EvalAltResult) -> &EvalAltResult {
     }
 }
 
-fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Map> {
+fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Record> {
     let options = reject(context, Options::new(options, "ping"))?;
     let parse = || -> Result<(Target, PingOptions)> {
         let target: Target = target.parse()?;
@@ -503,21 +530,24 @@ fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: M
         (verdict, _) if ok => (verdict.word(), verdict.detail()),
         _ => ("loss", format!("{} of {sent} not answered", sent - received)),
     };
-    Ok(Map::from_iter([
-        ("ok".into(), ok.into()),
-        ("sent".into(), Dynamic::from_int(sent)),
-        ("received".into(), Dynamic::from_int(received)),
-        ("loss_pct".into(), loss.into()),
-        ("rtt_ms".into(), ms(report.mean())),
-        ("min_ms".into(), ms(report.rtts.iter().min().copied())),
-        ("max_ms".into(), ms(report.rtts.iter().max().copied())),
-        ("jitter_ms".into(), ms(report.jitter())),
-        ("reason".into(), reason.into()),
-        ("detail".into(), detail.into()),
-    ]))
+    Ok(Record::new(
+        "ping",
+        [
+            ("ok", ok.into()),
+            ("sent", Dynamic::from_int(sent)),
+            ("received", Dynamic::from_int(received)),
+            ("loss_pct", loss.into()),
+            ("rtt_ms", ms(report.mean())),
+            ("min_ms", ms(report.rtts.iter().min().copied())),
+            ("max_ms", ms(report.rtts.iter().max().copied())),
+            ("jitter_ms", ms(report.jitter())),
+            ("reason", reason.into()),
+            ("detail", detail.into()),
+        ],
+    ))
 }
 
-fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Map> {
+fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Record> {
     let options = reject(context, Options::new(options, "connect"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or(Duration::from_secs(2));
     let parse = || -> Result<Target> {
@@ -538,12 +568,15 @@ fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options
         netns.run.0.missed.replace(Some(Missed::of(&netns.at, &target, &verdict, timeout)));
     }
     let rtt = verdict.rtt().map_or(Dynamic::UNIT, |rtt| (rtt.as_secs_f64() * 1e3).into());
-    Ok(Map::from_iter([
-        ("ok".into(), verdict.is_reached().into()),
-        ("reason".into(), verdict.word().into()),
-        ("rtt_ms".into(), rtt),
-        ("detail".into(), verdict.detail().into()),
-    ]))
+    Ok(Record::new(
+        "connect",
+        [
+            ("ok", verdict.is_reached().into()),
+            ("reason", verdict.word().into()),
+            ("rtt_ms", rtt),
+            ("detail", verdict.detail().into()),
+        ],
+    ))
 }
 
 #[export_module]
@@ -557,7 +590,7 @@ pub mod api {
     /// assert_eq(netns("ns-blue").ping("203.0.113.1").reason, "unreachable");
     /// ```
     #[rhai_fn(name = "ping", return_raw, pure)]
-    pub fn ping_once(context: NativeCallContext, netns: &mut Netns, addr: &str) -> Out<Map> {
+    pub fn ping_once(context: NativeCallContext, netns: &mut Netns, addr: &str) -> Out<Record> {
         ping_map(&context, netns, addr, Map::new())
     }
 
@@ -569,7 +602,7 @@ pub mod api {
     /// assert(many.min_ms <= many.rtt_ms && many.rtt_ms <= many.max_ms);
     /// ```
     #[rhai_fn(name = "ping", return_raw, pure)]
-    pub fn ping_with(context: NativeCallContext, netns: &mut Netns, addr: &str, options: Map) -> Out<Map> {
+    pub fn ping_with(context: NativeCallContext, netns: &mut Netns, addr: &str, options: Map) -> Out<Record> {
         ping_map(&context, netns, addr, options)
     }
 
@@ -579,7 +612,7 @@ pub mod api {
     /// assert_eq(netns("ns-blue").connect("tcp/127.0.0.1:80").reason, "refused");
     /// ```
     #[rhai_fn(name = "connect", return_raw, pure)]
-    pub fn connect(context: NativeCallContext, netns: &mut Netns, target: &str) -> Out<Map> {
+    pub fn connect(context: NativeCallContext, netns: &mut Netns, target: &str) -> Out<Record> {
         connect_map(&context, netns, target, Map::new())
     }
 
@@ -589,7 +622,7 @@ pub mod api {
     /// netns("ns-blue").connect("udp/[::1]:53", #{ timeout: "100ms" });
     /// ```
     #[rhai_fn(name = "connect", return_raw, pure)]
-    pub fn connect_with(context: NativeCallContext, netns: &mut Netns, target: &str, options: Map) -> Out<Map> {
+    pub fn connect_with(context: NativeCallContext, netns: &mut Netns, target: &str, options: Map) -> Out<Record> {
         connect_map(&context, netns, target, options)
     }
 
@@ -678,7 +711,7 @@ pub mod api {
     /// ```
     #[rhai_fn(name = "contains", return_raw, pure)]
     pub fn expect_contains(context: NativeCallContext, expectation: &mut Expectation, part: Dynamic) -> Out<()> {
-        let value = &expectation.value;
+        let value = &plain(&expectation.value);
         let part_text = part.as_immutable_string_ref();
         let found = if let Ok(text) = value.as_immutable_string_ref() {
             part_text.is_ok_and(|part| text.contains(part.as_str()))

@@ -247,7 +247,8 @@ impl<'a> Walker<'a> {
                 self.tries -= 1;
                 self.scopes.push(HashMap::new());
                 if let Expr::Variable(variable, ..) = &flow.expr {
-                    self.declare(&variable.1, Some("map".to_owned()));
+                    // A script may throw anything.
+                    self.declare(&variable.1, None);
                 }
                 self.statements(flow.branch.statements(), false);
                 self.scopes.pop();
@@ -293,7 +294,10 @@ impl<'a> Walker<'a> {
             Expr::BoolConstant(..) => known("bool"),
             Expr::IntegerConstant(..) => known("integer"),
             Expr::FloatConstant(..) => known("float"),
-            Expr::StringConstant(..) => known("string"),
+            Expr::StringConstant(text, at) => {
+                self.placeholders(text, *at);
+                known("string")
+            }
             Expr::InterpolatedString(parts, _) => {
                 parts.iter().for_each(|part| drop(self.expr(part)));
                 known("string")
@@ -450,6 +454,18 @@ impl<'a> Walker<'a> {
                 _ => "`.ok` tells whether it worked",
             };
             self.report("call", error.hint(hint), at);
+        }
+    }
+
+    /// `"10.0.0.${i}"`: only back-ticks put values into text. A shell has such words too, so the name must be a variable of the script.
+    fn placeholders(&mut self, text: &str, at: Position) {
+        for part in text.split("${").skip(1) {
+            let name: String = part.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if self.scopes.iter().any(|scope| scope.contains_key(name.as_str())) {
+                let error = Error::new(Kind::InvalidArgument, format!("`${{{name}}}` in double quotes is plain text"));
+                self.report("value", error.hint("values are put into text between back-ticks: `…${x}…`"), at);
+                return;
+            }
         }
     }
 
