@@ -11,6 +11,7 @@
 //! | [`session`] | what this run did: each verb looks first, acts if it must, records the inverse, counts | starting processes |
 //! | [`op`] | commands and ops as values: pure constructors, one file per tool | any I/O |
 //! | [`exec`] | the only place that starts processes: duct, warm tools, deadlines, output caps | knowing what a command means |
+//! | [`files`] | the only place that makes or opens files for writing: no links, new files, folders that are root's alone | deciding what is in them |
 //! | [`features`] | what this kernel and its tools can do, tried out in throw-away namespaces | starting processes; touching any other network |
 //! | [`doctor`] | what this machine has, lacks, and hides: tools, privileges, features, traps | changing anything |
 //! | [`model`] | what tools print and users write, as types: parsers and validators | any I/O |
@@ -31,6 +32,7 @@
 //! - No arrow between rooms runs up, so there is no ring of rooms.
 //! - Only `exec` names duct; nothing else starts a process.
 //! - Only `script` names rhai.
+//! - Only `files` makes, writes, renames or gives away files; a sandbox arranges its own mounts.
 //! - Only `report` and `cli` print.
 //! - Every mutating op has an inverse or says that it has none ([`op::Undo`]).
 //! - JSON is read wherever a tool offers it, through the one tolerant reader [`model::json`].
@@ -43,6 +45,7 @@ pub mod draw;
 pub mod error;
 pub mod exec;
 pub mod features;
+pub mod files;
 pub mod model;
 pub mod op;
 pub mod probe;

@@ -259,6 +259,12 @@ fn a_file_that_does_not_parse_is_exit_3_and_the_others_run() {
     let (code, err, found) = lab.test(&[]);
     assert_eq!((code, found), (3, outcomes(&[("b_test.rhai: b", "passed")])), "{err}");
     assert!(err.contains("FAIL a_test.rhai: cannot run") && err.contains("a_test.rhai:1"), "{err}");
+    let ran = lab.run(&["test", "--report", "junit=j.xml", "--report", "tap=t.tap"]);
+    assert_eq!(ran.code, 3, "{ran:?}");
+    let junit = std::fs::read_to_string(lab.path("j.xml")).unwrap();
+    assert!(junit.contains("errors=\"1\"") && junit.contains("classname=\"a_test.rhai\""), "{junit}");
+    let tap = std::fs::read_to_string(lab.path("t.tap")).unwrap();
+    assert!(tap.contains("not ok 1 - a_test.rhai\n") && tap.contains("ok 2 - b_test.rhai: b\n"), "{tap}");
 }
 
 #[test]
@@ -392,12 +398,17 @@ fn reports_under_sudo_belong_to_the_caller() {
         eprintln!("skipped: only root can give files away");
         return;
     }
-    let mut command = netwright();
-    command.current_dir(lab.0.path()).env("SUDO_UID", "1234").env("SUDO_GID", "2345");
-    let ran = Ran::new(&command.args(["test", "--report", "junit=j.xml"]).output().unwrap());
-    assert_eq!(ran.code, 0, "{ran:?}");
-    let meta = std::fs::metadata(lab.path("j.xml")).unwrap();
-    assert_eq!((meta.uid(), meta.gid()), (1234, 2345));
+    let run = || {
+        let mut command = netwright();
+        command.current_dir(lab.0.path()).env("SUDO_UID", "1234").env("SUDO_GID", "2345");
+        let ran = Ran::new(&command.args(["test", "--report", "junit=j.xml"]).output().unwrap());
+        assert_eq!(ran.code, 0, "{ran:?}");
+        let meta = std::fs::metadata(lab.path("j.xml")).unwrap();
+        (meta.uid(), meta.gid())
+    };
+    assert_eq!(run().0, 0, "what is made in a folder of somebody else stays root's");
+    std::os::unix::fs::chown(lab.0.path(), Some(1234), None).unwrap();
+    assert_eq!(run(), (1234, 2345));
 }
 
 #[test]

@@ -238,6 +238,55 @@ fn only_report_and_cli_print() {
     forbid(&["println!", "eprintln!", "print!", "eprint!", "dbg!"], "a broken pipe would panic", |_| true);
 }
 
+/// Where a link leads, who may read a file and whose it is, is decided in one place. What is read, and what a sandbox arranges in its own mounts and
+/// the kernel in its own file systems, is nobody's to redirect.
+#[test]
+fn only_files_makes_writes_and_gives_away_files() {
+    const WRITES: &[&str] = &[
+        "File::create",
+        "File::create_new",
+        "File::options",
+        "fs::write",
+        "OpenOptions",
+        "OpenOptionsExt",
+        "create_dir",
+        "create_dir_all",
+        "DirBuilder",
+        "fs::rename",
+        "renameat",
+        "fs::copy",
+        "hard_link",
+        "symlink",
+        "symlinkat",
+        "mkdirat",
+        "fs::mkdir",
+        "openat",
+        "openat2",
+        "chown",
+        "fchown",
+        "chownat",
+        "lchown",
+        "chmod",
+        "fchmod",
+        "set_permissions",
+        "NamedTempFile",
+        "tempfile::Builder",
+        "tempdir",
+    ];
+    require(WRITES, &["files"]);
+    let exempt = [
+        // Mount points, links and settings inside the mount and network namespaces that it has just made.
+        "sandbox",
+        // Instances of tracefs, held by descriptor.
+        "src/why/recorder/tracefs.rs",
+        // Reads a script that may be a pipe, without blocking.
+        "src/script/source.rs",
+    ];
+    forbid(WRITES, "only files makes, writes, renames and gives away files", |source| {
+        !source.is_in(&["files"]) && !source.is_in(&exempt)
+    });
+}
+
 #[test]
 fn op_model_and_text_do_no_io() {
     const IO: &[&str] = &[
@@ -265,7 +314,7 @@ fn op_model_and_text_do_no_io() {
 
 /// The rooms from the ground up; a room knows only rooms of the floors below its own, and its own inside.
 const FLOORS: &[&[&str]] = &[
-    &["error"],
+    &["error", "files"],
     &["text", "model", "op", "probe"],
     &["exec"],
     &["features", "sandbox", "testing"],

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use crate::report::{human, json};
+use crate::report::{github, human, json};
 use crate::script::check::{Checked, Finding};
 
 /// The exit code when there is something to mend.
@@ -59,7 +59,7 @@ pub(super) fn check(arguments: &CheckArgs) -> u8 {
             let findings: Vec<Value> = checked.findings.iter().map(document).collect();
             json::print(&json!({ "schema": crate::text::SCHEMA, "findings": findings }));
         }
-        Format::Github => checked.findings.iter().for_each(|finding| human::print(&annotation(finding))),
+        Format::Github => checked.findings.iter().for_each(annotate),
     }
     if checked.findings.is_empty() { 0 } else { FOUND }
 }
@@ -70,20 +70,13 @@ fn document(finding: &Finding) -> Value {
     document
 }
 
-/// `::error file=lab.rhai,line=3,col=5,title=call::no function …`
-fn annotation(finding: &Finding) -> String {
+/// An annotation beside the line.
+fn annotate(finding: &Finding) {
     let parts = finding.error.parts();
     let place = parts.place.as_ref();
     let file = place.and_then(|place| place.source.clone()).unwrap_or_default();
-    let (line, column) = place.map_or((1, 1), |place| (place.line, place.column));
+    let at = place.map_or((1, 1), |place| (place.line, place.column));
     let text: Vec<&str> =
         std::iter::once(parts.message.as_str()).chain(parts.hints.iter().map(String::as_str)).collect();
-    let data = |text: &str| text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A");
-    let property = |text: &str| data(text).replace(':', "%3A").replace(',', "%2C");
-    format!(
-        "::error file={},line={line},col={column},title=netwright {}::{}\n",
-        property(&file),
-        finding.rule,
-        data(&text.join("\n"))
-    )
+    github::print_annotation(&file, at, &format!("netwright {}", finding.rule), &text.join("\n"));
 }

@@ -63,7 +63,7 @@ fn man(command: clap::Command, folder: &Path) -> std::io::Result<usize> {
     let mut write = |name: String, command: clap::Command| -> std::io::Result<()> {
         let mut page = Vec::new();
         clap_mangen::Man::new(command.name(name.clone())).render(&mut page)?;
-        std::fs::write(folder.join(format!("{name}.1")), page)?;
+        crate::files::replace(&folder.join(format!("{name}.1")), crate::files::SHARED, &page)?;
         count += 1;
         Ok(())
     };

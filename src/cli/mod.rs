@@ -5,6 +5,7 @@ mod doc;
 pub mod doctor;
 mod document;
 mod generate;
+mod history;
 mod plan;
 mod repl;
 mod repl_line;
@@ -254,7 +255,14 @@ pub fn main() -> ExitCode {
         Command::Watch(arguments) => runs::watch(arguments),
         Command::Doc(arguments) => doc::doc(arguments),
     };
-    ExitCode::from(code)
+    ExitCode::from(match (code, human::lost()) {
+        (0, Some(why)) => {
+            let error =
+                Error::new(Kind::Unsupported, format!("standard output does not have all that was printed: {why}"));
+            fail(&error.hint("make room behind it, or take another place"))
+        }
+        (code, _) => code,
+    })
 }
 
 /// `netwright lab.rhai` means `netwright run lab.rhai`, so that `#!/usr/bin/env netwright` works.
@@ -300,7 +308,10 @@ fn on_big_stack(work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
         Ok(Err(_)) => {
             fail(&Error::new(Kind::Internal, "the evaluating thread panicked").hint("please report this as a bug"))
         }
-        Err(error) => fail(&Error::new(Kind::Busy, format!("cannot start a thread: {error}"))),
+        Err(error) => fail(
+            &Error::new(Kind::Unsupported, format!("cannot start a thread: {error}"))
+                .hint("`ulimit -u` and `ulimit -v` say how many processes and how much memory there may be"),
+        ),
     }
 }
 

@@ -16,6 +16,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
+use super::history::{self, History};
 use super::repl_line::Assistant;
 use super::run::{OnHost, finish, hostname, in_sandbox, on_machine};
 use super::{enter_sandbox, fail, on_big_stack, parse_tool, require_root, signal_code};
@@ -24,6 +25,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::tools::Tools;
+use crate::files;
 use crate::op::Where;
 use crate::op::firewall::tool;
 use crate::op::route::Family;
@@ -32,9 +34,6 @@ use crate::sandbox::Sandbox;
 use crate::script::engine::Job;
 use crate::script::repl::{Answer, Console};
 use crate::session::{Event, Mode, Session};
-
-/// How many lines the history keeps.
-const HISTORY: usize = 10_000;
 
 const HELP: &str = "\
 Type what a script would say; a value without `;` behind it is shown. Tab completes, the arrow keys find what was typed before.
@@ -206,7 +205,7 @@ impl Talk {
             human::line("netwright in a sandbox, nothing here touches this machine   (:help for commands)");
         }
         let config = Config::builder().completion_type(CompletionType::List).auto_add_history(false).tab_stop(4);
-        let config = match config.max_history_size(HISTORY).and_then(|config| config.history_ignore_dups(true)) {
+        let config = match config.max_history_size(history::MAX).and_then(|config| config.history_ignore_dups(true)) {
             Ok(config) => config.build(),
             Err(_) => Config::default(),
         };
@@ -218,9 +217,9 @@ impl Talk {
         };
         let colour = human::colour(&std::io::stdout());
         editor.set_helper(Some(Assistant::new(&self.console, colour)));
-        let history = history_file();
-        if let Some(history) = &history {
-            let _ = editor.load_history(history);
+        let mut history = History::of_user();
+        for line in history.lines() {
+            let _ = editor.add_history_entry(line);
         }
         let prompt = if self.session.mode() == Mode::Host { "netwright --host> " } else { "netwright> " };
         let code = loop {
@@ -228,6 +227,7 @@ impl Talk {
                 Ok(input) => {
                     if !input.trim().is_empty() {
                         let _ = editor.add_history_entry(input.trim_end());
+                        history.add(input.trim_end());
                     }
                     if let Next::End(code) = self.take(&input) {
                         break code;
@@ -238,11 +238,7 @@ impl Talk {
                 Err(error) => break fail(&Error::new(Kind::Internal, format!("the terminal is gone: {error}"))),
             }
         };
-        if let Some(history) = &history {
-            // The history is a comfort: a home without room for it is no reason to complain.
-            let _ = history.parent().map(std::fs::create_dir_all);
-            let _ = editor.append_history(history);
-        }
+        history.save();
         code
     }
 
@@ -437,7 +433,7 @@ impl Talk {
         }
         let script = self.console.borrow().script();
         let write = || -> std::io::Result<()> {
-            let mut file = std::fs::OpenOptions::new().write(true).create_new(true).open(rest)?;
+            let mut file = files::create(Path::new(rest), files::SHARED)?;
             file.write_all(b"#!/usr/bin/env -S netwright run\n")?;
             file.write_all(script.as_bytes())
         };
@@ -523,11 +519,4 @@ fn facts(session: &Session) -> Result<BTreeSet<String>> {
 
 fn is_command(text: &str) -> bool {
     text.trim_start().starts_with(':')
-}
-
-/// `$XDG_STATE_HOME/netwright/history`, or below `~/.local/state`.
-fn history_file() -> Option<PathBuf> {
-    let state = std::env::var_os("XDG_STATE_HOME").filter(|path| !path.is_empty()).map(PathBuf::from);
-    let state = state.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".local/state")));
-    state.map(|state| state.join("netwright/history"))
 }

@@ -132,6 +132,9 @@ pub(super) fn start(
     on_big_stack(work)
 }
 
+/// The variable that tells `__watch` which run has started it: nobody else calls it.
+pub(super) const WATCHES: &str = "NETWRIGHT_WATCH";
+
 /// What only `--host` takes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct OnHost {
@@ -193,6 +196,7 @@ pub(super) fn on_machine(
         pid: std::process::id(),
         pid_began: journal::began(std::process::id()),
         started: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
+        began_ms: journal::boot_ms(),
         netns: exec.netns_stamp(&Where::Host)?,
     };
     let base = header.id.clone();
@@ -209,11 +213,14 @@ pub(super) fn on_machine(
     };
     let id = header.id;
     if on_host.trial.is_some()
-        && let Err(error) = reexec::detached(&["__watch".into(), id.clone().into()])
+        && let Err(error) = reexec::detached(&["__watch".into(), id.clone().into()], WATCHES, &id)
     {
+        // Nothing was done yet.
         journal.remove();
-        let message = format!("cannot start the watcher of `--try`: {error}");
-        return Err(Error::new(Kind::CommandFailed, message));
+        let missing = error.kind() == std::io::ErrorKind::NotFound;
+        let kind = if missing { Kind::ToolMissing } else { Kind::CommandFailed };
+        let error = Error::new(kind, format!("cannot start the watcher of `--try`: {error}"));
+        return Err(if missing { error.hint("install it: apt-get install util-linux") } else { error });
     }
     Ok(Rc::new(Session::on_host(exec, id, journal, audit, events)))
 }
@@ -294,7 +301,8 @@ fn keep(session: &Session, trial: Option<Duration>) -> Result<()> {
         }
         return Ok(());
     }
-    let until = |limit: Duration| journal::now_ms() + u64::try_from(limit.as_millis()).unwrap_or(u64::MAX / 2);
+    let until =
+        |limit: Duration| journal::boot_ms().saturating_add(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX / 2));
     let mut kept = KEPT.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     session.end_journal(trial.map_or(End::Kept, |limit| End::Trial(until(limit))))?;
     *kept = true;

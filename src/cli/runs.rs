@@ -13,6 +13,7 @@ use crate::exec::interrupt::Interrupt;
 use crate::exec::netns::NetnsStamp;
 use crate::exec::tools::Tools;
 use crate::exec::whereabouts;
+use crate::files::{self, State};
 use crate::op::{Object, Undo, Where};
 use crate::report::human;
 use crate::report::json as documents;
@@ -103,6 +104,9 @@ fn made(records: &[Record]) -> Vec<String> {
 
 /// Lists the runs.
 pub(super) fn ps(arguments: &PsArgs) -> u8 {
+    if let Err(error) = journal::trusted() {
+        return fail(&error);
+    }
     let runs = Past::all();
     if arguments.json {
         let document = |(id, past): &(String, Result<Past>)| match past {
@@ -228,6 +232,7 @@ fn tell(id: &str, undone: &Undone) -> u8 {
 pub(super) fn down(arguments: &DownArgs) -> u8 {
     let work = || -> Result<u8> {
         require_root("down")?;
+        journal::trusted()?;
         let ids = wanted(&arguments.run)?;
         let mut code = 0;
         for id in ids.iter().rev() {
@@ -298,7 +303,7 @@ fn is_trial(id: &str) -> bool {
 /// Tells the watcher of a trial to undo it now, and waits for that. It does so itself: should this call be cut off, the run is undone all the same.
 fn end_trial(id: &str) -> Result<u8> {
     let path = Path::new(RUNS).join(id).join(UNDO_NOW);
-    std::fs::write(&path, "")
+    files::state(&path, State::OpenOrMake)
         .map_err(|error| Error::new(Kind::CommandFailed, format!("`{}` cannot be written: {error}", path.display())))?;
     let deadline = Instant::now() + TRIAL_UNDO_MAX;
     while Instant::now() < deadline {
@@ -347,6 +352,7 @@ fn wanted(word: &str) -> Result<Vec<String>> {
 pub(super) fn gc(arguments: &GcArgs) -> u8 {
     let work = || -> Result<u8> {
         require_root("gc")?;
+        journal::trusted()?;
         let mut code = 0;
         let mut nothing = true;
         let here = executor()?.netns_stamp(&Where::Host)?;
@@ -489,6 +495,7 @@ impl std::fmt::Display for Orphan {
 pub(super) fn confirm(arguments: &ConfirmArgs) -> u8 {
     let work = || -> Result<u8> {
         require_root("confirm")?;
+        journal::trusted()?;
         let waiting: Vec<String> = Past::all()
             .into_iter()
             .filter(|(_, past)| past.as_ref().is_ok_and(|past| matches!(past.end, Some(End::Trial(_)))))
@@ -508,7 +515,7 @@ pub(super) fn confirm(arguments: &ConfirmArgs) -> u8 {
             }
         };
         let path = Path::new(RUNS).join(&id).join("confirmed");
-        std::fs::write(&path, "").map_err(|error| {
+        files::state(&path, State::OpenOrMake).map_err(|error| {
             Error::new(Kind::CommandFailed, format!("`{}` cannot be written: {error}", path.display()))
         })?;
         // The watcher answers by writing the end; when it is gone, this process does.
@@ -531,6 +538,15 @@ pub(super) fn confirm(arguments: &ConfirmArgs) -> u8 {
 /// Waits for the run to end and then for `confirm`; undoes the run without it. It holds the run's lock from the run's end on, so nobody else acts for it.
 pub(super) fn watch(arguments: &WatchArgs) -> u8 {
     let id = &arguments.run;
+    if !journal::is_id(id) || std::env::var_os(super::run::WATCHES).is_none_or(|watched| watched != id.as_str()) {
+        return fail(
+            &Error::new(Kind::InvalidArgument, "`__watch` is started by `run --host --try` and by nobody else")
+                .hint("`netwright ps` lists the runs of this machine"),
+        );
+    }
+    if let Err(error) = require_root("__watch").and_then(|()| journal::trusted()) {
+        return fail(&error);
+    }
     let mut journal = loop {
         match Journal::reopen(id) {
             Ok(Some(journal)) => break journal,
@@ -548,7 +564,7 @@ pub(super) fn watch(arguments: &WatchArgs) -> u8 {
         Ok(None) | Err(_) => 0,
     };
     let now = Path::new(RUNS).join(id).join(UNDO_NOW);
-    while journal::now_ms() < until_ms && !now.exists() {
+    while journal::boot_ms() < until_ms && !now.exists() {
         if confirmed.exists() {
             let _ = journal.end(End::Kept);
             let _ = std::fs::remove_file(&confirmed);

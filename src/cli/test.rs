@@ -133,7 +133,7 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     specs.extend(arguments.json.then(Spec::json));
     let reports = Reports::open(&specs)?;
     let mut events = arguments.events.as_deref().map(Output::open).transpose()?;
-    events.iter_mut().for_each(Output::clear);
+    events.as_mut().map_or(Ok(()), Output::begin)?;
     let interrupt = Interrupt::default();
     listen(&interrupt)?;
     let options = Options { jobs, retries: arguments.retries, plan, only, args };

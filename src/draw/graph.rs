@@ -1,5 +1,6 @@
 //! dot and mermaid: for documents, and for programs that lay out by themselves.
 
+use crate::text::diagnostic::escape;
 use std::fmt::Write as _;
 
 use super::{Blame, Link, Namespace, Sort, State, Topology};
@@ -175,12 +176,16 @@ fn words(namespace: &Namespace, link: &Link, blamed: bool) -> Vec<String> {
 }
 
 fn dot_text(lines: &[String]) -> String {
-    let escaped: Vec<String> = lines.iter().map(|line| line.replace('\\', "\\\\").replace('"', "\\\"")).collect();
+    let escaped: Vec<String> =
+        lines.iter().map(|line| escape(line).replace('\\', "\\\\").replace('"', "\\\"")).collect();
     escaped.join("\\n")
 }
 
 fn mermaid_text(lines: &[String]) -> String {
-    let escaped: Vec<String> =
-        lines.iter().map(|line| line.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;")).collect();
-    escaped.join("<br>")
+    // `#35;` is mermaid's own way to write a character, and a backtick at the beginning makes the text Markdown.
+    let one = |line: &String| {
+        let line = escape(line).replace('#', "#35;").replace('`', "#96;");
+        line.replace('&', "&amp;").replace('"', "&quot;").replace('<', "&lt;").replace('>', "&gt;")
+    };
+    lines.iter().map(one).collect::<Vec<_>>().join("<br>")
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::{Link, Namespace, State, Topology};
+use crate::text::diagnostic::escape;
 use crate::text::wrap::wrap;
 
 /// As wide as the picture gets.
@@ -40,7 +41,7 @@ fn draw(picture: &Topology, namespace: &Namespace, colour: bool, out: &mut Strin
     let culprit = picture.culprit.as_ref().filter(|_| picture.blames(namespace));
     let (begin, sign) = if culprit.is_some() { (RED, "✗ ") } else { (BOLD, "") };
     let (begin, reset) = if colour { (begin, RESET) } else { ("", "") };
-    let _ = write!(out, "{begin}{sign}{}{reset}", namespace.name);
+    let _ = write!(out, "{begin}{sign}{}{reset}", escape(&namespace.name));
     if namespace.count > 1 {
         let _ = write!(out, "  ({} alike)", namespace.count);
     }
@@ -116,7 +117,7 @@ fn line(picture: &Topology, namespace: &Namespace, link: &Link, nameless: bool) 
 /// A line, broken between words where it would leave the screen; what follows stands below its text.
 fn wrapped(out: &mut String, first: &str, next: &str, text: &str, colour: Option<&str>) {
     let room = WIDTH.saturating_sub(next.chars().count() + 2).max(20);
-    let lines = wrap(text, room);
+    let lines = wrap(&escape(text), room);
     let (begin, end) = colour.map_or(("", ""), |colour| (colour, RESET));
     for (index, line) in lines.iter().enumerate() {
         let lead = if index == 0 { first.to_owned() } else { format!("{next}  ") };

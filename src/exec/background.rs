@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, kill_process_group};
 
+use super::leftover::Started as Others;
 use super::netns::NetnsFile;
 use super::process::{OUTPUT_MAX_BYTES, Started, start, start_error};
 use crate::error::Result;
@@ -39,24 +40,26 @@ impl Background {
         env: &[(OsString, OsString)],
         netns: Option<&NetnsFile>,
         line: String,
+        stdout: Option<File>,
     ) -> Result<Self> {
         let null = File::open("/dev/null").map_err(|error| start_error(path, &error))?;
-        Self::start_with(path, argv, env, netns, line, null.into())
+        Self::start_with(path, argv, env, netns, line, (null.into(), stdout.map(OwnedFd::from)))
     }
 
-    /// The same with an input of its own.
+    /// The same with an input, and perhaps an output, of its own.
     pub(super) fn start_with(
         path: &Path,
         argv: &[OsString],
         env: &[(OsString, OsString)],
         netns: Option<&NetnsFile>,
         line: String,
-        stdin: OwnedFd,
+        (stdin, stdout): (OwnedFd, Option<OwnedFd>),
     ) -> Result<Self> {
         let fail = |error: io::Error| start_error(path, &error);
         let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).map_err(|error| fail(error.into()))?;
         rustix::io::ioctl_fionbio(&reader, true).map_err(|error| fail(error.into()))?;
-        let files = [stdin, writer.try_clone().map_err(fail)?, writer];
+        let stdout = stdout.map_or_else(|| writer.try_clone(), Ok).map_err(fail)?;
+        let files = [stdin, stdout, writer];
         let started = start(path, argv, env, netns, files).map_err(fail)?;
         let printed = Arc::new(Printed { reader, tail: Mutex::default() });
         let read = Arc::clone(&printed);
@@ -152,9 +155,13 @@ impl Background {
         };
         if self.running() {
             self.stopped.store(true, Ordering::Relaxed);
+            // `su` and `setsid` give what they start a group of its own.
+            let started = Others::by(self.pid());
             group(Signal::TERM);
+            started.signal(Signal::TERM);
             let deadline = Instant::now() + TERM_GRACE;
             let _ = self.started.handle.wait_deadline(deadline);
+            started.signal(Signal::KILL);
         }
         // The group may outlive its leader; its id stays taken while anyone is in it.
         group(Signal::KILL);
@@ -241,7 +248,7 @@ mod tests {
 
     fn run(script: &str) -> Background {
         let words = ["-c", script].map(OsString::from);
-        Background::start(Path::new("/bin/sh"), &words, &[], None, script.into()).unwrap()
+        Background::start(Path::new("/bin/sh"), &words, &[], None, script.into(), None).unwrap()
     }
 
     fn ended(background: &Background) -> String {

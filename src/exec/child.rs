@@ -117,7 +117,7 @@ pub fn end_with_parent() {
 ///
 /// When there is no terminal or no shell.
 pub fn shell() -> io::Result<()> {
-    let terminal = || File::options().read(true).write(true).open("/dev/tty");
+    let terminal = crate::files::terminal;
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
     let path = super::tools::find(&shell.to_string_lossy()).ok_or(io::ErrorKind::NotFound)?;
     let expression = duct::cmd(path, [] as [&str; 0]).full_env(super::process::user_env());

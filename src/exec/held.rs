@@ -26,7 +26,7 @@ impl Held {
         line: String,
     ) -> Result<Self> {
         let (reader, writer) = io::pipe().map_err(|error| start_error(path, &error))?;
-        let background = Background::start_with(path, argv, env, Some(netns), line, reader.into())?;
+        let background = Background::start_with(path, argv, env, Some(netns), line, (reader.into(), None))?;
         Ok(Self { background, stdin: Some(File::from(std::os::fd::OwnedFd::from(writer))) })
     }
 

@@ -1,5 +1,6 @@
-//! The user's programs that a dead run has left running, found by their environment.
+//! The user's programs that a dead run has left running, found by their environment, by a file that they have open, and by who started them.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -43,28 +44,86 @@ pub fn end_all(id: &str) -> Vec<String> {
     find(id).into_iter().map(|one| one.line).collect()
 }
 
-/// The processes whose environment names the run. One that has ended and is not reaped has none.
+/// The processes of the run: those whose environment names it, those that have its mark open (a program may drop its environment, as `env -i` and
+/// `su -` do, and keeps its files), and what any of these has started (`sudo` drops both, and waits for what it starts).
 fn find(id: &str) -> Vec<Left> {
     let wanted = format!("{MARK}={id}");
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    let mark = format!("{}/{id}/programs", crate::files::RUNS);
+    let lock = format!("{}/{id}/lock", crate::files::RUNS);
+    let own = |pid: i32| {
+        let folder = Path::new("/proc").join(pid.to_string());
+        let environ = std::fs::read(folder.join("environ")).unwrap_or_default();
+        if environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()) {
+            return true;
+        }
+        let files = std::fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
+        let open: Vec<_> = files.filter_map(|file| std::fs::read_link(file.path()).ok()).collect();
+        let has = |path: &str| open.iter().any(|file| file.as_os_str() == path);
+        // Whoever has the lock, too, is a tool of netwright's: it ends by itself, within its deadline.
+        has(&mark) && !has(&lock)
+    };
+    with_descendants(&own)
+}
+
+/// The processes that are meant, and all that they have started and these have, each held so that its number cannot become another's.
+fn with_descendants(meant: &dyn Fn(i32) -> bool) -> Vec<Left> {
     let me = i32::try_from(std::process::id()).unwrap_or(0);
-    pids.filter(|pid| *pid != me)
-        .filter_map(|pid| {
-            let folder = Path::new("/proc").join(pid.to_string());
-            let ours = || {
-                let environ = std::fs::read(folder.join("environ")).unwrap_or_default();
-                environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes())
-            };
-            if !ours() {
-                return None;
-            }
-            let pid = Pid::from_raw(pid)?;
-            let fd = pidfd_open(pid, PidfdFlags::empty()).ok()?;
-            let words = std::fs::read(folder.join("cmdline")).unwrap_or_default();
-            let line = String::from_utf8_lossy(&words).replace('\0', " ").trim().to_owned();
-            // Asked again with the process held: its number was not given to another one meanwhile.
-            ours().then_some(Left { pid, fd, line })
-        })
-        .collect()
+    let parents = parents();
+    let mut found: BTreeSet<i32> = parents.keys().copied().filter(|pid| *pid != me && meant(*pid)).collect();
+    loop {
+        let more: Vec<i32> = parents
+            .iter()
+            .filter(|(pid, parent)| **pid != me && found.contains(*parent) && !found.contains(*pid))
+            .map(|(pid, _)| *pid)
+            .collect();
+        if more.is_empty() {
+            break;
+        }
+        found.extend(more);
+    }
+    let hold = |pid: &i32| {
+        let number = Pid::from_raw(*pid)?;
+        let fd = pidfd_open(number, PidfdFlags::empty()).ok()?;
+        // Asked again with the process held: its number was not given to another one meanwhile.
+        if !meant(*pid) && parent_of(*pid).is_none_or(|parent| parents.get(pid) != Some(&parent)) {
+            return None;
+        }
+        let words = std::fs::read(Path::new("/proc").join(pid.to_string()).join("cmdline")).unwrap_or_default();
+        let line = String::from_utf8_lossy(&words).replace('\0', " ").trim().to_owned();
+        Some(Left { pid: number, fd, line })
+    };
+    found.iter().filter_map(hold).collect()
+}
+
+/// Every process that has not ended, and the one that started it.
+fn parents() -> BTreeMap<i32, i32> {
+    let Ok(entries) = std::fs::read_dir("/proc") else { return BTreeMap::new() };
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
+    pids.filter_map(|pid| Some((pid, parent_of(pid)?))).collect()
+}
+
+/// The parent of a process; `None` when it has ended.
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name before it is in parentheses and may hold anything.
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+    let state = fields.next()?;
+    fields.next()?.parse().ok().filter(|_| state != "Z" && state != "X")
+}
+
+/// What a process has started: it may have left the process group.
+pub(super) struct Started(Vec<Left>);
+
+impl Started {
+    /// What it has started by now.
+    pub(super) fn by(pid: i32) -> Self {
+        Self(with_descendants(&|one| one == pid))
+    }
+
+    /// Ends all of it.
+    pub(super) fn signal(&self, signal: Signal) {
+        for one in &self.0 {
+            let _ = pidfd_send_signal(&one.fd, signal);
+        }
+    }
 }

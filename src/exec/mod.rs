@@ -29,7 +29,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Ran, Result};
-use crate::op::{Command, Tool, Where};
+use crate::op::{Command, Tool, Where, secret};
 use interrupt::Interrupt;
 use netns::{NetnsFile, NetnsStamp, id_at, path_of};
 use pool::WarmPool;
@@ -216,7 +216,7 @@ impl Exec {
         };
         let limits = Limits { deadline: self.deadline, ..Limits::default() };
         let finished = process::run(&program, limits, &self.interrupt)?;
-        finished_output(&command.line(), finished, self.deadline).map_err(|error| match error.kind() {
+        finished_output(&command.line(), &command.argv, finished, self.deadline).map_err(|error| match error.kind() {
             Kind::TimedOut => error.hint("`--command-timeout 30s` gives each command more time"),
             Kind::ToolOutput => {
                 error.hint(format!("is `{}` what it should be? `--tool` takes another", path.display()))
@@ -276,7 +276,7 @@ impl Exec {
         };
         let limits = Limits { deadline, stop_on_interrupt: true, alone: false };
         let finished = process::run(&program, limits, &self.interrupt)?;
-        finished_output(&user_line(netns, words), finished, deadline).map_err(|error| match error.kind() {
+        finished_output(&user_line(netns, words), words, finished, deadline).map_err(|error| match error.kind() {
             Kind::TimedOut => error.hint("`#{ timeout: \"5m\" }` gives it more time; `ns.start(…)` leaves it running"),
             Kind::ToolOutput => error.hint("write its output to a file instead"),
             _ => error,
@@ -289,10 +289,25 @@ impl Exec {
     ///
     /// `ToolMissing` when there is no such program.
     pub fn start_user(&self, netns: &Where, words: &[String]) -> Result<background::Background> {
+        self.start_user_into(netns, words, None)
+    }
+
+    /// The same with a file for its standard output.
+    ///
+    /// # Errors
+    ///
+    /// `ToolMissing` when there is no such program.
+    pub fn start_user_into(
+        &self,
+        netns: &Where,
+        words: &[String],
+        stdout: Option<std::fs::File>,
+    ) -> Result<background::Background> {
         let file = self.netns(netns)?;
         let (path, argv) = self.user_program(netns, words)?;
         let enter = matches!(netns, Where::Path(_)).then_some(&file);
-        let background = background::Background::start(&path, &argv, &self.user_env(), enter, user_line(netns, words))?;
+        let (env, line) = (self.user_env(), user_line(netns, words));
+        let background = background::Background::start(&path, &argv, &env, enter, line, stdout)?;
         if matches!(netns, Where::Named(_)) {
             await_entry(&background, netns);
         }
@@ -334,7 +349,7 @@ impl Exec {
         };
         let path = tools::find(program).ok_or_else(|| {
             Error::new(Kind::ToolMissing, format!("there is no program `{program}`"))
-                .hint(format!("searched in {}", tools::search_path()))
+                .hint(format!("searched in {}", tools::user_path()))
                 .netns(netns.name())
         })?;
         if words.iter().any(|word| word.contains('\0')) {
@@ -369,7 +384,7 @@ pub fn user_line(netns: &Where, words: &[String]) -> String {
         Where::Named(name) => ["ip", "netns", "exec", name].map(String::from).into(),
         Where::Path(path) => vec!["nsenter".into(), format!("--net={}", path.display())],
     };
-    crate::op::quote(&prefix.into_iter().chain(words.iter().cloned()).collect::<Vec<_>>())
+    crate::op::quote(&prefix.into_iter().chain(secret::hide(words, secret::Of::User)).collect::<Vec<_>>())
 }
 
 /// The error of a process that we ended; `limit` is what it had.
@@ -386,8 +401,9 @@ fn not_ended(end: End, ran: Ran, limit: Duration) -> Error {
 }
 
 /// Turns a finished process into an output, or into the error of one that did not end by itself.
-fn finished_output(command: &str, finished: Finished, limit: Duration) -> Result<Output> {
+fn finished_output(command: &str, words: &[String], finished: Finished, limit: Duration) -> Result<Output> {
     let Finished { end, stdout, stderr, took } = finished;
+    let stderr = secret::hide_in(stderr, words);
     let ran = Ran { command: command.to_owned(), status: None, stdout, stderr, took };
     let status = match end {
         End::Exited(status) => status,

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
@@ -11,8 +12,12 @@ use super::urgency;
 use super::warm::{Family, Warm};
 use crate::op::Where;
 
-/// How many warm processes are open at once; the least recently used one makes room.
+/// How many warm processes are open at once, at most; the least recently used one makes room.
 const WARM_MAX: usize = 256;
+/// How many files a warm process takes: its three pipes, the two ends of one that is being started, and its namespace's file.
+const FILES_EACH: usize = 6;
+/// How many files are left to everything else: the journal, claims, a tool that is being started.
+const FILES_FREE: usize = 40;
 /// How many threads start warm processes ahead. Two halve the cost on two cores (KNOWLEDGE.md); a third goes on while the child of another, which
 /// gave way ([`urgency`]), waits for a core.
 const SPAWNERS: usize = 3;
@@ -24,6 +29,7 @@ type Key = (Where, Family);
 pub(super) struct WarmPool {
     slots: HashMap<Key, Slot>,
     clock: u64,
+    most: Option<usize>,
     spawner: Option<Sender<Job>>,
 }
 
@@ -94,12 +100,22 @@ impl WarmPool {
     }
 
     fn make_room(&mut self) {
-        while self.slots.len() >= WARM_MAX {
+        let most = self.most();
+        while self.slots.len() >= most || (is_short_of_files() && !self.slots.is_empty()) {
             let Some(key) = self.slots.iter().min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone()) else {
                 return;
             };
             self.slots.remove(&key);
         }
+    }
+
+    /// As many as the limit of open files bears.
+    fn most(&mut self) -> usize {
+        *self.most.get_or_insert_with(|| {
+            let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+            let files = limit.and_then(|files| usize::try_from(files).ok()).unwrap_or(usize::MAX);
+            (files.saturating_sub(FILES_FREE) / FILES_EACH).clamp(1, WARM_MAX)
+        })
     }
 
     pub(super) fn remove(&mut self, netns: &Where, family: Family) -> Option<Warm> {
@@ -126,6 +142,17 @@ impl WarmPool {
         // All are told first and waited for afterwards: they end side by side.
         gone.iter_mut().for_each(Warm::close);
     }
+}
+
+/// Whether most of the files that this process may open are open: claims and namespaces take some, too. The kernel gives the lowest number that is
+/// free.
+fn is_short_of_files() -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    let Some(limit) = limit.and_then(|files| usize::try_from(files).ok()) else { return false };
+    rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), 0).map_or_else(
+        |error| error == rustix::io::Errno::MFILE,
+        |file| usize::try_from(file.as_raw_fd()).is_ok_and(|number| number > limit / 4 * 3),
+    )
 }
 
 impl Drop for WarmPool {

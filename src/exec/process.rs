@@ -211,7 +211,20 @@ pub fn start_error(path: &Path, error: &io::Error) -> Error {
         _ => {
             let text = error.to_string();
             let text = text.split(" (os error").next().unwrap_or_default();
-            Error::new(Kind::CommandFailed, format!("cannot start `{name}`: {}", text.to_lowercase()))
+            let error_of_start =
+                Error::new(Kind::CommandFailed, format!("cannot start `{name}`: {}", text.to_lowercase()));
+            match error.raw_os_error().map(rustix::io::Errno::from_raw_os_error) {
+                Some(rustix::io::Errno::MFILE) => {
+                    error_of_start.hint("`ulimit -n` says how many files may be open: raise it")
+                }
+                Some(rustix::io::Errno::NFILE) => {
+                    error_of_start.hint("`sysctl fs.file-max` says how many files the machine may have open")
+                }
+                Some(rustix::io::Errno::AGAIN) => {
+                    error_of_start.hint("`ulimit -u` says how many processes there may be: raise it")
+                }
+                _ => error_of_start,
+            }
         }
     }
 }

@@ -58,7 +58,7 @@ pub fn output(variable: &str, value: &str) -> io::Result<(ExitStatus, Vec<u8>)> 
     Ok((output.status, output.stdout))
 }
 
-/// Starts this program with other arguments in a session of its own, without a terminal and without waiting for it.
+/// Starts this program with other arguments and `variable=value` in a session of its own, without a terminal and without waiting for it.
 ///
 /// It outlives the caller, and a closed terminal does not reach it. `setsid` of util-linux makes the session: doing it between fork
 /// and exec would make std fork.
@@ -66,11 +66,11 @@ pub fn output(variable: &str, value: &str) -> io::Result<(ExitStatus, Vec<u8>)> 
 /// # Errors
 ///
 /// When `setsid` is missing or the kernel refuses the new process.
-pub fn detached(args: &[OsString]) -> io::Result<()> {
-    let setsid = super::tools::find("setsid")
+pub fn detached(args: &[OsString], variable: &str, value: &str) -> io::Result<()> {
+    let setsid = super::tools::find_own("setsid")
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "`setsid` is not installed"))?;
     let myself = std::fs::read_link(MYSELF)?;
     let words = ["--fork".into(), myself.into_os_string()].into_iter().chain(args.iter().cloned());
     // `setsid --fork` ends at once, so waiting for it is waiting for nothing.
-    duct::cmd(setsid, words).stdin_null().stdout_null().stderr_null().run().map(drop)
+    duct::cmd(setsid, words).env(variable, value).stdin_null().stdout_null().stderr_null().run().map(drop)
 }

@@ -1,7 +1,7 @@
 //! Which program stands behind a [`Tool`]: found once, called by its absolute path.
 //!
-//! A program given by name makes std fork instead of `posix_spawn` (KNOWLEDGE.md, Speed), and a clean search path keeps a
-//! user's `~/bin/ip` from being run as root.
+//! A program given by name makes std fork instead of `posix_spawn` (KNOWLEDGE.md, Speed), and the system's
+//! folders come first, so that a user's `~/bin/ip` is not run as root.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 use crate::op::Tool;
 
-/// Where the tools live when `PATH` does not say so: a plain user's `PATH` on Debian lacks the `sbin` folders.
-const SBIN: &str = "/usr/local/sbin:/usr/sbin:/sbin";
+/// Where the tools live, whatever `PATH` says: sudo's own `secure_path`. A plain user's `PATH` on Debian lacks the `sbin` folders.
+const SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// The programs of this machine.
 #[derive(Debug, Default)]
@@ -21,7 +21,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Programs as `PATH` has them, except those that the user chose (`--tool ip=/path`).
+    /// The system's programs ([`search_path`]), except those that the user chose (`--tool ip=/path`).
     ///
     /// # Errors
     ///
@@ -61,7 +61,10 @@ impl Tools {
                     Kind::ToolMissing,
                     format!("`{}` is not at `{}`", tool.program(), path.display()),
                 )
-                .hint(format!("`--tool {}=PATH` said so; without it, `PATH` decides", tool.program())));
+                .hint(format!(
+                    "`--tool {}=PATH` said so; without it, the one of the system is taken",
+                    tool.program()
+                )));
             }
             None => which::which_in(tool.program(), Some(search_path()), "/").map_err(|_| {
                 Error::new(Kind::ToolMissing, format!("`{}` is not installed", tool.program()))
@@ -74,20 +77,45 @@ impl Tools {
     }
 }
 
-/// `PATH` and the `sbin` folders behind it, each folder once.
+/// Where netwright's own tools are looked for: the system's folders, then those of `PATH` that nobody else can put a program into.
 #[must_use]
 pub fn search_path() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
-    if path.is_empty() {
-        return format!("{SBIN}:/usr/bin:/bin");
-    }
-    let mut folders: Vec<&str> = Vec::new();
-    for folder in path.split(':').chain(SBIN.split(':')) {
-        if !folders.contains(&folder) {
-            folders.push(folder);
+    let more = path.split(':').filter(|folder| is_safe(Path::new(folder)));
+    joined(SYSTEM.split(':').chain(more))
+}
+
+/// Where the user's programs are looked for: as he says in `PATH`, then the system's folders. What depends on the folder that one is in is left out.
+#[must_use]
+pub fn user_path() -> String {
+    let path = std::env::var("PATH").unwrap_or_default();
+    let own = path.split(':').filter(|folder| folder.starts_with('/'));
+    joined(own.chain(SYSTEM.split(':')))
+}
+
+/// Each folder once.
+fn joined<'a>(folders: impl Iterator<Item = &'a str>) -> String {
+    let mut all: Vec<&str> = Vec::new();
+    for folder in folders {
+        if !all.contains(&folder) {
+            all.push(folder);
         }
     }
-    folders.join(":")
+    all.join(":")
+}
+
+/// Whether root may take programs from a folder: it and all above it are root's and nobody else's to write. Who is not root may take his own.
+fn is_safe(folder: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    if !folder.is_absolute() {
+        return false;
+    }
+    if !rustix::process::geteuid().is_root() {
+        return true;
+    }
+    let Ok(real) = folder.canonicalize() else { return false };
+    let roots = |folder: &Path| std::fs::metadata(folder).is_ok_and(|meta| meta.uid() == 0 && meta.mode() & 0o022 == 0);
+    real.ancestors().all(roots)
 }
 
 /// Whether this user namespace forbids to change groups, as one made without privilege does (`user_namespaces(7)`, "setgroups"). tcpdump changes
@@ -97,12 +125,33 @@ pub fn groups_are_fixed() -> bool {
     std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
 }
 
-/// Finds any program: by its path, or by name on [`search_path`].
+/// Finds a program that netwright starts for itself and that is none of its tools.
+#[must_use]
+pub fn find_own(program: &str) -> Option<PathBuf> {
+    which::which_in(program, Some(search_path()), "/").ok()
+}
+
+/// Finds any program of the user's: by its path, or by name on [`user_path`].
 #[must_use]
 pub fn find(program: &str) -> Option<PathBuf> {
     if Path::new(program).is_absolute() {
         return Path::new(program).exists().then(|| program.into());
     }
     let here = std::env::current_dir().unwrap_or_else(|_| "/".into());
-    which::which_in(program, Some(search_path()), here).ok()
+    which::which_in(program, Some(user_path()), here).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn root_takes_no_tool_from_a_folder_of_somebody_else() {
+        let lab = tempfile::tempdir().unwrap();
+        assert!(search_path().starts_with("/usr/local/sbin:"), "the system first");
+        assert!(!is_safe(Path::new("")) && !is_safe(Path::new(".")) && !is_safe(Path::new("bin")));
+        assert!(is_safe(Path::new("/usr/bin")));
+        // Below a folder that everybody may write to.
+        assert_eq!(is_safe(lab.path()), !rustix::process::geteuid().is_root());
+    }
 }

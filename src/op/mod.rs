@@ -7,6 +7,7 @@ pub mod firewall;
 pub mod link;
 pub mod netns;
 pub mod route;
+pub mod secret;
 pub mod sysctl;
 
 use std::fmt;
@@ -145,13 +146,16 @@ impl Command {
         Self { tool, argv: argv.into_iter().map(Into::into).collect(), netns: netns.clone(), stdin: None }
     }
 
-    /// The whole command as a person would run it on the machine, each word apart.
+    /// The whole command as a person would run it on the machine, each word apart; its keys are hidden.
     ///
     /// iproute2's programs take `-n NAME`; the others run under `ip netns exec`; a namespace without a name is entered by `nsenter`.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
         let program = self.tool.program().to_owned();
-        as_typed(&self.netns, &std::iter::once(program).chain(self.argv.iter().cloned()).collect::<Vec<_>>())
+        as_typed(
+            &self.netns,
+            &std::iter::once(program).chain(secret::hide(&self.argv, secret::Of::Tool)).collect::<Vec<_>>(),
+        )
     }
 
     /// The command as one line that can be pasted into a shell.
@@ -162,6 +166,13 @@ impl Command {
             Some(text) => format!("printf %s {} | {line}", quote(std::slice::from_ref(text))),
             None => line,
         }
+    }
+
+    /// The same command for the journal, without its keys; `None` when it has none.
+    #[must_use]
+    pub fn without_keys(&self) -> Option<Self> {
+        let argv = secret::hide(&self.argv, secret::Of::Tool);
+        (argv != self.argv).then(|| Self { argv, ..self.clone() })
     }
 }
 

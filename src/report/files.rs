@@ -1,7 +1,6 @@
 //! `--report KIND=FILE`: opened before the first test runs, written when the last has ended.
 
-use std::fs::File;
-use std::io::{Seek, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
@@ -9,6 +8,7 @@ use serde_json::json;
 
 use super::{github, human, junit, markdown, tap};
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::testing::results::Results;
 
 /// What a report is written in.
@@ -66,41 +66,39 @@ impl FromStr for Spec {
 
 /// A file that a report goes to.
 #[derive(Debug)]
-pub struct Output {
-    file: File,
-    path: PathBuf,
-}
+pub struct Output(files::Output);
 
 impl Output {
-    /// Opens a file without touching what is in it.
+    /// Looks whether a file can be written, without touching what is in it.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied`, `NotFound` when its folder is not there, `InvalidArgument` when it is a folder.
+    /// `PermissionDenied`, also for a symbolic link; `NotFound` when its folder is not there, `InvalidArgument` when it is a folder.
     pub fn open(path: &Path) -> Result<Self> {
-        let options = || File::options().create(true).truncate(false).write(true).open(path);
-        let file = options().map_err(|error| {
+        files::Output::open(path).map(Self).map_err(|error| {
             let shown = path.display();
             match error.kind() {
                 _ if path.is_dir() => Error::new(Kind::InvalidArgument, format!("the report `{shown}` is a folder"))
                     .hint(format!("name a file in it: {}", path.join("report.xml").display())),
                 std::io::ErrorKind::PermissionDenied => {
-                    Error::new(Kind::PermissionDenied, format!("the report `{shown}` may not be written"))
+                    let error = reason(&error).map_or_else(String::new, |why| format!(": {why}"));
+                    Error::new(Kind::PermissionDenied, format!("the report `{shown}` may not be written{error}"))
                 }
                 std::io::ErrorKind::NotFound => {
                     Error::new(Kind::NotFound, format!("there is no folder for the report `{shown}`"))
                 }
                 _ => Error::new(Kind::CommandFailed, format!("cannot write the report `{shown}`: {error}")),
             }
-        })?;
-        give_to_sudo_user(&file);
-        Ok(Self { file, path: path.to_path_buf() })
+        })
     }
 
-    /// Empties it.
-    pub fn clear(&mut self) {
-        let _ = self.file.set_len(0);
-        let _ = self.file.rewind();
+    /// Makes it anew, for [`Output::write`].
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full or gone.
+    pub fn begin(&mut self) -> Result<()> {
+        self.0.begin().map_err(|error| self.cannot(&error))
     }
 
     /// Writes on.
@@ -109,20 +107,26 @@ impl Output {
     ///
     /// When the disk is full or gone.
     pub fn write(&mut self, text: &str) -> Result<()> {
-        let shown = self.path.display();
-        self.file
-            .write_all(text.as_bytes())
-            .map_err(|error| Error::new(Kind::CommandFailed, format!("cannot write the report `{shown}`: {error}")))
+        self.0.write(text).map_err(|error| self.cannot(&error))
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    ///
+    /// When the disk is full or gone; then what was there before is still there.
+    pub fn write_whole(&mut self, text: &str) -> Result<()> {
+        self.0.write_whole(text).map_err(|error| self.cannot(&error))
+    }
+
+    fn cannot(&self, error: &std::io::Error) -> Error {
+        Error::new(Kind::CommandFailed, format!("cannot write the report `{}`: {error}", self.0.path().display()))
     }
 }
 
-/// A report written under sudo belongs to who called sudo. Only an ordinary file: `/dev/null` must stay root's.
-fn give_to_sudo_user(file: &File) {
-    let number = |name: &str| std::env::var(name).ok()?.parse::<u32>().ok();
-    let ordinary = file.metadata().is_ok_and(|meta| meta.is_file());
-    if let (true, true, Some(uid)) = (ordinary, rustix::process::geteuid().is_root(), number("SUDO_UID")) {
-        let _ = std::os::unix::fs::fchown(file, Some(uid), number("SUDO_GID"));
-    }
+/// What `files` says beyond the kernel's own words.
+fn reason(error: &std::io::Error) -> Option<String> {
+    error.raw_os_error().is_none().then(|| error.to_string())
 }
 
 /// All reports of a run.
@@ -156,13 +160,10 @@ impl Reports {
                 Format::Github => github::summary(results),
             };
             if *format == Format::Github {
-                human::print(&github::annotations(results));
+                human::commands(&github::annotations(results));
             }
             let written = match (output, &format) {
-                (Some(output), _) => {
-                    output.clear();
-                    output.write(&text)
-                }
+                (Some(output), _) => output.write_whole(&text),
                 (None, Format::Github) => append_summary(&text),
                 (None, _) => {
                     human::print(&text);
@@ -178,8 +179,7 @@ impl Reports {
 /// The step's own summary file may hold what an earlier command wrote.
 fn append_summary(text: &str) -> Result<()> {
     let Some(path) = std::env::var_os("GITHUB_STEP_SUMMARY").filter(|path| !path.is_empty()) else { return Ok(()) };
-    let written =
-        File::options().append(true).create(true).open(&path).and_then(|mut file| file.write_all(text.as_bytes()));
+    let written = files::append(Path::new(&path), files::SHARED).and_then(|mut file| file.write_all(text.as_bytes()));
     written.map_err(|error| Error::new(Kind::CommandFailed, format!("cannot write the job summary: {error}")))
 }
 

@@ -49,6 +49,36 @@ pub fn summary(results: &Results) -> String {
     markdown::render(results, SUMMARY_MAX_BYTES)
 }
 
+/// One annotation of `netwright check`.
+pub fn print_annotation(file: &str, (line, column): (usize, usize), title: &str, text: &str) {
+    let (file, title, text) = (property(file), property(title), data(text));
+    super::human::commands(&format!("::error file={file},line={line},col={column},title={title}::{text}\n"));
+}
+
+/// Whether a runner of GitHub Actions reads what is printed.
+#[must_use]
+pub fn listens() -> bool {
+    std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| !value.is_empty() && value != "false")
+}
+
+/// A text in which a runner that reads it finds no command: names, messages and packets come from elsewhere.
+#[must_use]
+pub fn inert(text: &str) -> String {
+    if listens() { without_commands(text) } else { text.to_owned() }
+}
+
+/// The runner ends a line at each CR and LF, trims it, and obeys what begins with `::` or has `##[` anywhere (actions/runner,
+/// `ActionCommand.TryParseV2` and `TryParse`).
+fn without_commands(text: &str) -> String {
+    let one = |line: &str| {
+        let begins = line.find(|c: char| !(c.is_whitespace() || c.is_control() || "\u{200b}\u{feff}".contains(c)));
+        let (before, rest) = line.split_at(begins.unwrap_or(line.len()));
+        let rest = rest.strip_prefix("::").map_or_else(|| rest.to_owned(), |rest| format!(": :{rest}"));
+        format!("{before}{}", rest.replace("##[", "## ["))
+    };
+    text.split_inclusive(['\n', '\r']).map(one).collect()
+}
+
 /// As `@actions/core` escapes the text of a command.
 fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
@@ -57,4 +87,33 @@ fn data(text: &str) -> String {
 /// As `@actions/core` escapes a property of a command.
 fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_becomes_a_command() {
+        for (given, shown) in [
+            ("::error::x\n", ": :error::x\n"),
+            ("a\n \u{a0}::set-output name=x::y\nb", "a\n \u{a0}: :set-output name=x::y\nb"),
+            ("a\r::stop-commands::x", "a\r: :stop-commands::x"),
+            ("say ##[error]x", "say ## [error]x"),
+            ("fe80::1 and a::b\n", "fe80::1 and a::b\n"),
+            ("\u{200b}::add-mask::x", "\u{200b}: :add-mask::x"),
+        ] {
+            assert_eq!(without_commands(given), shown, "{given:?}");
+        }
+    }
+
+    #[test]
+    fn a_property_ends_where_it_should() {
+        assert_eq!(property("a,b:c%d\ne\rf"), "a%2Cb%3Ac%25d%0Ae%0Df");
+        assert_eq!(data("a,b:c%d\ne\rf"), "a,b:c%25d%0Ae%0Df");
+        let failure = Failure { message: "m".into(), text: "t".into(), line: 3, column: 2, ..Failure::default() };
+        let mut out = String::new();
+        annotation(&mut out, "d,line=9/f.rhai", "a,file=x::y", &failure);
+        assert_eq!(out, "::error file=d%2Cline=9/f.rhai,line=3,col=2,title=a%2Cfile=x%3A%3Ay::m%0At\n");
+    }
 }

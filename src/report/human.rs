@@ -1,7 +1,9 @@
 //! What a person at a terminal reads: the script's own output on standard output, everything else on standard error.
 
 use std::io::{IsTerminal, Write};
+use std::sync::OnceLock;
 
+use super::github;
 use crate::error::Error;
 use crate::session::Event;
 use crate::text::diagnostic::{self, Sources, escape};
@@ -33,6 +35,7 @@ impl Human {
     pub fn event(&self, event: &Event<'_>) {
         match event {
             Event::Printed(text) if self.data_is_ours => line(text),
+            Event::Printed(text) if std::io::stdout().is_terminal() => print(&format!("{}\n", visible(text))),
             Event::Printed(text) => print(&format!("{text}\n")),
             Event::Checked { sentence, held } => line(&format!("{} {sentence}", if *held { "ok  " } else { "FAIL" })),
             Event::TestListed { name, .. } => line(name),
@@ -73,20 +76,45 @@ pub fn colour(stream: &impl IsTerminal) -> bool {
 /// Prints an error as a diagnostic.
 pub fn error(error: &Error, sources: &dyn Sources) {
     let colour = colour(&std::io::stderr());
-    write(&mut anstream::stderr().lock(), &diagnostic::render(error, sources, colour, WIDTH));
+    let text = diagnostic::render(error, sources, colour, WIDTH);
+    let _ = write(&mut anstream::stderr().lock(), &github::inert(&text));
 }
 
-/// Prints a line of talk.
+/// Prints a line of talk. Whatever of it came from elsewhere, it drives no terminal.
 pub fn line(text: &str) {
-    write(&mut anstream::stderr().lock(), &format!("{text}\n"));
+    let _ = write(&mut anstream::stderr().lock(), &github::inert(&format!("{}\n", visible(text))));
+}
+
+/// Lines of a text, each with what could drive a terminal spelled out.
+fn visible(text: &str) -> String {
+    text.split('\n').map(escape).collect::<Vec<_>>().join("\n")
 }
 
 /// Prints data.
 pub fn print(text: &str) {
-    write(&mut std::io::stdout().lock(), text);
+    commands(&github::inert(text));
+}
+
+/// Prints what another program is to obey: the annotations of GitHub, a document.
+pub(super) fn commands(text: &str) {
+    if let Err(error) = write(&mut std::io::stdout().lock(), text) {
+        LOST.get_or_init(|| error.to_string());
+    }
+}
+
+/// Why something that was to be printed on standard output is lost.
+static LOST: OnceLock<String> = OnceLock::new();
+
+/// Why standard output does not have all that was printed: a full disk behind it. A reader that went away wanted no more.
+#[must_use]
+pub fn lost() -> Option<&'static str> {
+    LOST.get().map(String::as_str)
 }
 
 /// A reader that went away (`netwright plan x | head`) is no reason to fail or to panic.
-fn write(to: &mut dyn Write, text: &str) {
-    let _ = to.write_all(text.as_bytes()).and_then(|()| to.flush());
+fn write(to: &mut dyn Write, text: &str) -> std::io::Result<()> {
+    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        other => other,
+    }
 }

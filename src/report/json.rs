@@ -2,12 +2,14 @@
 
 use serde_json::{Value, json};
 
-use super::human;
+use super::{github, human};
 use crate::error::Error;
 
 /// Prints a document on one line.
 pub fn print(document: &Value) {
-    human::print(&format!("{document}\n"));
+    // What GitHub takes for a command can only stand in a string.
+    let text = format!("{document}\n");
+    human::commands(&if github::listens() { text.replace("##[", "#\\u0023[") } else { text });
 }
 
 /// An error with the keys that a script catches.

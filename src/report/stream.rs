@@ -12,12 +12,12 @@ pub fn line(event: &Event) -> String {
 
 /// Prints an event to standard output, whole and at once: the process may be killed any moment.
 pub fn print(event: &Event) {
-    super::human::print(&line(event));
+    super::human::commands(&line(event));
 }
 
 /// Writes to the terminal, whatever standard output and error are.
 pub fn to_terminal(text: &str) {
-    if let Ok(mut terminal) = std::fs::File::options().write(true).open("/dev/tty") {
+    if let Ok(mut terminal) = crate::files::terminal() {
         let _ = writeln!(terminal, "{text}");
     }
 }

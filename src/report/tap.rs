@@ -60,3 +60,15 @@ fn block(out: &mut String, outcome: &str, failures: &[Failure]) {
     }
     let _ = writeln!(out, "  ...");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::name;
+
+    #[test]
+    fn a_name_cannot_begin_a_directive() {
+        assert_eq!(name("does it # SKIP later"), "does it \\# SKIP later");
+        assert_eq!(name("a\\# SKIP"), "a\\\\\\# SKIP");
+        assert_eq!(name("a\nok 2 - b"), "a ok 2 - b");
+    }
+}

@@ -175,6 +175,9 @@ pub fn explain(failure: Failure, facts: &Facts) -> Error {
         return error(Kind::Unsupported, &format!("the kernel refuses {}", step.describe()))
             .hint("it needs CONFIG_NET_NS, CONFIG_PID_NS, CONFIG_USER_NS; gVisor and old WSL have them only in part");
     }
+    if step == Step::Start && errno == Errno::NOENT {
+        return error(Kind::Unsupported, "there is no /proc").hint("`sudo mount -t proc proc /proc`");
+    }
     if step == Step::Run && matches!(errno, Errno::NOENT | Errno::NOTDIR) {
         return error(Kind::Unsupported, "there is no directory /run").hint("`sudo mkdir /run`");
     }

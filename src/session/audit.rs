@@ -1,8 +1,7 @@
 //! The audit log: one JSON line per command that changed the machine, for whoever has to answer for it later.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -27,7 +26,7 @@ impl Audit {
     ///
     /// When it cannot be written: then nothing is changed either.
     pub fn open(path: &Path, user: &str, sha256: &str) -> Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o640).open(path).map_err(|error| {
+        let file = crate::files::append(path, crate::files::AUDIT).map_err(|error| {
             Error::new(Kind::InvalidArgument, format!("the audit log `{}` cannot be written: {error}", path.display()))
         })?;
         Ok(Self { file, path: path.to_path_buf(), user: user.to_owned(), sha256: sha256.to_owned() })

@@ -4,14 +4,14 @@
 //! there is nothing to clean up after `kill -9`; the empty files are removed by `gc`.
 
 use std::collections::HashMap;
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 
 use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, Kind, Result};
+use crate::files::{self, State};
 
 /// Where names are claimed.
 pub const CLAIMS: &str = "/run/netwright/claims";
@@ -32,17 +32,21 @@ impl Claims {
         };
         let path = Path::new(CLAIMS).join(&key);
         loop {
-            let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o644).open(&path);
+            let opened = files::state(&path, State::OpenOrMake);
             let mut file = match opened {
                 // It is the first, or another run that ended just now took the empty folder away.
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                    DirBuilder::new().recursive(true).mode(0o755).create(CLAIMS).map_err(cannot)?;
+                    files::private(Path::new(super::journal::HOME), Path::new(CLAIMS)).map_err(cannot)?;
                     continue;
                 }
                 other => other.map_err(cannot)?,
             };
             match flock(&file, FlockOperation::NonBlockingLockExclusive) {
                 Ok(()) => {}
+                Err(rustix::io::Errno::WOULDBLOCK) if super::journal::is_held_by_strangers(&file, &path) => {
+                    std::fs::remove_file(&path).map_err(cannot)?;
+                    continue;
+                }
                 Err(rustix::io::Errno::WOULDBLOCK) => {
                     let mut owner = String::new();
                     let _ = file.read_to_string(&mut owner);
@@ -90,7 +94,7 @@ pub fn sweep() {
     let Ok(entries) = std::fs::read_dir(CLAIMS) else { return };
     for entry in entries.filter_map(std::result::Result::ok) {
         let path = entry.path();
-        if let Ok(file) = OpenOptions::new().write(true).open(&path)
+        if let Ok(file) = files::state(&path, State::Open)
             && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
         {
             let _ = std::fs::remove_file(&path);

@@ -8,9 +8,9 @@
 //! `/run/netwright/runs/ID/lock` is locked (flock) as long as the run or any tool that it started lives: the descriptor is inherited by them.
 //! Whoever gets the lock knows that nobody acts for the run any more.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -20,11 +20,12 @@ use serde::{Deserialize, Serialize};
 use super::Record;
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::NetnsStamp;
+use crate::files::{self, State};
 
 /// Where netwright keeps what it knows of this machine; gone when it knows nothing.
-pub(super) const HOME: &str = "/run/netwright";
+pub(super) const HOME: &str = files::HOME;
 /// Where runs keep their journals.
-pub const RUNS: &str = "/run/netwright/runs";
+pub const RUNS: &str = files::RUNS;
 /// The file in a run's folder that tells the watcher of a trial not to wait any longer.
 pub const UNDO_NOW: &str = "undo-now";
 /// The version of the format; a reader refuses others.
@@ -52,6 +53,9 @@ pub struct Header {
     pub pid_began: Option<u64>,
     /// When it began, RFC 3339 in UTC.
     pub started: String,
+    /// When it began on the clock that nobody can set ([`boot_ms`]): the order of runs.
+    #[serde(default)]
+    pub began_ms: u64,
     /// The network namespace that it acted on as the host.
     pub netns: NetnsStamp,
 }
@@ -72,7 +76,7 @@ pub enum Identity {
 pub enum End {
     /// It succeeded; what it made stays until `netwright down`.
     Kept,
-    /// It waits for `netwright confirm` until this time (milliseconds since 1970), and is undone without it.
+    /// It waits for `netwright confirm` until this time ([`boot_ms`]), and is undone without it.
     Trial(u64),
     /// Everything was undone.
     Undone,
@@ -98,7 +102,12 @@ pub struct Journal {
     length: u64,
     folder: PathBuf,
     lock: File,
+    /// What the user's programs inherit, so that they are found whatever becomes of their environment.
+    programs: Option<File>,
 }
+
+/// The file that the programs of a run have open ([`crate::exec::leftover`]).
+const PROGRAMS: &str = "programs";
 
 impl Journal {
     /// Begins the journal of a run and takes its lock.
@@ -110,7 +119,7 @@ impl Journal {
         let folder = Path::new(RUNS).join(&header.id);
         let cannot = |error: io::Error| cannot_write(&folder, &error);
         let lock = loop {
-            let made = DirBuilder::new().recursive(true).mode(0o755).create(&folder);
+            let made = files::private(Path::new(HOME), &folder);
             match made.and_then(|()| take_lock(&folder, true)) {
                 Ok(Some(lock)) => break lock,
                 Ok(None) => return Err(taken(&header.id)),
@@ -126,9 +135,10 @@ impl Journal {
             // A kept or dead run of that name: two machines that share `/run` have the same second and the same process number.
             return Err(taken(&header.id));
         }
-        let open = || OpenOptions::new().append(true).create_new(true).mode(0o644).open(folder.join("journal"));
+        let open = || files::state(&folder.join("journal"), State::Make);
         let begin = |file| {
-            let mut journal = Self { file, length: 0, folder: folder.clone(), lock };
+            let programs = files::state(&folder.join(PROGRAMS), State::OpenOrMake).ok();
+            let mut journal = Self { file, length: 0, folder: folder.clone(), lock, programs };
             journal.append(header).map(|()| journal)
         };
         // What has no first line is no run.
@@ -144,7 +154,7 @@ impl Journal {
         let folder = Path::new(RUNS).join(id);
         let cannot = |error: io::Error| cannot_write(&folder, &error);
         let Some(lock) = take_lock(&folder, true).map_err(cannot)? else { return Ok(None) };
-        let opened = OpenOptions::new().read(true).append(true).open(folder.join("journal"));
+        let opened = files::state(&folder.join("journal"), State::Append);
         let mut file = opened.map_err(|error| {
             if error.kind() == io::ErrorKind::NotFound {
                 // Its owner removed it just now; what is left is the lock that was made to look.
@@ -157,7 +167,7 @@ impl Journal {
         // What a killed writer left of its last line is cut off, so that the next line begins a line.
         let whole = bytes.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1) as u64;
         file.set_len(whole).map_err(cannot)?;
-        Ok(Some(Self { file, length: whole, folder, lock }))
+        Ok(Some(Self { file, length: whole, folder, lock, programs: None }))
     }
 
     /// As [`Journal::reopen`], for a run that died before its journal had a first line.
@@ -167,7 +177,7 @@ impl Journal {
     /// When its folder cannot be written.
     pub fn reopen_or_empty(id: &str) -> Result<Option<Self>> {
         let path = Path::new(RUNS).join(id).join("journal");
-        let touched = OpenOptions::new().append(true).create(true).mode(0o644).open(&path);
+        let touched = files::state(&path, State::AppendOrMake);
         touched.map_err(|error| cannot_write(&path, &error))?;
         Self::reopen(id)
     }
@@ -184,7 +194,13 @@ impl Journal {
             intent: usize,
             record: &'a Record,
         }
-        self.append(&Intent { intent: number, record })
+        // What undoes it keeps its keys; what was done needs none.
+        let Some(command) = record.op.command.without_keys() else {
+            return self.append(&Intent { intent: number, record });
+        };
+        let mut shown = record.clone();
+        shown.op.command = command;
+        self.append(&Intent { intent: number, record: &shown })
     }
 
     /// Says what came of it.
@@ -228,10 +244,14 @@ impl Journal {
         remove_folder(&self.folder);
     }
 
-    /// Whether the tools that are started from now on inherit the lock.
+    /// Whether what is started from now on inherits the lock, as netwright's own tools do, or the mark of the user's programs.
     pub fn share_lock(&self, share: bool) {
-        let flags = if share { FdFlags::empty() } else { FdFlags::CLOEXEC };
-        let _ = fcntl_setfd(&self.lock, flags);
+        let flags = |share: bool| if share { FdFlags::empty() } else { FdFlags::CLOEXEC };
+        let _ = fcntl_setfd(&self.lock, flags(share));
+        // Whoever does not get the lock is a program of the user's.
+        if let Some(programs) = &self.programs {
+            let _ = fcntl_setfd(programs, flags(!share));
+        }
     }
 
     fn append(&mut self, line: &impl Serialize) -> Result<()> {
@@ -266,10 +286,15 @@ impl Drop for Journal {
 /// The processes that have the lock of a run open, which they inherited.
 #[must_use]
 pub fn holders(id: &str) -> Vec<String> {
-    let lock = Path::new(RUNS).join(id).join("lock");
+    holders_of(&Path::new(RUNS).join(id).join("lock"))
+}
+
+/// The other processes that have a file open.
+fn holders_of(lock: &Path) -> Vec<String> {
+    let own = std::process::id().to_string();
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    pids.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()))
+    pids.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()) && *pid != own)
         .filter(|pid| {
             let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
             files.into_iter().any(|file| std::fs::read_link(file.path()).is_ok_and(|target| target == lock))
@@ -280,7 +305,7 @@ pub fn holders(id: &str) -> Vec<String> {
 /// Removes the folder of a run, and the folders above it while they are empty. The lock goes last; should this be cut short, what is left is
 /// removed by the next `gc`.
 fn remove_folder(folder: &Path) {
-    for name in ["journal", "confirmed", UNDO_NOW, "lock"] {
+    for name in ["journal", "confirmed", UNDO_NOW, PROGRAMS, "lock"] {
         let _ = std::fs::remove_file(folder.join(name));
     }
     for folder in [folder, Path::new(RUNS), Path::new(HOME)] {
@@ -315,24 +340,49 @@ fn taken(id: &str) -> Error {
 }
 
 fn cannot_write(folder: &Path, error: &io::Error) -> Error {
-    let kind =
-        if error.kind() == io::ErrorKind::PermissionDenied { Kind::PermissionDenied } else { Kind::CommandFailed };
+    let (kind, way_out) = match error.kind() {
+        io::ErrorKind::PermissionDenied => (Kind::PermissionDenied, "look at what `/run/netwright` is, and remove it"),
+        io::ErrorKind::ReadOnlyFilesystem => (Kind::Unsupported, "`mount -o remount,rw /run`"),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => (Kind::CommandFailed, "make room in /run"),
+        _ => (Kind::CommandFailed, "see to it that root can write to /run"),
+    };
     Error::new(kind, format!("the journal in `{}` cannot be written: {error}", folder.display()))
-        .hint("without a journal nothing is changed: make room in /run, then run it again")
+        .hint(format!("without a journal nothing is changed: {way_out}, then run it again"))
 }
 
 /// Takes the lock of a run, without waiting. `None`: somebody holds it. Who only looks must not make the file: its owner may be removing it.
 fn take_lock(folder: &Path, create: bool) -> io::Result<Option<File>> {
     let path = folder.join("lock");
-    let lock = OpenOptions::new().write(true).create(create).truncate(false).mode(0o644).open(&path)?;
+    let how = if create { State::OpenOrMake } else { State::Open };
+    let mut lock = files::state(&path, how)?;
     match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
+        Err(rustix::io::Errno::WOULDBLOCK) if is_held_by_strangers(&lock, &path) => {
+            std::fs::remove_file(&path)?;
+            lock = files::state(&path, State::Make)?;
+            flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        }
         Err(rustix::io::Errno::WOULDBLOCK) => return Ok(None),
         Err(error) => return Err(error.into()),
     }
     // Its owner may have removed the file between the opening and the locking.
     let same = std::fs::metadata(&path).is_ok_and(|there| lock.metadata().is_ok_and(|own| own.ino() == there.ino()));
     if same { Ok(Some(lock)) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
+}
+
+/// Whether only processes of other users hold a lock: they opened it while an earlier netwright, or somebody, had left it open to them. All that acts
+/// for a run is of the user who runs it.
+pub(super) fn is_held_by_strangers(lock: &File, path: &Path) -> bool {
+    let Ok(meta) = lock.metadata() else { return false };
+    let open_to_others = meta.mode() & 0o077 != 0;
+    if !open_to_others {
+        // Nobody else ever could.
+        return false;
+    }
+    let owner = |pid: &String| std::fs::metadata(format!("/proc/{pid}")).map(|meta| meta.uid());
+    let holders = holders_of(path);
+    let own = rustix::process::geteuid().as_raw();
+    !holders.is_empty() && holders.iter().all(|pid| owner(pid).is_ok_and(|uid| uid != own))
 }
 
 /// A run as its journal tells it.
@@ -434,7 +484,10 @@ impl Past {
         let Ok(folders) = std::fs::read_dir(RUNS) else { return Vec::new() };
         let mut ids: Vec<String> = folders.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         ids.sort();
-        ids.into_iter().map(|id| (id.clone(), Self::read(&id))).collect()
+        let mut all: Vec<_> = ids.into_iter().map(|id| (id.clone(), Self::read(&id))).collect();
+        // The name tells the time of a clock that may have been set meanwhile.
+        all.sort_by_key(|(_, past)| past.as_ref().map_or(0, |past| past.header.began_ms));
+        all
     }
 
     /// Whether the run's own process is gone while a tool that it started still acts: that ends within the deadline of a command.
@@ -442,14 +495,15 @@ impl Past {
     pub fn is_orphaned(&self) -> bool {
         let (state, began) = process(self.header.pid);
         let is_another = matches!((began, self.header.pid_began), (Some(now), Some(then)) if now != then);
-        self.live && (is_another || matches!(state, None | Some('Z' | 'X')))
+        // What waits to be confirmed is held by its watcher.
+        self.live && self.state() != "trial" && (is_another || matches!(state, None | Some('Z' | 'X')))
     }
 
     /// `live`, `kept`, `trial`, `dead`, `left`, `undone`.
     #[must_use]
     pub fn state(&self) -> &'static str {
         match (self.live, self.end) {
-            (_, Some(End::Trial(until_ms))) if self.live || now_ms() <= until_ms + WATCHER_MS => "trial",
+            (_, Some(End::Trial(until_ms))) if self.live || boot_ms() <= until_ms.saturating_add(WATCHER_MS) => "trial",
             (true, _) => "live",
             (false, Some(End::Kept)) => "kept",
             (false, Some(End::Left)) => "left",
@@ -483,6 +537,42 @@ pub fn began(pid: u32) -> Option<u64> {
     process(pid).1
 }
 
+/// The time since this boot, in milliseconds, with the time that the machine slept: nobody can set this clock.
+#[must_use]
+pub fn boot_ms() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let millis = now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000);
+    u64::try_from(millis).unwrap_or(0)
+}
+
+/// Whether a word may be the name of a run: never a path.
+#[must_use]
+pub fn is_id(word: &str) -> bool {
+    !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+}
+
+/// Looks whether what is kept of runs is this user's alone: what somebody else has put there is not believed.
+///
+/// # Errors
+///
+/// `PermissionDenied` when it is another user's, as root's is for a plain user. That there is nothing is no error.
+pub fn trusted() -> Result<()> {
+    match files::trusted(Path::new(HOME), Path::new(RUNS)) {
+        Ok(()) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => {
+            let refused = error.kind() == io::ErrorKind::PermissionDenied;
+            let kind = if refused { Kind::PermissionDenied } else { Kind::CommandFailed };
+            let error = Error::new(kind, format!("the runs of this machine cannot be read: {error}"));
+            Err(if rustix::process::geteuid().is_root() {
+                error.hint("look at what it is, and remove it")
+            } else {
+                error.hint("they are root's: run it with sudo")
+            })
+        }
+    }
+}
+
 /// The version that a new header carries.
 #[must_use]
 pub fn version() -> u32 {
@@ -511,6 +601,7 @@ mod tests {
             pid: 1,
             pid_began: None,
             started: "t".into(),
+            began_ms: 1,
             netns: NetnsId { dev: 4, inode: 5 }.into(),
         })
         .unwrap()

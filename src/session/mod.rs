@@ -753,13 +753,27 @@ impl Session {
     ///
     /// When it cannot be started.
     pub fn start_user(&self, netns: &Where, words: &[String]) -> Result<Rc<Background>> {
+        self.start_user_into(netns, words, None)
+    }
+
+    /// The same with a file for its standard output.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be started.
+    pub fn start_user_into(
+        &self,
+        netns: &Where,
+        words: &[String],
+        stdout: Option<std::fs::File>,
+    ) -> Result<Rc<Background>> {
         self.settle_all()?;
         self.facts.borrow_mut().forget();
         self.next_epoch();
         self.note_program(netns, words)?;
         // What lives longer than the run must not hold its lock.
         self.share_lock(false);
-        let background = self.exec.start_user(netns, words);
+        let background = self.exec.start_user_into(netns, words, stdout);
         self.share_lock(true);
         let background = Rc::new(background?);
         self.exec.retire_warm();

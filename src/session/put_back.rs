@@ -3,6 +3,8 @@
 //! A rule's number says nothing once others have put rules above it. So the chain as it was is compared with the chain as it is: a rule goes
 //! next to the nearest of its former neighbours. Rules of others are neither touched nor moved.
 
+use std::collections::HashSet;
+
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::undo::Undoing;
@@ -24,8 +26,8 @@ struct Place {
 
 /// The indexes of what is in `these` and has no counterpart in `those`.
 pub(super) fn only_in(these: &[Rule], those: &[Rule]) -> Vec<usize> {
-    let found = |index: &usize| counterparts(these, those).iter().any(|(this, _)| this == index);
-    (0..these.len()).filter(|index| !found(index)).collect()
+    let found: HashSet<usize> = counterparts(these, those).into_iter().map(|(this, _)| this).collect();
+    (0..these.len()).filter(|index| !found.contains(index)).collect()
 }
 
 /// Which rule of `old` is which of `new`: the longest common subsequence, so that twins are not mixed up.

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::error::{Error, Kind, Result};
+use crate::files::{self, Folder};
 
 /// The tests that failed, by the absolute path of their file.
 pub type Failed = BTreeMap<PathBuf, BTreeSet<String>>;
@@ -16,16 +17,16 @@ fn folder() -> PathBuf {
     cache.unwrap_or_else(std::env::temp_dir).join("netwright")
 }
 
-fn file(folder: &Path) -> PathBuf {
+fn file() -> String {
     let mut hasher = DefaultHasher::new();
     std::env::current_dir().unwrap_or_default().hash(&mut hasher);
-    folder.join(format!("failed-{:016x}.json", hasher.finish()))
+    format!("failed-{:016x}.json", hasher.finish())
 }
 
 /// What failed last time in this folder; nothing when nobody remembers.
 #[must_use]
 pub fn recall() -> Failed {
-    let text = std::fs::read_to_string(file(&folder())).unwrap_or_default();
+    let text = Folder::open(&folder()).and_then(|folder| folder.read(file().as_ref())).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
 
@@ -46,12 +47,8 @@ pub fn remember(ran: &Failed, failed: &Failed) -> Result<()> {
     }
     all.retain(|_, tests| !tests.is_empty());
     let write = || -> std::io::Result<()> {
-        let folder = folder();
-        std::fs::create_dir_all(&folder)?;
-        let mut temporary = tempfile::NamedTempFile::new_in(&folder)?;
-        serde_json::to_writer(&mut temporary, &all)?;
-        temporary.persist(file(&folder)).map_err(|error| error.error)?;
-        Ok(())
+        let folder = Folder::own(&folder(), 0o700)?;
+        folder.replace(file().as_ref(), files::PRIVATE, &serde_json::to_vec(&all)?)
     };
     write().map_err(|error| {
         Error::new(Kind::CommandFailed, format!("cannot remember the failed tests: {error}"))

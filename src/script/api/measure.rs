@@ -15,6 +15,7 @@ use super::{Netns, Out, Run, act, act_global, reject, run_of};
 use crate::error::{Error, Kind, Result};
 use crate::exec::background::Background;
 use crate::exec::tools;
+use crate::files::{self, Folder};
 use crate::probe::{http, throughput};
 use crate::verify::Outcome;
 use crate::verify::matrix::{Matrix, TIMEOUT};
@@ -53,7 +54,9 @@ impl Captures {
             } else {
                 let _ = std::fs::remove_file(&file);
                 // The folder goes with its last file; it stays when there is anything else in it.
-                let _ = file.parent().map(std::fs::remove_dir);
+                if file.parent() != Some(&std::env::temp_dir()) {
+                    let _ = file.parent().map(std::fs::remove_dir);
+                }
             }
         }
         kept
@@ -206,20 +209,24 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
         }
         session.link_require((&netns.at, link))?;
         let folder = run.0.tests.plan.borrow().artefacts.clone().unwrap_or_else(std::env::temp_dir);
-        std::fs::create_dir_all(&folder).map_err(|error| {
-            Error::new(Kind::PermissionDenied, format!("cannot make the folder `{}`: {error}", folder.display()))
-        })?;
+        let cannot = |error: std::io::Error| {
+            Error::new(Kind::PermissionDenied, format!("cannot write to the folder `{}`: {error}", folder.display()))
+        };
         let count = run.0.captures.count.get() + 1;
         run.0.captures.count.set(count);
         // In sandboxes that run at the same time every run has the same process id: the script's name tells them apart.
         let script = run.0.tests.plan.borrow().file.replace(|c: char| !c.is_ascii_alphanumeric(), "-");
-        let file = folder.join(format!("{}-{script}-{count}-{}-{link}.pcap", session.id(), netns.at.name()));
-        // Without `-U` packets wait in a buffer; without `-Z root` it becomes a user who may not write there.
+        let plain = |text: &str| text.replace('/', "-");
+        let name = format!("{}-{script}-{count}-{}-{}-", session.id(), plain(&netns.at.name()), plain(link));
+        // What root sees is nobody else's: the file is made here, new and private, and tcpdump gets it open, whoever it becomes.
+        let made = Folder::make(&folder, 0o700).and_then(|it| it.create_random(&name, ".pcap", files::PRIVATE));
+        let (open, name) = made.map_err(cannot)?;
+        let file = folder.join(name);
+        // Without `-U` packets wait in a buffer.
         // Without immediate mode the kernel holds packets back for up to a second, and who stops then loses them.
-        let words = ["tcpdump", "--immediate-mode", "-i", link, "-n", "-U", "-Z", "root", "-w"].map(String::from);
-        let words = words.into_iter();
-        let words: Vec<String> = words.chain([file.display().to_string()]).chain(filter).collect();
-        let running = session.start_user(&netns.at, &words)?;
+        let words = ["tcpdump", "--immediate-mode", "-i", link, "-n", "-U", "-Z", "root", "-w", "-"].map(String::from);
+        let words: Vec<String> = words.into_iter().chain(filter).collect();
+        let running = session.start_user_into(&netns.at, &words, Some(open))?;
         run.0.captures.all.borrow_mut().push((Rc::clone(&running), file.clone()));
         let begun = Instant::now();
         while !running.output().contains("listening on") {

@@ -1,0 +1,150 @@
+//! Keys among the words of a command: hidden wherever the command is shown. What runs has them, and what undoes has them, for it could not undo else.
+
+/// What stands for a key.
+pub const HIDDEN: &str = "<hidden>";
+
+/// Words of any program behind which a secret stands (`wg set … private-key`, `wpa_cli … psk`, `curl --password`).
+const NAMES: [&str; 12] = [
+    "private-key",
+    "preshared-key",
+    "psk",
+    "wpa-psk",
+    "sae_password",
+    "password",
+    "passwd",
+    "passphrase",
+    "secret",
+    "token",
+    "wep-key",
+    "authkey",
+];
+
+/// Whose words they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// What netwright gives to a tool of its own: its words are known.
+    Tool,
+    /// A program of the user's, which may be any.
+    User,
+}
+
+fn is_name(word: &str) -> bool {
+    NAMES.contains(&word.trim_start_matches('-').to_ascii_lowercase().as_str())
+}
+
+/// The positions of the keys among words that a program is given, the program's own name first or not.
+fn positions(words: &[String], of: Of) -> Vec<usize> {
+    let mut found = Vec::new();
+    let word = |at: usize| words.get(at).map_or("", String::as_str);
+    // iproute2 takes any beginning of an object's name; `x` is xfrm, and of those with `m` only macsec has `mac`.
+    let (xfrm, macsec) = (has_object(words, "xfrm", 1), has_object(words, "macsec", 3));
+    for at in 0..words.len() {
+        match word(at) {
+            // ip-xfrm(8): ALGO-TYPE ALGO-NAME ALGO-KEYMAT.
+            "enc" | "auth" | "auth-trunc" | "aead" if xfrm => found.push(at + 2),
+            // ip-macsec(8): key ID KEY.
+            "key" if macsec => found.push(at + 2),
+            // wpa_supplicant's own, `wg`'s, and what a script calls its own.
+            name if of == Of::User && at > 0 && is_name(name) => found.push(at + 1),
+            _ => {}
+        }
+    }
+    if let Some(at) = words.iter().position(|word| word == "wpa_passphrase").filter(|_| of == Of::User) {
+        found.push(at + 2);
+    }
+    found.retain(|at| *at < words.len());
+    found
+}
+
+/// Whether the first word of `ip`'s that is no option and no option's value is (a beginning of) this object.
+fn has_object(words: &[String], object: &str, least: usize) -> bool {
+    words.iter().take(10).any(|word| word.len() >= least && object.starts_with(word.as_str()))
+}
+
+/// The secret that a word has behind a `=`, as in `--password=x`: where it begins.
+fn assigned(word: &str) -> Option<usize> {
+    let (name, value) = word.split_once('=')?;
+    (is_name(name) && !value.is_empty()).then(|| word.len() - value.len())
+}
+
+/// The words with their keys hidden.
+#[must_use]
+pub fn hide(words: &[String], of: Of) -> Vec<String> {
+    let hidden = positions(words, of);
+    let one = |(at, word): (usize, &String)| match assigned(word).filter(|_| of == Of::User) {
+        _ if hidden.contains(&at) => HIDDEN.to_owned(),
+        Some(from) => format!("{}{HIDDEN}", &word[..from]),
+        None => word.clone(),
+    };
+    words.iter().enumerate().map(one).collect()
+}
+
+/// A text, such as what a tool complained, with the keys of these words hidden in it.
+#[must_use]
+pub fn hide_in(text: String, words: &[String]) -> String {
+    let at = positions(words, Of::User);
+    let keys = at.iter().filter_map(|at| words.get(*at)).map(String::as_str);
+    let keys = keys.chain(words.iter().filter_map(|word| assigned(word).map(|from| &word[from..])));
+    // A short one would hide half of what is said.
+    keys.filter(|key| key.len() >= 4).fold(text, |text, key| text.replace(key, HIDDEN))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(String::from).collect()
+    }
+
+    #[test]
+    fn keys_are_hidden_where_the_tools_have_them() {
+        for (given, shown) in [
+            (
+                "xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 0x1 enc cbc(aes) 0x0011 auth hmac(sha1) 0xfeed",
+                "xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 0x1 enc cbc(aes) <hidden> auth hmac(sha1) <hidden>",
+            ),
+            ("x s add aead rfc4106(gcm(aes)) 0xdead 128", "x s add aead rfc4106(gcm(aes)) <hidden> 128"),
+            (
+                "ip -n red xfrm state add auth-trunc hmac(sha256) 0xaa 96",
+                "ip -n red xfrm state add auth-trunc hmac(sha256) <hidden> 96",
+            ),
+            (
+                "macsec add macsec0 tx sa 0 pn 1 on key 01 0011223344",
+                "macsec add macsec0 tx sa 0 pn 1 on key 01 <hidden>",
+            ),
+            (
+                "ip netns exec a wg set wg0 private-key /k peer X preshared-key /p",
+                "ip netns exec a wg set wg0 private-key <hidden> peer X preshared-key <hidden>",
+            ),
+            ("wpa_cli set_network 0 psk hunter22", "wpa_cli set_network 0 psk <hidden>"),
+            ("wpa_passphrase home hunter22", "wpa_passphrase home <hidden>"),
+            ("curl --password=hunter22 x", "curl --password=<hidden> x"),
+            ("tool --psk hunter22", "tool --psk <hidden>"),
+        ] {
+            assert_eq!(hide(&words(given), Of::User), words(shown), "{given}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_key_is_shown() {
+        for given in [
+            "link add name gre1 type gre key 5 remote 10.0.0.1",
+            "link set dev enc up",
+            "route add default via 10.0.0.1",
+            "tunnel add t mode vti key 7",
+            "iptables -A INPUT -m comment --comment secret -j DROP",
+            "psk",
+        ] {
+            let shown = hide(&words(given), Of::Tool);
+            assert_eq!(shown, words(given), "{given}");
+        }
+    }
+
+    #[test]
+    fn a_tool_that_repeats_a_key_does_not_tell_it() {
+        let said = "Error: argument \"0xfeedface\" is wrong: key too short".to_owned();
+        let shown = hide_in(said, &words("xfrm state add auth hmac(sha1) 0xfeedface"));
+        assert_eq!(shown, "Error: argument \"<hidden>\" is wrong: key too short");
+    }
+}
