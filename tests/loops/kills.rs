@@ -151,7 +151,7 @@ pub(crate) fn undo(_: &Machine, full: bool) -> Vec<Case> {
             gc_twice(machine, &before)
         })
     };
-    (0..if full { 1000 } else { 30 }).map(one).collect()
+    (0..if full { 1000 } else { 12 }).map(one).collect()
 }
 
 /// Death of a run with all that it started at once, at random moments: no tool acts a moment longer, none is waited for.
@@ -177,7 +177,7 @@ pub(crate) fn tree(_: &Machine, full: bool) -> Vec<Case> {
             gc_twice(machine, &before)
         })
     };
-    (0..if full { 1000 } else { 30 }).map(one).collect()
+    (0..if full { 1000 } else { 12 }).map(one).collect()
 }
 
 /// One signal or two, at random moments.

@@ -2,7 +2,7 @@
 //! the machine with what it was.
 //!
 //! `cargo test --test loops` runs short forms; `NETWRIGHT_FULL=1` runs all of them. Words select loops: `cargo test --test loops -- faults`.
-//! Each loop prints its counts. This program is the test runner, the machine (in namespaces of its own, started by `unshare`), and the
+//! `NETWRIGHT_PART=3/50` runs one portion of many. Each loop prints its counts. This program is the test runner, the machine (in namespaces of its own, started by `unshare`), and the
 //! fault shim (called by the name of a tool).
 
 mod deadlines;
@@ -198,12 +198,25 @@ fn namespaces(of: &Loop) -> Result<(), String> {
     }
 }
 
+/// `NETWRIGHT_PART=3/50`: the fourth of fifty portions of each loop, from 0; a long one need not run in one go. All otherwise.
+fn portion() -> (usize, usize) {
+    let text = std::env::var("NETWRIGHT_PART").unwrap_or_default();
+    let numbers = text.split_once('/').map(|(part, parts)| (part.parse(), parts.parse()));
+    match numbers {
+        Some((Ok(part), Ok(parts))) if part < parts => (part, parts),
+        None if text.is_empty() => (0, 1),
+        _ => panic!("NETWRIGHT_PART={text}: say it as 3/50"),
+    }
+}
+
 /// Inside the machine: every case of the loop that belongs to this shard.
 fn work(name: &str, shard: usize, full: bool) -> ExitCode {
     let one = LOOPS.iter().find(|one| one.name == name).expect("a loop");
     let machine = Machine::build();
     let (mut held, mut cases) = (0, 0);
-    for case in (one.cases)(&machine, full).into_iter().skip(shard).step_by(SHARDS) {
+    let (part, parts) = portion();
+    let mine = (one.cases)(&machine, full).into_iter().skip(part).step_by(parts);
+    for case in mine.skip(shard).step_by(SHARDS) {
         cases += 1;
         match (case.check)(&machine) {
             Ok(()) => held += 1,
