@@ -3,7 +3,7 @@
 //! # What we promise and how it is tested
 //!
 //! On a real host: whatever happens, the machine ends as it was or as the script says, and netwright can say which. `tests/loops` builds
-//! machines (network, mounts, `/run`, processes of their own), breaks something there, and compares a snapshot (links, addresses, routes, rules,
+//! machines (network, mounts, `/run`, processes of their own, and what others have built, of every kind), breaks something there, and compares a snapshot (links, addresses, routes, rules,
 //! both firewalls, settings, namespaces, processes, `/run/netwright`). `cargo test --test loops` runs short forms, `NETWRIGHT_FULL=1` all;
 //! `tests/loops/RESULTS.md` tells of the last full run, and of every case that did not hold.
 //!
@@ -15,6 +15,8 @@
 //! | `kill-lines` | `kill -9` before, amid and after every journal line, then `gc` twice; also of a runbook as users write it | 44 | 996 of 996 |
 //! | `kill-commands` | `kill -9` before and after every command, and with an orphan that acts late | 44 | 480 of 480 |
 //! | `kill-random` | `kill -9` at random moments | 60 | 1000 of 1000 |
+//! | `kill-undo` | `kill -9` of `down`, up to three times, then `down` and `gc` | 12 | see there |
+//! | `kill-tree` | `kill -9` of a run and all its tools at once | 12 | see there |
 //! | `signals` | INT, TERM, HUP, single and double, at random moments | 48 | 600 of 600 |
 //! | `decoys` | what others made is never touched or moved; what was taken out goes back between its neighbours | 94 | 1031 of 1034 |
 //! | `pairs` | two at once, and a run beside `gc` | 24 | 300 of 300 |
@@ -260,7 +262,8 @@ pub struct Session {
     owed: RefCell<BTreeMap<Where, Vec<owed::Owed>>>,
     background: RefCell<Vec<Rc<Background>>>,
     /// The user's own programs that ran where what they change stays when the run is undone.
-    ran: RefCell<Vec<String>>,
+    /// Each with the number of commands before it.
+    ran: RefCell<Vec<(usize, String)>>,
     /// Namespaces beyond the named ones that play a part, for probes that look for who owns an address.
     hidden: RefCell<Vec<Where>>,
     /// Every namespace that the script has named, in order.
@@ -743,7 +746,7 @@ impl Session {
         if let Some(journal) = self.journal.borrow_mut().as_mut() {
             journal.ran(&named)?;
         }
-        self.ran.borrow_mut().push(named);
+        self.ran.borrow_mut().push((self.log.borrow().len(), named));
         Ok(())
     }
 

@@ -88,7 +88,7 @@ impl Session {
         let mut journal = self.journal.borrow_mut();
         let mut undone = Undoing::new(&self.exec, &log, journal.as_mut(), &self.id).all();
         undone.left.extend(stuck.into_iter().map(|line| (line, "the process does not end".to_owned())));
-        undone.unknown.clone_from(&self.ran.borrow());
+        undone.unknown = self.ran_since(0);
         *self.log.borrow_mut() = log;
         self.made.borrow_mut().clear();
         self.made_links.borrow_mut().clear();

@@ -25,7 +25,7 @@ impl Session {
         self.set_place(None);
         self.next_epoch();
         let log = self.log.take();
-        let undone = {
+        let mut undone = {
             let mut journal = self.journal.borrow_mut();
             Undoing::new(&self.exec, &log, journal.as_mut(), &self.id).since(first).all()
         };
@@ -40,6 +40,14 @@ impl Session {
         }
         *self.log.borrow_mut() = log;
         self.facts.borrow_mut().forget();
+        undone.unknown = self.ran_since(first);
+        self.ran.borrow_mut().retain(|(before, _)| *before < first);
         undone
+    }
+
+    /// The user's own programs that ran after the first commands, where what they changed is not gone with the run.
+    pub(super) fn ran_since(&self, first: usize) -> Vec<String> {
+        let ran = self.ran.borrow();
+        ran.iter().filter(|(before, _)| *before >= first).map(|(_, named)| named.clone()).collect()
     }
 }
