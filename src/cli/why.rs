@@ -1,5 +1,6 @@
 //! `netwright why`: which hop is to blame, how that is known, and what mends it.
 
+use std::io::IsTerminal as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -16,7 +17,7 @@ use crate::op::Where;
 use crate::report::{finding as picture, human, json};
 use crate::session::{Mode, Session};
 use crate::verify::Aim;
-use crate::why::finding::{Finding, Verdict};
+use crate::why::finding::{Change, Culprit, Finding, Fix, Leg, Verdict};
 use crate::why::{Question, codes, why};
 
 /// How often `--fix` mends and looks again.
@@ -59,9 +60,12 @@ pub(super) struct WhyArgs {
     /// Show each rule's verdict: nft traces one packet
     #[arg(long, conflicts_with = "no_probe")]
     trace_rules: bool,
-    /// Run the commands that mend it, and look again
+    /// Show what mends it, ask, run it, and look again
     #[arg(long, conflicts_with = "no_probe")]
     fix: bool,
+    /// Do not ask before --fix runs what it shows
+    #[arg(long, requires = "fix")]
+    yes: bool,
     /// Say what a code means, or list `all`
     #[arg(long, value_name = "CODE")]
     explain: Option<String>,
@@ -129,19 +133,135 @@ fn answer(arguments: &WhyArgs) -> Result<Finding> {
     let mut finding = why(&session, &question)?;
     show(arguments, &finding);
     if arguments.fix {
-        for _ in 0..ROUNDS {
-            let Some(culprit) = finding.culprit.as_ref().filter(|culprit| !culprit.fix.is_empty()) else { break };
-            for fix in culprit.fix.clone() {
-                let output = session.run_user(&fix.netns, &fix.words, None, Duration::from_secs(10))?;
-                let said = output.ran.stderr.lines().next().unwrap_or_default().to_owned();
-                let end = if output.ok { String::new() } else { format!("   (failed: {said})") };
-                human::line(&format!("ran: {}{end}", fix.line()));
+        finding = mend(arguments, &session, &question, finding)?;
+    }
+    Ok(finding)
+}
+
+/// Mends round by round: shows what it would run, asks, runs it, looks again, and takes back a round that did not bring the packet further.
+fn mend(arguments: &WhyArgs, session: &Session, question: &Question, mut finding: Finding) -> Result<Finding> {
+    for _ in 0..ROUNDS {
+        let Some(culprit) = finding.culprit.clone().filter(|culprit| !culprit.fix.is_empty()) else { break };
+        let mut commands = Vec::new();
+        for fix in &culprit.fix {
+            match refused(session, question, &finding, fix) {
+                Some(reason) => human::line(&format!("not run: {}   ({reason})", fix.hint())),
+                None => commands.push(fix.clone()),
             }
-            finding = why(&session, &question)?;
-            show(arguments, &finding);
+        }
+        if commands.is_empty() || !agreed(arguments, &commands)? {
+            break;
+        }
+        let mut back = Vec::new();
+        for fix in &commands {
+            let inverse = inverse(session, fix);
+            let output = session.run_user(&fix.netns, &fix.words, None, Duration::from_secs(10))?;
+            let said = output.ran.stderr.lines().next().unwrap_or_default().to_owned();
+            let end = if output.ok { String::new() } else { format!("   (failed: {said})") };
+            human::line(&format!("ran: {}{end}", fix.line()));
+            if output.ok {
+                back.push((fix, inverse));
+            }
+        }
+        let before = finding;
+        finding = why(session, question)?;
+        show(arguments, &finding);
+        let same = |new: &Culprit| (new.code, &new.at, &new.name) == (culprit.code, &culprit.at, &culprit.name);
+        let no_further = finding.verdict == Verdict::Inconclusive
+            || finding
+                .culprit
+                .as_ref()
+                .is_some_and(|new| same(new) && new.value == culprit.value && new.leg == culprit.leg);
+        if finding.verdict != Verdict::Reachable && no_further {
+            human::line("that did not bring the packet further: it is taken back");
+            for (fix, inverse) in back.into_iter().rev() {
+                let Some(inverse) = inverse else {
+                    human::line(&format!("left: {}   (it has no inverse)", fix.line()));
+                    continue;
+                };
+                let output = session.run_user(&inverse.netns, &inverse.words, None, Duration::from_secs(10))?;
+                let end = if output.ok { "" } else { "   (failed)" };
+                human::line(&format!("took back: {}{end}", inverse.line()));
+            }
+            finding = before;
+            break;
         }
     }
     Ok(finding)
+}
+
+/// Why a command is for a person to run only.
+fn refused(session: &Session, question: &Question, finding: &Finding, fix: &Fix) -> Option<&'static str> {
+    let has = |words: &[&str]| words.iter().all(|word| fix.words.iter().any(|have| have == word));
+    if fix.kind() == Change::Removes && has(&["route", "default"]) {
+        return Some("a default route is never deleted");
+    }
+    let culprit = finding.culprit.as_ref()?;
+    let guard = matches!(culprit.code, "NF_DROP" | "NF_REJECT" | "NF_POLICY_DROP");
+    if guard && fix.kind() == Change::Removes {
+        return Some("a rule that may be right is not deleted");
+    }
+    // The flow only leaves to the last namespace of its way there, unless that has the target.
+    let target = match &question.aim {
+        Aim::Target(target) => Some(target.addr),
+        Aim::Netns(_) => None,
+    };
+    let way: Vec<_> = finding.hops.iter().filter(|hop| hop.leg == Leg::Request).collect();
+    let last = way.last().filter(|last| !last.out && last.at == fix.netns && last.at != question.from)?;
+    let passes = way.iter().any(|hop| hop.out && hop.at == last.at);
+    let owns = session.addrs(&last.at).is_ok_and(|addrs| {
+        addrs.iter().flat_map(crate::model::net_addr::Addr::ipnets).any(|net| Some(net.addr()) == target)
+    });
+    (target.is_some() && !passes && !owns).then_some("the flow only leaves to this namespace: it is not ours to mend")
+}
+
+/// Shows the commands and asks, unless `--yes` said so.
+fn agreed(arguments: &WhyArgs, commands: &[Fix]) -> Result<bool> {
+    if arguments.yes {
+        return Ok(true);
+    }
+    for fix in commands {
+        human::line(&format!("would run ({}): {}", fix.kind().word(), fix.hint()));
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::new(
+            Kind::InvalidArgument,
+            "`--fix` asks before it runs anything, and nobody can answer here",
+        )
+        .hint("`--fix --yes` runs what is shown without asking"));
+    }
+    human::line("run that? [y/N]");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The command that takes another back, where there is one. A rule of nft has none: its handle is not told.
+fn inverse(session: &Session, fix: &Fix) -> Option<Fix> {
+    let words: Vec<&str> = fix.words.iter().map(String::as_str).collect();
+    let owned = |words: &[&str]| Some(Fix::of(&fix.netns, words.iter().copied()));
+    match words.as_slice() {
+        [tool, "-t", table, "-I", chain, number, rest @ ..] if number.parse::<u32>().is_ok() => {
+            owned(&[&[*tool, "-t", table, "-D", chain], rest].concat())
+        }
+        [tool, "-I", chain, number, rest @ ..] if number.parse::<u32>().is_ok() => {
+            owned(&[&[*tool, "-D", chain], rest].concat())
+        }
+        ["ip", "link", "set", "dev", dev, "up"] => owned(&["ip", "link", "set", "dev", dev, "down"]),
+        ["sysctl", "-w", setting] => {
+            let name = setting.split('=').next()?;
+            let value = session.sysctl_get(&fix.netns, name).ok()?;
+            owned(&["sysctl", "-w", &format!("{name}={value}")])
+        }
+        // The verb turned round takes the same words back.
+        [program, ..] => {
+            let (verb, turned) = if program.contains("tables") { ("-A", "-D") } else { ("add", "del") };
+            let at = words.iter().position(|word| *word == verb).filter(|at| *at <= 4 && *program != "nft")?;
+            let (head, rest) = (words.get(..at)?, words.get(at + 1..)?);
+            owned(&[head, &[turned], rest].concat())
+        }
+        [] => None,
+    }
 }
 
 /// The question of two places as people write them.

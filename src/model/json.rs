@@ -15,13 +15,15 @@ use crate::{Error, Kind, Result};
 /// - a lone `[` with exit status 2 (`ip -j route show table 4242` of a missing table): no records;
 /// - `[{}]` for what a filter left out (`ip -j link show type vxlan dev br0`): dropped;
 /// - one object where a list is usual: one record;
-/// - several documents one after the other (a batch of several commands): the records of all of them.
+/// - several documents one after the other (a batch of several commands): the records of all of them;
+/// - control characters in names and aliases as they are (its `jsonw_puts` escapes tab, line feed, carriage return, form feed and
+///   backspace only), which JSON forbids: read as what they are.
 ///
 /// # Errors
 ///
 /// [`Kind::ToolOutput`] for anything else.
 pub fn records(stdout: &str, what: &str) -> Result<Vec<Value>> {
-    let text = stdout.trim();
+    let text = &*escaped(stdout.trim());
     if text.is_empty() || text == "[" {
         return Ok(Vec::new());
     }
@@ -58,6 +60,23 @@ pub fn records(stdout: &str, what: &str) -> Result<Vec<Value>> {
     Ok(records)
 }
 
+/// The text with its raw control characters spelled as JSON wants them. Between two tokens there are none but blanks and line ends.
+fn escaped(text: &str) -> std::borrow::Cow<'_, str> {
+    let raw = |c: char| c < ' ' && !matches!(c, '\n' | '\r' | '\t');
+    if !text.contains(raw) {
+        return text.into();
+    }
+    let mut out = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        if raw(c) {
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out.into()
+}
+
 /// A typed view of one record, which keeps the record beside it: scripts see iproute2's own keys, also those that netwright does not know.
 pub trait View: DeserializeOwned {
     /// Takes the record that the view was made from.
@@ -82,7 +101,7 @@ pub fn views<T: View>(stdout: &str, what: &str) -> Result<Vec<T>> {
 /// As [`views`].
 pub fn brief<T: DeserializeOwned>(stdout: &str, what: &str) -> Result<Vec<T>> {
     // iproute2's own ideas of JSON are rare; where one is met, the tolerant reader takes over.
-    if let Some(all) = serde_json::from_str(stdout).ok().filter(|_| !stdout.contains("{}")) {
+    if let Some(all) = serde_json::from_str(&escaped(stdout)).ok().filter(|_| !stdout.contains("{}")) {
         return Ok(all);
     }
     records(stdout, what)?.iter().enumerate().map(|(index, record)| typed(record, what, index + 1)).collect()
@@ -183,3 +202,16 @@ macro_rules! keeps_raw {
     };
 }
 pub(crate) use keeps_raw;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_in_a_name_are_read_as_they_are() {
+        let text = "[{\"ifname\":\"e\u{1b}[31m\u{7}x\",\"mtu\":1500},{\n\t\"ifname\":\"lo\"}]";
+        let read = records(text, "links").unwrap();
+        assert_eq!(read[0]["ifname"], "e\u{1b}[31m\u{7}x");
+        assert_eq!(read.len(), 2);
+    }
+}

@@ -469,9 +469,17 @@ impl Walk<'_> {
         Some((format!("{tool} raw: -A {chain} {text}"), super::walk::deletion(tool, "raw", &chain, rule)))
     }
 
-    fn mend_rule(&self, culprit: Culprit, packet: &Packet, (iif, oif): (&str, &str), rule: &RuleRef) -> Culprit {
+    fn mend_rule(&self, mut culprit: Culprit, packet: &Packet, (iif, oif): (&str, &str), rule: &RuleRef) -> Culprit {
         if !rule.policy {
-            return culprit.fix_words(rule.deletion());
+            let narrow = self.before_rule(packet, (iif, oif), rule);
+            if narrow.is_empty() {
+                let opens = format!("all that `{}` in {} keeps out", rule.text, rule.chain);
+                culprit.fix.push(super::finding::Fix::of(&culprit.at, rule.deletion()).opening(opens));
+            } else {
+                let at = culprit.at.clone();
+                culprit.fix.extend(narrow.into_iter().map(|words| super::finding::Fix::of(&at, words)));
+            }
+            return culprit;
         }
         let related = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT";
         if rule.tool == "nft" {
@@ -508,6 +516,73 @@ impl Walk<'_> {
             culprit = culprit.fix(&format!("{head} {related}"));
         }
         culprit
+    }
+
+    /// The narrowest accept right before a rule that drops, for this flow and its answers; none where only its deletion helps.
+    fn before_rule(&self, packet: &Packet, (iif, oif): (&str, &str), rule: &RuleRef) -> Vec<Vec<String>> {
+        let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
+        // Frames have no addresses to go by, and an untracked or invalid packet is what another rule made of it.
+        let frames = ["bridge ", "arp ", "netdev "].iter().any(|family| rule.table.starts_with(family));
+        if frames || rule.handle == 0 || self.depth > 0 {
+            return Vec::new();
+        }
+        let (src, dst, proto) = (packet.src.to_string(), packet.dst.to_string(), packet.proto_name().to_owned());
+        let port = |port: Port| match port {
+            Port::Exact(port) if packet.icmp.is_none() => Some(port.to_string()),
+            _ => None,
+        };
+        let (sport, dport) =
+            if self.leg == Leg::Reply { (port(packet.sport), None) } else { (None, port(packet.dport)) };
+        let both = self.leg == Leg::Request && rule.base.eq_ignore_ascii_case("FORWARD");
+        let flows = [(&src, &dst, &sport, &dport), (&dst, &src, &dport, &sport)];
+        let flows = flows.into_iter().take(if both { 2 } else { 1 });
+        if rule.tool == "nft" {
+            let family = if packet.v6() { "ip6" } else { "ip" };
+            let table: Vec<&str> = rule.table.split(' ').collect();
+            let proto = if packet.icmp.is_some() && packet.v6() { "icmpv6".to_owned() } else { proto };
+            return flows
+                .map(|(src, dst, sport, dport)| {
+                    let position = rule.handle.to_string();
+                    let mut words = owned(&["nft", "insert", "rule"]);
+                    words.extend(owned(&table));
+                    words.extend(owned(&[
+                        &rule.chain,
+                        "position",
+                        &position,
+                        family,
+                        "saddr",
+                        src,
+                        family,
+                        "daddr",
+                        dst,
+                    ]));
+                    match (sport, dport) {
+                        (Some(port), _) => words.extend(owned(&[&proto, "sport", port])),
+                        (_, Some(port)) => words.extend(owned(&[&proto, "dport", port])),
+                        _ => words.extend(owned(&["meta", "l4proto", &proto])),
+                    }
+                    words.extend(owned(&["accept"]));
+                    words
+                })
+                .collect();
+        }
+        let devs: Vec<[&str; 2]> = if rule.base == "FORWARD" {
+            Vec::new()
+        } else {
+            [["-i", iif], ["-o", oif]].into_iter().filter(|[_, dev]| !dev.is_empty()).collect()
+        };
+        flows
+            .map(|(src, dst, sport, dport)| {
+                let number = rule.handle.to_string();
+                let mut words = owned(&[&rule.tool, "-t", &rule.table, "-I", &rule.chain, &number]);
+                words.extend(devs.iter().filter(|[option, _]| fits(option, &rule.base)).flat_map(|pair| owned(pair)));
+                words.extend(owned(&["-s", src, "-d", dst, "-p", &proto]));
+                words.extend(sport.iter().flat_map(|port| owned(&["--sport", port])));
+                words.extend(dport.iter().flat_map(|port| owned(&["--dport", port])));
+                words.extend(owned(&["-j", "ACCEPT"]));
+                words
+            })
+            .collect()
     }
 
     /// The filters on frames: nft's bridge, netdev and arp families. Returns whether the frame passes.
@@ -594,6 +669,15 @@ impl Walk<'_> {
                 );
             }
         }
+    }
+}
+
+/// Whether a base chain takes `-i` or `-o` (`iptables-extensions(8)`: no input link on the way out, no output link on the way in).
+fn fits(option: &str, base: &str) -> bool {
+    match base {
+        "PREROUTING" | "INPUT" => option == "-i",
+        "OUTPUT" | "POSTROUTING" => option == "-o",
+        _ => true,
     }
 }
 

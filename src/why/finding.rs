@@ -432,7 +432,15 @@ impl Finding {
     /// What a failed expectation tells: names and texts of notes.
     #[must_use]
     pub fn notes_for_error(&self) -> Vec<(String, String)> {
-        let Some(culprit) = &self.culprit else { return Vec::new() };
+        let Some(culprit) = &self.culprit else {
+            let mut notes = self.notes.iter();
+            let first =
+                notes.next().map_or("nothing that could be judged stands in the way", |note| note.text.as_str());
+            let maybe =
+                self.others.iter().map(|other| ("maybe".to_owned(), format!("[{}] {}", other.code, other.message)));
+            let rest = notes.map(|note| (note.label.word().to_owned(), note.text.clone()));
+            return std::iter::once(("why".to_owned(), first.to_owned())).chain(rest).chain(maybe).collect();
+        };
         let mut notes = vec![("why".to_owned(), format!("[{}] {}", culprit.code, culprit.message))];
         notes.extend(culprit.evidence.iter().map(|one| (one.label.word().to_owned(), one.text.clone())));
         notes

@@ -13,10 +13,12 @@
 //! | `service`, `ports` | the end of a leg: who listens; ports that are all taken |
 //! | `recorder` | the flight recorder: what the kernel did with one probe, hop by hop |
 //! | `confirm` | what the recorder saw against what the walk says |
+//! | `again` | a failure that passes: what changed meanwhile, what decides by chance |
 //! | `survey` | what kills packets silently, whoever sends them |
 //! | `trace` | with consent: what the rules did with one packet, by nft's trace |
 //! | `finding`, `codes` | the answer, and the one table of what can be wrong |
 
+mod again;
 pub mod codes;
 mod confirm;
 mod filters;
@@ -98,6 +100,11 @@ impl Question {
 ///
 /// When a namespace is not there, or the machine cannot be read.
 pub fn why(session: &Session, question: &Question) -> Result<Finding> {
+    answer(session, question, false)
+}
+
+/// `failed` says that a probe of somebody else's failed just now.
+fn answer(session: &Session, question: &Question, failed: bool) -> Result<Finding> {
     if question.trace {
         trace::possible(session)?;
     }
@@ -106,6 +113,7 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
     let v6 = target.addr.is_ipv6();
     let tried = if question.probe { Some(attempt(session, question, &target, owner.as_ref())?) } else { None };
     let reading = Instant::now();
+    let failed = failed || tried.as_ref().is_some_and(|(tried, _)| !tried.reached);
     let mut given = vec![&question.from];
     given.extend(owner.as_ref());
     let net = Net::read(session, &given, v6)?;
@@ -144,6 +152,10 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
             if finding.probe.is_some() {
                 confirm::confirm(session, question, &target, &net, from, &mut finding);
             }
+            if failed && finding.culprit.is_none() {
+                finding.verdict = Verdict::Inconclusive;
+                again::ask_again(session, question, &target, &net, &mut finding, reading)?;
+            }
         }
     }
     if question.trace {
@@ -153,7 +165,7 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
     Ok(finding)
 }
 
-/// Explains a probe that failed already: nothing more is sent.
+/// Explains a probe that failed already. Only where nothing is in the way that could be judged, one more packet is tried.
 ///
 /// # Errors
 ///
@@ -161,7 +173,7 @@ pub fn why(session: &Session, question: &Question) -> Result<Finding> {
 pub fn explain(session: &Session, from: &Where, aim: &Aim, failed: &crate::verify::Finding) -> Result<Finding> {
     let mut question = Question::new(from.clone(), Aim::Target(failed.target.clone()));
     question.probe = false;
-    let mut finding = why(session, &question)?;
+    let mut finding = answer(session, &question, true)?;
     finding.to = aim.to_string();
     let tried = Tried {
         reached: false,
@@ -172,10 +184,35 @@ pub fn explain(session: &Session, from: &Where, aim: &Aim, failed: &crate::verif
         took: failed.after,
     };
     finding.probe = Some(tried);
-    if finding.culprit.is_none() {
-        finding.verdict = Verdict::Inconclusive;
-    }
     Ok(finding)
+}
+
+/// Whether the state proves that a probe which nobody answered was forbidden: a filter, a route or a setting that stands in its way.
+/// That nobody is there proves nothing, nor does what may just have been forgotten: a link that is down, a router that does not forward.
+///
+/// # Errors
+///
+/// As [`why`].
+pub fn forbids(session: &Session, from: &Where, silent: &crate::verify::Finding) -> Result<bool> {
+    let mut question = Question::new(from.clone(), Aim::Target(silent.target.clone()));
+    question.probe = false;
+    let finding = why(session, &question)?;
+    let codes = [
+        "NF_POLICY_DROP",
+        "NF_DROP",
+        "NF_REJECT",
+        "L2_FILTER_DROP",
+        "TC_DROP",
+        "XDP_DROP",
+        "XFRM_BLOCK",
+        "PORT_ISOLATED",
+        "PORT_LOCKED",
+        "ROUTE_BLACKHOLE",
+        "ROUTE_UNREACHABLE",
+        "ROUTE_PROHIBIT",
+    ];
+    // The first thing in the way of the request: what is wrong with the answer's way proves it just as well.
+    Ok(finding.verdict == Verdict::Blocked && finding.culprit.is_some_and(|culprit| codes.contains(&culprit.code)))
 }
 
 /// The address to try, and the namespace that must answer when the aim names one.
@@ -231,8 +268,10 @@ fn attempt(
 ) -> Result<(Tried, Option<Established>)> {
     let begun = Instant::now();
     let mut last = None;
+    let mut silent = 0;
     for round in 0..3 {
         let (answer, open) = once(session, question, target, owner)?;
+        silent += usize::from(answer.is_inconclusive());
         session.exec().interrupt().check()?;
         // Silence is listened to twice.
         let stale = stale(&answer);
@@ -249,7 +288,12 @@ fn attempt(
     let tried = Tried {
         reached: answer.is_reached(),
         word: answer.word().to_owned(),
-        detail: answer.detail(),
+        // Neither is lost to the resolution of an address: the kernel keeps those that wait for it.
+        detail: if answer.is_reached() && silent > 0 {
+            format!("{}, after {silent} without an answer: it comes and goes", answer.detail())
+        } else {
+            answer.detail()
+        },
         refused: match &answer {
             Answer::NotReached(not) if not.by.is_none() && not.icmp.is_none() => not.errno.map(|_| not.reason.name()),
             _ => None,

@@ -121,19 +121,22 @@ impl<'a> Walk<'a> {
         let answer = arrived.answer();
         let Some((back, answer)) = self.originate(at, answer) else { return };
         let Some((_, asked)) = self.origin.clone() else { return };
-        if back != from {
+        if back != from && self.net.ns(back).owns(asked.src).is_none() {
+            // It went to a translated source, past the router that would have turned it back.
+            self.untranslated(back, &answer, &asked);
+        } else if back != from {
             let who = self.name(back);
             let culprit = Culprit::new("ADDR_DUPLICATE", &self.net.ns(back).at, "address", asked.src.to_string())
                 .says(format!("the answer to {} ends in {who}, which has that address too", asked.src))
                 .because(Label::State, format!("{who} and {} both own {}", self.name(from), asked.src));
             self.fault(culprit);
         } else if (answer.src, answer.sport) != (asked.dst, asked.dport) && asked.icmp.is_none() {
-            self.untranslated(&answer, &asked);
+            self.untranslated(from, &answer, &asked);
         }
     }
 
-    /// The answer came back, but from another address than was asked.
-    fn untranslated(&mut self, answer: &Packet, asked: &Packet) {
+    /// The answer came back to `client`, or to the router that translated for it, but from another address than was asked.
+    fn untranslated(&mut self, client: usize, answer: &Packet, asked: &Packet) {
         let Some(conn) = self.conns.iter().find(|conn| conn.before.dst != conn.after.dst && !conn.answered).cloned()
         else {
             return;
@@ -144,12 +147,15 @@ impl<'a> Walk<'a> {
         let router = self.net.ns(conn.ns);
         let rule = conn.by.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
         let server = self.end.as_ref().map_or(answer.src, |(_, packet)| packet.dst);
+        let source = conn.before.src.0;
         let culprit = Culprit::new("HAIRPIN_NO_SNAT", &router.at, "rule", rule.clone())
             .value(format!("{} → {}", asked.dst, server))
             .says(format!(
-                "{} turns {} into {server} but leaves the source {} as it is; {server} is on the same segment and answers directly, \
-                 past the translation, so the client gets an answer from a stranger (hairpin without SNAT)",
-                router.at, asked.dst, asked.src
+                "{} turns {} into {server} but leaves the source {source} as it is; {server} is on the same segment and answers directly, \
+                 past the translation, so {} gets an answer from a stranger (hairpin without SNAT)",
+                router.at,
+                asked.dst,
+                if source == asked.src { "the client".to_owned() } else { self.name(client) }
             ))
             .because(Label::State, rule)
             .because(Label::Inferred, format!("the reply comes from {}, not from {}", answer.src, asked.dst));
@@ -158,7 +164,7 @@ impl<'a> Walk<'a> {
             _ => String::new(),
         };
         let tool = if asked.v6() { "ip6tables" } else { "iptables" };
-        let net = self.subnet_of(asked.src);
+        let net = self.subnet_of(source);
         self.fault(culprit.fix(&format!("{tool} -t nat -A POSTROUTING -s {net} -d {server}{port} -j MASQUERADE")));
     }
 

@@ -5,7 +5,7 @@
 #   RESULT name code code-of-json verdict confidence graded mended
 #
 # `code` is `reachable` or `inconclusive` where nothing is blamed; `graded` is yes when the text names what `match` asks for; `mended` is
-# yes or no after `--fix` ran the printed commands, and `advice` where none is printed. Run it in network and mount namespaces of its own.
+# yes or no after `--fix --yes` ran the printed commands, and `advice` where none is printed. Run it in network and mount namespaces of its own.
 set -u
 mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && ip link set lo up
 corpus=$1; netwright=$2; shift 2
@@ -39,7 +39,7 @@ for name in "$@"; do
   case $name in decoy:*) ;; *) "$corpus" grade "$name" <<<"$text" >/dev/null || graded=no;; esac
   if [ "${commands:-0}" != 0 ]; then
     mended=no
-    "$netwright" why "$from" "$to" $size --fix >/dev/null 2>&1
+    "$netwright" why "$from" "$to" $size --fix --yes >/dev/null 2>&1
     "$corpus" check "$name" >/dev/null 2>&1 && mended=yes
   fi
   echo "RESULT $name ${code:-none} ${json:-none} ${verdict:-none} ${confidence:-none} $graded $mended"

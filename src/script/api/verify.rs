@@ -154,7 +154,13 @@ fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynam
     let silence = reject(context, options.time("timeout"))?.unwrap_or(SILENCE);
     let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, silence))?;
     let text = aim_text(&target, &finding);
+    let forbidden = finding.outcome == Outcome::Inconclusive
+        && act(context, &it.run, |session| why::forbids(session, &from.at, &finding)).unwrap_or(false);
     let error = match finding.outcome {
+        Outcome::Inconclusive if forbidden => {
+            it.run.0.hold();
+            return Ok(());
+        }
         Outcome::NotReached => {
             it.run.0.hold();
             return Ok(());
