@@ -11,7 +11,7 @@ use std::process::Command;
 /// A code, who asks for what, and how the fault is made.
 type Fault = (&'static str, &'static str, &'static str);
 
-const FAULTS: [Fault; 21] = [
+const FAULTS: [Fault; 24] = [
     ("ARP_IGNORED", "x 10.7.3.3", "ip netns exec y sysctl -qw net.ipv4.conf.all.arp_ignore=8"),
     ("FDB_STATIC_WRONG", "x 10.7.3.3", "bridge -n r fdb replace 02:00:00:00:00:03 dev p1 master static sticky"),
     ("ICMP_ECHO_IGNORED", "a 10.7.2.2", "ip netns exec b sysctl -qw net.ipv4.icmp_echo_ignore_all=1"),
@@ -39,11 +39,27 @@ const FAULTS: [Fault; 21] = [
       @c = map { IO::Socket::INET->new(PeerAddr => \"10.7.2.2:80\", Proto => \"tcp\", Blocking => 0) } 1..4; sleep 60' & sleep 0.5"),
     ("V6_DAD_FAILED", "r fd07:3::2", "ip -n r addr add fd07:3::1/64 dev br0 nodad; ip -n y addr add fd07:3::2/64 dev eth0 nodad
       ip netns exec x sysctl -qw net.ipv6.conf.eth0.accept_dad=1 net.ipv6.conf.eth0.dad_transmits=1; ip -n x addr add fd07:3::2/64 dev eth0; for try in $(seq 50); do ip -n x addr show dadfailed | grep -q fd07 && break; sleep 0.1; done; ip -n y link set eth0 down"),
+    ("PORT_HAIRPIN_OFF", "x tcp/10.9.9.9:80", "ip netns exec r sysctl -qw net.bridge.bridge-nf-call-iptables=1
+      ip netns exec r iptables -t nat -A PREROUTING -d 10.9.9.9 -p tcp --dport 80 -j DNAT --to-destination 10.7.3.2:80
+      ip netns exec r iptables -t nat -A POSTROUTING -s 10.7.3.2 -d 10.7.3.2 -j MASQUERADE
+      ip netns exec x perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 80, Proto => \"tcp\", Listen => 5); sleep 60' & sleep 0.5"),
+    ("MCAST_SNOOPED", "x fd07:3::3", "ip netns exec r sysctl -qw net.bridge.bridge-nf-call-ip6tables=0
+      for kind in 143 131; do ip netns exec y ip6tables -A OUTPUT -p icmpv6 --icmpv6-type $kind -j DROP; done
+      ip -n r link set br0 type bridge mcast_snooping 1 mcast_query_response_interval 50 mcast_startup_query_interval 50
+      ip -n x addr add fd07:3::2/64 dev eth0 nodad; ip -n y addr add fd07:3::3/64 dev eth0 nodad; sleep 2
+      ip -n r link set br0 type bridge mcast_querier 1; sleep 2; ip -n x -6 neigh flush all"),
+    ("CONNTRACK_STALE", "a udp/10.9.9.9:53", "ip -n r route add 10.9.9.9/32 via 10.7.2.2
+      ip netns exec r iptables -t nat -A POSTROUTING -o lo -j MASQUERADE; ip netns exec b iptables -A OUTPUT -p icmp -j DROP
+      ip netns exec b perl -MIO::Socket::INET -e '$s = IO::Socket::INET->new(LocalPort => 53, Proto => \"udp\"); sleep 60' &
+      ip netns exec a bash -c 'exec 5<>/dev/udp/10.9.9.9/53; echo >&5; exec sleep 60' &
+      for try in $(seq 50); do ip netns exec r conntrack -L 2>/dev/null | grep -q 10.9.9.9 && break; sleep 0.1; done; sleep 0.3
+      ip netns exec r iptables -t nat -A PREROUTING -d 10.9.9.9 -p udp --dport 53 -j DNAT --to-destination 10.7.2.2:53"),
     ("XFRM_BLOCK", "a 10.7.2.2", "ip -n a xfrm policy add src 10.7.1.2 dst 10.7.2.2 dir out action block"),
 ];
 
 /// Codes that no test injects, and why.
-const NOT_INJECTED: [(&str, &str); 3] = [
+const NOT_INJECTED: [(&str, &str); 4] = [
+    ("VLAN_MISMATCH", "the kernel of the test machine has no VLAN links"),
     ("PORT_VLAN", "the kernel of the test machine has no CONFIG_BRIDGE_VLAN_FILTERING"),
     ("NS_MISSING", "a namespace that is not there is a mistake in the question: exit code 2, not a finding"),
     ("XDP_DROP", "an XDP program is loaded from an object file, and CI has no compiler for BPF"),

@@ -35,6 +35,8 @@ PORT_ISOLATED "two isolated ports of one bridge do not talk to each other" "`bri
 PORT_LOCKED "a locked bridge port drops frames of source addresses that it was not told of" "`bridge -d link` shows locked on" "bridge link set dev X locked off"
 PORT_STP_STATE "a bridge port does not forward (yet)" "`bridge link` shows a state other than forwarding" "wait for twice forward_delay, or switch STP off"
 PORT_FLOOD_OFF "a bridge port takes no frames for addresses that the bridge has not learned, or no broadcasts" "`bridge -d link` shows flood off or bcast_flood off" "bridge link set dev X flood on"
+PORT_HAIRPIN_OFF "a bridge port would have to send a frame back by the port that it came in by" "`bridge -d link` shows hairpin off; the target of a translation is behind the same port as the asker" "bridge link set dev X hairpin on"
+MCAST_SNOOPED "a bridge that snoops multicast keeps it from a port that never joined the group; neighbour discovery of IPv6 is multicast" "`bridge mdb show` has no entry of the group for the port, and there is a querier" "ip link set dev BRIDGE type bridge mcast_snooping 0, or let the membership reports (MLD, IGMP) pass"
 PORT_VLAN "a bridge with VLAN filtering does not pass the frame between these ports" "`bridge vlan` shows no common VLAN" "bridge vlan add dev X vid N pvid untagged"
 FDB_STATIC_WRONG "a fixed forwarding entry of a bridge leads the frame to the wrong port" "`bridge fdb` has the address on another port" "bridge fdb del MAC dev X master"
 MAC_DUPLICATE "two stations of one segment have the same hardware address" "`ip link` shows the same address twice" "ip link set dev X address …"
@@ -73,6 +75,7 @@ NF_REJECT "a rule refuses it with an answer" "`iptables -S` with its counter" "d
 CONNTRACK_FULL "the table of connections is full" "nf_conntrack_count = nf_conntrack_max" "sysctl -w net.netfilter.nf_conntrack_max=…, or conntrack -F"
 NAT_MISSING "private addresses leave untranslated, and the far end has no route back to them" "no MASQUERADE or SNAT matches" "iptables -t nat -A POSTROUTING -s NET -o LINK -j MASQUERADE"
 NAT_WRONG "a rule that should translate does not apply: other link, other network, or shadowed by an earlier one" "`iptables -t nat -S POSTROUTING` with counters" "correct the rule"
+CONNTRACK_STALE "a connection that is tracked still goes where it went when it began, past rules that came later" "`conntrack -L` shows an entry without the translation that the rules would make now" "conntrack -D with its addresses and ports"
 NAT_PORTS_EXHAUSTED "no port is free for another translation" "`conntrack -S` counts insert_failed" "more addresses or ports for SNAT"
 DNAT_MISSING "nothing listens here, and no rule hands the port on" "no DNAT for the port" "iptables -t nat -A PREROUTING … -j DNAT --to-destination"
 DNAT_WRONG_TARGET "the port is handed on to where nothing listens or nobody is" "`iptables -t nat -S PREROUTING`" "correct --to-destination"
@@ -87,6 +90,7 @@ V6_FORWARDING_DISABLED "a namespace gets an IPv6 packet for somebody else and is
 V6_ND_BLOCKED "a filter drops neighbour discovery" "a rule on ICMPv6 type 135 or 136" "accept neighbour solicitation and advertisement"
 V6_DAD_PENDING "an IPv6 address is still tentative and not used yet" "`ip -6 addr` shows tentative" "wait, or add it with nodad"
 V6_DAD_FAILED "somebody else has the IPv6 address" "`ip -6 addr` shows dadfailed" "use another address"
+VLAN_MISMATCH "two ends of one cable put their packets into different VLANs" "`ip -d link`: id and protocol of the VLAN links on both ends" "the same id and protocol on both ends"
 TUNNEL_MISMATCH "the two ends of a tunnel do not fit together" "`ip -d link`: id, remote, local, port" "the same parameters on both ends"
 }
 

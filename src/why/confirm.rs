@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::finding::{Confidence, Culprit, Evidence, Finding, Label, LastSeen, Leg, Verdict};
-use super::recorder::{Class, Dropped, End, KnownLink, Match, Place, Plan, Recording, record};
+use super::recorder::{Class, Dropped, End, KnownLink, Match, Place, Plan, Recording, means, record};
 use super::state::Net;
 use super::{OTHERS, Question};
 use crate::op::Where;
@@ -37,7 +37,7 @@ pub(super) fn confirm(
         End::Unrouted(seen) => return softly(&recording, seen.netns, finding, &ROUTE),
         End::Open => return by_errno(question, finding),
     };
-    let at = seen.netns.and_then(|id| recording.name_of(id)).cloned();
+    let at = recording.place_of(seen).cloned();
     if let Some(probe) = &mut finding.probe {
         probe.last = Some(LastSeen {
             at: at.clone(),
@@ -86,18 +86,38 @@ pub(super) fn confirm(
             | Class::NoTarget
             | Class::BridgeRefused
             | Class::PeerRefused
+            | Class::TcpState
+            | Class::Signature
+            | Class::Malformed
+            | Class::Fragment
+            | Class::Device
     );
     match &finding.culprit {
-        Some(_) if !vague && seen.own => finding.confidence = Confidence::Contradicted,
+        // The packet is right: where it died is the answer, and what the state says is a remark.
+        Some(known) if !vague && seen.own => match at
+            .as_ref()
+            .filter(|at| !Net::is_pretended(at) && telling(dropped, known, at, &question.from))
+            .and_then(|at| observed(at, seen.dev.as_deref(), dropped))
+        {
+            Some(culprit) => {
+                let before = finding.culprit.replace(culprit);
+                let text = before.as_ref().map(|before| {
+                    format!("the state says otherwise, and the packet did not: [{}] {}", before.code, before.message)
+                });
+                finding.notes.extend(text.map(|text| Evidence { label: Label::Inferred, text }));
+                finding.others.splice(0..0, before);
+                finding.others.truncate(OTHERS);
+                (finding.verdict, finding.confidence) = (Verdict::Blocked, Confidence::Observed);
+            }
+            None => finding.confidence = Confidence::Contradicted,
+        },
         Some(_) => {}
         None => {
-            if let (Some(at), Some(culprit)) = (
-                &at,
-                at.as_ref()
-                    .filter(|at| !Net::is_pretended(at))
-                    .and_then(|at| observed(at, seen.dev.as_deref(), dropped)),
-            ) {
-                let _ = at;
+            if let Some(culprit) = at
+                .as_ref()
+                .filter(|at| !Net::is_pretended(at))
+                .and_then(|at| observed(at, seen.dev.as_deref(), dropped))
+            {
                 finding.culprit = Some(culprit);
                 (finding.verdict, finding.confidence) = (Verdict::Blocked, Confidence::Observed);
             }
@@ -105,7 +125,8 @@ pub(super) fn confirm(
     }
 }
 
-const NEIGHBOUR: [&str; 17] = [
+const NEIGHBOUR: [&str; 18] = [
+    "MCAST_SNOOPED",
     "ADDR_MISSING",
     "ROUTE_GATEWAY_DEAD",
     "ARP_DISABLED",
@@ -176,6 +197,18 @@ const ROUTE_OR_RULE: [&str; 10] = [
     "V6_DAD_PENDING",
 ];
 
+/// Whether a drop elsewhere than the state says is the packet's own end. What a router's own OUTPUT drops is an ICMP error about the packet,
+/// and one more packet than was asked for may be the one too many for a table of ports or connections.
+fn telling(dropped: &Dropped, known: &Culprit, at: &Where, prober: &Where) -> bool {
+    match dropped.class {
+        Class::Ruleset => {
+            !known.code.starts_with("MTU_") && (dropped.hook != Some(super::recorder::Hook::Output) || at == prober)
+        }
+        Class::Netfilter | Class::NoSocket | Class::TooBig => false,
+        _ => true,
+    }
+}
+
 /// Whether a culprit is where the packet died: a route or setting elsewhere may be why it dies there.
 fn near(culprit: &Culprit, at: &Where) -> bool {
     culprit.at == *at
@@ -235,11 +268,20 @@ fn codes(class: Class) -> &'static [&'static str] {
         Class::OtherHost => {
             &["NEIGH_STATIC_WRONG", "NEIGH_STALE_WRONG", "MAC_DUPLICATE", "ADDR_DUPLICATE", "PORT_NOT_ENSLAVED"]
         }
-        Class::PortState => &["PORT_STP_STATE"],
-        Class::NoTarget => {
-            &["PORT_ISOLATED", "PORT_FLOOD_OFF", "FDB_STATIC_WRONG", "LINK_ADMIN_DOWN", "PORT_STP_STATE"]
+        // A bridge that is down has its ports in the state `disabled`.
+        Class::PortState => &["PORT_STP_STATE", "LINK_ADMIN_DOWN"],
+        Class::NoTarget => &[
+            "MCAST_SNOOPED",
+            "PORT_HAIRPIN_OFF",
+            "PORT_ISOLATED",
+            "PORT_FLOOD_OFF",
+            "FDB_STATIC_WRONG",
+            "LINK_ADMIN_DOWN",
+            "PORT_STP_STATE",
+        ],
+        Class::BridgeRefused => {
+            &["PORT_LOCKED", "PORT_VLAN", "PORT_ISOLATED", "MAC_DUPLICATE", "FDB_STATIC_WRONG", "PORT_HAIRPIN_OFF"]
         }
-        Class::BridgeRefused => &["PORT_LOCKED", "PORT_VLAN", "PORT_ISOLATED", "MAC_DUPLICATE", "FDB_STATIC_WRONG"],
         Class::Queue => &["QDISC_DROP", "LINK_ADMIN_DOWN", "LINK_NO_CARRIER"],
         Class::Tc => &["TC_DROP"],
         Class::Xdp => &["XDP_DROP"],
@@ -259,7 +301,7 @@ fn codes(class: Class) -> &'static [&'static str] {
             "V6_DAD_FAILED",
         ],
         Class::SocketRefused => &["SERVICE_BACKLOG_FULL"],
-        Class::Martian => &["MARTIAN_LOCALNET", "ADDR_DUPLICATE", "ROUTE_LOOP"],
+        Class::Martian => &["NAT_MISSING", "MARTIAN_LOCALNET", "ADDR_DUPLICATE", "ROUTE_LOOP"],
         Class::Xfrm => &["XFRM_BLOCK"],
         Class::V6Disabled => &["V6_DISABLED"],
         Class::Tunnel => &["TUNNEL_MISMATCH"],
@@ -278,12 +320,30 @@ fn observed(at: &Where, dev: Option<&str>, dropped: &Dropped) -> Option<Culprit>
         Class::Xfrm => "XFRM_BLOCK",
         Class::HopLimit => "TTL_EXPIRED",
         Class::Tunnel => "TUNNEL_MISMATCH",
+        Class::NotForwarding => "FORWARDING_DISABLED",
+        Class::NoRoute => "ROUTE_MISSING",
+        Class::RouteError => "ROUTE_UNREACHABLE",
+        Class::Martian => "MARTIAN_LOCALNET",
+        Class::NoSocket => "SERVICE_NOT_LISTENING",
+        Class::TooBig => "MTU_EXCEEDED",
+        Class::V6Disabled => "V6_DISABLED",
         _ => return None,
     };
     let place = dev.unwrap_or_default();
+    if code == "RP_FILTER" {
+        return Some(
+            Culprit::new(code, at, "sysctl", format!("net.ipv4.conf.{place}.rp_filter"))
+                .says(format!("the packet dies in {at} at {place}: the reverse path filter drops it, for {at} would answer its source by another link"))
+                .because(Label::Probe, format!("dropped in {at}: {dropped}"))
+                .fix(&format!("sysctl -w net.ipv4.conf.{place}.rp_filter=2")),
+        );
+    }
     Some(
         Culprit::new(code, at, "link", place)
-            .says(format!("the packet dies in {at} at {place}: {dropped}; the state that was read does not say which rule or program it is"))
+            .says(format!(
+                "the packet dies in {at} at {place}: {dropped}; {}; the state that was read does not say which it is",
+                dropped.reason.as_deref().and_then(means).unwrap_or(dropped.class.means())
+            ))
             .because(Label::Probe, format!("dropped in {at}: {dropped}")),
     )
 }

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::finding::{Culprit, Label, Leg};
-use super::packet::{Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri};
+use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri};
 use super::state::Ns;
 use super::trail::Effect;
 use super::walk::{Conn, Tuple, Walk, unspecified};
@@ -113,10 +113,16 @@ impl Walk<'_> {
             if nat && (translated && !legacy || !matches!(packet.ct, Ct::New | Ct::Unknown)) {
                 continue;
             }
-            let effect = match &base {
-                Base::Iptables(tables, table) => tables.run(table, packet, &spot),
-                Base::Nft(index) => nft.run(*index, packet, &spot),
+            // What comes by lo was translated, or decided not to be, as it was sent: `nf_nat_initialized` in `nf_nat_inet_fn`.
+            if nat && iif == "lo" {
+                continue;
+            }
+            let run = |packet: &Packet, assume: Option<&Asked>| match &base {
+                Base::Iptables(tables, table) => tables.run(table, packet, &spot, assume),
+                Base::Nft(index) => nft.run(*index, packet, &spot, assume),
             };
+            let mut effect = run(packet, None);
+            self.first_cause(packet, &mut effect, &run);
             let translates = nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
             if translates && std::mem::replace(&mut translated, true) {
                 // Which of the two comes first nobody says.
@@ -153,6 +159,7 @@ impl Walk<'_> {
         }
         if let Some(rule) = effect.drop {
             let culprit = self.by_rule(ns, hook, packet, devs, bridged, &rule);
+            let culprit = self.caused(ns, culprit, packet, &rule, effect.cause);
             self.fault(culprit);
         }
         let Some(after) = effect.after else { return passes };
@@ -178,6 +185,8 @@ impl Walk<'_> {
                     delete: Vec::new(),
                     base: hook.chain().into(),
                     handle: 0,
+                    path: Vec::new(),
+                    element: None,
                 },
             )));
         }
@@ -606,7 +615,8 @@ impl Walk<'_> {
         let spot = Spot { hook, iif, oif, physin: None, physout: None, sort: &sort, back: &back, arp, macs };
         let mut passes = true;
         for (_, index) in bases {
-            let effect = nft.run(index, packet, &spot);
+            let mut effect = nft.run(index, packet, &spot, None);
+            self.first_cause(packet, &mut effect, &|packet, assume| nft.run(index, packet, &spot, assume));
             for rule in effect.suspects {
                 let culprit = self.by_rule(ns, hook, packet, devs, false, &rule);
                 self.suspect(ns, culprit, Some(rule));
@@ -621,7 +631,8 @@ impl Walk<'_> {
                 if rule.policy {
                     culprit.fix = vec![super::finding::Fix::of(&culprit.at, rule.deletion())];
                 }
-                self.fault(culprit);
+                let culprit = self.caused(ns, culprit, packet, &rule, effect.cause);
+                self.fault(pass_sender(culprit, &rule, devs.0, macs));
                 passes = false;
             }
         }
@@ -679,6 +690,19 @@ fn fits(option: &str, base: &str) -> bool {
         "OUTPUT" | "POSTROUTING" => option == "-o",
         _ => true,
     }
+}
+
+/// Of a filter on frames: lets one sender pass before its rules, which may be several, rather than taking one of them away. The tables of
+/// ebtables are its own.
+fn pass_sender(mut culprit: Culprit, rule: &RuleRef, dev: &str, macs: Option<(&str, &str)>) -> Culprit {
+    let ours = ["filter", "nat", "broute"].iter().any(|name| rule.table == format!("bridge {name}"));
+    if let Some((mac, _)) = macs.filter(|(mac, _)| !ours && !rule.policy && !mac.is_empty() && !dev.is_empty())
+        && rule.text.contains("saddr")
+    {
+        let line = format!("nft insert rule {} {} iifname {dev} ether saddr {mac} accept", rule.table, rule.chain);
+        culprit.fix = vec![super::finding::Fix::new(&culprit.at, &line)];
+    }
+    culprit
 }
 
 /// What is kept of a connection for its packets.

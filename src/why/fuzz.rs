@@ -8,7 +8,7 @@ use proptest::sample::Index;
 
 use super::iptables::Tables;
 use super::nft::Nft;
-use super::packet::{Ct, Hook, Packet, Port, Sort, Spot, Track};
+use super::packet::{Ct, Hook, Packet, Past, Port, Sort, Spot, Track};
 
 const RULESET: &str = include_str!("../../tests/fixtures/nft-1.0.6/ruleset.json");
 const SAVED: &str = include_str!("../../tests/fixtures/iptables-1.8.9/save-nft.txt");
@@ -49,6 +49,7 @@ fn packet() -> impl Strategy<Value = Packet> {
             mark,
             ct,
             track: Track::default(),
+            past: Past::default(),
         })
 }
 
@@ -67,7 +68,7 @@ proptest! {
         nft.add_devices(&format!("table netdev x {{\n chain y {{\n type filter hook ingress device {device} priority 0;"));
         for hook in HOOKS {
             for (_, index) in nft.bases(&["ip", "ip6", "inet"], hook, "eth0", &|_, _| false) {
-                let effect = nft.run(index, &packet, &spot(hook));
+                let effect = nft.run(index, &packet, &spot(hook), None);
                 if let Some(rule) = effect.drop {
                     prop_assert!(text.contains(&rule.chain), "{:?} is not in the rules", rule.chain);
                 }
@@ -81,7 +82,7 @@ proptest! {
         let Some(tables) = Tables::parse(&text, v6, false) else { return Ok(()) };
         for hook in HOOKS {
             for (_, table) in tables.bases(hook) {
-                let effect = tables.run(table, &packet, &spot(hook));
+                let effect = tables.run(table, &packet, &spot(hook), None);
                 if let Some(rule) = effect.drop {
                     prop_assert!(tables.has(&rule.table) && text.contains(&rule.chain), "{:?}", rule);
                     prop_assert!(tables.counter(&rule).is_some(), "a rule that is not there: {:?}", rule);

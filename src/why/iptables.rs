@@ -1,10 +1,12 @@
 //! What the rules of iptables do to a packet: three-valued, because not every match can be judged from outside.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 
-use super::packet::{Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Tri, icmp_kind, icmp6_kind, protocol};
+use super::ipset::Ipsets;
+use super::packet::{Asked, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Tri, icmp_kind, icmp6_kind, protocol};
 use super::trail::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::u32_match;
 use crate::model::iptables::{self, Rule, Ruleset};
@@ -17,6 +19,8 @@ pub(super) struct Tables {
     /// Of the old backend.
     pub legacy: bool,
     rules: Ruleset,
+    /// The sets that its rules ask.
+    sets: Arc<Ipsets>,
 }
 
 impl Tables {
@@ -24,7 +28,19 @@ impl Tables {
     #[must_use]
     pub(super) fn parse(stdout: &str, v6: bool, legacy: bool) -> Option<Self> {
         let rules = iptables::parse_save(stdout).ok()?;
-        (!rules.tables.is_empty()).then_some(Self { v6, legacy, rules })
+        (!rules.tables.is_empty()).then_some(Self { v6, legacy, rules, sets: Arc::default() })
+    }
+
+    /// Whether any rule asks a set of `ipset`.
+    #[must_use]
+    pub(super) fn asks_sets(&self) -> bool {
+        let mut rules = self.rules.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
+        rules.any(|rule| rule.words.iter().any(|word| word == "--match-set"))
+    }
+
+    /// Tells it the sets of its namespace.
+    pub(super) fn know_sets(&mut self, sets: &Arc<Ipsets>) {
+        self.sets = Arc::clone(sets);
     }
 
     /// The program that a person would use.
@@ -93,9 +109,9 @@ impl Tables {
         tables.iter().copied().filter(|(_, table)| self.rules.chain(table, hook.chain()).is_some()).collect()
     }
 
-    /// What a base chain does to a packet.
+    /// What a base chain does to a packet; perhaps as if a set had said the contrary.
     #[must_use]
-    pub(super) fn run(&self, table: &str, packet: &Packet, spot: &Spot<'_>) -> Effect {
+    pub(super) fn run(&self, table: &str, packet: &Packet, spot: &Spot<'_>, assume: Option<&Asked>) -> Effect {
         let base = spot.hook.chain();
         let chain = self.rules.chain(table, base);
         let policy = chain.filter(|chain| chain.policy.as_deref() == Some("DROP")).map(|chain| RuleRef {
@@ -109,11 +125,17 @@ impl Tables {
             delete: ["-t", table, "-P", base, "ACCEPT"].map(str::to_owned).into(),
             base: base.into(),
             handle: 0,
+            path: Vec::new(),
+            element: None,
         });
-        self.chain(table, base, State::new(packet), &Run::new(spot, base), 0).effect(policy)
+        let run = Run::new(spot, base, assume);
+        let mut effect = self.chain(table, base, State::new(packet), &run, 0).effect(policy);
+        effect.asked = run.all_asked();
+        effect
     }
 
-    fn rule_ref(&self, table: &str, chain: &str, base: &str, rule: &Rule) -> RuleRef {
+    fn rule_ref(&self, table: &str, chain: &str, run: &Run<'_>, rule: &Rule) -> RuleRef {
+        let (path, element) = run.way();
         let delete = ["-t", table, "-D", chain].into_iter().map(str::to_owned).chain(rule.words.iter().cloned());
         RuleRef {
             tool: self.tool().into(),
@@ -124,8 +146,10 @@ impl Tables {
             packets: Some(rule.packets),
             reject: matches!(rule.target(), Some("REJECT")),
             delete: delete.collect(),
-            base: base.into(),
+            base: run.base.into(),
             handle: u64::from(rule.number),
+            path,
+            element,
         }
     }
 
@@ -134,7 +158,7 @@ impl Tables {
         let rules = self.rules(table, name);
         for rule in rules.iter().filter(|_| depth < DEPTH) {
             let Some(state) = &trail.here else { break };
-            let matched = if run.step() { matches(rule, &state.packet, run.spot) } else { Tri::Maybe };
+            let matched = if run.step() { matches(rule, &state.packet, run, &self.sets) } else { Tri::Maybe };
             if matched != Tri::No {
                 self.target(table, name, rule, matched, &mut trail, run, depth);
             }
@@ -154,7 +178,7 @@ impl Tables {
         run: &Run<'_>,
         depth: usize,
     ) {
-        let this = || self.rule_ref(table, chain, run.base, rule);
+        let this = || self.rule_ref(table, chain, run, rule);
         let target = rule.target().unwrap_or_default();
         match target {
             "ACCEPT" => trail.accept(matched),
@@ -165,9 +189,17 @@ impl Tables {
                 trail.anything(this());
                 trail.accept(matched);
             }
-            "MARK" => trail.change(matched, |state| state.packet.mark = new_mark(rule, state.packet.mark)),
-            "HMARK" => trail.change(matched, |state| state.packet.mark = None),
-            "CONNMARK" => trail.change(matched, |state| connmark(rule, &mut state.packet)),
+            "MARK" | "HMARK" | "CONNMARK" => trail.change(matched, |state| {
+                let before = state.packet.mark;
+                match target {
+                    "MARK" => state.packet.mark = new_mark(rule, before),
+                    "HMARK" => state.packet.mark = None,
+                    _ => connmark(rule, &mut state.packet),
+                }
+                if state.packet.mark != before {
+                    state.packet.past.marked = Some(Arc::new(this()));
+                }
+            }),
             "DSCP" | "TOS" | "ECN" => trail.change(matched, |state| state.packet.tos = new_tos(rule, state.packet.tos)),
             "TTL" | "HL" => trail.change(matched, |state| state.packet.ttl = new_ttl(rule, state.packet.ttl)),
             "NOTRACK" => trail.change(matched, |state| state.notrack = Tri::Yes),
@@ -181,7 +213,10 @@ impl Tables {
             "" | "AUDIT" | "CHECKSUM" | "CLASSIFY" | "CONNSECMARK" | "CT" | "IDLETIMER" | "LED" | "LOG" | "NFLOG"
             | "RATEEST" | "SECMARK" | "SET" | "TCPMSS" | "TCPOPTSTRIP" | "TEE" | "TRACE" | "ULOG" => {}
             called if self.rules.chain(table, called).is_some() => {
-                trail.call(matched, rule.is_goto(), |state| self.chain(table, called, state, run, depth + 1));
+                let this = this();
+                trail.call(matched, rule.is_goto(), |state| {
+                    run.within(this.text, this.delete, || self.chain(table, called, state, run, depth + 1))
+                });
             }
             _ => trail.anything(this()),
         }
@@ -345,7 +380,8 @@ const OPAQUE: [&str; 13] =
 
 /// Whether a rule matches, and whether that can be said.
 #[must_use]
-pub(super) fn matches(rule: &Rule, packet: &Packet, spot: &Spot<'_>) -> Tri {
+fn matches(rule: &Rule, packet: &Packet, run: &Run<'_>, sets: &Ipsets) -> Tri {
+    let spot = run.spot;
     let words: Vec<&str> = rule.words.iter().map(String::as_str).collect();
     let (mut all, mut module, mut not, mut index) = (Tri::Yes, "", false, 0);
     while let Some(&word) = words.get(index).filter(|_| all != Tri::No) {
@@ -357,6 +393,13 @@ pub(super) fn matches(rule: &Rule, packet: &Packet, spot: &Spot<'_>) -> Tri {
                 module = value;
                 all = all.and(if OPAQUE.contains(&value) { Tri::Maybe } else { Tri::Yes });
                 index += 2;
+            }
+            // Counters of a set are no condition, negated or not.
+            "--update-counters" | "--update-subcounters" => (not, index) = (false, index + 1),
+            "--match-set" => {
+                let sides = words.get(index + 2).copied().unwrap_or_default();
+                all = all.and(in_set(rule, (value, sides), packet, run, sets).flip(not));
+                (not, index) = (false, index + 3);
             }
             _ => {
                 let (one, used) = option(word, &words[index + 1..], module, packet, spot);
@@ -371,6 +414,17 @@ pub(super) fn matches(rule: &Rule, packet: &Packet, spot: &Spot<'_>) -> Tri {
         }
     }
     all
+}
+
+/// Whether a packet is in a set of `ipset`.
+fn in_set(rule: &Rule, (set, sides): (&str, &str), packet: &Packet, run: &Run<'_>, sets: &Ipsets) -> Tri {
+    let (found, element) = sets.holds(set, sides, packet, run.spot);
+    if found == Tri::Maybe {
+        return found;
+    }
+    let held = found == Tri::Yes;
+    let exact = sets.has(set, &element);
+    run.ask(Asked { tool: "ipset".into(), set: set.into(), element, held, exact, rule: rule.text().to_owned() }).into()
 }
 
 /// A packet without a connection has the state `INVALID` or `UNTRACKED`; what else is asked of its connection is not looked at when its
@@ -403,6 +457,8 @@ fn option(word: &str, rest: &[&str], module: &str, packet: &Packet, spot: &Spot<
         "-p" if matches!(value, "all" | "0") => Tri::Yes,
         "-p" | "--ctproto" => protocol(value).map_or(Tri::Maybe, |number| (number == packet.proto).into()),
         "--comment" => Tri::Yes,
+        // What a set says with `nomatch` is judged with it.
+        "--return-nomatch" => return flag(Tri::Maybe),
         "--dport" | "--dports" => ports(packet.dport, value),
         "--sport" | "--sports" => ports(packet.sport, value),
         "--ports" => ports(packet.dport, value).or(ports(packet.sport, value)),

@@ -6,7 +6,8 @@
 //! | `state` | what the machine is, read in parallel and when needed; read only |
 //! | `walk` | the legs: from hop to hop by the kernel's own route oracle |
 //! | `segment` | between two devices: veth, bridges, neighbours |
-//! | `filters`, `iptables`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
+//! | `filters`, `iptables`, `ipset`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
+//! | `causes` | why a packet is what it is when a rule drops it |
 //! | `tunnel` | packets inside packets |
 //! | `routes` | why the kernel would not route |
 //! | `upstream` | what an upstream router shows: a missing translation, a wrong turn, and the sandbox's pretended internet |
@@ -19,12 +20,14 @@
 //! | `finding`, `codes` | the answer, and the one table of what can be wrong |
 
 mod again;
+mod causes;
 pub mod codes;
 mod confirm;
 mod filters;
 pub mod finding;
 #[cfg(test)]
 mod fuzz;
+mod ipset;
 mod iptables;
 mod nft;
 #[cfg(test)]
@@ -55,7 +58,7 @@ use crate::probe::{
 };
 use crate::session::Session;
 use crate::verify::Aim;
-use finding::{Confidence, Culprit, Evidence, Finding, Label, Tried, Verdict};
+use finding::{Confidence, Culprit, Evidence, Finding, Label, Leg, Tried, Verdict};
 use packet::{Ct, Packet, Port};
 use state::Net;
 use walk::{Suspect, Walk, unspecified};
@@ -141,6 +144,7 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
         (Some((tried, _)), None) if tried.reached => {
             finding.verdict = Verdict::Reachable;
             finding.confidence = Confidence::Observed;
+            open_eyes(&net, &walk, from, &packet(question, &target), &mut finding);
         }
         (Some(_), Some(culprit)) => {
             finding.verdict = Verdict::Blocked;
@@ -256,6 +260,7 @@ fn packet(question: &Question, target: &Target) -> Packet {
         mark: Some(question.mark.unwrap_or(0)),
         ct: Ct::New,
         track: packet::Track::default(),
+        past: packet::Past::default(),
     }
 }
 
@@ -388,6 +393,31 @@ fn process_state(users: &str) -> Option<String> {
     })
 }
 
+/// A small packet arrives; what may still keep a transfer from working is said with it.
+fn open_eyes(net: &Net, walk: &Walk<'_>, from: usize, sent: &Packet, finding: &mut Finding) {
+    if !matches!(sent.proto, 6 | 17) {
+        return;
+    }
+    let mut warn = |text: String| finding.notes.push(Evidence { label: Label::Inferred, text });
+    // As big as the sender's link takes, and bigger than what was tried: what no ICMP error tells of.
+    let first = walk.hops.iter().find(|hop| hop.out).and_then(|hop| net.ns(net.index(&hop.at)?).link(&hop.dev)?.mtu);
+    let mut big = Walk::new(net);
+    big.round_trip(from, Packet { size: first.unwrap_or(1500).min(9000), df: true, ..sent.clone() });
+    for fault in big.faults.iter().filter(|fault| matches!(fault.code, "MTU_L2_MISMATCH" | "MTU_BLACKHOLE")) {
+        warn(format!("warning: a small packet arrives, a big one does not: [{}] {}", fault.code, fault.message));
+    }
+    let rules = walk.suspects.iter().filter(|suspect| suspect.culprit.code.starts_with("NF_")).take(OTHERS);
+    for suspect in rules {
+        warn(format!(
+            "warning: this one arrived; whether all do depends on {} in {}: `{}`",
+            suspect.culprit.name, suspect.culprit.at, suspect.culprit.value
+        ));
+    }
+    if let Some(stale) = walk.stale_connection() {
+        warn(format!("warning: [{}] {}", stale.code, stale.message));
+    }
+}
+
 /// The flow does not work, or nobody tried: what the walk found.
 fn judge(
     session: &Session,
@@ -405,9 +435,42 @@ fn judge(
         finding.notes.push(Evidence { label: Label::Inferred, text });
     }
     if faults.is_empty() {
+        if let Some(culprit) = walk.stale_connection() {
+            finding.verdict = Verdict::Blocked;
+            finding.confidence = Confidence::Predicted;
+            finding.culprit = Some(culprit);
+            return Ok(());
+        }
         return by_suspects(session, question, target, net, suspects, finding);
     }
-    let first = faults.remove(0);
+    let mut first = faults.remove(0);
+    // The answer meets the same chain the other way round: one half of the mending alone mends nothing.
+    if matches!(first.code, "NF_DROP" | "NF_REJECT" | "L2_FILTER_DROP") && first.leg == Leg::Request {
+        let same = |other: &&Culprit| {
+            other.leg == Leg::Reply && (other.code, &other.at, other.kind) == (first.code, &first.at, first.kind)
+        };
+        let back: Vec<finding::Fix> = faults.iter().filter(same).flat_map(|other| other.fix.iter().cloned()).collect();
+        first.fix.extend(back);
+        let mut seen = Vec::new();
+        first.fix.retain(|fix| {
+            !seen.contains(fix) && {
+                seen.push(fix.clone());
+                true
+            }
+        });
+    }
+    // Both are one asymmetry: what lets the request in does not lead the answer back.
+    if first.code == "RP_FILTER"
+        && let Some(back) = faults
+            .iter()
+            .find(|other| other.code == "RULE_MISDIRECT" && other.at == first.at && other.leg == Leg::Reply)
+    {
+        first.evidence.push(Evidence {
+            label: Label::Inferred,
+            text: format!("the answer takes that other way too: {}", back.message),
+        });
+        first.fix.extend(back.fix.iter().cloned());
+    }
     finding.verdict = if walk.pending && matches!(first.code, "V6_DAD_PENDING" | "PORT_STP_STATE") {
         Verdict::Pending
     } else {

@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-use super::packet::{Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To, Tri, icmp_kind, icmp6_kind, protocol};
+use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To, Tri, icmp_kind, icmp6_kind, protocol};
 use super::state::text;
 use super::trail::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::u32_match;
@@ -197,9 +198,9 @@ impl Nft {
         counter(found)
     }
 
-    /// What a base chain does to a packet.
+    /// What a base chain does to a packet; perhaps as if a set had said the contrary.
     #[must_use]
-    pub(super) fn run(&self, index: usize, packet: &Packet, spot: &Spot<'_>) -> Effect {
+    pub(super) fn run(&self, index: usize, packet: &Packet, spot: &Spot<'_>, assume: Option<&Asked>) -> Effect {
         let base = &self.chains[index];
         let policy = (base.policy == "drop").then(|| RuleRef {
             tool: "nft".into(),
@@ -214,8 +215,13 @@ impl Nft {
                 .into(),
             base: base.name.clone(),
             handle: 0,
+            path: Vec::new(),
+            element: None,
         });
-        self.chain(base, State::new(packet), &Run::new(spot, &base.name), 0).effect(policy)
+        let run = Run::new(spot, &base.name, assume);
+        let mut effect = self.chain(base, State::new(packet), &run, 0).effect(policy);
+        effect.asked = run.all_asked();
+        effect
     }
 
     fn chain(&self, chain: &Chain, state: State, run: &Run<'_>, depth: usize) -> Ends {
@@ -230,11 +236,11 @@ impl Nft {
                 let Some((name, body)) = expression.as_object().and_then(|map| map.iter().next()) else { continue };
                 let Some(state) = trail.here.as_ref().filter(|_| when != Tri::No) else { break };
                 when = match name.as_str() {
-                    "match" => when.and(self.judge(chain, body, &state.packet, run.spot)),
+                    "match" => when.and(self.judge(chain, rule, body, &state.packet, run)),
                     "counter" | "log" | "comment" | "last" | "ct helper" | "ct timeout" | "ct expectation" | "flow"
                     | "set" | "map" | "dup" | "secmark" => when,
                     "vmap" => {
-                        let verdicts = self.verdicts(chain, body, &state.packet, run.spot);
+                        let verdicts = self.verdicts(chain, rule, body, &state.packet, run);
                         self.by_map(chain, rule, verdicts, when, &mut trail, run, depth)
                     }
                     _ => self.act(chain, rule, (name, body), when, &mut trail, run, depth),
@@ -256,7 +262,7 @@ impl Nft {
         run: &Run<'_>,
         depth: usize,
     ) -> Tri {
-        let this = || rule_ref(chain, run.base, rule, name == "reject");
+        let this = || rule_ref(chain, run, rule, name == "reject");
         match name {
             "accept" => trail.accept(when),
             "reject" if !trail.here.as_ref().is_some_and(|state| refuses(body, &state.packet)) => return Tri::No,
@@ -265,7 +271,10 @@ impl Nft {
             "continue" => {}
             "jump" | "goto" => {
                 if let Some(next) = self.find(chain, text(body, "target")) {
-                    trail.call(when, name == "goto", |state| self.chain(next, state, run, depth + 1));
+                    let this = this();
+                    trail.call(when, name == "goto", |state| {
+                        run.within(this.text, this.delete, || self.chain(next, state, run, depth + 1))
+                    });
                 }
             }
             // Whoever takes it from the queue accepts it or drops it.
@@ -274,10 +283,16 @@ impl Nft {
                 trail.accept(when);
             }
             "notrack" => trail.change(when, |state| state.notrack = Tri::Yes),
-            "mangle" => trail.change(when, |state| self.mangle(chain, body, state, run.spot)),
+            "mangle" => trail.change(when, |state| {
+                let before = state.packet.mark;
+                self.mangle(chain, body, state, run);
+                if state.packet.mark != before {
+                    state.packet.past.marked = Some(Arc::new(this()));
+                }
+            }),
             "masquerade" | "snat" | "dnat" | "redirect" => {
                 let Some(state) = &trail.here else { return when };
-                match self.translation(chain, name, body, &state.packet, run.spot) {
+                match self.translation(chain, name, body, &state.packet, run) {
                     Some(nat) => trail.translate(when, nat, this()),
                     // The address to translate to is looked up with something that the packet or the map does not have.
                     None => return Tri::No,
@@ -294,11 +309,25 @@ impl Nft {
     }
 
     /// The verdicts of a map, each with whether it is this one.
-    fn verdicts<'a>(&'a self, chain: &Chain, body: &'a Value, packet: &Packet, spot: &Spot<'_>) -> Found<'a> {
-        match (body.get("key"), body.get("data").and_then(|data| self.elements(chain, data))) {
-            (Some(key), Some(pairs)) => look_up(&left_value(key, packet, spot), pairs),
-            _ => Found { all: Vec::new(), missing: Tri::Maybe },
+    fn verdicts<'a>(
+        &'a self,
+        chain: &Chain,
+        rule: &Value,
+        body: &'a Value,
+        packet: &Packet,
+        run: &Run<'_>,
+    ) -> Found<'a> {
+        let (Some(key), Some(data)) = (body.get("key"), body.get("data")) else { return Found::unknown() };
+        let Some(pairs) = self.elements(chain, data) else { return Found::unknown() };
+        let have = left_value(key, packet, run.spot);
+        let mut found = look_up(&have, pairs);
+        let (Some(set), [(Tri::Yes, verdict)]) = (named(data), found.all.as_slice()) else { return found };
+        // What an element that is not there would lead to, nobody says: only the contrary can be asked.
+        if run.ask(asked(chain, rule, (set, pairs), &have, true)) {
+            found.element = Some(format!("{} : {} in the map {set}", shown(&have), words_of(verdict)));
+            return found;
         }
+        Found { all: Vec::new(), missing: Tri::Yes, element: None }
     }
 
     /// What the verdicts of a map do. Returns whether the rule goes on.
@@ -315,22 +344,24 @@ impl Nft {
     ) -> Tri {
         // What may come after a verdict that only may be this one must not be lost with it.
         if found.all.is_empty() && found.missing == Tri::Maybe {
-            trail.anything(rule_ref(chain, run.base, rule, false));
+            trail.anything(rule_ref(chain, run, rule, false));
             return when.and(Tri::Maybe);
         }
         for (sure, verdict) in found.all {
             let Some((name, body)) = verdict.as_object().and_then(|map| map.iter().next()) else { continue };
+            run.comes_from(found.element.clone());
             self.act(chain, rule, (name, body), when.and(sure), trail, run, depth);
         }
+        run.comes_from(None);
         when.and(found.missing)
     }
 
     /// A statement that sets something of the packet.
-    fn mangle(&self, chain: &Chain, body: &Value, state: &mut State, spot: &Spot<'_>) {
+    fn mangle(&self, chain: &Chain, body: &Value, state: &mut State, run: &Run<'_>) {
         let Some((kind, key)) = body.get("key").and_then(Value::as_object).and_then(|map| map.iter().next()) else {
             return;
         };
-        let value = body.get("value").map_or(Val::Unknown, |value| self.value(chain, value, &state.packet, spot));
+        let value = body.get("value").map_or(Val::Unknown, |value| self.value(chain, value, &state.packet, run));
         let number = match value {
             Val::Num(number) => u32::try_from(number).ok(),
             _ => None,
@@ -347,7 +378,7 @@ impl Nft {
     }
 
     /// A value that is written down, computed from the packet, or looked up in a map.
-    fn value(&self, chain: &Chain, value: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
+    fn value(&self, chain: &Chain, value: &Value, packet: &Packet, run: &Run<'_>) -> Val {
         if let Some(number) = value.as_u64() {
             return Val::Num(number);
         }
@@ -360,24 +391,24 @@ impl Nft {
         }
         let Some(map) = value.get("map") else {
             let inner =
-                |index: usize, sign: &str| value.get(sign)?.get(index).map(|one| self.value(chain, one, packet, spot));
+                |index: usize, sign: &str| value.get(sign)?.get(index).map(|one| self.value(chain, one, packet, run));
             return match (inner(0, "|"), inner(1, "|"), inner(0, "^"), inner(1, "^")) {
                 (Some(Val::Num(one)), Some(Val::Num(other)), ..) => Val::Num(one | other),
                 (.., Some(Val::Num(one)), Some(Val::Num(other))) => Val::Num(one ^ other),
-                (None, None, None, None) => left_value(value, packet, spot),
+                (None, None, None, None) => left_value(value, packet, run.spot),
                 _ => Val::Unknown,
             };
         };
-        let found = self.verdicts(chain, map, packet, spot);
+        let found = self.verdicts(chain, &Value::Null, map, packet, run);
         match (found.all.as_slice(), found.missing) {
-            ([(Tri::Yes, one)], _) => self.value(chain, one, packet, spot),
+            ([(Tri::Yes, one)], _) => self.value(chain, one, packet, run),
             ([], Tri::Yes) => Val::Absent,
             _ => Val::Unknown,
         }
     }
 
     /// A translation; `None` when it does not come to that.
-    fn translation(&self, chain: &Chain, name: &str, body: &Value, packet: &Packet, spot: &Spot<'_>) -> Option<Nat> {
+    fn translation(&self, chain: &Chain, name: &str, body: &Value, packet: &Packet, run: &Run<'_>) -> Option<Nat> {
         let flags = body.get("flags").map(ToString::to_string).unwrap_or_default();
         let ends = |value: &Value| {
             let ends = value.get("range").and_then(Value::as_array)?;
@@ -387,7 +418,7 @@ impl Nft {
             _ if flags.contains("random") => To::Unknown,
             None => To::Same,
             Some(value) => {
-                let one = |value: &Value| match self.value(chain, value, packet, spot) {
+                let one = |value: &Value| match self.value(chain, value, packet, run) {
                     Val::Num(port) => u16::try_from(port).ok(),
                     Val::Port(Port::Exact(port)) => Some(port),
                     _ => None,
@@ -402,7 +433,7 @@ impl Nft {
         let ip = match body.get("addr") {
             None => To::Same,
             Some(value) => {
-                let one = |value: &Value| self.value(chain, value, packet, spot);
+                let one = |value: &Value| self.value(chain, value, packet, run);
                 match ends(value).map(|(low, high)| (one(&low), one(&high))) {
                     Some((Val::Ip(low), Val::Ip(high))) => To::Among(low, high),
                     Some(_) => To::Unknown,
@@ -450,16 +481,20 @@ impl Nft {
         Some(elements.as_array().map_or(std::slice::from_ref(elements), Vec::as_slice))
     }
 
-    fn judge(&self, chain: &Chain, body: &Value, packet: &Packet, spot: &Spot<'_>) -> Tri {
+    fn judge(&self, chain: &Chain, rule: &Value, body: &Value, packet: &Packet, run: &Run<'_>) -> Tri {
         let (Some(left), Some(right)) = (body.get("left"), body.get("right")) else { return Tri::Maybe };
-        let have = left_value(left, packet, spot);
+        let have = left_value(left, packet, run.spot);
         if matches!(have, Val::Absent) {
             return Tri::No;
         }
         let is_set = right.get("set").is_some() || right.as_str().is_some_and(|name| name.starts_with('@'));
         let op = text(body, "op");
         if is_set {
-            let found = self.elements(chain, right).map_or(Tri::Maybe, |all| is_in(&have, all));
+            let elements = self.elements(chain, right);
+            let mut found = elements.map_or(Tri::Maybe, |all| is_in(&have, all));
+            if let Some(set) = named(right).zip(elements).filter(|_| found != Tri::Maybe) {
+                found = run.ask(asked(chain, rule, set, &have, found == Tri::Yes)).into();
+            }
             return found.flip(op == "!=");
         }
         match (&have, op) {
@@ -479,10 +514,50 @@ struct Found<'a> {
     all: Vec<(Tri, &'a Value)>,
     /// Whether it is none of them.
     missing: Tri,
+    /// The element of a named map.
+    element: Option<String>,
+}
+
+impl Found<'_> {
+    fn unknown() -> Self {
+        Self { all: Vec::new(), missing: Tri::Maybe, element: None }
+    }
+}
+
+/// The name of a set or map that has one.
+fn named(set: &Value) -> Option<&str> {
+    set.as_str()?.strip_prefix('@')
+}
+
+/// A named set of this chain's table, asked for what the packet has.
+fn asked(chain: &Chain, rule: &Value, (set, elements): (&str, &[Value]), have: &Val, held: bool) -> Asked {
+    let tool = format!("nft {} {}", chain.family, chain.table);
+    let element = shown(have);
+    let exact = elements.iter().any(|one| words_of(bare(one.get(0).unwrap_or(one))) == element);
+    Asked { tool, set: set.to_owned(), element, held, exact, rule: rule_text(rule) }
+}
+
+/// What the packet has, as an element of a set is written.
+fn shown(have: &Val) -> String {
+    match have {
+        Val::Port(Port::Exact(port)) => port.to_string(),
+        Val::Absent | Val::Unknown | Val::Port(_) => String::new(),
+        Val::Text(text) => match text.split_once(':').map(|(kind, number)| (kind, number.parse())) {
+            Some(("proto", Ok(6_u8))) => "tcp".into(),
+            Some(("proto", Ok(17))) => "udp".into(),
+            Some(("proto", Ok(1))) => "icmp".into(),
+            Some(("proto", Ok(58))) => "ipv6-icmp".into(),
+            Some((_, Ok(number))) => number.to_string(),
+            _ => text.clone(),
+        },
+        Val::Ip(ip) => ip.to_string(),
+        Val::Num(number) | Val::Bits(number) => number.to_string(),
+        Val::Concat(parts) => parts.iter().map(shown).collect::<Vec<_>>().join(" . "),
+    }
 }
 
 fn look_up<'a>(have: &Val, pairs: &'a [Value]) -> Found<'a> {
-    let mut found = Found { all: Vec::new(), missing: Tri::Yes };
+    let mut found = Found { all: Vec::new(), missing: Tri::Yes, element: None };
     if matches!(have, Val::Absent) {
         return found;
     }
@@ -494,7 +569,7 @@ fn look_up<'a>(have: &Val, pairs: &'a [Value]) -> Found<'a> {
             continue;
         }
         match equal(have, bare(key)) {
-            Tri::Yes => return Found { all: vec![(Tri::Yes, value)], missing: Tri::No },
+            Tri::Yes => return Found { all: vec![(Tri::Yes, value)], missing: Tri::No, element: None },
             Tri::Maybe => {
                 found.all.push((Tri::Maybe, value));
                 found.missing = Tri::Maybe;
@@ -545,22 +620,29 @@ fn counter(rule: &Value) -> Option<u64> {
     expressions.iter().find_map(|one| one.get("counter")?.get("packets")?.as_u64())
 }
 
-fn rule_ref(chain: &Chain, base: &str, rule: &Value, reject: bool) -> RuleRef {
+fn rule_text(rule: &Value) -> String {
     let expressions = rule.get("expr").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    expressions.iter().map(words_of).filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+fn rule_ref(chain: &Chain, run: &Run<'_>, rule: &Value, reject: bool) -> RuleRef {
     let handle = rule.get("handle").and_then(Value::as_u64).unwrap_or(0);
     let words =
         ["delete", "rule", &chain.family, &chain.table, &chain.name, "handle", &handle.to_string()].map(str::to_owned);
+    let (path, element) = run.way();
     RuleRef {
         tool: "nft".into(),
         table: format!("{} {}", chain.family, chain.table),
         chain: chain.name.clone(),
-        text: expressions.iter().map(words_of).filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" "),
+        text: rule_text(rule),
         policy: false,
         packets: counter(rule),
         reject,
         delete: words.into(),
-        base: base.to_owned(),
+        base: run.base.to_owned(),
         handle,
+        path,
+        element,
     }
 }
 
@@ -779,6 +861,7 @@ fn payload(body: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
         ("ether", "saddr") => spot.macs.map_or(Val::Unknown, |(from, _)| Val::Text(from.to_lowercase())),
         ("ether", "daddr") => spot.macs.map_or(Val::Unknown, |(_, to)| Val::Text(to.to_lowercase())),
         ("ether", "type") => Val::Text(ether_type(packet, spot).into()),
+        ("arp", "saddr ether") => spot.macs.map_or(Val::Unknown, |(from, _)| Val::Text(from.to_lowercase())),
         ("arp", "operation") => Val::Text(if packet.reply { "reply" } else { "request" }.into()),
         _ => Val::Unknown,
     }

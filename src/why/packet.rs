@@ -1,6 +1,7 @@
 //! The packet of the walk, as filters see it, and the three values that a match can have.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::probe::Proto;
 
@@ -166,6 +167,15 @@ pub(super) struct Packet {
     pub ct: Ct,
     /// Its connection.
     pub track: Track,
+    /// What was done to it on the way.
+    pub past: Past,
+}
+
+/// What rules did to a packet before: why it is what it is when it dies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Past {
+    /// The rule that set its mark, and where: the index of the namespace is not known to the rule.
+    pub marked: Option<Arc<RuleRef>>,
 }
 
 impl Packet {
@@ -173,6 +183,29 @@ impl Packet {
     #[must_use]
     pub(super) fn v6(&self) -> bool {
         self.dst.is_ipv6()
+    }
+
+    /// A neighbour solicitation, whose addresses are to be filled in.
+    #[must_use]
+    pub(super) fn solicitation() -> Self {
+        let none = IpAddr::from(std::net::Ipv6Addr::UNSPECIFIED);
+        Self {
+            src: none,
+            dst: none,
+            proto: 58,
+            sport: Port::None,
+            dport: Port::None,
+            icmp: Some(135),
+            reply: false,
+            size: 72,
+            df: false,
+            ttl: Some(255),
+            tos: Some(0),
+            mark: Some(0),
+            ct: Ct::Untracked,
+            track: Track::default(),
+            past: Past::default(),
+        }
     }
 
     /// The name of its protocol.
@@ -212,6 +245,7 @@ impl Packet {
             ct: Ct::New,
             mark: Some(0),
             track: Track::default(),
+            past: Past::default(),
             ..self.clone()
         }
     }
@@ -429,6 +463,38 @@ pub(super) struct RuleRef {
     pub base: String,
     /// What it is told apart by, to read its counter again: number or handle.
     pub handle: u64,
+    /// The rules that led to its chain, the first one first.
+    pub path: Vec<Step>,
+    /// What of a named set or map made it match.
+    pub element: Option<String>,
+}
+
+/// A rule that led to another chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Step {
+    /// As its tool writes it.
+    pub text: String,
+    /// The command that takes it away.
+    pub delete: Vec<String>,
+    /// What of a named set or map made it match.
+    pub element: Option<String>,
+}
+
+/// A named set that was asked whether it holds something of the packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Asked {
+    /// `ipset`, or `nft` and with it family and table.
+    pub tool: String,
+    /// Its name.
+    pub set: String,
+    /// What was looked for.
+    pub element: String,
+    /// Whether it is there.
+    pub held: bool,
+    /// Whether it stands there just so, and can be taken out.
+    pub exact: bool,
+    /// The rule that asked.
+    pub rule: String,
 }
 
 impl RuleRef {

@@ -111,6 +111,51 @@ impl Walk<'_> {
     }
 }
 
+impl Walk<'_> {
+    /// A connection that began before a rule translated it, and so is not translated: every packet of it keeps it alive.
+    pub(super) fn stale_connection(&self) -> Option<Culprit> {
+        let (_, asked) = self.origin.as_ref()?;
+        if !matches!(asked.proto, 6 | 17) {
+            return None;
+        }
+        let word = format!(" {} ", asked.proto_name());
+        for conn in self.conns.iter().filter(|conn| conn.before.dst != conn.after.dst && conn.by.is_some()) {
+            let Port::Exact(dport) = conn.before.dst.1 else { continue };
+            let mut table = self.net.proc_net(conn.ns, "nf_conntrack");
+            if table.is_empty() {
+                let listed = self.net.ask(conn.ns, "conntrack", &["-L"]).stdout;
+                // The lines of both are alike, but for the family at the start.
+                table = listed.lines().flat_map(|line| [" ", line, "\n"]).collect();
+            }
+            let stuck = table.lines().filter(|line| line.contains(&word)).find_map(|line| {
+                let ((src, sport), dst) = original(line)?;
+                let (answer, _) = answers(line)?;
+                let same = src == conn.before.src.0 && dst == (conn.before.dst.0, dport);
+                // Untranslated, or to somebody who is no more.
+                let gone = answer.0 != conn.after.dst.0 && !self.net.all.iter().any(|ns| ns.owns(answer.0).is_some());
+                (same && (answer == dst || gone)).then_some((src, sport, dst, answer))
+            });
+            let Some((src, sport, dst, answer)) = stuck else { continue };
+            let at = self.net.ns(conn.ns).at.clone();
+            let proto = asked.proto_name();
+            let rule = conn.by.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
+            return Some(
+                Culprit::new("CONNTRACK_STALE", &at, "connection", format!("{proto} {src}:{sport} → {}:{}", dst.0, dst.1))
+                    .value(format!("answered by {}:{}", answer.0, answer.1))
+                    .says(format!(
+                        "conntrack of {at} still has a {proto} connection {src}:{sport} → {}:{} that goes to {}:{}; it began before `{rule}` could \
+                         translate it, and each of its packets keeps it so. A new connection goes to {}",
+                        dst.0, dst.1, answer.0, answer.1, conn.after.dst.0
+                    ))
+                    .because(Label::State, format!("conntrack -L in {at}: {proto} src={src} dst={} sport={sport} dport={} … src={}", dst.0, dst.1, answer.0))
+                    .because(Label::State, rule)
+                    .fix(&format!("conntrack -D -p {proto} --orig-src {src} --orig-dst {} --sport {sport} --dport {}", dst.0, dst.1)),
+            );
+        }
+        None
+    }
+}
+
 /// The local port of a socket in the listing of `ss` that another connection cannot have: of UDP any, of TCP one that leads to the same
 /// target, or that listens.
 fn occupied(line: &str, packet: &Packet) -> Option<u16> {
@@ -123,6 +168,14 @@ fn occupied(line: &str, packet: &Packet) -> Option<u16> {
     let (ip, to) = peer.rsplit_once(':')?;
     let ip: IpAddr = ip.split('%').next()?.trim_matches(['[', ']']).parse().ok()?;
     (ip.to_canonical() == packet.dst && Port::Exact(to.parse().ok()?) == packet.dport).then_some(port)
+}
+
+/// Source and destination of a connection as it began, from the same line.
+fn original(line: &str) -> Option<Ends> {
+    let value = |key: &str| line.split_whitespace().find_map(|word| word.strip_prefix(key));
+    let ip = |key: &str| value(key)?.parse().ok();
+    let port = |key: &str| value(key)?.parse().ok();
+    Some(((ip("src=")?, port("sport=")?), (ip("dst=")?, port("dport=")?)))
 }
 
 /// Source and destination of the answers to a connection, from a line of `/proc/net/nf_conntrack`.

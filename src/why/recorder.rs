@@ -13,12 +13,14 @@
 //! | `follow` | raw events → whose packet, on which link of which namespace; pure |
 //! | `recording` | what happened, and how it ends |
 //! | `meaning` | reason and function → what it means |
+//! | `reasons` | every word that the kernel has for a drop, and what it means |
 //! | `counters` | the counters of a namespace, before and after |
 
 mod counters;
 mod follow;
 mod meaning;
 mod parse;
+mod reasons;
 mod recording;
 mod tracefs;
 
@@ -27,6 +29,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 pub use meaning::{Class, Hook, hook};
+pub use reasons::means;
 pub use recording::{Dropped, End, Leg, Recording, Seen, What};
 
 use crate::exec::netns::{NetnsFile, NetnsId};
@@ -206,7 +209,7 @@ impl Recorder {
         events.sort_by_key(|(_, raw)| raw.time);
         let events = follow::follow(&events, netns.id(), &plan.places, plan.wanted);
         let names = plan.places.iter().map(|place| (place.netns.id(), place.at.clone())).collect();
-        Ok((value, Recording { events, counters, lost, names }))
+        Ok((value, Recording { events, counters, lost, names, prober: Some(netns.id()) }))
     }
 
     /// The calling thread's id as the kernel itself numbers it, which a process id namespace hides: read off a mark in the trace.

@@ -1,5 +1,6 @@
 //! Why the kernel would not route: its answer says that, the tables, rules and settings say why.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -8,7 +9,7 @@ use serde_json::Value;
 use super::finding::{Culprit, Fix, Label, Leg};
 use super::packet::{Packet, Port};
 use super::state::text;
-use super::walk::{Walk, unspecified};
+use super::walk::Walk;
 use crate::model::link::Link;
 use crate::model::route::Route;
 use crate::op::Where;
@@ -190,6 +191,9 @@ impl Walk<'_> {
             return false;
         }
         if let Some(iif) = iif {
+            if packet.src.is_loopback() && self.never_masqueraded(ns, packet, iif, said, line) {
+                return false;
+            }
             if packet.src.is_loopback() || packet.dst.is_loopback() {
                 self.fault(
                     Culprit::new("MARTIAN_LOCALNET", &at, "address", packet.dst.to_string())
@@ -219,6 +223,10 @@ impl Walk<'_> {
             }
         }
         let found = self.explain_route(ns, packet, iif);
+        if iif.is_none() && packet.src.is_loopback() && !packet.dst.is_loopback() {
+            self.loopback_out(ns, packet, found.as_ref().and_then(|(_, route)| route.dev.as_deref()), said, line);
+            return false;
+        }
         if let Some((rule, route)) = &found
             && self.refused(ns, packet, rule, route, said, line)
         {
@@ -325,15 +333,38 @@ impl Walk<'_> {
         if mode == 0 {
             return false;
         }
-        let back = Packet { src: unspecified(false), dst: packet.src, ..packet.clone() };
-        let reverse = self.route(ns, &back, None);
-        let other = match &reverse {
-            Ok(got) if got.dev == iif => return false,
-            Ok(_) if mode == 2 => return false,
-            Ok(got) => format!("would answer it via {}", got.dev),
-            // A source that no route leads back to: a router on the way should have translated it, and the filter only shows that.
-            Err((said, line)) if self.nat_missing(ns, &packet.answer(), &format!("{line} → {said}")) => return true,
-            Err((said, _)) => format!("has no route back to it ({said})"),
+        // As `fib_validate_source` looks it up: from the destination that the packet has by then, so perhaps a translated one, with the
+        // mark only under `src_valid_mark`. `ip route get` takes no foreign address to come from, so the state is asked.
+        let marked = |dev: &str| net.setting(ns, &format!("ipv4/conf/{dev}/src_valid_mark")) == 1;
+        let mark = if marked("all") || marked(iif) { packet.mark } else { Some(0) };
+        let back = Packet {
+            src: packet.dst,
+            dst: packet.src,
+            sport: packet.dport,
+            dport: packet.sport,
+            mark,
+            ..packet.clone()
+        };
+        let reverse = self.explain_route(ns, &back, None);
+        let unicast = reverse.as_ref().filter(|(_, route)| route.kind() == "unicast");
+        let other = match unicast {
+            Some((_, route)) if leaves_by(route, iif) => return false,
+            Some(_) if mode == 2 => return false,
+            Some((rule, route)) => {
+                let by = if ordinary(rule) {
+                    String::new()
+                } else {
+                    format!(" by the policy rule `{}`, for it looks from {}", rule_text(rule), packet.dst)
+                };
+                format!("would answer it via {}{by}", route.dev.as_deref().unwrap_or("another link"))
+            }
+            None => match &reverse {
+                Some((_, route)) if route.kind() == "local" => return false,
+                Some((_, route)) => format!("has no route back to it (`{}`)", route_text(route)),
+                // A source that no route leads back to: a router on the way should have translated it, and the filter only shows that.
+                None if self.nat_missing(ns, &packet.answer(), &format!("{line} → {said}")) => return true,
+                None => "has no route back to it (Network is unreachable)".to_owned(),
+            },
         };
         let at = net.ns(ns).at.clone();
         let from_all = all >= own && all > 0;
@@ -344,7 +375,7 @@ impl Walk<'_> {
             .says(format!("{} arrives on {iif}, but {at} {other}; the {} reverse path filter of {iif} drops it", packet.src, if mode == 1 { "strict" } else { "loose" }))
             .because(Label::Kernel, format!("{line} → {said}"))
             .because(Label::State, format!("net.ipv4.conf.all.rp_filter = {all}, net.ipv4.conf.{iif}.rp_filter = {own} in {at}: the greater counts"));
-        if mode == 1 && reverse.is_ok() {
+        if mode == 1 && unicast.is_some() {
             // The greater of the two counts, and 2 is greater than 1.
             culprit = culprit.fix(&format!("sysctl -w net.ipv4.conf.{iif}.rp_filter=2"));
         } else {
@@ -510,12 +541,95 @@ impl Walk<'_> {
             culprit = culprit.because(Label::State, format!("ip rule in {at} has rules of its own"));
         }
         let _ = iif;
+        culprit = self.unadvertised(ns, packet.v6(), culprit);
         if let Some(line) = self.route_line(ns, packet) {
             culprit = culprit.fix(&line);
         } else {
             culprit = culprit.advise("ip route add … via a router of this segment");
         }
         self.fault(culprit);
+    }
+
+    /// A router takes no default route from router advertisements, unless `accept_ra` is 2.
+    pub(super) fn unadvertised(&self, ns: usize, v6: bool, culprit: Culprit) -> Culprit {
+        let (net, network) = (self.net, self.net.ns(ns));
+        let has_default = network.routes.iter().any(|route| route.is_default() && route.is_ipv6());
+        if !v6 || has_default {
+            return culprit;
+        }
+        let router = |dev: &str| net.setting(ns, &format!("ipv6/conf/{dev}/forwarding")) > 0;
+        let asks = |dev: &str| net.setting(ns, &format!("ipv6/conf/{dev}/accept_ra")) == 1;
+        // An address that came by an advertisement (`mngtmpaddr` or not, `kernel_ra`) tells that there is somebody who advertises.
+        let dynamic = |dev: &str| {
+            network.link(dev).and_then(|link| link.raw().get("addr_info").and_then(Value::as_array)).is_some_and(
+                |infos| infos.iter().any(|info| text(info, "protocol") == "kernel_ra" || info.get("dynamic").is_some()),
+            )
+        };
+        let Some(link) = network.links.iter().find(|link| {
+            link.is_up() && !link.is_loopback() && router(&link.ifname) && asks(&link.ifname) && dynamic(&link.ifname)
+        }) else {
+            return culprit;
+        };
+        let (dev, at) = (&link.ifname, &network.at);
+        let mut culprit = culprit
+            .because(Label::State, format!("net.ipv6.conf.{dev}.forwarding = 1 and net.ipv6.conf.{dev}.accept_ra = 1 in {at}: a router takes no default route from router advertisements, unless accept_ra is 2"))
+            .fix(&format!("sysctl -w net.ipv6.conf.{dev}.accept_ra=2"));
+        let _ = write!(
+            culprit.message,
+            "; {dev} has an address from router advertisements, and takes no route from them while it forwards (accept_ra = 1)"
+        );
+        culprit
+    }
+
+    /// What comes from 127.0.0.0/8 was translated to go elsewhere, and its source was not: that is missing where it was sent.
+    fn never_masqueraded(&mut self, ns: usize, packet: &Packet, iif: &str, said: &str, line: &str) -> bool {
+        let Some((origin, _)) = self.origin.clone().filter(|(origin, _)| *origin != ns && self.leg == Leg::Request)
+        else {
+            return false;
+        };
+        let at = self.net.ns(origin).at.clone();
+        let Some(out) =
+            self.hops.iter().find(|hop| hop.out && hop.at == at && hop.dev != "lo").map(|hop| hop.dev.clone())
+        else {
+            return false;
+        };
+        let there = self.net.ns(ns).at.clone();
+        let tool = if packet.v6() { "ip6tables" } else { "iptables" };
+        let net = if packet.v6() { "::1/128" } else { "127.0.0.0/8" };
+        let by = self.conns.iter().find(|conn| conn.ns == origin && conn.before.dst != conn.after.dst);
+        let rule = by.and_then(|conn| conn.by.clone()).map(|rule| rule.text).unwrap_or_default();
+        self.fault(
+            Culprit::new("NAT_MISSING", &at, "chain", "nat POSTROUTING")
+                .value(format!("no MASQUERADE or SNAT for {} on {out}", packet.src))
+                .says(format!(
+                    "{at} sends {} → {} out by {out} with its loopback address as the source: the target was translated (`{rule}`), the source \
+                     was not, and {there} drops what comes from 127.0.0.0/8 on {iif}",
+                    packet.src, packet.dst
+                ))
+                .because(Label::Kernel, format!("{line} → {said}"))
+                .because(Label::State, format!("{at}: no rule in nat POSTROUTING matches -s {} -o {out}", packet.src))
+                .fix(&format!("{tool} -t nat -A POSTROUTING -s {net} -o {out} -j MASQUERADE")),
+        );
+        true
+    }
+
+    /// What was sent to oneself and translated to somebody else keeps 127.0.0.1 as its source, which may leave by a link with `route_localnet` only.
+    fn loopback_out(&mut self, ns: usize, packet: &Packet, dev: Option<&str>, said: &str, line: &str) {
+        let at = self.net.ns(ns).at.clone();
+        let dev = dev.unwrap_or("all");
+        let tool = if packet.v6() { "ip6tables" } else { "iptables" };
+        let masqueraded = format!("{tool} -t nat -A POSTROUTING -s 127.0.0.0/8 -o {dev} -j MASQUERADE");
+        self.fault(
+            Culprit::new("MARTIAN_LOCALNET", &at, "sysctl", format!("net.ipv4.conf.{dev}.route_localnet"))
+                .value("0")
+                .says(format!(
+                    "{at} translated what it sent to itself and keeps {} as its source: that may not leave by {dev} (route_localnet = 0)",
+                    packet.src
+                ))
+                .because(Label::Kernel, format!("{line} → {said}"))
+                .fix(&format!("sysctl -w net.ipv4.conf.{dev}.route_localnet=1"))
+                .fix(&masqueraded),
+        );
     }
 
     /// The commands that connect a namespace to the bridge that leads to the target: a veth pair, a free address, and a route.
@@ -796,6 +910,11 @@ fn in_script(at: &Where, out: &str, uplink: bool) -> String {
             format!("{netns}.masquerade({netns}.link({out:?}))")
         }
     }
+}
+
+/// Whether a route leaves by a link, one of several ways counting (`fib_info_nh_uses_dev`).
+pub(super) fn leaves_by(route: &Route, dev: &str) -> bool {
+    route.dev.as_deref() == Some(dev) || route.nexthops.iter().any(|hop| hop.dev.as_deref() == Some(dev))
 }
 
 /// Whether an address is of those that no provider routes.

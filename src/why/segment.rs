@@ -24,7 +24,8 @@ use super::finding::{Culprit, Label};
 use super::packet::{Hook, Packet};
 use super::state::{Neigh, text};
 use super::walk::Walk;
-use flood::{Piece, Station};
+pub(super) use flood::{Piece, Station};
+pub(super) use neighbour::solicited;
 pub(super) use queue::taken;
 
 impl Walk<'_> {
@@ -181,6 +182,7 @@ impl Walk<'_> {
             mark: Some(0),
             ct: super::packet::Ct::New,
             track: super::packet::Track::default(),
+            past: super::packet::Past::default(),
         };
         let (origin, conns) = (self.origin.clone(), self.conns.clone());
         self.origin = Some((ns, outer.clone()));

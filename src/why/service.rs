@@ -21,6 +21,16 @@ pub(super) struct Listening {
 
 /// The sockets that wait on a port.
 pub(super) fn listening(net: &Net, ns: usize, proto: u8, port: u16) -> Option<Vec<Listening>> {
+    let all = every(net, ns, proto)?;
+    Some(all.into_iter().filter(|(_, at)| *at == port).map(|(socket, _)| socket).collect())
+}
+
+/// The sockets that wait, with their ports; none where nobody can say.
+fn waiting(net: &Net, ns: usize, proto: u8) -> Vec<(Listening, u16)> {
+    every(net, ns, proto).unwrap_or_default()
+}
+
+fn every(net: &Net, ns: usize, proto: u8) -> Option<Vec<(Listening, u16)>> {
     let answer = net.ask(ns, "ss", &["-H", "-l", "-n", "-t", "-u", "-p"]);
     if !answer.ok {
         return None;
@@ -31,19 +41,18 @@ pub(super) fn listening(net: &Net, ns: usize, proto: u8, port: u16) -> Option<Ve
         let words: Vec<&str> = line.split_whitespace().collect();
         let [kind, _, queued, room, local, ..] = words.as_slice() else { continue };
         let Some((addr, at)) = local.rsplit_once(':').filter(|_| *kind == sort) else { continue };
-        if at != port.to_string() {
-            continue;
-        }
+        let Ok(at) = at.parse() else { continue };
         let bare = addr.split('%').next().unwrap_or_default().trim_matches(['[', ']']);
         let ip = if bare == "*" { None } else { bare.parse::<IpAddr>().ok() };
-        found.push(Listening {
+        let socket = Listening {
             addr: ip,
             dev: addr.split_once('%').map(|(_, dev)| dev.trim_end_matches(']').to_owned()),
             queued: queued.parse().unwrap_or(0),
             room: room.parse().unwrap_or(0),
             users: words.get(6).map(|users| (*users).to_owned()).unwrap_or_default(),
             shown: (*local).to_owned(),
-        });
+        };
+        found.push((socket, at));
     }
     Some(found)
 }
@@ -186,6 +195,26 @@ impl Walk<'_> {
             self.fault(culprit);
             return;
         }
+        if forwards && let Some((place, ip, theirs)) = self.served_behind(ns, packet, port) {
+            let tool = if packet.v6() { "ip6tables" } else { "iptables" };
+            let target = if packet.v6() { format!("[{ip}]:{theirs}") } else { format!("{ip}:{theirs}") };
+            self.fault(
+                Culprit::new("DNAT_MISSING", &at, "port", format!("{proto} {port}"))
+                    .value(format!("{}:{port}", packet.dst))
+                    .says(format!(
+                        "nothing listens on {proto} port {port} in {at}, and no DNAT rule hands it on; {place}, which has {at} as its router, \
+                         listens on {target}"
+                    ))
+                    .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"))
+                    .because(Label::State, format!("ss -ln in {place}: {proto} port {theirs}"))
+                    .because(Label::Inferred, format!("that {proto} port {port} is meant for it is a guess: nothing else there listens"))
+                    .fix(&format!(
+                        "{tool} -t nat -A PREROUTING -d {} -p {proto} --dport {port} -j DNAT --to-destination {target}",
+                        packet.dst
+                    )),
+            );
+            return;
+        }
         self.fault(
             Culprit::new("SERVICE_NOT_LISTENING", &at, "port", format!("{proto} {port}"))
                 .value("no socket")
@@ -193,6 +222,38 @@ impl Walk<'_> {
                 .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"))
                 .advise(format!("start the service in {at}")),
         );
+    }
+
+    /// The one service behind a router that a port of the router could be meant for: of a neighbour that has it as its gateway, on the same
+    /// port, else the only one there is.
+    fn served_behind(&self, ns: usize, packet: &Packet, port: u16) -> Option<(String, IpAddr, u16)> {
+        let asker = self.origin.as_ref().map(|(asker, _)| *asker);
+        let network = self.net.ns(ns);
+        let mut found = Vec::new();
+        for (index, there) in self.net.all.iter().enumerate().filter(|(index, _)| *index != ns && Some(*index) != asker)
+        {
+            let gateway = |hop: IpAddr| network.owns(hop).is_some();
+            let behind = there.routes.iter().any(|route| route.is_default() && route.next_hop().is_some_and(gateway));
+            let own = there.addrs.iter().find(|addr| {
+                addr.ip.is_ipv6() == packet.v6()
+                    && addr.dev != "lo"
+                    && network.addrs.iter().any(|mine| mine.covers(addr.ip) && mine.dev != "lo")
+            });
+            let Some(own) = own.filter(|_| behind) else { continue };
+            for socket in waiting(self.net, index, packet.proto) {
+                if serves(&socket.0, own.ip, &own.dev)
+                    && !found.iter().any(|(_, at, one)| *at == own.ip && *one == socket.1)
+                {
+                    found.push((there.at.name(), own.ip, socket.1));
+                }
+            }
+        }
+        let same: Vec<_> = found.iter().filter(|(.., theirs)| *theirs == port).collect();
+        match (same.as_slice(), found.as_slice()) {
+            ([one], _) => Some((*one).clone()),
+            ([], [one]) => Some(one.clone()),
+            _ => None,
+        }
     }
 
     fn mend_dnat(&self, culprit: Culprit, ns: usize, packet: &Packet, rule: Option<super::packet::RuleRef>) -> Culprit {

@@ -7,10 +7,12 @@ use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::ipset::Ipsets;
 use super::iptables::Tables;
 use super::nft::Nft;
 use crate::error::{Error, Kind, Result};
@@ -80,12 +82,15 @@ pub(super) struct Programs {
     interrupt: Interrupt,
 }
 
-const PROGRAMS: [&str; 11] = [
+const PROGRAMS: [&str; 14] = [
     "ip",
     "bridge",
     "tc",
     "nft",
     "ss",
+    "ipset",
+    "conntrack",
+    "wg",
     "iptables-nft-save",
     "ip6tables-nft-save",
     "iptables-legacy-save",
@@ -151,6 +156,8 @@ pub(super) struct Ns {
     nft: OnceCell<Nft>,
     fdb: OnceCell<Vec<Value>>,
     vlans: OnceCell<Vec<Value>>,
+    mdb: OnceCell<Vec<Value>>,
+    wireguard: OnceCell<String>,
     qdiscs: OnceCell<Vec<Value>>,
     xfrm: OnceCell<String>,
 }
@@ -217,6 +224,8 @@ fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
         nft: OnceCell::new(),
         fdb: OnceCell::new(),
         vlans: OnceCell::new(),
+        mdb: OnceCell::new(),
+        wireguard: OnceCell::new(),
         qdiscs: OnceCell::new(),
         xfrm: OnceCell::new(),
     };
@@ -488,6 +497,12 @@ impl Net {
                     found.extend(Tables::parse(&self.ask(ns, program, &["-c"]).stdout, v6, legacy));
                 }
             }
+            if found.iter().any(Tables::asks_sets) {
+                let sets = Arc::new(Ipsets::parse(&self.ask(ns, "ipset", &["save"]).stdout));
+                for tables in &mut found {
+                    tables.know_sets(&sets);
+                }
+            }
             found
         });
         all.iter().filter(|tables| tables.v6 == v6).collect()
@@ -521,6 +536,22 @@ impl Net {
             let answer = self.ask(ns, "bridge", &["-j", "vlan", "show"]);
             json::records(&answer.stdout, "`bridge vlan`").unwrap_or_default()
         })
+    }
+
+    /// The multicast groups that the ports of the bridges have joined.
+    #[must_use]
+    pub(super) fn mdb(&self, ns: usize) -> &[Value] {
+        self.all[ns].mdb.get_or_init(|| {
+            let answer = self.ask(ns, "bridge", &["-j", "mdb", "show"]);
+            let records = json::records(&answer.stdout, "`bridge mdb`").unwrap_or_default();
+            records.iter().filter_map(|record| record.get("mdb")?.as_array().cloned()).flatten().collect()
+        })
+    }
+
+    /// What `wg show all dump` says; the secret keys stay in here.
+    #[must_use]
+    pub(super) fn wireguard(&self, ns: usize) -> &str {
+        self.all[ns].wireguard.get_or_init(|| self.ask(ns, "wg", &["show", "all", "dump"]).stdout)
     }
 
     /// The queueing disciplines.

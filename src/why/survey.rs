@@ -45,6 +45,10 @@ pub fn survey(session: &Session) -> Result<Survey> {
         both_backends(&net, ns, &mut findings);
         overlapping(&net, ns, &mut findings);
         unusable_v6(&net, ns, &mut findings);
+        unadvertised(&net, ns, &mut findings);
+        pinned(&net, ns, &mut findings);
+        dead_bridges(&net, ns, &mut findings);
+        snooped(&net, ns, &mut findings);
         for link in net.ns(ns).links.iter().filter(|link| link.is_up() && !link.is_loopback()) {
             segment(&net, ns, &link.ifname, &mut findings);
         }
@@ -70,6 +74,7 @@ fn packet(src: IpAddr, dst: IpAddr) -> Packet {
         mark: Some(0),
         ct: Ct::New,
         track: super::packet::Track::default(),
+        past: super::packet::Past::default(),
     }
 }
 
@@ -85,8 +90,111 @@ fn bridged_drop(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
             subnet.and_then(|addr| ipnet::IpNet::new(addr.ip, addr.len).ok()).into_iter().flat_map(|net| net.hosts());
         let any = |last: u8| IpAddr::from([10, 0, 0, last]);
         let (src, dst) = (hosts.next().unwrap_or(any(1)), hosts.next().unwrap_or(any(2)));
+        let v6 = |last: u16| IpAddr::from([0x2001, 0xdb8, 0, 0, 0, 0, 0, last]);
+        for (src, dst) in [(src, dst), (v6(1), v6(2))] {
+            let mut walk = Walk::new(net);
+            walk.bridge_netfilter(ns, bridge, Some(from), Some(to), &packet(src, dst));
+            findings.append(&mut walk.faults);
+        }
+    }
+}
+
+/// A router that has an address from router advertisements, and takes no default route from them.
+fn unadvertised(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
+    let bare = Culprit::new("ROUTE_MISSING", &net.ns(ns).at, "route", "default");
+    let told = Walk::new(net).unadvertised(ns, true, bare);
+    if !told.fix.is_empty() {
+        let message = format!("{} has no default route for IPv6{}", net.ns(ns).at, told.message);
+        findings.push(told.says(message));
+    }
+}
+
+/// Neighbours that are pinned to a hardware address that their holder does not have.
+fn pinned(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
+    let network = net.ns(ns);
+    for entry in network.neighs.iter().filter(|entry| entry.state.iter().any(|state| state == "PERMANENT")) {
+        let Some(mac) = entry.mac.as_deref() else { continue };
+        let stations = Walk::new(net).flood(ns, &entry.dev);
+        let has = |station: &&super::segment::Station, mac: &str| {
+            let link = net.ns(station.ns).link(&station.dev);
+            link.and_then(|link| link.address.as_deref()).is_some_and(|own| own.eq_ignore_ascii_case(mac))
+        };
+        let holds = |station: &&super::segment::Station| {
+            station.ns != ns && net.ns(station.ns).addrs_of(&station.dev).any(|addr| addr.ip == entry.ip)
+        };
+        let Some(holder) = stations.iter().find(holds).filter(|holder| !has(holder, mac)) else { continue };
+        let (at, there) = (&network.at, &net.ns(holder.ns).at);
+        let right = net.ns(holder.ns).link(&holder.dev).and_then(|link| link.address.clone()).unwrap_or_default();
+        findings.push(
+            Culprit::new("NEIGH_STATIC_WRONG", at, "neighbour", format!("{} dev {}", entry.ip, entry.dev))
+                .value(mac)
+                .says(format!(
+                    "{at} has a permanent neighbour entry: {} is at {mac} on {}; it is {there}/{}, at {right}",
+                    entry.ip, entry.dev, holder.dev
+                ))
+                .because(
+                    Label::State,
+                    format!("ip neigh in {at}: {} dev {} lladdr {mac} PERMANENT", entry.ip, entry.dev),
+                )
+                .fix(&format!("ip neigh replace {} lladdr {right} dev {} nud permanent", entry.ip, entry.dev)),
+        );
+    }
+}
+
+/// A bridge without ports keeps its subnet from being reached by the way that a wider route knows.
+fn dead_bridges(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
+    let network = net.ns(ns);
+    for bridge in network.links.iter().filter(|link| link.kind() == Some("bridge") && link.is_up()) {
+        if network.ports(&bridge.ifname).next().is_some() {
+            continue;
+        }
+        for addr in network.addrs_of(&bridge.ifname).filter(|addr| !link_local(addr.ip)) {
+            let wider = network.routes.iter().find(|route| {
+                route.kind() == "unicast"
+                    && !route.is_default()
+                    && route.dev.as_ref().is_some_and(|dev| *dev != bridge.ifname)
+                    && route.destination().is_some_and(|net| net.prefix_len() < addr.len && net.contains(&addr.ip))
+            });
+            let owner = net.all.iter().enumerate().find_map(|(other, there)| {
+                let theirs = there.addrs.iter().find(|theirs| addr.covers(theirs.ip) && theirs.dev != "lo")?;
+                (other != ns).then(|| format!("{} in {}", theirs.ip, there.at))
+            });
+            let why = match (wider, owner) {
+                (Some(route), _) => format!("shadows `{}`", super::routes::route_text(route)),
+                (None, Some(owner)) => format!("hides {owner}"),
+                (None, None) => continue,
+            };
+            let at = &network.at;
+            findings.push(
+                Culprit::new("ROUTE_WRONG_NEXTHOP", at, "link", bridge.ifname.clone())
+                    .value(format!("{}/{}", addr.ip, addr.len))
+                    .says(format!(
+                        "{at}/{} is a bridge without any port, and its subnet {}/{} {why}: what is for it goes nowhere",
+                        bridge.ifname, addr.ip, addr.len
+                    ))
+                    .because(Label::State, format!("bridge link in {at}: no port of {}", bridge.ifname))
+                    .fix(&format!("ip link set dev {} down", bridge.ifname)),
+            );
+        }
+    }
+}
+
+/// A bridge that snoops multicast, has a querier, and ports of IPv6 stations that joined no group: neighbour discovery does not get to them.
+fn snooped(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
+    let network = net.ns(ns);
+    for bridge in network.links.iter().filter(|link| link.kind() == Some("bridge") && link.is_up()) {
         let mut walk = Walk::new(net);
-        walk.bridge_netfilter(ns, bridge, Some(from), Some(to), &packet(src, dst));
+        for port in network.ports(&bridge.ifname).filter(|port| port.is_up()) {
+            let Some((there, far)) = net.peer(ns, port) else { continue };
+            let own = net
+                .ns(there)
+                .addrs_of(&far.ifname)
+                .find(|addr| addr.ip.is_ipv6() && !link_local(addr.ip) && !addr.tentative);
+            let Some(group) = own.and_then(|addr| super::segment::solicited(addr.ip)) else { continue };
+            if !walk.snooped(ns, &bridge.ifname, &port.ifname, group, (there, &far.ifname)) {
+                break;
+            }
+        }
         findings.append(&mut walk.faults);
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! iptables and nft agree in this: a rule surely matches, surely does not, or may. Where it may, the packet both leaves and goes on.
 
-use super::packet::{Ct, Nat, Packet, RuleRef, Spot, Tri};
+use std::cell::{Cell, RefCell};
+
+use super::packet::{Asked, Ct, Nat, Packet, RuleRef, Spot, Step, Tri};
 
 /// How deep chains may call each other: nft's `NFT_JUMP_STACK_SIZE` is 16, iptables takes what memory there is.
 pub(super) const DEPTH: usize = 64;
@@ -71,6 +73,21 @@ pub(super) struct Effect {
     pub suspects: Vec<RuleRef>,
     /// What becomes of it if it passes.
     pub after: Option<State>,
+    /// The named sets that were asked on the way.
+    pub asked: Vec<Asked>,
+    /// What the packet would pass without: why it is dropped, beyond the rule that does it.
+    pub cause: Vec<Cause>,
+}
+
+/// What a packet would pass without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// What a named set holds, or lacks.
+    Set(Asked),
+    /// Its mark, which a rule gave it.
+    Mark(RuleRef),
+    /// Its source, which was this before it was translated.
+    Source(std::net::IpAddr),
 }
 
 impl Ends {
@@ -83,7 +100,7 @@ impl Ends {
         }
         // Rules are gone through until nothing is left, so the last of the drops is the one that is sure.
         let drop = if self.accepted.is_none() { self.drops.pop() } else { None };
-        Effect { drop, suspects: self.drops, after: self.accepted }
+        Effect { drop, suspects: self.drops, after: self.accepted, ..Effect::default() }
     }
 }
 
@@ -179,14 +196,68 @@ pub(super) struct Run<'a> {
     pub spot: &'a Spot<'a>,
     /// The base chain's name.
     pub base: &'a str,
-    fuel: std::cell::Cell<u32>,
+    fuel: Cell<u32>,
+    /// A set whose answer is turned round, to see whether it decides.
+    assume: Option<&'a Asked>,
+    /// The rules that led here.
+    calls: RefCell<Vec<Step>>,
+    /// What of a map the verdict comes from that is being looked at.
+    element: RefCell<Option<String>>,
+    asked: RefCell<Vec<Asked>>,
 }
 
 impl<'a> Run<'a> {
     /// A run that has looked at nothing.
     #[must_use]
-    pub(super) fn new(spot: &'a Spot<'a>, base: &'a str) -> Self {
-        Self { spot, base, fuel: std::cell::Cell::new(FUEL) }
+    pub(super) fn new(spot: &'a Spot<'a>, base: &'a str, assume: Option<&'a Asked>) -> Self {
+        Self {
+            spot,
+            base,
+            fuel: Cell::new(FUEL),
+            assume,
+            calls: RefCell::default(),
+            element: RefCell::default(),
+            asked: RefCell::default(),
+        }
+    }
+
+    /// The rules that led here, and what of a named set or map the verdict that is being looked at comes from.
+    #[must_use]
+    pub(super) fn way(&self) -> (Vec<Step>, Option<String>) {
+        (self.calls.borrow().clone(), self.element.borrow().clone())
+    }
+
+    /// Goes through another chain, to which this rule leads.
+    pub(super) fn within<T>(&self, text: String, delete: Vec<String>, chain: impl FnOnce() -> T) -> T {
+        let element = self.element.take();
+        self.calls.borrow_mut().push(Step { text, delete, element });
+        let value = chain();
+        let step = self.calls.borrow_mut().pop();
+        self.element.replace(step.and_then(|step| step.element));
+        value
+    }
+
+    /// Says from which element of a map, or set, the next verdict comes.
+    pub(super) fn comes_from(&self, element: Option<String>) {
+        self.element.replace(element);
+    }
+
+    /// Notes what a named set said. Returns what is to be taken for its answer.
+    pub(super) fn ask(&self, asked: Asked) -> bool {
+        let same =
+            |other: &Asked| (&other.tool, &other.set, &other.element) == (&asked.tool, &asked.set, &asked.element);
+        let held = if self.assume.is_some_and(same) { !asked.held } else { asked.held };
+        let mut all = self.asked.borrow_mut();
+        if !all.contains(&asked) {
+            all.push(asked);
+        }
+        held
+    }
+
+    /// The named sets that were asked.
+    #[must_use]
+    pub(super) fn all_asked(self) -> Vec<Asked> {
+        self.asked.into_inner()
     }
 
     /// Whether another rule may be looked at.

@@ -165,6 +165,26 @@ impl<'a> Walk<'a> {
         };
         let tool = if asked.v6() { "ip6tables" } else { "iptables" };
         let net = self.subnet_of(source);
+        // A bridge of the router itself, past whose hooks of IP the answer is bridged.
+        let bridge = router.links.iter().find(|link| {
+            let crossed = |hop: &Hop| {
+                hop.leg == Leg::Reply
+                    && hop.at == router.at
+                    && router.link(&hop.dev).is_some_and(|port| port.master.as_deref() == Some(&link.ifname))
+            };
+            link.kind() == Some("bridge") && self.hops.iter().any(crossed)
+        });
+        let name = format!("net.bridge.bridge-nf-call-{tool}");
+        let known = self.net.sysctl(conn.ns, &format!("bridge/bridge-nf-call-{tool}"));
+        let culprit = match bridge.filter(|_| known.as_deref() == Some("0")) {
+            Some(bridge) => culprit
+                .because(
+                    Label::State,
+                    format!("{name} = 0 in {}: {} bridges the answer past the translation", router.at, bridge.ifname),
+                )
+                .advise(format!("or let the bridge show what it bridges to the translation: sysctl -w {name}=1")),
+            None => culprit,
+        };
         self.fault(culprit.fix(&format!("{tool} -t nat -A POSTROUTING -s {net} -d {server}{port} -j MASQUERADE")));
     }
 
@@ -224,7 +244,11 @@ impl<'a> Walk<'a> {
             self.suspect(ns, culprit, None);
             return;
         }
-        let same = |known: &Culprit| known.code == culprit.code && known.at == culprit.at && known.name == culprit.name;
+        let same = |known: &Culprit| {
+            let alike = known.code == culprit.code && known.at == culprit.at && known.name == culprit.name;
+            // Two rules of one chain may each drop one of the ways.
+            alike && (known.leg == culprit.leg || known.value == culprit.value || known.kind != "rule")
+        };
         if !self.faults.iter().any(same) {
             self.faults.push(culprit);
         }
@@ -424,19 +448,31 @@ impl<'a> Walk<'a> {
         }
         self.size(ns, link, got, &packet, from.is_some());
         self.qdisc(ns, &dev, &packet, false);
-        if link.kind() == Some("vxlan") {
-            return self.tunnel(ns, link, packet);
-        }
         let nexthop = got.gateway.unwrap_or(packet.dst);
+        if super::tunnel::encapsulates(link) {
+            return self.tunnel(ns, link, nexthop, packet);
+        }
         let before = self.faults.len();
         let hop = self.hops.len();
         let Some((to, dev_in)) = self.segment(ns, &dev, nexthop, got.gateway.is_some(), &packet) else {
             self.diverged(ns, got, &routed, from, before, hop);
             return None;
         };
-        let end = self.arrive(to, &dev_in, packet.clone());
+        if to != ns {
+            // The mark stays behind: `skb_scrub_packet`.
+            (packet.mark, packet.past.marked) = (Some(0), None);
+        }
+        let end = self.arrive(to, &dev_in, packet);
         if end.is_none() {
             self.diverged(ns, got, &routed, from, before, hop);
+        } else {
+            self.spoiled(ns, got, &routed, from, before, hop);
+        }
+        if self.faults.len() > before
+            && let Some(mut culprit) = self.mark_without_rule(ns, &routed)
+        {
+            (culprit.leg, culprit.hop) = (self.leg, hop);
+            self.faults.insert(before, culprit.leads_astray());
         }
         end
     }
@@ -492,7 +528,7 @@ impl<'a> Walk<'a> {
                 culprit = culprit.fix(&format!("ip {family}route del {text}"));
             }
             culprit
-        } else if let Some(culprit) = self.another_way_back(ns, got, packet, from, &text) {
+        } else if let Some(culprit) = from.and_then(|_| self.another_way_back(ns, got, packet, from, &text)) {
             culprit
         } else {
             return;
@@ -507,6 +543,174 @@ impl<'a> Walk<'a> {
         self.faults.insert(before.min(self.faults.len()), culprit.leads_astray());
     }
 
+    /// The answer passes where the request never was, and is dropped there: the way back is to blame, not who drops what is none of his.
+    fn spoiled(&mut self, ns: usize, got: &Got, packet: &Packet, from: Option<&str>, before: usize, hop: usize) {
+        if self.leg == Leg::Request || self.depth > 0 || self.guess {
+            return;
+        }
+        let Some(fault) = self.faults.get(before).filter(|fault| {
+            fault.leg == Leg::Reply
+                && matches!(fault.code, "NF_DROP" | "NF_REJECT" | "NF_POLICY_DROP" | "RP_FILTER")
+                && !fault.astray
+        }) else {
+            return;
+        };
+        let Some(place) = fault.hop.checked_sub(1).and_then(|index| self.hops.get(index)) else { return };
+        let passed = |hop: &Hop| hop.leg == Leg::Request && hop.at == place.at && hop.dev == place.dev;
+        if fault.at == self.net.ns(ns).at || self.hops.iter().any(passed) {
+            return;
+        }
+        let (dropped, by) = (fault.at.clone(), fault.message.clone());
+        let text = self.explain_route(ns, packet, from).map(|(_, route)| super::routes::route_text(&route));
+        let Some(mut culprit) = self.another_way_back(ns, got, packet, from, &text.unwrap_or_default()) else { return };
+        culprit = culprit.because(Label::Inferred, format!("on that way {dropped} drops it: {by}"));
+        (culprit.leg, culprit.hop) = (self.leg, hop);
+        self.faults.insert(before, culprit.leads_astray());
+    }
+
+    /// A rule marks the packet, a table is there that no policy rule leads to, and no policy rule looks for the mark: that one was lost.
+    fn mark_without_rule(&self, ns: usize, packet: &Packet) -> Option<Culprit> {
+        let by = packet.past.marked.as_ref()?;
+        let mark = packet.mark.filter(|mark| *mark != 0)?;
+        let network = self.net.ns(ns);
+        let v6 = packet.v6();
+        let rules = &network.rules[usize::from(v6)];
+        let word = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        if rules.iter().any(|rule| rule.get("fwmark").is_some()) {
+            return None;
+        }
+        let led: Vec<String> = rules.iter().filter_map(|rule| rule.get("table").map(word)).collect();
+        let mut orphans: Vec<&str> = network
+            .routes
+            .iter()
+            .filter(|route| route.is_ipv6() == v6)
+            .filter_map(|route| route.table.as_deref())
+            .filter(|table| !matches!(*table, "main" | "local" | "default") && !led.iter().any(|known| known == table))
+            .collect();
+        orphans.dedup();
+        let [table] = orphans.as_slice() else { return None };
+        let at = network.at.clone();
+        let set = by.text.split_whitespace().skip_while(|word| !word.starts_with("--set-")).nth(1);
+        let mask = set.and_then(|set| set.split_once('/')).map_or_else(String::new, |(_, mask)| format!("/{mask}"));
+        let family = if v6 { "-6 " } else { "" };
+        Some(
+            Culprit::new("RULE_MISDIRECT", &at, "rule", format!("fwmark 0x{mark:x}"))
+                .value("missing")
+                .says(format!(
+                    "`{}` of {at} gives {} → {} the mark 0x{mark:x}, and no policy rule looks for it: the table {table}, to which no rule \
+                     leads, is never asked",
+                    by.text, packet.src, packet.dst
+                ))
+                .because(Label::State, format!("{} {} in {at}: {}", by.tool, by.table, by.text))
+                .because(Label::State, format!("ip rule in {at}: none for a mark; ip route in {at}: routes in the table {table}"))
+                .fix(&format!("ip {family}rule add fwmark 0x{mark:x}{mask} lookup {table}")),
+        )
+    }
+
+    /// A machine with two ways out answers by the wrong one: no rule leads what comes from the second address back out by its link.
+    fn no_source_rule(
+        &self,
+        ns: usize,
+        came: &str,
+        got: &Got,
+        packet: &Packet,
+        near: Option<IpAddr>,
+    ) -> Option<Culprit> {
+        let network = self.net.ns(ns);
+        let at = network.at.clone();
+        let family = if packet.v6() { "-6 " } else { "" };
+        network.addrs_of(came).find(|addr| addr.ip == packet.src)?;
+        // A table that was made for it, and that nothing leads to any more.
+        let table = network.routes.iter().find(|route| {
+            route.table.as_deref().is_some_and(|table| !matches!(table, "main" | "local" | "default"))
+                && route.is_default()
+                && route.is_ipv6() == packet.v6()
+                && super::routes::leaves_by(route, came)
+        });
+        let mut culprit = Culprit::new("RULE_MISDIRECT", &at, "rule", format!("from {}", packet.src))
+            .value("missing")
+            .says(format!(
+                "{at} answers {} by {}, but the request came in by {came}: no policy rule leads what comes from {} back out by {came}",
+                packet.dst, got.dev, packet.src
+            ))
+            .because(Label::Kernel, format!("{} → dev {}", got.line, got.dev))
+            .because(Label::State, format!("the request came into {at} by {came}"));
+        let name = match table.and_then(|route| route.table.clone()) {
+            Some(table) => {
+                culprit = culprit.because(Label::State, format!("the table {table} of {at} leads out by {came}"));
+                table
+            }
+            None => {
+                culprit = culprit.fix(&format!("ip {family}route add default via {} dev {came} table 100", near?));
+                "100".to_owned()
+            }
+        };
+        Some(culprit.fix(&format!("ip {family}rule add from {} lookup {name}", packet.src)))
+    }
+
+    /// Policy rules lead the answer out by another link than the request came in by; noted what mends it: the connection remembers its link.
+    fn by_source_rule(&self, ns: usize, came: &str, got: &Got, packet: &Packet, from: &str) -> Option<Culprit> {
+        let network = self.net.ns(ns);
+        let at = network.at.clone();
+        let v6 = packet.v6();
+        let rules = &network.rules[usize::from(v6)];
+        let asked = self.conns.iter().find(|conn| conn.ns == ns && conn.after.dst.0 == packet.src)?.before.dst.0;
+        // The table that would lead back by the link that the request came in by.
+        let leads = |table: &str| {
+            let mut all = network.routes.iter().filter(|route| {
+                route.table.as_deref().unwrap_or("main") == table
+                    && route.is_ipv6() == v6
+                    && (route.is_default() || route.destination().is_some_and(|net| net.contains(&packet.dst)))
+            });
+            all.any(|route| super::routes::leaves_by(route, came))
+        };
+        let blind = rules.iter().find(|rule| {
+            let src = text(rule, "src");
+            !src.is_empty()
+                && src != "all"
+                && src.parse() == Ok(asked)
+                && asked != packet.src
+                && leads(text(rule, "table"))
+        });
+        let (deciding, _) = self.explain_route(ns, packet, Some(from))?;
+        let (rule, table, message) = if let Some(rule) = blind {
+            let shown = super::routes::rule_text(rule);
+            let message = format!(
+                "the answer to {} leaves {at} by {}, but the request came in by {came}: the policy rule `{shown}` does not see it, for it \
+                 still comes from {} when it is routed, and becomes {asked} only afterwards",
+                packet.dst, got.dev, packet.src
+            );
+            (rule.clone(), text(rule, "table").to_owned(), message)
+        } else if !super::routes::ordinary(&deciding) && leads("main") {
+            let shown = super::routes::rule_text(&deciding);
+            let message = format!(
+                "the policy rule `{shown}` of {at} leads the answer to {} out by {}, but the request came in by {came}",
+                packet.dst, got.dev
+            );
+            (deciding.clone(), "main".to_owned(), message)
+        } else {
+            return None;
+        };
+        let family = if v6 { "-6 " } else { "" };
+        let tool = if v6 { "ip6tables" } else { "iptables" };
+        let mark = "0x40000000";
+        let before = rules.iter().map(super::routes::preference).filter(|pref| *pref > 0).min().unwrap_or(32766);
+        let pref = before.saturating_sub(1).max(1);
+        Some(
+            Culprit::new("RULE_MISDIRECT", &at, "rule", super::routes::rule_text(&rule))
+                .value(got.dev.clone())
+                .says(message)
+                .because(Label::Kernel, format!("{} → dev {}", got.line, got.dev))
+                .because(Label::State, format!("the request came into {at} by {came}"))
+                .because(Label::Inferred, "a mark of the connection remembers the link that it came in by")
+                .fix(&format!("{tool} -t mangle -A PREROUTING -i {came} -j CONNMARK --set-xmark {mark}/{mark}"))
+                .fix(&format!(
+                    "{tool} -t mangle -A PREROUTING -i {from} -j CONNMARK --restore-mark --nfmask {mark} --ctmask {mark}"
+                ))
+                .fix(&format!("ip {family}rule add fwmark {mark}/{mark} pref {pref} lookup {table}")),
+        )
+    }
+
     /// The answer leaves a router by another link than the request came in by, and dies there.
     fn another_way_back(
         &self,
@@ -516,7 +720,7 @@ impl<'a> Walk<'a> {
         from: Option<&str>,
         text: &str,
     ) -> Option<Culprit> {
-        if self.leg == Leg::Request || from.is_none() || self.depth > 0 {
+        if self.leg == Leg::Request || self.depth > 0 {
             return None;
         }
         let at = self.net.ns(ns).at.clone();
@@ -536,10 +740,16 @@ impl<'a> Walk<'a> {
         if came == got.dev || !(asked.src == packet.dst || known) {
             return None;
         }
+        if let Some(culprit) = from.and_then(|from| self.by_source_rule(ns, &came, got, packet, from)) {
+            return Some(culprit);
+        }
         let before = self.net.index(&sender.at)?;
         let near = self.net.ns(ns).addrs_of(&came).find_map(|addr| {
             self.net.ns(before).addrs.iter().map(|theirs| theirs.ip).find(|ip| addr.covers(*ip) && *ip != addr.ip)
         });
+        if from.is_none() {
+            return self.no_source_rule(ns, &came, got, packet, near);
+        }
         let family = if packet.v6() { "-6 " } else { "" };
         let bits = if packet.v6() { 128 } else { 32 };
         let culprit = Culprit::new("RETURN_ROUTE_MISSING", &at, "route", packet.dst.to_string())
@@ -595,6 +805,12 @@ impl<'a> Walk<'a> {
                 let family = if packet.v6() { "-6 " } else { "" };
                 culprit = culprit.fix(&format!("ip {family}route replace {text}"));
             }
+        } else if super::tunnel::encapsulates(link) {
+            // Its MTU is what the outer packet leaves of the way below: raising it only moves the fault.
+            let more = super::tunnel::overhead(link);
+            culprit = culprit.because(Label::Inferred, format!("a {} link adds {more} bytes to each packet", link.kind().unwrap_or("tunnel"))).advise(
+                "send less: a smaller mtu on the links before the tunnel, or -j TCPMSS --clamp-mss-to-pmtu for TCP; or a bigger mtu on every link below the tunnel, then on the tunnel",
+            );
         } else {
             culprit = culprit.fix(&format!("ip link set dev {} mtu {}", link.ifname, want.max(1500)));
             if let Some((peer, other)) = self.net.peer(ns, link).filter(|(_, other)| other.mtu.unwrap_or(0) < want) {
@@ -658,6 +874,7 @@ impl<'a> Walk<'a> {
         if packet.v6() && self.net.setting(ns, &format!("ipv6/conf/{dev}/disable_ipv6")) == 1 {
             self.v6_disabled(ns, dev);
         }
+        let asked = packet.dst;
         self.hook(ns, Hook::Prerouting, &mut packet, dev, "", None);
         let got = match self.route(ns, &packet, Some(dev)) {
             Ok(got) => got,
@@ -739,7 +956,46 @@ impl<'a> Walk<'a> {
         packet.ttl = packet.ttl.map(|ttl| ttl - 1);
         self.xfrm(ns, &packet, "fwd");
         self.hook(ns, Hook::Forward, &mut packet, dev, &got.dev.clone(), None);
+        self.hairpin(ns, dev, &got, &asked, &packet);
         self.send(ns, &got, packet, Some(dev))
+    }
+
+    /// With `br_netfilter`, what is translated to a station behind the same bridge is bridged there, not routed (`br_nf_pre_routing_finish`);
+    /// and back by the port that it came in by it goes in hairpin mode only.
+    fn hairpin(&mut self, ns: usize, dev: &str, got: &Got, asked: &IpAddr, packet: &Packet) {
+        let network = self.net.ns(ns);
+        let Some(bridge) = network.link(dev).filter(|link| link.kind() == Some("bridge") && got.dev == dev) else {
+            return;
+        };
+        if packet.dst == *asked || !self.shows_frames(ns, bridge, packet.v6()) {
+            return;
+        }
+        let came = self.hops.iter().rev().find(|hop| hop.at == network.at && !hop.out && hop.dev != dev);
+        let Some(port) = came.and_then(|hop| network.link(&hop.dev)).filter(|link| link.master.as_deref() == Some(dev))
+        else {
+            return;
+        };
+        let target = got.gateway.unwrap_or(packet.dst);
+        let leads = |station: &super::segment::Station| matches!(station.way.first(), Some(super::segment::Piece::Bridge { to: Some(to), .. }) if *to == port.ifname);
+        let same = self.flood(ns, dev).iter().any(|one| self.net.ns(one.ns).owns(target).is_some() && leads(one));
+        let on = port.linkinfo.info_slave_data.as_ref().and_then(|data| data.get("hairpin")).and_then(Value::as_bool);
+        if !same || on != Some(false) {
+            return;
+        }
+        let (at, port) = (network.at.clone(), port.ifname.clone());
+        let name = if packet.v6() { "ip6tables" } else { "iptables" };
+        self.fault(
+            Culprit::new("PORT_HAIRPIN_OFF", &at, "port", port.clone())
+                .value("hairpin off")
+                .says(format!(
+                    "{asked} is translated to {}, which is behind the same port {port} of {at}/{dev} that it came in by; the bridge sends \
+                     nothing back by the port that it came from, unless that is in hairpin mode",
+                    packet.dst
+                ))
+                .because(Label::State, format!("bridge -d link show dev {port} in {at}: hairpin off"))
+                .because(Label::State, format!("net.bridge.bridge-nf-call-{name} = 1 in {at}: what is translated within the bridge is bridged, not routed"))
+                .fix(&format!("bridge link set dev {port} hairpin on")),
+        );
     }
 
     /// A local route takes a packet that is for somebody else.

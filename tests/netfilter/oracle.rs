@@ -17,7 +17,7 @@ use lab::{At, Lab, PORTS, Seen, Shot, Sort, run};
 use rules::{Dice, Rules};
 
 use super::finding::Leg;
-use super::packet::{Ct, Packet, Port, Track};
+use super::packet::{Ct, Packet, Past, Port, Track};
 use super::state::Net;
 use super::walk::Walk;
 use crate::exec::Exec;
@@ -132,6 +132,7 @@ fn predict(net: &Net, shot: &Shot) -> Said {
             mark: Some(0),
             ct: Ct::New,
             track: Track::default(),
+            past: Past::default(),
         },
     );
     // What comes after the first is as if that were mended: the packet may go where nobody waits for it.

@@ -149,6 +149,8 @@ pub struct Recording {
     /// Events that the kernel had no room for.
     pub lost: u64,
     pub(super) names: Vec<(NetnsId, Where)>,
+    /// Where the probe was sent.
+    pub(super) prober: Option<NetnsId>,
 }
 
 impl Recording {
@@ -156,6 +158,15 @@ impl Recording {
     #[must_use]
     pub fn name_of(&self, netns: NetnsId) -> Option<&Where> {
         self.names.iter().find(|(id, _)| *id == netns).map(|(_, at)| at)
+    }
+
+    /// Where an event was seen: of a packet that had come to no link yet, that is where it was sent.
+    #[must_use]
+    pub fn place_of(&self, seen: &Seen) -> Option<&Where> {
+        let moved = |other: &&Seen| matches!(other.what, What::Xmit { .. } | What::Receive { .. });
+        let started = self.events.iter().filter(moved).any(|other| other.time <= seen.time && other.is_ip());
+        let prober = self.prober.filter(|_| seen.own && !started);
+        self.name_of(seen.netns.or(prober)?)
     }
 
     /// All drops, harmless ones included.
@@ -217,9 +228,10 @@ impl Recording {
     #[must_use]
     pub fn summary(&self) -> String {
         let place = |seen: &Seen| {
-            let netns = match seen.netns {
-                Some(id) => self.name_of(id).map_or_else(|| format!("netns {}", id.inode), Where::name),
-                None => "an unknown namespace".into(),
+            let netns = match (self.place_of(seen), seen.netns) {
+                (Some(at), _) => at.name(),
+                (None, Some(id)) => format!("netns {}", id.inode),
+                (None, None) => "an unknown namespace".into(),
             };
             seen.dev.as_ref().map_or_else(|| netns.clone(), |dev| format!("{netns} at {dev}"))
         };

@@ -1,5 +1,7 @@
 //! Through a bridge: the state and the flags of its ports, its forwarding database, VLANs, and the filters on frames.
 
+use std::net::IpAddr;
+
 use serde_json::Value;
 
 use super::super::filters::Bridged;
@@ -228,6 +230,74 @@ impl Walk<'_> {
         );
     }
 
+    /// Whether `br_netfilter` shows what a bridge bridges to the hooks of IP.
+    pub(in crate::why) fn shows_frames(&self, ns: usize, bridge: &Link, v6: bool) -> bool {
+        let name = if v6 { "ip6tables" } else { "iptables" };
+        let option = bridge
+            .linkinfo
+            .info_data
+            .as_ref()
+            .and_then(|data| data.get(format!("nf_call_{name}")))
+            .and_then(Value::as_u64);
+        self.net.setting(ns, &format!("bridge/bridge-nf-call-{name}")) == 1 || option == Some(1)
+    }
+
+    /// Multicast snooping: with a querier there, a bridge sends a multicast to the ports only that told it to be members of the group, and
+    /// to routers (`br_handle_frame_finish`, `br_multicast_querier_exists`). Neighbour discovery is multicast.
+    pub(in crate::why) fn snooped(
+        &mut self,
+        ns: usize,
+        bridge: &str,
+        to: &str,
+        group: IpAddr,
+        target: (usize, &str),
+    ) -> bool {
+        let network = self.net.ns(ns);
+        let Some(of) = network.link(bridge) else { return true };
+        let data = of.linkinfo.info_data.clone().unwrap_or_default();
+        let number = |key: &str| data.get(key).and_then(Value::as_u64).unwrap_or(0);
+        let querier = number("mcast_querier") == 1 || data.get("mcast_querier_ipv6_addr").is_some();
+        if number("mcast_snooping") != 1 || !querier {
+            return true;
+        }
+        let mdb = self.net.mdb(ns);
+        let member = mdb.iter().any(|entry| {
+            text(entry, "dev") == bridge && text(entry, "port") == to && text(entry, "grp").parse() == Ok(group)
+        });
+        let slave = network.link(to).and_then(|link| link.linkinfo.info_slave_data.clone()).unwrap_or_default();
+        // A port to a router gets every multicast; 2 says that it is one.
+        let router = slave.get("multicast_router").and_then(Value::as_u64) == Some(2);
+        if member || router {
+            return true;
+        }
+        let (at, (there, dev)) = (network.at.clone(), target);
+        let mut culprit = Culprit::new("MCAST_SNOOPED", &at, "link", bridge)
+            .value("mcast_snooping 1")
+            .says(format!(
+                "{at}/{bridge} snoops multicast and there is a querier, so it sends what is for {group} only to ports that joined; {to} did \
+                 not, so the neighbour solicitation never gets to {}/{dev}",
+                self.name(there)
+            ))
+            .because(Label::State, format!("ip -d link show dev {bridge} in {at}: mcast_snooping 1, a querier is there"))
+            .because(Label::State, format!("bridge mdb show in {at}: no {group} on {to}"));
+        // The report of the target, which never came.
+        let report = Packet {
+            src: super::super::walk::unspecified(true),
+            dst: group,
+            proto: 58,
+            icmp: Some(143),
+            ..Packet::solicitation()
+        };
+        let mut walk = Walk::new(self.net);
+        if !walk.hook(there, Hook::Output, &mut report.clone(), "", dev, None)
+            && let Some(by) = walk.faults.first()
+        {
+            culprit = culprit.because(Label::State, format!("its membership report is dropped: {}", by.message));
+        }
+        self.fault(culprit.fix(&format!("ip link set dev {bridge} type bridge mcast_snooping 0")));
+        false
+    }
+
     /// With `br_netfilter`, bridged packets pass the hooks of IP.
     pub(in crate::why) fn bridge_netfilter(
         &mut self,
@@ -238,15 +308,7 @@ impl Walk<'_> {
         packet: &Packet,
     ) {
         let (Some(from), Some(to)) = (from, to) else { return };
-        let name = if packet.v6() { "ip6tables" } else { "iptables" };
-        let option = bridge
-            .linkinfo
-            .info_data
-            .as_ref()
-            .and_then(|data| data.get(format!("nf_call_{name}")))
-            .and_then(Value::as_u64);
-        let on = self.net.setting(ns, &format!("bridge/bridge-nf-call-{name}")) == 1 || option == Some(1);
-        if !on {
+        if !self.shows_frames(ns, bridge, packet.v6()) {
             return;
         }
         let mut packet = packet.clone();

@@ -1,5 +1,6 @@
 //! Nobody on the segment has the next hop's address: because it is elsewhere, not usable, or not there.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::super::finding::{Culprit, Label, Leg};
@@ -47,6 +48,32 @@ impl Walk<'_> {
             let mac = fixed.mac.clone().unwrap_or_default();
             self.way(ns, &station, packet, &mac);
             return Some((station.ns, station.dev));
+        }
+        // A dummy or a kind that is not known leads to no segment that could be searched.
+        let walked =
+            ["veth", "bridge", "vlan", "bond", "team", "macvlan", "macvtap", "ipvlan", "dummy", "vxlan", "vrf", "ifb"];
+        if stations.is_empty() && link.kind().is_some_and(|kind| !walked.contains(&kind)) {
+            self.left = Some(format!("{at}/{dev} ({})", link.kind().unwrap_or_default()));
+            return None;
+        }
+        if self.other_vlan(ns, link, ip) {
+            return None;
+        }
+        if matches!(link.kind(), Some("bond" | "team")) && !link.has_carrier() && link.is_up() {
+            let ports: Vec<String> = net.ns(ns).ports(&dev).map(|port| port.ifname.clone()).collect();
+            let words = if ports.is_empty() {
+                "has no ports".to_owned()
+            } else {
+                format!("has no port that works: {}", ports.join(", "))
+            };
+            self.fault(
+                Culprit::new("LINK_NO_CARRIER", &at, "link", dev.clone())
+                    .value("NO-CARRIER")
+                    .says(format!("{at}/{dev} is a bond without carrier: it {words}"))
+                    .because(Label::State, format!("ip link show dev {dev} in {at}: NO-CARRIER"))
+                    .advise(format!("ip link set dev LINK master {dev}, or bring its ports up")),
+            );
+            return None;
         }
         let nobody = format!("nobody on the segment of {at}/{dev} has that address");
         if holders.is_empty() && self.nobodys_source(ip, &nobody, &format!("{at}: {ip} is on-link by {dev}")) {
@@ -161,6 +188,42 @@ impl Walk<'_> {
                 .says(format!("{router} hands {} on (DNAT) to {ip}, and {nobody}", conn.before.dst.0))
                 .because(Label::State, rule.text)
                 .advise("correct the target of the rule"),
+        );
+        true
+    }
+
+    /// The other end of the cable has the address on a VLAN with another id or protocol; noted.
+    fn other_vlan(&mut self, ns: usize, link: &Link, ip: IpAddr) -> bool {
+        let net = self.net;
+        let tag = |link: &Link| {
+            let data = link.linkinfo.info_data.as_ref().filter(|_| link.kind() == Some("vlan"))?;
+            Some((data.get("id")?.as_u64()?, super::super::state::text(data, "protocol").to_owned()))
+        };
+        let Some((id, proto)) = tag(link) else { return false };
+        let Some(below) = link.parent().map(str::to_owned) else { return false };
+        let found = self.flood(ns, &below).into_iter().find_map(|station| {
+            let there = net.ns(station.ns);
+            let far = there.links.iter().find(|far| {
+                far.parent() == Some(station.dev.as_str())
+                    && tag(far).is_some()
+                    && there.addrs_of(&far.ifname).any(|addr| addr.ip == ip)
+            })?;
+            Some((station.ns, far.ifname.clone(), tag(far)?))
+        });
+        let Some((other, far, (theirs, far_proto))) = found.filter(|(.., tag)| *tag != (id, proto.clone())) else {
+            return false;
+        };
+        let (at, there, dev) = (net.ns(ns).at.clone(), self.name(other), link.ifname.clone());
+        let words =
+            |id: u64, proto: &str| format!("id {id} protocol {proto}").trim_end_matches(" protocol ").to_owned();
+        let (mine, yours) = (words(id, &proto), words(theirs, &far_proto));
+        self.fault(
+            Culprit::new("VLAN_MISMATCH", &at, "link", dev.clone())
+                .value(mine.clone())
+                .says(format!("{at}/{dev} is VLAN {mine}, and {there}/{far} at the other end of the cable, which has {ip}, is VLAN {yours}"))
+                .because(Label::State, format!("ip -d link show dev {dev} in {at}: {mine}"))
+                .because(Label::State, format!("ip -d link show dev {far} in {there}: {yours}"))
+                .advise("the id and protocol of a VLAN link cannot be changed: make one of them anew"),
         );
         true
     }
@@ -423,6 +486,20 @@ impl Walk<'_> {
                     link.ifname, mine.ip, mine.len, held.ip, held.len
                 ))
                 .because(Label::State, format!("ip addr in {at}: {}/{} dev {}", mine.ip, mine.len, link.ifname));
+            // Others of the segment may use the short prefix with good reason: a longer route wins over it.
+            let way = net.ns(ns).routes.iter().find(|route| {
+                route.is_default()
+                    && route.is_ipv6() == ip.is_ipv6()
+                    && route.kind() == "unicast"
+                    && route.dev.as_ref().is_some_and(|dev| *dev != link.ifname)
+                    && route.next_hop().is_some()
+            });
+            if let (None, Some(hop), true) =
+                (sane, way.and_then(crate::model::route::Route::next_hop), held.len > mine.len)
+            {
+                let family = if ip.is_ipv6() { "-6 " } else { "" };
+                culprit = culprit.fix(&format!("ip {family}route add {} via {hop}", self.subnet_of(ip)));
+            }
             if let Some(len) = sane {
                 culprit = culprit
                     .fix(&format!("ip addr add {}/{len} dev {}", mine.ip, link.ifname))
@@ -449,6 +526,7 @@ impl Walk<'_> {
                 link.ifname
             ))
             .because(Label::State, format!("{at}: {text}"));
+        culprit = self.shadowed(ns, link, ip, culprit);
         if route.is_some_and(|route| route.protocol.as_deref() != Some("kernel")) {
             culprit = culprit.fix(&format!("ip {}route del {text}", if ip.is_ipv6() { "-6 " } else { "" }));
             // Where it was the only route, the router of the segment takes over.
@@ -469,6 +547,42 @@ impl Walk<'_> {
         }
         self.fault(culprit);
         None
+    }
+
+    /// A link that leads nowhere has the longer prefix of two ways: the other one is shadowed.
+    fn shadowed(&self, ns: usize, link: &Link, ip: IpAddr, culprit: Culprit) -> Culprit {
+        let network = self.net.ns(ns);
+        let dev = &link.ifname;
+        let ports = network.ports(dev).count();
+        let empty = link.kind() == Some("bridge") && ports == 0;
+        let mut culprit = culprit;
+        if empty || !link.has_carrier() {
+            let words = if empty { "a bridge without any port, and so without carrier" } else { "without carrier" };
+            let _ = write!(culprit.message, "; {dev} is {words}");
+            culprit = culprit.because(Label::State, format!("ip link show dev {dev} in {}: {words}", network.at));
+        }
+        let other = network
+            .routes
+            .iter()
+            .filter(|route| {
+                route.kind() == "unicast"
+                    && route.table.as_deref().unwrap_or("main") == "main"
+                    && route.is_ipv6() == ip.is_ipv6()
+                    && route
+                        .dev
+                        .as_ref()
+                        .is_some_and(|other| other != dev && network.link(other).is_some_and(Link::is_up))
+                    && (route.is_default() || route.destination().is_some_and(|net| net.contains(&ip)))
+            })
+            .max_by_key(|route| route.destination().map_or(0, |net| net.prefix_len()));
+        let Some(other) = other.filter(|_| empty || !link.has_carrier()) else { return culprit };
+        let text = super::super::routes::route_text(other);
+        let way = text.split_once(' ').map_or("", |(_, way)| way);
+        let (family, bits) = if ip.is_ipv6() { ("-6 ", 128) } else { ("", 32) };
+        let _ = write!(culprit.message, " and shadows `{text}`");
+        culprit
+            .because(Label::State, format!("{}: {text}", network.at))
+            .fix(&format!("ip {family}route add {ip}/{bits} {way}"))
     }
 
     pub(in crate::why) fn v6_disabled(&mut self, ns: usize, dev: &str) {

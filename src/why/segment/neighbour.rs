@@ -237,19 +237,7 @@ impl Walk<'_> {
     }
 
     pub(super) fn discovery(&mut self, ns: usize, dev: &str, ip: IpAddr, packet: &Packet, owner: &Station) {
-        let before = self.faults.len();
-        let solicit = Packet {
-            dst: ip,
-            proto: 58,
-            icmp: Some(135),
-            ttl: Some(255),
-            size: 72,
-            mark: Some(0),
-            ct: super::super::packet::Ct::Untracked,
-            sport: super::super::packet::Port::None,
-            dport: super::super::packet::Port::None,
-            ..packet.clone()
-        };
+        let solicit = Packet { src: packet.src, dst: ip, ..Packet::solicitation() };
         let advert = Packet { src: ip, dst: packet.src, icmp: Some(136), ..solicit.clone() };
         let steps = [
             (ns, Hook::Output, &solicit, "", dev),
@@ -257,6 +245,16 @@ impl Walk<'_> {
             (owner.ns, Hook::Output, &advert, "", owner.dev.as_str()),
             (ns, Hook::Input, &advert, dev, ""),
         ];
+        let Some(group) = solicited(ip) else { return };
+        for piece in owner.way.clone() {
+            if let Piece::Bridge { ns: place, bridge, from: Some(_), to } = piece {
+                let port = to.unwrap_or_else(|| bridge.clone());
+                if !self.snooped(place, &bridge, &port, group, (owner.ns, &owner.dev)) {
+                    return;
+                }
+            }
+        }
+        let before = self.faults.len();
         let conns = self.conns.clone();
         for (place, hook, message, iif, oif) in steps {
             let mut message = (*message).clone();
@@ -284,4 +282,21 @@ impl Walk<'_> {
             }
         }
     }
+}
+
+/// The group that a neighbour solicitation for an address goes to: the last 24 bits of it (RFC 4291, section 2.7.1).
+pub(in crate::why) fn solicited(ip: IpAddr) -> Option<IpAddr> {
+    let IpAddr::V6(ip) = ip else { return None };
+    let [.., high, middle, low] = ip.octets();
+    let group = std::net::Ipv6Addr::new(
+        0xff02,
+        0,
+        0,
+        0,
+        0,
+        1,
+        0xff00 | u16::from(high),
+        u16::from(middle) << 8 | u16::from(low),
+    );
+    Some(group.into())
 }
