@@ -25,6 +25,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -50,7 +51,12 @@ pub struct Exec {
     open: RefCell<HashMap<Where, NetnsFile>>,
     warm: RefCell<WarmPool>,
     mark: Option<String>,
+    /// Open files that mean nothing, so that there is room for what undoes when files have become short.
+    reserve: RefCell<Vec<OwnedFd>>,
 }
+
+/// As many as a tool that is being started takes: its pipes, the file of its process, its namespace and what `posix_spawn` opens.
+const RESERVE: usize = 14;
 
 /// What came of a command that ran to its end by itself.
 #[derive(Clone, Debug)]
@@ -79,6 +85,7 @@ impl Exec {
             interrupt,
             deadline: process::DEADLINE,
             mark: None,
+            reserve: RefCell::new((0..RESERVE).map_while(|_| rustix::io::fcntl_dupfd_cloexec(&host, 3).ok()).collect()),
             host,
             open: RefCell::default(),
             warm: RefCell::default(),
@@ -177,6 +184,13 @@ impl Exec {
     /// Ends all warm processes: after a link was deleted, renamed or moved, their name → ifindex caches are stale.
     pub fn retire_warm(&self) {
         self.warm.borrow_mut().retire();
+    }
+
+    /// Gives up all that can be done without: what undoes must be able to start, also when files or processes have become short.
+    pub fn make_room(&self) {
+        self.retire_warm();
+        self.open.borrow_mut().clear();
+        self.reserve.borrow_mut().clear();
     }
 
     /// Runs `work` on a thread inside a namespace.

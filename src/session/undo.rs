@@ -167,8 +167,7 @@ impl<'a> Undoing<'a> {
     /// looks whether they are gone.
     #[must_use]
     pub fn all(mut self) -> Undone {
-        // What undoes must be able to start, also when files or processes have become short.
-        self.exec.retire_warm();
+        self.exec.make_room();
         // The programs that the run started go with the run, not with its last steps.
         let stuck = self.id.as_deref().filter(|_| self.first == 0).map(leftover::end_all).unwrap_or_default();
         self.undone.left.extend(stuck.into_iter().map(|line| (line, "the process does not end".to_owned())));
