@@ -40,6 +40,9 @@ struct Shared {
     accepted: AtomicU64,
     datagrams: AtomicU64,
     open: AtomicUsize,
+    /// How often somebody asked for all to be counted, and up to which of these it was.
+    asked: AtomicU64,
+    answered: AtomicU64,
 }
 
 /// A service that echoes. It lives in the namespace it was bound in until it is stopped or dropped.
@@ -90,7 +93,7 @@ impl Listener {
             limit: limit(),
             accepting: true,
             shared: Arc::clone(&shared),
-            _wake: Arc::clone(&wake),
+            wake: Arc::clone(&wake),
         };
         let thread = thread::Builder::new()
             .name("netwright-listen".into())
@@ -103,6 +106,19 @@ impl Listener {
     #[must_use]
     pub fn endpoints(&self) -> &[Endpoint] {
         &self.endpoints
+    }
+
+    /// Waits until everybody who came before now is counted; at most a second.
+    pub fn settle(&self) {
+        let asked = self.shared.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        let deadline = std::time::Instant::now() + Duration::from_secs(1);
+        while self.shared.answered.load(Ordering::Acquire) < asked
+            && self.is_running()
+            && std::time::Instant::now() < deadline
+        {
+            thread::sleep(Duration::from_micros(200));
+        }
     }
 
     /// What it has seen so far.
@@ -243,7 +259,7 @@ struct Service {
     limit: usize,
     accepting: bool,
     shared: Arc<Shared>,
-    _wake: Arc<OwnedFd>,
+    wake: Arc<OwnedFd>,
 }
 
 impl Service {
@@ -259,18 +275,29 @@ impl Service {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,
             }
+            let mut asked = None;
             for event in &events {
                 let (key, flags) = (event.data.u64(), event.flags);
                 let door = usize::try_from(key).ok().filter(|n| *n < self.doors.len());
                 match door {
                     Some(n) if self.doors[n].tcp => self.accept(n),
                     Some(n) => self.echo(n, &mut buffer),
-                    None if key == WAKE => {}
+                    None if key == WAKE => {
+                        let _ = rustix::io::read(&self.wake, &mut [0; 8]);
+                        asked = Some(self.shared.asked.load(Ordering::Acquire));
+                    }
                     None => self.serve(key, flags, &mut buffer),
                 }
             }
             if !self.accepting && self.guests.len() < self.limit {
                 self.set_accepting(true);
+            }
+            if let Some(asked) = asked {
+                // Who came before the question counts, whatever this round was woken for first.
+                for n in 0..self.doors.len() {
+                    if self.doors[n].tcp { self.accept(n) } else { self.echo(n, &mut buffer) }
+                }
+                self.shared.answered.store(asked, Ordering::Release);
             }
         }
         // A goodbye to those who are still here: FIN now, the rest when the sockets are dropped.

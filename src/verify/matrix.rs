@@ -132,6 +132,14 @@ impl Session {
         if let Some(twice) = nodes.iter().enumerate().find(|(n, node)| nodes[..*n].contains(node)) {
             return Err(Error::new(Kind::InvalidArgument, format!("`{}` is in the list twice", twice.1)));
         }
+        // Of no pair everything can be said.
+        if nodes.len() < 2 {
+            let message = format!(
+                "a table of {} proves nothing",
+                if nodes.is_empty() { "no namespace" } else { "one namespace" }
+            );
+            return Err(Error::new(Kind::InvalidArgument, message).hint("reachability([netns(\"a\"), netns(\"b\")])"));
+        }
         let mut nets = Vec::with_capacity(nodes.len());
         let mut files = Vec::with_capacity(nodes.len());
         for node in nodes {

@@ -363,7 +363,10 @@ pub mod api {
     /// Whether every pair is as expected; without an expectation, whether everybody reaches everybody.
     ///
     /// ```rhai
-    /// assert(reachability([netns("ns-blue")]).all_ok);
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].addr("10.0.0.1/24").up();
+    /// ends[1].addr("10.0.0.2/24").up();
+    /// assert(reachability([netns("ns-blue"), netns("ns-green")]).all_ok);
     /// ```
     #[rhai_fn(get = "all_ok", return_raw, pure)]
     pub fn all_ok(context: NativeCallContext, matrix: &mut Reachability) -> Out<Dynamic> {

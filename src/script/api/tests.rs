@@ -145,6 +145,7 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
     let limit = || plan.timeout.into_iter().for_each(|timeout| interrupt.set_deadline(timeout));
     let before = plan.leaks.then(Before::now);
     let (deferred, failed) = (run.0.deferred.borrow().len(), run.0.failed.borrow().len());
+    let held = run.0.held.get();
     let (captures, programs) = (run.0.captures.len(), run.0.programs.len());
     let listeners = run.0.listeners.borrow().len();
     let (mut errors, mut skipped) = (Vec::new(), None);
@@ -153,11 +154,12 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
     let begun = Instant::now();
     let mut stop = false;
     let said_false = Cell::new(false);
+    let said_true = Cell::new(false);
     let mut ended = |result: Result<Dynamic, Box<EvalAltResult>>| match result {
         Ok(value) if value.as_bool() == Ok(false) => {
             said_false.set(true);
         }
-        Ok(_) => {}
+        Ok(value) => said_true.set(said_true.get() || value.as_bool() == Ok(true)),
         Err(error) => match script.explain(error) {
             Stop::Error(error) => errors.push(error),
             Stop::Skipped(reason) => skipped = Some(reason),
@@ -197,6 +199,10 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
         errors.push(Error::new(Kind::CheckFailed, "the test returned false").at(case.place.clone()));
     }
     let took = begun.elapsed();
+    // A loop over nothing, an `if` that was not entered: it passes, and people should know how.
+    if errors.is_empty() && skipped.is_none() && !said_true.get() && run.0.held.get() == held {
+        session.emit(&Event::Warning(&format!("the test \"{}\" passed and expected nothing", case.name)));
+    }
     *tests.current.borrow_mut() = None;
 
     let packets = run.0.captures.end(captures, !errors.is_empty());

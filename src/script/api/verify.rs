@@ -751,7 +751,10 @@ pub mod api {
     ///
     /// ```rhai
     /// assert(netns("ns-blue").exists);
-    /// assert(reachability([netns("ns-blue")]).all_ok);
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].addr("10.0.0.1/24").up();
+    /// ends[1].addr("10.0.0.2/24").up();
+    /// assert(reachability([netns("ns-blue"), netns("ns-green")]).all_ok);
     /// ```
     #[rhai_fn(name = "assert", return_raw)]
     pub fn assert_that(context: NativeCallContext, condition: Dynamic) -> Out<()> {
@@ -796,7 +799,10 @@ pub mod api {
         let outer = run.0.looking.replace(true);
         let ended = look_until(&context, &run, limit, &ask);
         run.0.looking.set(outer);
-        let Some((error, probe)) = ended? else { return Ok(()) };
+        let Some((error, probe)) = ended? else {
+            run.0.hold();
+            return Ok(());
+        };
         let error = match probe {
             Some(missed) if !outer && error.parts().notes.iter().any(|(name, _)| name == "last") => {
                 explained(&context, &run, &missed, error)
