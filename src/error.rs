@@ -182,6 +182,12 @@ impl Error {
         }))
     }
 
+    /// What the command that failed said on standard error.
+    #[must_use]
+    pub fn ran_stderr(&self) -> Option<&str> {
+        self.0.ran.as_ref().map(|ran| ran.stderr.as_str())
+    }
+
     /// Adds a way out.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {

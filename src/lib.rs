@@ -21,6 +21,7 @@
 //! | [`draw`] | the live network as a picture | |
 //! | [`report`] | what people and programs get to see; beside `cli` the only room that prints | deciding what happened |
 //! | [`text`] | how things are put into words: diagnostics, spans, line breaks; text in, text out | any I/O, any other room but `error` |
+//! | [`patience`] | how much slower than usual this machine is: every deadline is so much longer | anything else |
 //! | [`error`] | the one error type: kind, message, what ran, hints, place in the script | |
 //!
 //! Flow: cli → script engine → api function (thin: arguments to types) → session verb → op constructor → session (converge, record) →
@@ -48,6 +49,7 @@ pub mod features;
 pub mod files;
 pub mod model;
 pub mod op;
+pub mod patience;
 pub mod probe;
 pub mod report;
 pub mod sandbox;

@@ -485,3 +485,47 @@ fn nothing_is_left_on_the_host() {
         assert_eq!(before, after, "{}", ended.said);
     }
 }
+
+/// The variable that makes deadlines longer is checked before anything happens, in every command.
+#[test]
+fn an_impossible_slowness_is_refused() {
+    for value in ["abc", "0", "101", "-3", "1.5"] {
+        for command in [vec!["run", "x.rhai"], vec!["ps"], vec!["doc", "link"], vec!["check", "x.rhai"]] {
+            let begun = Instant::now();
+            let ended = wait(netwright().args(&command).env("NETWRIGHT_SLOW", value).spawn().unwrap(), begun);
+            ended.expect(2, &["`NETWRIGHT_SLOW`", value, "whole number from 1 to 100", "help:"]);
+        }
+    }
+    let ended = wait(netwright().arg("ps").env("NETWRIGHT_SLOW", "100").spawn().unwrap(), Instant::now());
+    assert_ne!(ended.code, 2, "{}", ended.said);
+}
+
+/// A system whose `ip` is `BusyBox`'s gets one line that says what to install, in every command that looks at a network.
+#[test]
+fn the_ip_of_busybox_is_told_from_iproute2() {
+    let folder = tempfile::tempdir().unwrap();
+    let busybox = folder.path().join("busybox");
+    fs::write(&busybox, "#!/bin/sh\necho usage >&2; exit 1\n").unwrap();
+    fs::set_permissions(&busybox, fs::Permissions::from_mode(0o755)).unwrap();
+    std::os::unix::fs::symlink("busybox", folder.path().join("ip")).unwrap();
+    fs::write(folder.path().join("a_test.rhai"), "test(\"one\", || assert(true));").unwrap();
+    let tool = format!("ip={}", folder.path().join("ip").display());
+    let (script, script_folder) = (folder.path().join("a_test.rhai"), folder.path());
+    let (script, script_folder) = (script.to_str().unwrap(), script_folder.to_str().unwrap());
+    let mut commands = vec![vec!["run", script], vec!["test", script_folder], vec!["plan", script], vec!["repl"]];
+    commands.push(vec!["why", "host", "127.0.0.1"]);
+    if rustix::process::geteuid().is_root() {
+        commands.extend([vec!["run", "--host", script], vec!["repl", "--host"]]);
+    }
+    for command in commands {
+        let ended = wait(
+            netwright().arg(command[0]).args(["--tool", &tool]).args(&command[1..]).spawn().unwrap(),
+            Instant::now(),
+        );
+        ended.expect(4, &["BusyBox's, and netwright needs iproute2", "install"]);
+        assert!(ended.said.lines().count() <= 2, "{command:?}: {}", ended.said);
+    }
+    // doctor says it in its list, on standard output.
+    let ended = wait(netwright().args(["doctor", "--tool", &tool]).spawn().unwrap(), Instant::now());
+    assert_eq!(ended.code, 4, "{}", ended.said);
+}

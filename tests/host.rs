@@ -105,6 +105,33 @@ fn a_runbook_runs_twice_and_changes_nothing_the_second_time() {
     assert!(ran.stderr.contains("netwright acts on this machine"), "{}", ran.stderr);
 }
 
+/// A command of the user's that ended by itself with an error has not acted: what is there is somebody else's, and its inverse would delete it.
+#[test]
+fn what_a_failed_raw_command_would_undo_is_left_alone() {
+    if std::fs::File::open("/dev/net/tun").is_err() {
+        println!("skipped: there is no /dev/net/tun");
+        return;
+    }
+    let script = ScriptFile::new(
+        "let a = netns(\"a\");\na.ip(\"tuntap add dev tun0 mode tun\", #{ undo: \"tuntap del dev tun0 mode tun\" });\n",
+    );
+    let ran = on_a_machine(
+        r#"
+        ip netns add a; ip -n a tuntap add dev tun0 mode tun || { echo "no tun"; exit 0; }
+        "$NETWRIGHT" run --host "$1"; echo "exit $?"
+        ip -n a -br link show dev tun0; "$NETWRIGHT" gc; ip -n a -br link show dev tun0
+        "#,
+        &[script.path()],
+    );
+    if ran.stdout.contains("no tun") {
+        println!("skipped: the kernel makes no tun");
+        return;
+    }
+    assert!(ran.stdout.contains("exit 3"), "{}\n{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.stdout.matches("tun0").count(), 2, "{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stderr.contains("busy") && ran.stderr.contains("nothing left behind"), "{}", ran.stderr);
+}
+
 #[test]
 fn contract_scripts_run_twice_and_change_nothing_the_second_time() {
     for script in ["scripts/01-two-namespaces.rhai", "scripts/05-runbook.rhai", "scripts/06-errors.rhai"] {

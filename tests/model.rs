@@ -697,3 +697,48 @@ proptest! {
         }
     }
 }
+
+/// iproute2 reads the byte of a tunnel's outer header as hexadecimal, and shows it so.
+#[test]
+fn the_tos_of_a_tunnel_is_written_and_compared_as_a_byte() {
+    let argv = |value: &str| link_kinds::argv("gre", &[("tos", value)]).map(|words| words.join(" "));
+    assert_eq!(argv("16").unwrap(), "type gre tos 0x10");
+    assert_eq!(argv("200").unwrap(), "type gre tos 0xc8");
+    assert_eq!(argv("0x10").unwrap(), "type gre tos 0x10");
+    assert_eq!(argv("inherit").unwrap(), "type gre tos inherit");
+    assert_eq!(argv("256").unwrap_err().kind(), Kind::InvalidArgument);
+    for (shown, given, differs) in [
+        ("{\"tos\":\"0x10\"}", "16", false),
+        ("{\"tos\":\"0x10\"}", "10", true),
+        ("{\"tos\":\"0x1\"}", "inherit", false),
+        ("{\"tos\":\"inherit\"}", "inherit", false),
+        ("{\"tos\":\"0x10\"}", "inherit", true),
+        ("{}", "0", false),
+        ("{}", "5", true),
+    ] {
+        let shown: serde_json::Value = serde_json::from_str(shown).unwrap();
+        assert_eq!(link_kinds::differs("ipip", &shown, "tos", given), Some(differs), "{shown} {given}");
+    }
+    let flags = serde_json::json!({ "id": 10 });
+    assert_eq!(link_kinds::differs("vlan", &flags, "reorder_hdr", "off"), Some(false), "no flag, no list");
+}
+
+/// What a kind of link does not have, or would not have as it was said, is refused before anything is made.
+#[test]
+fn options_that_could_never_be_so_are_refused() {
+    for kind in ["ipvlan", "wireguard", "gre", "ip6gre", "ipip", "sit"] {
+        let error = link_kinds::argv(kind, &[("link", "eth0"), ("address", "02:00:00:00:00:01")]).unwrap_err();
+        let error = if kind == "ipvlan" { error } else { link_kinds::option(kind, "address").unwrap_err() };
+        assert!(error.to_string().contains("has no MAC address of its own"), "{kind}: {error}");
+    }
+    let ifb = [("address", "02:00:00:00:00:01")];
+    assert!(link_kinds::argv("ifb", &ifb).is_ok());
+    assert_eq!(link_kinds::change_argv("ifb", &ifb).unwrap_err().kind(), Kind::Unsupported);
+    let refused = |options: &[(&str, &str)]| link_kinds::refuse_rounded("bond", options, None).err();
+    let error = refused(&[("miimon", "100"), ("updelay", "250")]).unwrap();
+    assert!(error.to_string().contains("no updelay 250: it would read back 200"), "{error}");
+    assert!(refused(&[("miimon", "100"), ("updelay", "300"), ("downdelay", "0")]).is_none());
+    assert!(refused(&[("updelay", "250")]).is_none(), "the kernel says what it thinks of that");
+    assert_eq!(link_kinds::companion("geneve", "ttl"), Some("id"));
+    assert_eq!((link_kinds::companion("geneve", "mtu"), link_kinds::companion("vxlan", "ttl")), (None, None));
+}

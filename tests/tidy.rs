@@ -315,6 +315,7 @@ fn op_model_and_text_do_no_io() {
 /// The rooms from the ground up; a room knows only rooms of the floors below its own, and its own inside.
 const FLOORS: &[&[&str]] = &[
     &["error", "files"],
+    &["patience"],
     &["text", "model", "op", "probe"],
     &["exec"],
     &["features", "sandbox", "testing"],

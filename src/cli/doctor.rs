@@ -9,7 +9,6 @@ use crate::doctor;
 use crate::error::Result;
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
-use crate::exec::tools::Tools;
 use crate::report::doctor::{self as show, Marks};
 use crate::report::{finding as picture, human, json};
 use crate::session::{Mode, Session};
@@ -60,7 +59,7 @@ pub(super) fn doctor(arguments: &DoctorArgs) -> u8 {
 }
 
 fn network(arguments: &DoctorArgs) -> Result<u8> {
-    let exec = Exec::new(Tools::new(&arguments.tools)?, Interrupt::default())?;
+    let exec = Exec::new(super::tools(&arguments.tools)?, Interrupt::default())?;
     let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
     let found = survey(&session)?;
     if arguments.json {

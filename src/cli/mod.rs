@@ -24,6 +24,8 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::error::{Error, Kind};
+use crate::exec::tools::Tools;
+use crate::op::Tool;
 use crate::report::human;
 use crate::sandbox;
 use crate::script::engine::STACK_BYTES;
@@ -33,6 +35,7 @@ const AFTER_HELP: &str = "\
 Exit codes: 0 ok, 1 check or test failed, 2 usage, 3 script error,
 4 tool, privilege or kernel feature missing, 5 clean-up incomplete, 6 timeout,
 7 held by another run, 70 bug, 129/130/143 signal (after clean-up)
+NETWRIGHT_SLOW=20: a machine 20 times slower; every deadline is so much longer
 
 Examples:
   netwright doc tour                  begin here
@@ -237,6 +240,10 @@ pub fn main() -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    if let Err(error) = crate::patience::check() {
+        fail(&error);
+        return ExitCode::from(2);
+    }
     let code = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
@@ -318,6 +325,13 @@ fn on_big_stack(work: impl FnOnce() -> u8 + Send + 'static) -> u8 {
 /// The exit code of a signal.
 fn signal_code(signal: i32) -> u8 {
     u8::try_from(128 + signal).unwrap_or(130)
+}
+
+/// The tools, when `ip` is there and iproute2's: without it no command that looks at a network can do anything.
+fn tools(chosen: &[(String, PathBuf)]) -> crate::Result<Tools> {
+    let tools = Tools::new(chosen)?;
+    tools.path(Tool::Ip)?;
+    Ok(tools)
 }
 
 /// What changes this machine needs root: rehearsing does not.

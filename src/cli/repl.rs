@@ -80,6 +80,9 @@ pub(super) fn repl(arguments: &ReplArgs) -> u8 {
         fail(&error);
         return 2;
     }
+    if let Err(error) = super::tools(&arguments.tools) {
+        return fail(&error);
+    }
     let mode = if arguments.host { Mode::Host } else { Mode::Sandbox };
     let sandbox = match mode {
         Mode::Host => match require_root("--host") {

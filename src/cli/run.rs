@@ -80,6 +80,9 @@ pub(super) fn start(
         fail(&error);
         return 2;
     }
+    if let Err(error) = super::tools(&tools) {
+        return fail(&error);
+    }
     let sandbox = match mode {
         Mode::Host => match require_root("--host") {
             Ok(()) => None,

@@ -11,10 +11,10 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::netns::NetnsStamp;
-use crate::exec::tools::Tools;
 use crate::exec::whereabouts;
 use crate::files::{self, State};
 use crate::op::{Object, Undo, Where};
+use crate::patience::scaled;
 use crate::report::human;
 use crate::report::json as documents;
 use crate::session::journal::{self, End, Journal, Past, RUNS, UNDO_NOW};
@@ -160,7 +160,7 @@ fn fold(names: &[String]) -> Vec<String> {
 }
 
 fn executor() -> Result<Exec> {
-    Exec::new(Tools::new(&[])?, Interrupt::default())
+    Exec::new(super::tools(&[])?, Interrupt::default())
 }
 
 /// Undoes one run. `None`: somebody acts for it.
@@ -412,7 +412,7 @@ pub(super) fn gc(arguments: &GcArgs) -> u8 {
 
 /// Waits for the tools that a dead run has left acting: they hold its lock, and end within the deadline of a command. `None`: it is gone.
 fn outlive(id: &str, mut past: Past) -> Option<Past> {
-    let deadline = Instant::now() + crate::exec::process::DEADLINE + Duration::from_secs(3);
+    let deadline = Instant::now() + scaled(Duration::from_secs(3)) + crate::exec::process::deadline();
     while past.is_orphaned() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(10));
         past = Past::read(id).ok()?;
@@ -519,7 +519,7 @@ pub(super) fn confirm(arguments: &ConfirmArgs) -> u8 {
             Error::new(Kind::CommandFailed, format!("`{}` cannot be written: {error}", path.display()))
         })?;
         // The watcher answers by writing the end; when it is gone, this process does.
-        let deadline = Instant::now() + Duration::from_secs(3);
+        let deadline = Instant::now() + scaled(Duration::from_secs(3));
         while Instant::now() < deadline {
             if Past::read(&id)?.end == Some(End::Kept) {
                 human::line(&format!("kept: `netwright down {id}` undoes it"));

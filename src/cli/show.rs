@@ -13,7 +13,6 @@ use crate::draw::{Blame, Topology, Watch, Woken};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
-use crate::exec::tools::Tools;
 use crate::report::{human, json};
 use crate::session::{Mode, Session};
 use crate::why;
@@ -117,7 +116,7 @@ fn left(code: u8) -> u8 {
 
 /// A session that is only asked: no verb of it is called.
 fn session() -> Result<Session> {
-    let exec = Exec::new(Tools::new(&[])?, Interrupt::default())?;
+    let exec = Exec::new(super::tools(&[])?, Interrupt::default())?;
     Ok(Session::new(exec, Mode::Host, Box::new(|_| {})))
 }
 

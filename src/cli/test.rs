@@ -12,6 +12,7 @@ use signal_hook::iterator::Signals;
 use super::{fail, parse_tool, signal_code};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
+use crate::patience::scaled;
 use crate::report::files::{Output, Reports, Spec};
 use crate::report::live::Live;
 use crate::report::{human, stream};
@@ -43,9 +44,9 @@ pub(super) struct TestArgs {
     /// Files at once; else as many as cores
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
-    /// For each test or set-up
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "60s")]
-    timeout: Duration,
+    /// For each test or set-up, else 60s
+    #[arg(long, value_name = "TIME", value_parser = super::parse_limit)]
+    timeout: Option<Duration>,
     /// Try what failed again so often
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
@@ -102,6 +103,7 @@ struct Prepared {
 }
 
 fn prepare(arguments: &TestArgs) -> Result<Prepared> {
+    super::tools(&arguments.tools)?;
     Filter::new(arguments.filter.as_deref())?;
     let mut files = discover::files(&arguments.paths)?;
     let only = arguments.failed.then(memory::recall);
@@ -112,7 +114,7 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     let plan = Plan {
         filter: arguments.filter.clone(),
         list: arguments.list,
-        timeout: Some(if arguments.timeout.is_zero() { TIMEOUT } else { arguments.timeout }),
+        timeout: Some(arguments.timeout.unwrap_or_else(|| scaled(TIMEOUT))),
         seed: seed(arguments.shuffle.as_deref())?,
         leaks: true,
         keep: arguments.keep_on_failure,

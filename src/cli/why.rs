@@ -3,7 +3,6 @@
 use std::io::IsTerminal as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::Args;
 
@@ -11,7 +10,6 @@ use super::{fail, parse_tool};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
-use crate::exec::tools::Tools;
 use crate::model::suggest;
 use crate::op::Where;
 use crate::report::{finding as picture, human, json};
@@ -120,7 +118,7 @@ fn explain(code: &str) -> u8 {
 
 fn answer(arguments: &WhyArgs) -> Result<Finding> {
     let (from, to) = (arguments.from.as_deref().unwrap_or_default(), arguments.to.as_deref().unwrap_or_default());
-    let exec = Exec::new(Tools::new(&arguments.tools)?, Interrupt::default())?;
+    let exec = Exec::new(super::tools(&arguments.tools)?, Interrupt::default())?;
     let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
     let question = Question {
         size: arguments.size,
@@ -155,7 +153,7 @@ fn mend(arguments: &WhyArgs, session: &Session, question: &Question, mut finding
         let mut back = Vec::new();
         for fix in &commands {
             let inverse = inverse(session, fix);
-            let output = session.run_user(&fix.netns, &fix.words, None, Duration::from_secs(10))?;
+            let output = session.run_user(&fix.netns, &fix.words, None, crate::exec::process::deadline())?;
             let said = output.ran.stderr.lines().next().unwrap_or_default().to_owned();
             let end = if output.ok { String::new() } else { format!("   (failed: {said})") };
             human::line(&format!("ran: {}{end}", fix.line()));
@@ -179,7 +177,7 @@ fn mend(arguments: &WhyArgs, session: &Session, question: &Question, mut finding
                     human::line(&format!("left: {}   (it has no inverse)", fix.line()));
                     continue;
                 };
-                let output = session.run_user(&inverse.netns, &inverse.words, None, Duration::from_secs(10))?;
+                let output = session.run_user(&inverse.netns, &inverse.words, None, crate::exec::process::deadline())?;
                 let end = if output.ok { "" } else { "   (failed)" };
                 human::line(&format!("took back: {}{end}", inverse.line()));
             }

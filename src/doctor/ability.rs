@@ -41,6 +41,8 @@ pub enum State {
     Yes,
     /// Not tried: it lies in this kernel module, which is there and loads when it is first used.
     Module(&'static str),
+    /// It is not there, but its kernel module is, which loads by hand only.
+    NotLoaded(&'static str),
     /// It is not there: a sentence, and what the tool said.
     No(String, Option<String>),
     /// Nobody can say, and why.
@@ -79,7 +81,12 @@ pub fn survey(chosen: &[(String, PathBuf)], modules: &Modules, tools: &[Found]) 
         state: match (would_load(known), hindrance(known, tools)) {
             (Some(module), _) => State::Module(module),
             (None, Some(why)) => State::Unknown(why),
-            (None, None) => tried(known),
+            (None, None) => match tried(known) {
+                State::No(..) if matches!(known.proof, Proof::File(_)) && modules.would_load(known.name) => {
+                    State::NotLoaded(known.name)
+                }
+                state => state,
+            },
         },
     };
     table::TABLE.iter().map(ability).collect()

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Lack;
-use crate::exec::process::DEADLINE;
+use crate::exec::process::deadline;
 use crate::exec::{Exec, tools};
 use crate::model::version;
 use crate::op::{Command, Tool, Where};
@@ -63,7 +63,7 @@ impl Found {
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         let chosen = self.problem.as_deref().is_some_and(|problem| problem.starts_with("not at"));
-        (!self.ok() && !chosen).then(|| format!("apt-get install {}", self.package))
+        (!self.ok() && !chosen).then(|| tools::install(self.package))
     }
 
     /// Why it cannot be used, as a sentence.
@@ -152,7 +152,7 @@ fn read_version(found: &mut Found, tool: Tool, ok: bool, text: &str) {
 fn tcpdump(exec: &Exec) -> Found {
     let path = tools::find("tcpdump");
     let words = ["tcpdump".to_owned(), "--version".to_owned()];
-    let said = path.as_ref().and_then(|_| exec.run_user(&Where::Host, &words, None, DEADLINE).ok());
+    let said = path.as_ref().and_then(|_| exec.run_user(&Where::Host, &words, None, deadline()).ok());
     let said = said.map(|output| format!("{}{}", output.ran.stdout, output.ran.stderr)).unwrap_or_default();
     Found {
         name: "tcpdump",

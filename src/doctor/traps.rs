@@ -6,7 +6,7 @@ use super::modules::Modules;
 use super::tools::Backend;
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::{self, NETNS_DIR};
-use crate::exec::process::DEADLINE;
+use crate::exec::process::deadline;
 use crate::exec::{Exec, tools};
 use crate::model::iptables::{Ruleset, parse_save};
 use crate::model::nft_drops;
@@ -160,7 +160,7 @@ fn both_backends(exec: &Exec, nft: bool) -> Result<State> {
         let rules = match tools::find(program) {
             Some(_) => {
                 let words = [program.to_owned()];
-                let output = exec.run_user(&Where::Host, &words, None, DEADLINE)?;
+                let output = exec.run_user(&Where::Host, &words, None, deadline())?;
                 match output {
                     output if output.ok => parse_save(&output.ran.stdout)?,
                     // Without its tables, the legacy one fails with nothing to say, or with why nobody may look.

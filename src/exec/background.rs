@@ -159,13 +159,13 @@ impl Background {
             let started = Others::by(self.pid());
             group(Signal::TERM);
             started.signal(Signal::TERM);
-            let deadline = Instant::now() + TERM_GRACE;
+            let deadline = Instant::now() + crate::patience::scaled(TERM_GRACE);
             let _ = self.started.handle.wait_deadline(deadline);
             started.signal(Signal::KILL);
         }
         // The group may outlive its leader; its id stays taken while anyone is in it.
         group(Signal::KILL);
-        matches!(self.started.handle.wait_timeout(TERM_GRACE), Ok(Some(_)))
+        matches!(self.started.handle.wait_timeout(crate::patience::scaled(TERM_GRACE)), Ok(Some(_)))
     }
 }
 

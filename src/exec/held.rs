@@ -56,7 +56,7 @@ impl Drop for Held {
     fn drop(&mut self) {
         // The end of its input ends it; what does not end by that is ended.
         self.stdin = None;
-        if !self.background.ends_within(std::time::Duration::from_secs(1)) {
+        if !self.background.ends_within(crate::patience::scaled(std::time::Duration::from_secs(1))) {
             self.background.stop();
         }
     }

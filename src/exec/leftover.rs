@@ -23,7 +23,7 @@ struct Left {
 #[must_use]
 pub fn end_all(id: &str) -> Vec<String> {
     for signal in [Signal::TERM, Signal::KILL] {
-        let deadline = Instant::now() + GRACE;
+        let deadline = Instant::now() + crate::patience::scaled(GRACE);
         let mut told: Vec<Pid> = Vec::new();
         loop {
             let left = find(id);

@@ -83,7 +83,7 @@ impl Exec {
         Ok(Self {
             tools,
             interrupt,
-            deadline: process::DEADLINE,
+            deadline: process::deadline(),
             mark: None,
             reserve: RefCell::new((0..RESERVE).map_while(|_| rustix::io::fcntl_dupfd_cloexec(&host, 3).ok()).collect()),
             host,
@@ -92,7 +92,7 @@ impl Exec {
         })
     }
 
-    /// Sets how long one command of netwright's own may take, [`process::DEADLINE`] otherwise.
+    /// Sets how long one command of netwright's own may take, [`process::deadline`] otherwise.
     #[must_use]
     pub fn with_deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
@@ -231,7 +231,7 @@ impl Exec {
         let limits = Limits { deadline: self.deadline, ..Limits::default() };
         let finished = process::run(&program, limits, &self.interrupt)?;
         finished_output(&command.line(), &command.argv, finished, self.deadline).map_err(|error| match error.kind() {
-            Kind::TimedOut => error.hint("`--command-timeout 30s` gives each command more time"),
+            Kind::TimedOut => error.hint(process::MORE_TIME),
             Kind::ToolOutput => {
                 error.hint(format!("is `{}` what it should be? `--tool` takes another", path.display()))
             }
@@ -384,7 +384,7 @@ impl Exec {
 fn await_entry(background: &background::Background, netns: &Where) {
     let wanted = netns::path_of(netns).as_deref().and_then(netns::id_at);
     let of_process = format!("/proc/{}/ns/net", background.pid());
-    let until = Instant::now() + ENTRY_MAX;
+    let until = Instant::now() + crate::patience::scaled(ENTRY_MAX);
     while background.running() && netns::id_at(std::path::Path::new(&of_process)) != wanted && Instant::now() < until {
         std::thread::sleep(Duration::from_micros(200));
     }

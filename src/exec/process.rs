@@ -15,9 +15,12 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use super::interrupt::Interrupt;
 use super::netns::NetnsFile;
 use crate::error::{Error, Kind, Result};
+use crate::patience::scaled;
 
 /// How long a command may take unless its verb says otherwise.
-pub const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
+/// The way out when it is too short.
+pub(super) const MORE_TIME: &str = "`--command-timeout 30s` of `run` and `plan` gives each command more time, `NETWRIGHT_SLOW=3` everything in every command";
 /// How much of each output stream is kept, in bytes.
 pub const OUTPUT_MAX_BYTES: usize = 16 << 20;
 /// How long after its end a process's output is still read, when a grandchild keeps the pipe open.
@@ -28,6 +31,12 @@ const TERM_GRACE: Duration = Duration::from_secs(1);
 pub(super) const FINISH_GRACE: Duration = Duration::from_secs(1);
 /// How often a wait looks at the interrupt flag.
 const TICK: Duration = Duration::from_millis(50);
+
+/// How long a command of netwright's own may take on this machine.
+#[must_use]
+pub fn deadline() -> Duration {
+    scaled(DEADLINE)
+}
 
 /// What to start.
 #[derive(Debug)]
@@ -58,7 +67,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { deadline: DEADLINE, stop_on_interrupt: false, alone: true }
+        Self { deadline: deadline(), stop_on_interrupt: false, alone: true }
     }
 }
 
@@ -271,7 +280,7 @@ impl Waiter {
         let mut killed = false;
         let mut exited: Option<Instant> = None;
         let mut interrupted: Option<Instant> = None;
-        let grace = if limits.stop_on_interrupt { Duration::ZERO } else { FINISH_GRACE };
+        let grace = if limits.stop_on_interrupt { Duration::ZERO } else { scaled(FINISH_GRACE) };
         loop {
             let now = Instant::now();
             if interrupted.is_none() && interrupt.is_set() {
@@ -292,14 +301,14 @@ impl Waiter {
             if let Some((_, since)) = stop
                 && !killed
                 && exited.is_none()
-                && now >= since + TERM_GRACE
+                && now >= since + scaled(TERM_GRACE)
             {
                 self.signal(Signal::KILL);
                 killed = true;
             }
             if let Some(at) = exited {
                 let closed = self.out.file.is_none() && self.err.file.is_none();
-                if closed || now >= at + LINGER {
+                if closed || now >= at + scaled(LINGER) {
                     break;
                 }
             }
@@ -373,7 +382,7 @@ impl Waiter {
 impl Drop for Waiter {
     fn drop(&mut self) {
         // Reaps the child when it was killed: `status` was not asked for then.
-        let _ = self.started.handle.wait_timeout(TERM_GRACE);
+        let _ = self.started.handle.wait_timeout(scaled(TERM_GRACE));
     }
 }
 

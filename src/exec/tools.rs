@@ -5,9 +5,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Kind, Result};
+use crate::model::packages;
 use crate::op::Tool;
 
 /// Where the tools live, whatever `PATH` says: sudo's own `secure_path`. A plain user's `PATH` on Debian lacks the `sbin` folders.
@@ -68,13 +70,47 @@ impl Tools {
             }
             None => which::which_in(tool.program(), Some(search_path()), "/").map_err(|_| {
                 Error::new(Kind::ToolMissing, format!("`{}` is not installed", tool.program()))
-                    .hint(format!("install it: apt-get install {}", tool.package()))
+                    .hint(format!("install it: {}", install(tool.package())))
                     .hint("`netwright doctor` lists everything that is missing")
             })?,
         };
+        if tool.takes_netns() && is_busybox(&path) {
+            return Err(not_iproute2(&path));
+        }
         self.found.borrow_mut().insert(tool, path.clone());
         Ok(path)
     }
+}
+
+/// The command that installs a package, by its Debian name, on this system.
+#[must_use]
+pub fn install(package: &str) -> String {
+    let text = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
+    packages::install(&text.unwrap_or_default(), package)
+}
+
+/// Whether a program is `BusyBox` or `toybox` under another name: a link to it, or the same file.
+fn is_busybox(path: &Path) -> bool {
+    let multi = |name: &std::ffi::OsStr| {
+        let name = name.to_string_lossy();
+        name.starts_with("busybox") || name.starts_with("toybox")
+    };
+    let Ok(real) = path.canonicalize() else { return false };
+    if real.file_name().is_some_and(multi) {
+        return true;
+    }
+    let Ok(meta) = real.metadata() else { return false };
+    // A hard link is told by its inode.
+    meta.nlink() > 1
+        && ["/bin", "/sbin", "/usr/bin", "/usr/sbin"].iter().any(|folder| {
+            let busybox = Path::new(folder).join("busybox").metadata();
+            busybox.is_ok_and(|other| (other.dev(), other.ino()) == (meta.dev(), meta.ino()))
+        })
+}
+
+fn not_iproute2(path: &Path) -> Error {
+    Error::new(Kind::ToolMissing, format!("`{}` is BusyBox's, and netwright needs iproute2", path.display()))
+        .hint(format!("install it: {}", install("iproute2")))
 }
 
 /// Where netwright's own tools are looked for: the system's folders, then those of `PATH` that nobody else can put a program into.

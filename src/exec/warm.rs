@@ -17,6 +17,7 @@ use rustix::process::{Signal, kill_process_group};
 use super::interrupt::Interrupt;
 use super::netns::NetnsFile;
 use super::process::{FINISH_GRACE, OUTPUT_MAX_BYTES, Started, clean_env, os_words, set_nonblocking, start};
+use crate::patience::scaled;
 
 /// The words of a warm `ip`. A batch line has no flags of its own, so what is said with `-6` needs a process of its own.
 const ARGV: [&str; 5] = ["-j", "-d", "-force", "-batch", "-"];
@@ -211,7 +212,7 @@ impl Warm {
             }
             if !interrupted && interrupt.is_set() {
                 interrupted = true;
-                deadline = deadline.min(Instant::now() + FINISH_GRACE);
+                deadline = deadline.min(Instant::now() + scaled(FINISH_GRACE));
             }
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -254,7 +255,7 @@ impl Warm {
     }
 
     fn reap(&self) {
-        self.ended_within(Duration::from_secs(1));
+        self.ended_within(scaled(Duration::from_secs(1)));
     }
 
     /// Waits until the process has ended, by its own file descriptor: many end at once, and a wait by signal would wake for each of them.

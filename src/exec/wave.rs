@@ -194,8 +194,7 @@ impl Exec {
         self.drop_warm(&command.netns, family);
         let ran = Ran { command: command.line(), took: begun.elapsed(), ..Ran::default() };
         match error.kind() {
-            io::ErrorKind::TimedOut => not_ended(End::TimedOut, ran, self.deadline)
-                .hint("`--command-timeout 30s` gives each command more time"),
+            io::ErrorKind::TimedOut => not_ended(End::TimedOut, ran, self.deadline).hint(process::MORE_TIME),
             io::ErrorKind::Interrupted => not_ended(End::Interrupted, ran, self.deadline),
             _ => Error::new(Kind::ToolOutput, format!("`{}` stopped answering", ran.command)).ran(ran),
         }

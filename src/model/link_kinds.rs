@@ -22,8 +22,29 @@ pub struct LinkKind {
     pub needs_parent: bool,
     /// Options without which iproute2 or the kernel refuses to make one.
     pub required: &'static [&'static str],
+    /// Whether it has a MAC address, and whether that can be changed.
+    pub mac: Mac,
     /// Its own options; all kinds take [`COMMON`] beside them.
     pub options: &'static [LinkOption],
+}
+
+/// The MAC address of a kind of link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mac {
+    /// It can be given and changed.
+    Live,
+    /// It is fixed when the link is made.
+    Fixed,
+    /// There is none, or it is its parent's.
+    None,
+}
+
+impl LinkKind {
+    /// Whether an option can be changed on a link of this kind that is there.
+    #[must_use]
+    pub fn can_change(&self, option: &LinkOption) -> bool {
+        option.changeable && !(option.name == "address" && self.mac != Mac::Live)
+    }
 }
 
 /// An option of a kind of link.
@@ -46,6 +67,8 @@ pub enum Takes {
     Number(u64, u64),
     /// A number within bounds, or one of some words (`inherit`).
     NumberOr(u64, u64, &'static [&'static str]),
+    /// The byte of a tunnel's outer header, or `inherit`. iproute2 reads it as hexadecimal, whatever it looks like (`rtnl_dsfield_a2n`).
+    Tos,
     /// A time that the kernel keeps in its own ticks, so that it comes back rounded: `ageing_time 5` reads back as 4.
     Time(u64, u64),
     /// Yes or no, written `1` and `0`.
@@ -108,6 +131,10 @@ pub fn kind(name: &str) -> Result<&'static LinkKind> {
 pub fn option(kind_name: &str, name: &str) -> Result<&'static LinkOption> {
     let kind = kind(kind_name)?;
     all_options(kind).find(|option| option.name == name).ok_or_else(|| {
+        if name == "address" {
+            return Error::new(Kind::InvalidArgument, format!("a {kind_name} link has no MAC address of its own"))
+                .hint("leave `address` out; the ends of a tunnel are `local` and `remote`");
+        }
         let shown = super::json::snippet(name);
         let error = Error::new(Kind::InvalidArgument, format!("a {kind_name} link has no option `{shown}`"));
         suggest(error, name, all_options(kind).map(|option| option.name), "options")
@@ -116,7 +143,12 @@ pub fn option(kind_name: &str, name: &str) -> Result<&'static LinkOption> {
 
 fn all_options(kind: &'static LinkKind) -> impl Iterator<Item = &'static LinkOption> {
     // `link` is for kinds that stand on another one.
-    kind.options.iter().chain(COMMON.iter().filter(|option| kind.needs_parent || option.name != "link"))
+    let has = |option: &&LinkOption| match option.name {
+        "link" => kind.needs_parent,
+        "address" => kind.mac != Mac::None,
+        _ => true,
+    };
+    kind.options.iter().chain(COMMON.iter().filter(has))
 }
 
 /// The words that make a link of this kind, after `ip link add name NAME`: `link eth0 mtu 1400 type vlan id 10`. The order of a kind's own options is kept.
@@ -140,11 +172,7 @@ pub fn argv(kind_name: &str, options: &[(&str, &str)]) -> Result<Vec<String>> {
         }
     }
     let (mut common, mut own) = (Vec::new(), vec!["type".to_owned(), kind_name.to_owned()]);
-    words(
-        kind_name,
-        options,
-        |option, words| if is_common(option) { common.extend(words) } else { own.extend(words) },
-    )?;
+    words(kind_name, options, |option, words| if of_link(option) { common.extend(words) } else { own.extend(words) })?;
     common.extend(own);
     Ok(common)
 }
@@ -155,13 +183,14 @@ pub fn argv(kind_name: &str, options: &[(&str, &str)]) -> Result<Vec<String>> {
 ///
 /// As [`argv`], and [`Kind::Unsupported`] for an option that the kernel fixes when the link is made.
 pub fn change_argv(kind_name: &str, options: &[(&str, &str)]) -> Result<Vec<String>> {
+    let kind = kind(kind_name)?;
     let (mut common, mut own) = (Vec::new(), Vec::new());
     let mut fixed = None;
     words(kind_name, options, |option, words| {
-        if !option.changeable {
+        if !kind.can_change(option) {
             fixed.get_or_insert(option.name);
         }
-        if is_common(option) { common.extend(words) } else { own.extend(words) }
+        if of_link(option) { common.extend(words) } else { own.extend(words) }
     })?;
     if let Some(name) = fixed {
         return Err(Error::new(
@@ -192,8 +221,14 @@ fn words(
     Ok(())
 }
 
-fn is_common(option: &LinkOption) -> bool {
+fn of_link(option: &LinkOption) -> bool {
     matches!(option.shown, Shown::OnLink(_))
+}
+
+/// Whether an option is one that all kinds take.
+#[must_use]
+pub fn is_common(name: &str) -> bool {
+    COMMON.iter().any(|option| option.name == name)
 }
 
 /// Whether the `info_data` of a link differs from what an option asks for. `None`: cannot tell (an unknown or invisible option, an invalid value).
@@ -203,7 +238,8 @@ pub fn differs(kind_name: &str, info_data: &Value, name: &str, given: &str) -> O
     match option.shown {
         Shown::In(keys) => match keys.iter().find_map(|key| info_data.get(key)) {
             Some(shown) => value::differs(option.takes, shown, given),
-            // An endpoint that is not set is not shown.
+            // An endpoint that is not set is not shown, nor is a byte of zeros.
+            None if option.takes == Takes::Tos => Some(given != "0" && given != "0x0"),
             None => matches!(option.takes, Takes::Address | Takes::Link).then_some(given != "any"),
         },
         Shown::WhenOn(key) => {
@@ -211,7 +247,10 @@ pub fn differs(kind_name: &str, info_data: &Value, name: &str, given: &str) -> O
             Some(on != value::truth(given)?)
         }
         Shown::Flag(word) => {
-            let on = info_data.get("flags")?.as_array()?.iter().any(|flag| flag == word);
+            // A link without any flag shows no list.
+            let on =
+                info_data.get("flags").and_then(Value::as_array).is_some_and(|all| all.iter().any(|flag| flag == word));
+            info_data.as_object()?;
             Some(on != value::truth(given)?)
         }
         Shown::OnLink(_) => None,
@@ -238,8 +277,9 @@ pub fn shown(link: &Link, name: &str) -> Option<String> {
         Shown::In(keys) => keys.iter().find_map(|key| data?.get(key))?,
         Shown::WhenOn(key) => return Some(if data?.get(key).is_some() { "1" } else { "0" }.to_owned()),
         Shown::Flag(word) => {
-            let flags = data?.get("flags")?.as_array()?;
-            return Some(if flags.iter().any(|flag| flag == word) { "1" } else { "0" }.to_owned());
+            let flags = data?.get("flags").and_then(Value::as_array);
+            let on = flags.is_some_and(|all| all.iter().any(|flag| flag == word));
+            return Some(if on { "1" } else { "0" }.to_owned());
         }
         Shown::OnLink(key) => link.raw().get(key)?,
     };
@@ -247,6 +287,56 @@ pub fn shown(link: &Link, name: &str) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
         Value::Bool(truth) => Some(if *truth { "1" } else { "0" }.to_owned()),
+        Value::Object(range) => Some(format!("{}-{}", range.get("low")?, range.get("high")?)),
+        Value::Array(all) => all.iter().map(Value::as_str).collect::<Option<Vec<_>>>().map(|all| all.join(",")),
+        Value::Null => None,
+    }
+}
+
+/// Options that iproute2 wants to be told again with a change of this one, although they stay as they are.
+#[must_use]
+pub fn companion(kind_name: &str, name: &str) -> Option<&'static str> {
+    match (kind_name, name) {
+        // `geneve: missing virtual network identifier`
+        ("geneve", _) if !is_common(name) => Some("id"),
+        // `vxlan: 'group' requires 'dev' to be specified`
+        ("vxlan", "group") => Some("dev"),
+        _ => None,
+    }
+}
+
+/// Refuses times that a bond would not have: the kernel keeps them as multiples of `miimon`, rounded down, and without a word
+/// (`_bond_option_delay_set` of `bond_options.c`).
+///
+/// # Errors
+///
+/// [`Kind::InvalidArgument`], with the times that are near.
+pub fn refuse_rounded(kind_name: &str, options: &[(&str, &str)], link: Option<&Link>) -> Result<()> {
+    if kind_name != "bond" {
+        return Ok(());
+    }
+    let given = |name: &str| options.iter().find(|(have, _)| *have == name).and_then(|(_, value)| value.parse().ok());
+    let beat: u64 = given("miimon").or_else(|| shown(link?, "miimon")?.parse().ok()).unwrap_or(0);
+    for name in ["updelay", "downdelay", "peer_notify_delay"] {
+        let Some(wanted) = given(name).filter(|wanted: &u64| beat > 0 && !wanted.is_multiple_of(beat)) else {
+            continue;
+        };
+        let below = wanted - wanted % beat;
+        return Err(Error::new(
+            Kind::InvalidArgument,
+            format!("a bond with miimon {beat} has no {name} {wanted}: it would read back {below}"),
+        )
+        .hint(format!("write a multiple of miimon: {below} or {}", below + beat)));
+    }
+    Ok(())
+}
+
+/// How an option that is on is turned off, where that takes another word than the option's own: iproute2 has none for it.
+#[must_use]
+pub fn way_off(kind_name: &str, name: &str) -> Option<&'static str> {
+    match (kind_name, name) {
+        ("ipvlan", "private" | "vepa") => Some("`bridge: true` does that"),
+        ("ipvlan", "bridge") => Some("`\"private\": true` or `vepa: true` does that"),
         _ => None,
     }
 }

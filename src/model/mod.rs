@@ -30,6 +30,7 @@ pub mod neigh;
 pub mod net_addr;
 pub mod netns;
 pub mod nft_drops;
+pub mod packages;
 pub mod route;
 pub mod rule;
 pub mod said;

@@ -27,6 +27,11 @@ const PROCPS: &str = "procps 4.0.2";
 const NEEDS_ROOT: Option<&str> = Some("run it in the sandbox (without `--host`), or with sudo");
 const NOT_IN_KERNEL: Option<&str> = Some("this kernel does not have it: `netwright doctor` lists what it has");
 
+const NEWER_IPROUTE2: Option<&str> =
+    Some("if it is written right, it needs a newer iproute2 than this one: `ip -V` says which that is");
+const UNKNOWN_COMMAND: &str = ": unknown command \"";
+const UNKNOWN_OPTION: &str = ": unknown option \"";
+
 /// The table, most specific first.
 pub const TABLE: &[Said] = &[
     said("Unknown device type", Kind::Unsupported, NOT_IN_KERNEL, ("Error: Unknown device type.", IPROUTE2)),
@@ -267,10 +272,22 @@ pub const TABLE: &[Said] = &[
         ),
     ),
     said(
-        "unknown option",
+        "unknown option \"--",
         Kind::InvalidArgument,
         None,
         ("iptables v1.8.9 (nf_tables): unknown option \"--nosuch\"", IPTABLES),
+    ),
+    said(
+        UNKNOWN_COMMAND,
+        Kind::Unsupported,
+        NEWER_IPROUTE2,
+        ("bridge: unknown command \"no_linklocal_learn\"?", "iproute2 5.9.0"),
+    ),
+    said(
+        UNKNOWN_OPTION,
+        Kind::Unsupported,
+        NEWER_IPROUTE2,
+        ("bridge_slave: unknown option \"bcast_flood\"?", "iproute2 5.9.0"),
     ),
     said("Bad argument", Kind::InvalidArgument, None, ("Bad argument `x'", IPTABLES)),
     said(
@@ -310,6 +327,12 @@ pub const TABLE: &[Said] = &[
         ("mkdir /run/netns failed: Permission denied", IPROUTE2),
     ),
 ];
+
+/// Whether iproute2 does not know one of the words: it is older than the word, or the word is mistyped.
+#[must_use]
+pub fn is_unknown_word(stderr: &str) -> bool {
+    [UNKNOWN_COMMAND, UNKNOWN_OPTION].iter().any(|text| stderr.contains(text))
+}
 
 /// Recognises what a tool said.
 #[must_use]

@@ -14,6 +14,7 @@ use super::sys;
 use super::target::{Proto, Target};
 use super::verdict::{NotReached, Reached, Reason, Verdict};
 use super::witness::Token;
+use crate::patience::scaled;
 use crate::{Error, Kind, Result};
 
 /// How to connect.
@@ -31,7 +32,7 @@ pub struct ConnectOptions {
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { timeout: Duration::from_secs(2), source: None, mark: None, token: None }
+        Self { timeout: scaled(Duration::from_secs(2)), source: None, mark: None, token: None }
     }
 }
 
@@ -80,7 +81,7 @@ impl Drop for Established {
             return;
         }
         let patience = self.verdict.rtt().unwrap_or_default() * 2 + Duration::from_millis(20);
-        let deadline = Instant::now() + patience.min(Duration::from_millis(200));
+        let deadline = Instant::now() + patience.min(scaled(Duration::from_millis(200)));
         let mut waste = [0; 16_384];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::packet::{Inet6, inet6_table};
 use super::{sys, witness};
 use crate::Result;
+use crate::patience::scaled;
 
 /// An IPv6 address and its link.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +60,7 @@ pub fn wait_dad(timeout: Duration, cancel: &dyn Fn() -> bool) -> Result<Dad> {
             }
             // What cannot be asked about (a link renamed this moment) is not waited for.
             let state = *running.entry(link.clone()).or_insert_with(|| sys::link_state(&link).unwrap_or_default());
-            hopeful |= state.up && (state.running && tentative || !state.running && passed < GRACE);
+            hopeful |= state.up && (state.running && tentative || !state.running && passed < scaled(GRACE));
             if tentative {
                 dad.tentative.push(Inet6Addr { addr, link });
             } else if duplicate {

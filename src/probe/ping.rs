@@ -12,6 +12,7 @@ use super::packet::{self, ECHO_REPLY, ECHO_REPLY_V6, ECHO_REQUEST, ECHO_REQUEST_
 use super::verdict::{NotReached, Reached, Reason, Verdict};
 use super::witness::Token;
 use super::{sys, target::Target};
+use crate::patience::scaled;
 use crate::{Error, Kind, Result};
 
 /// How to ping.
@@ -43,7 +44,7 @@ impl Default for PingOptions {
     fn default() -> Self {
         Self {
             count: 1,
-            timeout: Duration::from_secs(1),
+            timeout: scaled(Duration::from_secs(1)),
             size: 56,
             interval: Duration::from_millis(100),
             source: None,

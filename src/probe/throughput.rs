@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::sys;
+use crate::patience::scaled;
 use crate::{Error, Kind, Result};
 
 /// How often a wait looks whether it is to stop.
@@ -28,7 +29,7 @@ pub fn receiver(addr: IpAddr, port: u16) -> Result<TcpListener> {
 /// # Errors
 /// `CheckFailed` when there is no way.
 pub fn sender(to: SocketAddr) -> Result<TcpStream> {
-    TcpStream::connect_timeout(&to, CONNECT).map_err(|error| {
+    TcpStream::connect_timeout(&to, scaled(CONNECT)).map_err(|error| {
         Error::new(Kind::CheckFailed, format!("there is no connection to {to} to measure: {error}"))
             .hint("does a firewall drop the port? `port` chooses another")
     })

@@ -210,6 +210,12 @@ fn ability_lines(page: &mut Page, all: &[Ability]) {
         let no = |needed: bool| {
             of_group().filter(move |one| one.needed == needed && matches!(one.state, ability::State::No(..)))
         };
+        for module in of_group().filter_map(|one| match one.state {
+            ability::State::NotLoaded(module) => Some(module),
+            _ => None,
+        }) {
+            list(page, Mark::Care, vec![module.to_owned()], &format!(" (not loaded: modprobe {module})"));
+        }
         list(page, Mark::Bad, no(true).map(|one| one.name.to_owned()).collect(), " (needed)");
         list(page, Mark::Care, no(false).map(|one| one.name.to_owned()).collect(), " (not here)");
         let unknown = of_group().filter_map(|one| match &one.state {
@@ -314,6 +320,7 @@ fn ability(ability: &Ability) -> Value {
     let (answer, reason, said, module) = match &ability.state {
         ability::State::Yes => ("yes", None, None, None),
         ability::State::Module(module) => ("module", None, None, Some(*module)),
+        ability::State::NotLoaded(module) => ("not-loaded", None, None, Some(*module)),
         ability::State::No(reason, said) => ("no", Some(reason), said.as_ref(), None),
         ability::State::Unknown(why) => ("unknown", Some(why), None, None),
     };

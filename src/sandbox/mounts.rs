@@ -19,7 +19,13 @@ pub(super) fn arrange(mode: Mode, keep: &[PathBuf]) -> Result<(), Failure> {
     let cwd = std::env::current_dir().ok();
     let keep = under_run(&wanted(cwd.as_deref(), keep));
 
-    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC).map_err(fail(Step::Private))?;
+    let private = || mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC);
+    match private() {
+        // The root is no mount point, as in a plain chroot (sbuild, schroot, a rescue system).
+        Err(Errno::INVAL) => mount_root().and_then(|()| private()),
+        other => other,
+    }
+    .map_err(fail(Step::Private))?;
     run(&keep).map_err(fail(Step::Run))?;
 
     let quiet = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
@@ -37,6 +43,13 @@ pub(super) fn arrange(mode: Mode, keep: &[PathBuf]) -> Result<(), Failure> {
         let _ = std::env::set_current_dir(cwd);
     }
     Ok(())
+}
+
+/// Makes the root a mount point: binds it on itself, and makes what lies over it the root. `/..` of a root is the root with what is mounted on it.
+fn mount_root() -> Result<(), Errno> {
+    mount_bind_recursive("/", "/")?;
+    std::env::set_current_dir("/..").map_err(errno)?;
+    rustix::process::chroot(".")
 }
 
 /// The paths a run needs: given ones and the directory each is in, the current directory, the program, `PATH`, `TMPDIR`, and where

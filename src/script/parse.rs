@@ -57,6 +57,12 @@ pub(super) fn explain(what: &ParseErrorType, at: Place, context: &Context<'_>) -
         ParseErrorType::PropertyExpected if is_address(&around(&at, context).0) => {
             invalid("an address is not a number".to_owned()).hint("write it as a string, in quotes: `\"10.0.0.1\"`")
         }
+        ParseErrorType::PropertyExpected if word_at(&at, context).is_some() => {
+            let word = word_at(&at, context).unwrap_or_default();
+            invalid(format!("`{word}` is a word of the language and cannot be a bare key"))
+                .label("a reserved word")
+                .hint(format!("write it in quotes: `\"{word}\": …`"))
+        }
         ParseErrorType::PropertyExpected => invalid("the name of a property or key is missing".to_owned()),
         ParseErrorType::MismatchedType(wanted, found) => {
             let error = invalid(format!("expected {wanted}, found {found}"));
@@ -316,6 +322,13 @@ pub(super) fn around(at: &Place, context: &Context<'_>) -> (String, String) {
     let line = line_range(&text, at.line).map_or("", |line| &text[line]);
     let cut = line.char_indices().nth(at.column.saturating_sub(1)).map_or(line.len(), |(at, _)| at);
     (line[..cut].to_owned(), line[cut..].to_owned())
+}
+
+/// The word that stands at a place.
+fn word_at(at: &Place, context: &Context<'_>) -> Option<String> {
+    let (_, rest) = around(at, context);
+    let word: String = rest.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
+    word.starts_with(|c: char| c.is_ascii_lowercase()).then_some(word)
 }
 
 /// The last bracket of a text that nothing closes, with line and column.

@@ -111,7 +111,7 @@ fn read_stream(path: &Path, bytes: &mut Vec<u8>, interrupt: &Interrupt) -> Resul
     use std::os::unix::fs::OpenOptionsExt;
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
     let mut file = std::fs::File::options().read(true).custom_flags(flags).open(path).map_err(Stream::Failed)?;
-    let patience = if file.is_terminal() { Duration::MAX } else { STREAM_PATIENCE };
+    let patience = if file.is_terminal() { Duration::MAX } else { crate::patience::scaled(STREAM_PATIENCE) };
     let mut heard = Instant::now();
     let mut buffer = [0; 16 << 10];
     while bytes.len() as u64 <= SCRIPT_MAX_BYTES {

@@ -150,10 +150,11 @@ impl Session {
         let words = link_kinds::argv(kind, &pairs)?;
         self.claim_link(netns, name)?;
         let Some(link) = self.link_find(at)? else {
+            link_kinds::refuse_rounded(kind, &pairs, None)?;
             if let Some((_, lower)) = pairs.iter().find(|(option, _)| matches!(*option, "link" | "dev")) {
                 self.link_require((netns, lower))?;
             }
-            self.apply(op::link::add(netns, name, &words)).map_err(|error| kind_error(error, kind))?;
+            self.apply(op::link::add(netns, name, &words)).map_err(|error| kind_error(error, kind, &pairs))?;
             self.read_back(netns, self.link_find(at)?.is_some(), || format!("no link `{name}`"))?;
             return Ok(self.count(Did::Something));
         };
@@ -165,6 +166,7 @@ impl Session {
             .hint(format!("give the {kind} another name, or delete `{name}` first"))
             .netns(netns.name()));
         }
+        link_kinds::refuse_rounded(kind, &pairs, Some(&link))?;
         let mut did = Did::Nothing;
         for (option, value) in pairs {
             did = did.or(self.link_option(at, kind, &link, option, value)?);
@@ -179,21 +181,39 @@ impl Session {
             return Ok(Did::Nothing);
         }
         let former = link_kinds::shown(link, option);
-        if !link_kinds::option(kind, option)?.changeable {
+        if !link_kinds::kind(kind)?.can_change(link_kinds::option(kind, option)?) {
             return match differs {
                 // It cannot be seen, so nobody can say that it is otherwise.
                 None => Ok(Did::Nothing),
-                _ => Err(Error::new(
-                    Kind::AlreadyExists,
-                    format!("`{name}` in `{netns}` exists with {option} {}", former.as_deref().unwrap_or("unset")),
-                )
-                .hint(format!("{option} of a {kind} cannot be changed: delete `{name}` first"))
-                .netns(netns.name())),
+                _ => Err(exists_with(at, kind, option, former.as_deref())),
             };
         }
-        let words = link_kinds::change_argv(kind, &[(option, value)])?;
-        let former = former.and_then(|former| link_kinds::change_argv(kind, &[(option, &former)]).ok());
-        self.apply(op::link::set_options(netns, name, &words, former.as_deref()))?;
+        let again = link_kinds::companion(kind, option).and_then(|name| Some((name, link_kinds::shown(link, name)?)));
+        let change = |value: &str| {
+            let mut words = link_kinds::change_argv(kind, &[(option, value)])?;
+            if let Some((name, value)) = &again {
+                words.extend([(*name).to_owned(), value.clone()]);
+            }
+            Ok::<_, Error>(words)
+        };
+        let words = change(value)?;
+        if words.is_empty() {
+            // There is no word for "off".
+            return if differs == Some(true) {
+                Err(exists_with(at, kind, option, former.as_deref()))
+            } else {
+                Ok(Did::Nothing)
+            };
+        }
+        let former_words = former.as_deref().and_then(|former| change(former).ok()).filter(|words| !words.is_empty());
+        self.apply(op::link::set_options(netns, name, &words, former_words.as_deref())).map_err(|error| {
+            let fixed = error.ran_stderr().is_some_and(|said| said.to_lowercase().contains("cannot change"));
+            if fixed {
+                exists_with(at, kind, option, former.as_deref())
+            } else {
+                kind_error(error, kind, &[(option, value)])
+            }
+        })?;
         if differs.is_some() {
             return Ok(Did::Something);
         }
@@ -438,15 +458,38 @@ impl Session {
     }
 }
 
-/// What `Unsupported` is about: the kernel's words do not name the kind.
-fn kind_error(mut error: Error, kind: &str) -> Error {
-    if error.kind() == Kind::Unsupported {
-        error.parts_mut().message = format!("this kernel has no links of kind {kind}");
-        error.parts_mut().hints.clear();
-        error =
-            error.hint(format!("`modprobe {kind}` as root may load it; `netwright doctor` lists what the kernel has"));
+/// What `Unsupported` is about: the kernel's words do not name the kind, and where it has the kind it lacks an option.
+fn kind_error(mut error: Error, kind: &str, options: &[(&str, &str)]) -> Error {
+    if error.kind() != Kind::Unsupported || error.ran_stderr().is_some_and(said::is_unknown_word) {
+        return error;
     }
-    error
+    // A kernel that lacks the kind says so; one that lacks an option says only `Operation not supported`.
+    let lacks_kind = error.ran_stderr().is_some_and(|said| said.contains("Unknown device type"));
+    let own: Vec<&str> = options.iter().map(|(name, _)| *name).filter(|name| !link_kinds::is_common(name)).collect();
+    error.parts_mut().hints.clear();
+    if lacks_kind || own.is_empty() {
+        error.parts_mut().message = format!("this kernel has no links of kind {kind}");
+        return error
+            .hint(format!("`modprobe {kind}` as root may load it; `netwright doctor` lists what the kernel has"));
+    }
+    error.parts_mut().message = match own[..] {
+        [one] => format!("this kernel has no `{one}` for links of kind {kind}"),
+        _ => format!("this kernel lacks one of these for links of kind {kind}: `{}`", own.join("`, `")),
+    };
+    error.hint("a kernel that was built with it is needed; `netwright doctor` lists what this one has")
+}
+
+/// The error of a link that has another value of an option that cannot be changed.
+fn exists_with((netns, name): At<'_>, kind: &str, option: &str, former: Option<&str>) -> Error {
+    let error = Error::new(
+        Kind::AlreadyExists,
+        format!("`{name}` in `{netns}` exists with {option} {}", former.unwrap_or("unset")),
+    )
+    .netns(netns.name());
+    match link_kinds::way_off(kind, option) {
+        Some(way) => error.hint(format!("`ip` has no word that turns {option} of a {kind} off: {way}")),
+        None => error.hint(format!("{option} of a {kind} cannot be changed: delete `{name}` first")),
+    }
 }
 
 /// The error of a name that belongs to something else than the veth that is wanted.

@@ -628,9 +628,13 @@ impl Session {
     /// The error of a command that failed.
     fn failed(&self, number: usize, output: Output) -> Result<Error> {
         let log = self.log.borrow();
-        let unsure = output.unsure;
+        let (unsure, status) = (output.unsure, output.ran.status);
         let error = failure(&log[number].op.command, output.ran);
-        if error.kind() == Kind::AlreadyExists && !unsure {
+        // The user's own command that ended by itself with an error has not acted, whatever it said: what is there is somebody else's, and the
+        // user's inverse would delete it. One that a signal ended may have.
+        let by_itself = status.is_some_and(|status| !(129..=192).contains(&status));
+        let refused = by_itself && log[number].op.changes == Object::Raw;
+        if (error.kind() == Kind::AlreadyExists || refused) && !unsure {
             // Somebody else was faster: what is there is theirs, and there is nothing to undo.
             log[number].undone.set(true);
             if let Some(journal) = self.journal.borrow_mut().as_mut() {

@@ -17,6 +17,7 @@ use crate::exec::netns::{NetnsStamp, id_at, path_of};
 use crate::exec::{Exec, leftover};
 use crate::model::{link, said};
 use crate::op::{self, Command, Object, Tool, Undo, Where};
+use crate::patience::scaled;
 
 /// How long what was deleted may take to vanish: `ip netns delete` returns before the kernel has cleaned up (12–19 ms measured).
 const VANISH: Duration = Duration::from_secs(5);
@@ -437,7 +438,7 @@ impl<'a> Undoing<'a> {
     }
 
     fn waits_until_gone(&self, record: &Record) -> bool {
-        let deadline = Instant::now() + VANISH;
+        let deadline = Instant::now() + scaled(VANISH);
         let still = || match (&record.op.changes, record.identity) {
             (Object::Netns { name }, Some(Identity::Netns(made))) => {
                 let now = path_of(&Where::Named(name.clone())).as_deref().and_then(NetnsStamp::at_mount);

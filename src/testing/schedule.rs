@@ -16,6 +16,7 @@ use super::{Filter, Plan, TIMEOUT, names};
 use crate::error::{Error, Kind};
 use crate::exec::child::{Child, Left};
 use crate::exec::interrupt::{Interrupt, signal_name};
+use crate::patience::scaled;
 
 /// How long after a test's time a child may be silent before it is ended by force: it then draws the network and looks around.
 const GRACE: Duration = Duration::from_secs(10);
@@ -220,7 +221,7 @@ impl Worker<'_> {
 
     /// Takes in what the child says until it has nothing more to say. The reason, when it had to be ended.
     fn watch(&self, child: &Child, lines: &Receiver<String>, plan: &Plan, attempt: &mut Attempt) -> Option<String> {
-        let limit = plan.timeout.unwrap_or(TIMEOUT) + GRACE;
+        let limit = plan.timeout.unwrap_or_else(|| scaled(TIMEOUT)) + scaled(GRACE);
         let mut heard = Instant::now();
         let mut asked: Option<(Instant, String)> = None;
         let mut killed = false;
@@ -251,7 +252,7 @@ impl Worker<'_> {
                     asked = Some((now, format!("nothing was heard of it for {seconds} s, so it was ended by force")));
                     child.terminate();
                 }
-                Some((at, _)) if !killed && now > *at + TERM_GRACE => {
+                Some((at, _)) if !killed && now > *at + scaled(TERM_GRACE) => {
                     killed = true;
                     child.kill();
                 }

@@ -7,6 +7,7 @@ use super::{DAD, Outcome, WITNESS, shared};
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::NetnsFile;
 use crate::op::Where;
+use crate::patience::scaled;
 use crate::probe::{PingOptions, Target, Token, Verdict, Witness, ping_many, wait_dad};
 use crate::session::Session;
 
@@ -157,7 +158,7 @@ impl Session {
         let stop = || interrupt.is_set();
         if rows.iter().flat_map(|row| &row.asks).any(|(_, addr)| addr.is_ipv6()) {
             for file in &files {
-                file.within(|| wait_dad(DAD, &stop))??;
+                file.within(|| wait_dad(scaled(DAD), &stop))??;
             }
         }
         let mut witnesses = Vec::with_capacity(nodes.len());
@@ -206,7 +207,7 @@ impl Session {
         for (from, row) in rows.iter().enumerate() {
             for (n, ((to, addr), verdict)) in (0..).zip(row.asks.iter().zip(&row.verdicts)) {
                 let (outcome, word) = match verdict {
-                    Verdict::Reached(_) if witnesses[*to].saw(row.token.nth(n), WITNESS)? => {
+                    Verdict::Reached(_) if witnesses[*to].saw(row.token.nth(n), scaled(WITNESS))? => {
                         answering.push((*to, *addr));
                         (Outcome::Reached, verdict.word())
                     }
@@ -231,7 +232,9 @@ impl Session {
         for (from, to, addr) in silent {
             let other = match answering.iter().find(|known| **known == (to, addr)) {
                 Some(_) => Some("another in the list".to_owned()),
-                None => self.control(&nodes[from], &Target::icmp(addr), TIMEOUT)?.map(|other| format!("`{other}`")),
+                None => {
+                    self.control(&nodes[from], &Target::icmp(addr), scaled(TIMEOUT))?.map(|other| format!("`{other}`"))
+                }
             };
             if let (Some(other), Some(cell)) = (other, &mut cells[from][to])
                 && cell.outcome == Outcome::Inconclusive

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 use crate::error::{Error, Kind, Result};
 use crate::model::net_addr;
 use crate::op::Where;
+use crate::patience::scaled;
 use crate::probe::{
     ConnectOptions, Established, PingOptions, Proto, Target, Verdict, Witness, connect, ping, wait_dad,
 };
@@ -97,12 +98,25 @@ impl Session {
         self.each_target(from, aim, |target, owner| {
             self.wait_for_dad(from, target.addr)?;
             let begun = Instant::now();
+            let mut waited = false;
             loop {
                 let left = timeout.saturating_sub(begun.elapsed());
                 // A second is when TCP retransmits and ARP asks again; a fresh attempt then meets a settled network.
-                let finding =
-                    self.attempt(from, target, owner, left.clamp(Duration::from_millis(50), Duration::from_secs(1)))?;
+                let finding = self.attempt(
+                    from,
+                    target,
+                    owner,
+                    left.clamp(Duration::from_millis(50), scaled(Duration::from_secs(1))),
+                )?;
                 let settled = finding.outcome != Outcome::Inconclusive && finding.word != "no-source-address";
+                if settled && finding.outcome == Outcome::NotReached && target.addr.is_ipv4() && !waited {
+                    // A tunnel over IPv6 says `unreachable` while the address of its own end is tentative.
+                    waited = true;
+                    if begun.elapsed() < timeout && self.is_any_tentative() {
+                        self.wait_for_all_dad(from)?;
+                        continue;
+                    }
+                }
                 if settled || begun.elapsed() >= timeout {
                     return Ok(Finding { after: begun.elapsed(), ..finding });
                 }
@@ -190,7 +204,7 @@ impl Session {
         let ping_once = || self.within(from, || ping(target.addr, &options, &|| interrupt.is_set()))?;
         let mut witness = self.within(owner, Witness::open)??;
         let report = ping_once()?;
-        if !report.verdict.is_reached() || witness.saw(report.token, WITNESS)? {
+        if !report.verdict.is_reached() || witness.saw(report.token, scaled(WITNESS))? {
             return Ok((report.verdict, None));
         }
         let mut others = Vec::new();
@@ -271,12 +285,22 @@ impl Session {
     ///
     /// When the prober's namespace cannot be entered.
     pub fn wait_for_dad(&self, from: &Where, addr: IpAddr) -> Result<()> {
-        if addr.is_ipv4() {
-            return Ok(());
-        }
+        if addr.is_ipv4() { Ok(()) } else { self.wait_for_all_dad(from) }
+    }
+
+    /// Whether an address anywhere is still tentative.
+    fn is_any_tentative(&self) -> bool {
+        let is_tentative = |netns: &Where| {
+            let dad = self.within(netns, || wait_dad(Duration::ZERO, &|| true));
+            matches!(dad, Ok(Ok(dad)) if !dad.tentative.is_empty())
+        };
+        self.everywhere().iter().any(is_tentative)
+    }
+
+    fn wait_for_all_dad(&self, from: &Where) -> Result<()> {
         for netns in self.everywhere() {
             let interrupt = self.exec().interrupt().clone();
-            let dad = self.within(&netns, || wait_dad(DAD, &|| interrupt.is_set()));
+            let dad = self.within(&netns, || wait_dad(scaled(DAD), &|| interrupt.is_set()));
             match dad {
                 Ok(dad) => drop(dad),
                 // A namespace that is of no concern may be gone or closed to us.

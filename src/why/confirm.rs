@@ -7,6 +7,7 @@ use super::recorder::{Class, Dropped, End, KnownLink, Match, Place, Plan, Record
 use super::state::Net;
 use super::{OTHERS, Question};
 use crate::op::Where;
+use crate::patience::scaled;
 use crate::probe::{ConnectOptions, PingOptions, Proto, Target, connect, ping};
 use crate::session::Session;
 
@@ -377,7 +378,7 @@ fn take(session: &Session, question: &Question, target: &Target, net: &Net, from
     let file = net.ns(from).file();
     let recorded = if target.proto == Proto::Icmp {
         let options = PingOptions {
-            timeout: PATIENCE,
+            timeout: scaled(PATIENCE),
             size: usize::try_from(size).unwrap_or(56).clamp(16, 65_507),
             source: question.source,
             mark: question.mark,
@@ -387,7 +388,7 @@ fn take(session: &Session, question: &Question, target: &Target, net: &Net, from
         record(file, &plan, || ping(target.addr, &options, &cancel).map(drop))
     } else {
         let options = ConnectOptions {
-            timeout: PATIENCE,
+            timeout: scaled(PATIENCE),
             source: question.source,
             mark: question.mark,
             ..ConnectOptions::default()

@@ -53,6 +53,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Result};
 use crate::op::Where;
+use crate::patience::scaled;
 use crate::probe::{
     ConnectOptions, Established, PingOptions, Proto, Target, Verdict as Answer, Witness, connect, ping,
 };
@@ -334,7 +335,7 @@ fn once(
     let cancel = || interrupt.is_set();
     if target.proto == Proto::Icmp {
         let options = PingOptions {
-            timeout: PATIENCE,
+            timeout: scaled(PATIENCE),
             size: question.size.map_or(56, |size| usize::try_from(size).unwrap_or(56).clamp(16, 65_507)),
             source: question.source,
             mark: question.mark,
@@ -344,16 +345,20 @@ fn once(
         let mut witness = owner.and_then(|owner| session.within(owner, Witness::open).ok()?.ok());
         let report = session.within(&question.from, || ping(target.addr, &options, &cancel))??;
         if let Some(witness) = witness.as_mut().filter(|_| report.verdict.is_reached())
-            && !witness.saw(report.token, Duration::from_millis(200))?
+            && !witness.saw(report.token, scaled(Duration::from_millis(200)))?
         {
             // Answered by a stranger: that is no answer.
-            let silence = crate::probe::Silence { after: PATIENCE, cancelled: false };
+            let silence = crate::probe::Silence { after: scaled(PATIENCE), cancelled: false };
             return Ok((Answer::Inconclusive(silence), None));
         }
         return Ok((report.verdict, None));
     }
-    let options =
-        ConnectOptions { timeout: PATIENCE, source: question.source, mark: question.mark, ..ConnectOptions::default() };
+    let options = ConnectOptions {
+        timeout: scaled(PATIENCE),
+        source: question.source,
+        mark: question.mark,
+        ..ConnectOptions::default()
+    };
     let open = session.within(&question.from, || connect(target, &options, &cancel))??;
     Ok((open.verdict().clone(), Some(open)))
 }
@@ -365,7 +370,7 @@ fn silent_service(net: &Net, walk: &Walk<'_>, target: &Target, open: Option<&Est
     let Port::Exact(port) = packet.dport else { return None };
     let waiting = || service::listening(net, *ns, packet.proto, port)?.into_iter().find(|socket| socket.queued > 0);
     waiting()?;
-    std::thread::sleep(ACCEPT);
+    std::thread::sleep(scaled(ACCEPT));
     let socket = waiting()?;
     let _ = open;
     let at = net.ns(*ns).at.clone();

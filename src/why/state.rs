@@ -289,7 +289,8 @@ impl Net {
         session.settle_all()?;
         let programs = Programs::new(session);
         if !programs.paths.contains_key("ip") {
-            return Err(Error::new(Kind::ToolMissing, "`ip` is not installed").hint("apt-get install iproute2"));
+            return Err(Error::new(Kind::ToolMissing, "`ip` is not installed")
+                .hint(format!("install it: {}", tools::install("iproute2"))));
         }
         let mut wanted: Vec<(Where, NetnsFile)> = Vec::new();
         let mut add = |at: &Where, must: bool| -> Result<()> {

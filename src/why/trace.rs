@@ -173,7 +173,7 @@ fn watch(session: &Session, net: &Net, ns: usize, table: &str, flow: &Flow) -> R
         if ready(&said) {
             return Ok(Watched { ns, listener, _table: held });
         }
-        if !held.running() || begun.elapsed() > SETUP {
+        if !held.running() || begun.elapsed() > crate::patience::scaled(SETUP) {
             let why = said.lines().find(|line| line.contains("rror")).unwrap_or("nft did not answer").to_owned();
             return Err(refused(why));
         }

@@ -62,8 +62,16 @@ pub(crate) fn netwright(who: Who, args: &[&str]) -> Ran {
             command
         }
     };
-    command.args(args).current_dir(root()).stdin(Stdio::null());
+    let timeout = |at: usize| at > 0 && args[at - 1] == "--timeout";
+    let words = args.iter().enumerate().map(|(at, word)| if timeout(at) { slow(word) } else { (*word).to_owned() });
+    command.args(words).current_dir(root()).stdin(Stdio::null());
     command.output().expect("netwright starts").into()
+}
+
+/// A time on a command line, as long as `NETWRIGHT_SLOW` says that this machine needs.
+fn slow(time: &str) -> String {
+    let time = humantime::parse_duration(time).expect("a time");
+    humantime::format_duration(netwright::patience::scaled(time)).to_string().replace(' ', "")
 }
 
 /// A script in a file of its own, readable by everyone, gone with the value.

@@ -1,7 +1,7 @@
 //! The table: kinds, options, and where they show.
 
 use super::Shown::{Flag as InFlags, In, OnLink, WhenOn};
-use super::{LinkKind, LinkOption, Shown, Takes};
+use super::{LinkKind, LinkOption, Mac, Shown, Takes};
 
 const U8: u64 = 0xff;
 const U16: u64 = 0xffff;
@@ -9,7 +9,7 @@ const U32: u64 = 0xffff_ffff;
 const INHERIT: &[&str] = &["inherit"];
 const TTL: Takes = Takes::NumberOr(1, U8, &["auto", "inherit"]);
 const TUNNEL_TTL: Takes = Takes::NumberOr(1, U8, INHERIT);
-const TOS: Takes = Takes::NumberOr(0, U8, INHERIT);
+const TOS: Takes = Takes::Tos;
 const LABEL: Takes = Takes::Number(0, 0xf_ffff);
 const DF: Takes = Takes::OneOf(&["unset", "set", "inherit"]);
 const MACVLAN_MODE: Takes = Takes::OneOf(&["private", "vepa", "bridge", "passthru", "source"]);
@@ -39,24 +39,29 @@ pub const KINDS: &[LinkKind] = &[
     plain("bridge", BRIDGE),
     plain("veth", &[]),
     plain("dummy", &[]),
-    plain("ifb", &[]),
-    plain("wireguard", &[]),
-    LinkKind { name: "vlan", needs_parent: true, required: &["link", "id"], options: VLAN },
-    LinkKind { name: "vxlan", needs_parent: false, required: &[], options: VXLAN },
-    LinkKind { name: "macvlan", needs_parent: true, required: &["link"], options: MACVLAN },
-    LinkKind { name: "macvtap", needs_parent: true, required: &["link"], options: MACVLAN },
-    LinkKind { name: "ipvlan", needs_parent: true, required: &["link"], options: IPVLAN },
-    LinkKind { name: "vrf", needs_parent: false, required: &["table"], options: VRF },
+    LinkKind { mac: Mac::Fixed, ..plain("ifb", &[]) },
+    without_mac("wireguard", &[]),
+    LinkKind { name: "vlan", mac: Mac::Live, needs_parent: true, required: &["link", "id"], options: VLAN },
+    LinkKind { name: "vxlan", mac: Mac::Live, needs_parent: false, required: &[], options: VXLAN },
+    LinkKind { name: "macvlan", mac: Mac::Live, needs_parent: true, required: &["link"], options: MACVLAN },
+    LinkKind { name: "macvtap", mac: Mac::Live, needs_parent: true, required: &["link"], options: MACVLAN },
+    LinkKind { name: "ipvlan", mac: Mac::None, needs_parent: true, required: &["link"], options: IPVLAN },
+    LinkKind { name: "vrf", mac: Mac::Live, needs_parent: false, required: &["table"], options: VRF },
     plain("bond", BOND),
-    plain("gre", GRE),
-    plain("ip6gre", IP6GRE),
-    plain("ipip", IPIP),
-    plain("sit", SIT),
+    without_mac("gre", GRE),
+    without_mac("ip6gre", IP6GRE),
+    without_mac("ipip", IPIP),
+    without_mac("sit", SIT),
     plain("geneve", GENEVE),
 ];
 
 const fn plain(name: &'static str, options: &'static [LinkOption]) -> LinkKind {
-    LinkKind { name, needs_parent: false, required: &[], options }
+    LinkKind { name, mac: Mac::Live, needs_parent: false, required: &[], options }
+}
+
+/// A tunnel of packets, not of frames. (What `ip link show` calls its address is its local end.)
+const fn without_mac(name: &'static str, options: &'static [LinkOption]) -> LinkKind {
+    LinkKind { mac: Mac::None, ..plain(name, options) }
 }
 
 /// `ip/iplink_bridge.c`. Times are in hundredths of a second.

@@ -9,6 +9,10 @@ use crate::model::json::snippet;
 use crate::model::{addr, names};
 use crate::{Error, Kind, Result};
 
+const INHERIT: &str = "inherit";
+/// The byte that stands for `inherit`: what is shown as JSON is the byte.
+const TOS_INHERIT: u64 = 1;
+
 /// The words for an option and its value: `["id", "42"]`, `["nolearning"]`.
 pub(super) fn words(kind: &str, option: &LinkOption, given: &str) -> Result<Vec<String>> {
     let name = option.name;
@@ -28,6 +32,11 @@ pub(super) fn words(kind: &str, option: &LinkOption, given: &str) -> Result<Vec<
         Takes::NumberOr(min, max, words) => {
             let fits = words.contains(&given) || number(given).is_some_and(|value| (min..=max).contains(&value));
             if fits { pair(given.to_owned()) } else { Err(wrong()) }
+        }
+        Takes::Tos if given == INHERIT => pair(given.to_owned()),
+        Takes::Tos => {
+            let byte = number(given).filter(|value| *value <= 0xff).ok_or_else(wrong)?;
+            pair(format!("{byte:#x}"))
         }
         Takes::Bit => pair(if truth(given).ok_or_else(wrong)? { "1" } else { "0" }.to_owned()),
         Takes::OnOff => pair(if truth(given).ok_or_else(wrong)? { "on" } else { "off" }.to_owned()),
@@ -69,6 +78,7 @@ pub(super) fn words(kind: &str, option: &LinkOption, given: &str) -> Result<Vec<
 pub(super) fn differs(takes: Takes, shown: &Value, given: &str) -> Option<bool> {
     match takes {
         Takes::Number(..) | Takes::NumberOr(..) => Some(shown_number(shown)? != number(given)?),
+        Takes::Tos => Some(tos(shown)? != if given == INHERIT { TOS_INHERIT } else { number(given)? }),
         // The kernel's tick is at most 10 ms, one unit; iproute2 prints whole units, rounded down.
         Takes::Time(..) => Some(shown_number(shown)?.abs_diff(number(given)?) > 1),
         Takes::Bit | Takes::OnOff | Takes::Flag | Takes::Word => {
@@ -104,7 +114,7 @@ pub(super) fn truth(text: &str) -> Option<bool> {
 /// A value that would be right, as a script writes it.
 pub(super) fn example(takes: Takes) -> &'static str {
     match takes {
-        Takes::Number(..) | Takes::NumberOr(..) | Takes::Time(..) | Takes::Key => "10",
+        Takes::Number(..) | Takes::NumberOr(..) | Takes::Time(..) | Takes::Key | Takes::Tos => "10",
         Takes::Bit | Takes::OnOff | Takes::Flag | Takes::Word => "true",
         Takes::Link => "\"eth0\"",
         Takes::Mac => "\"02:00:00:00:00:01\"",
@@ -119,6 +129,7 @@ pub(super) fn expectation(takes: Takes) -> String {
     match takes {
         Takes::Number(min, max) | Takes::Time(min, max) => format!("a number from {min} to {max}"),
         Takes::NumberOr(min, max, words) => format!("a number from {min} to {max}, or {}", words.join(", ")),
+        Takes::Tos => format!("a number from 0 to 255, or {INHERIT}"),
         Takes::Bit | Takes::OnOff | Takes::Flag | Takes::Word => "true or false".to_owned(),
         Takes::OneOf(words) => format!("one of {}", words.join(", ")),
         Takes::Address => "an address, or `any`".to_owned(),
@@ -141,6 +152,11 @@ fn number(text: &str) -> Option<u64> {
 /// A number as iproute2 shows one: `4789`, `"0x8"`.
 fn shown_number(shown: &Value) -> Option<u64> {
     shown.as_u64().or_else(|| number(shown.as_str()?))
+}
+
+/// A byte as iproute2 shows one: `"0x10"`, `"inherit"`.
+fn tos(shown: &Value) -> Option<u64> {
+    if shown == INHERIT { Some(TOS_INHERIT) } else { shown_number(shown) }
 }
 
 fn key(text: &str) -> Option<u32> {

@@ -16,6 +16,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::background::Background;
 use crate::exec::tools;
 use crate::files::{self, Folder};
+use crate::patience::scaled;
 use crate::probe::{http, throughput};
 use crate::verify::Outcome;
 use crate::verify::matrix::{Matrix, TIMEOUT};
@@ -111,7 +112,7 @@ fn survey(context: &NativeCallContext, given: &Array, options: Map) -> Out<Reach
         let text = format!("`{}` to `{}` is both allowed and denied", names[*from], names[*to]);
         return reject(context, Err(Error::new(Kind::InvalidArgument, text)));
     }
-    let timeout = reject(context, options.time("timeout"))?.unwrap_or(TIMEOUT);
+    let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(TIMEOUT));
     let mut matrix = act_global(context, |session| session.reachability(&at, timeout))?;
     matrix.set_expected(|from, to| {
         let listed = |pairs: &Option<Vec<_>>| pairs.as_ref().map(|pairs| pairs.contains(&(from, to)));
@@ -167,7 +168,7 @@ fn bits(context: &NativeCallContext, from: &Netns, to: &Netns, options: Map) -> 
 
 fn fetch(context: &NativeCallContext, netns: &Netns, url: &str, options: Map) -> Out<Record> {
     let options = reject(context, Options::new(options, "http"))?;
-    let timeout = reject(context, options.time("timeout"))?.unwrap_or(Duration::from_secs(5));
+    let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(Duration::from_secs(5)));
     let url: http::Url = reject(context, url.parse())?;
     let answer = act(context, &netns.run, |session| {
         let interrupt = session.exec().interrupt().clone();
@@ -196,7 +197,7 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
     let running = act(context, run, |session| -> Result<_> {
         if tools::find("tcpdump").is_none() {
             return Err(Error::new(Kind::ToolMissing, "`tcpdump` is not installed")
-                .hint("install it: apt-get install tcpdump")
+                .hint(format!("install it: {}", tools::install("tcpdump")))
                 .hint("needs(\"tcpdump\") skips where it is missing"));
         }
         if tools::groups_are_fixed() {
@@ -231,7 +232,7 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
         let begun = Instant::now();
         while !running.output().contains("listening on") {
             session.exec().interrupt().sleep(Duration::from_millis(10))?;
-            if !running.running() || begun.elapsed() > READY {
+            if !running.running() || begun.elapsed() > scaled(READY) {
                 let said = running.output();
                 return Err(Error::new(Kind::CommandFailed, "`tcpdump` does not capture").note("said", said.trim()));
             }

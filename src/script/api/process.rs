@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::Output;
 use crate::exec::background::Background;
 use crate::model::shell;
+use crate::patience::scaled;
 use crate::probe::{self, Endpoint};
 use crate::session::{Event, Session};
 
@@ -65,7 +66,7 @@ fn to_its_end(
 ) -> Out<Output> {
     let options = reject(context, Options::new(options, verb))?;
     let words = reject(context, words(given, verb))?;
-    let deadline = reject(context, options.time("timeout"))?.unwrap_or(EXEC_DEADLINE);
+    let deadline = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(EXEC_DEADLINE));
     let stdin = reject(context, options.text("stdin"))?;
     act(context, &netns.run, |session| {
         warn_of_shell(session, given, verb);
@@ -175,7 +176,7 @@ fn begin(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: M
     let options = reject(context, Options::new(options, "start"))?;
     let words = reject(context, words(given, "start"))?;
     let ready = reject(context, options.value("ready").map(Ready::read).transpose())?;
-    let limit = reject(context, options.time("timeout"))?.unwrap_or(READY_DEADLINE);
+    let limit = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(READY_DEADLINE));
     let running = act(context, &netns.run, |session| {
         warn_of_shell(session, given, "start");
         let running = session.start_user(&netns.at, &words)?;

@@ -10,6 +10,7 @@ use super::options;
 use super::{Out, reject};
 use crate::error::{Error, Kind, Result};
 use crate::model::Cidr;
+use crate::patience::scaled;
 use crate::script::signature::{netwright_words, type_word, with_article};
 
 /// JSON as a script sees it. Numbers beyond 63 bits become floats.
@@ -90,7 +91,8 @@ impl Options {
 
     /// A time.
     pub(crate) fn time(&self, key: &str) -> Result<Option<Duration>> {
-        self.get(key).map(duration).transpose()
+        let time = self.get(key).map(duration).transpose()?;
+        Ok(if key == "timeout" { time.map(scaled) } else { time })
     }
 
     /// Any value.

@@ -13,6 +13,7 @@ use super::{Netns, Out, Run, act, act_global, reject, run_of, settle};
 use crate::error::{Error, Kind, Result};
 use crate::model::Cidr;
 use crate::op::Where;
+use crate::patience::scaled;
 use crate::probe::{PingOptions, Proto, Target, Verdict, ping};
 use crate::script::error::{known_error, place_of, throw};
 use crate::script::sides::{self, Sides};
@@ -82,7 +83,7 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
     let from = reject(context, prober(it, "reaches"))?;
     let target = reject(context, aim(target))?;
     let options = reject(context, Options::new(options, "reaches"))?;
-    let timeout = reject(context, options.time("timeout"))?.unwrap_or(REACH_TIMEOUT);
+    let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(REACH_TIMEOUT));
     let reach = || act(context, &it.run, |session| session.reach(&from.at, &target, timeout));
     let begun = Instant::now();
     let mut finding = reach()?;
@@ -151,7 +152,7 @@ fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynam
     let from = reject(context, prober(it, "cannot_reach"))?;
     let target = reject(context, aim(target))?;
     let options = reject(context, Options::new(options, "cannot_reach"))?;
-    let silence = reject(context, options.time("timeout"))?.unwrap_or(SILENCE);
+    let silence = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(SILENCE));
     let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, silence))?;
     let text = aim_text(&target, &finding);
     let forbidden = finding.outcome == Outcome::Inconclusive
@@ -555,7 +556,7 @@ fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: M
 
 fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Record> {
     let options = reject(context, Options::new(options, "connect"))?;
-    let timeout = reject(context, options.time("timeout"))?.unwrap_or(Duration::from_secs(2));
+    let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(Duration::from_secs(2)));
     let parse = || -> Result<Target> {
         let target: Target = target.parse()?;
         if target.proto == Proto::Icmp {
@@ -793,7 +794,7 @@ pub mod api {
     /// ```
     #[rhai_fn(return_raw)]
     pub fn eventually(context: NativeCallContext, limit: Dynamic, ask: FnPtr) -> Out<()> {
-        let limit = reject(&context, duration(&limit))?;
+        let limit = scaled(reject(&context, duration(&limit))?);
         let run = run_of(&context)?;
         settle(&context)?;
         let outer = run.0.looking.replace(true);
