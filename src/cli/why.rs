@@ -177,7 +177,8 @@ fn mend(arguments: &WhyArgs, session: &Session, question: &Question, mut finding
                     human::line(&format!("left: {}   (it has no inverse)", fix.line()));
                     continue;
                 };
-                let output = session.run_user(&inverse.netns, &inverse.words, None, crate::exec::process::deadline())?;
+                let output =
+                    session.run_user(&inverse.netns, &inverse.words, None, crate::exec::process::deadline())?;
                 let end = if output.ok { "" } else { "   (failed)" };
                 human::line(&format!("took back: {}{end}", inverse.line()));
             }
