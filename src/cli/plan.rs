@@ -16,7 +16,7 @@ pub(super) fn plan(arguments: &PlanArgs) -> u8 {
         if as_json {
             document::print_run(&finished.session, &finished.outcome, None, code, finished.took);
         } else {
-            human::print(&lines(finished));
+            human::text(&lines(finished));
         }
         show_errors(finished);
         code

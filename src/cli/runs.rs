@@ -133,12 +133,12 @@ pub(super) fn ps(arguments: &PsArgs) -> u8 {
         match past {
             Ok(past) => {
                 let header = &past.header;
-                human::print(&format!("{id}  {:<5} {}  by {}\n", past.state(), header.script, header.user));
+                human::text(&format!("{id}  {:<5} {}  by {}\n", past.state(), header.script, header.user));
                 for line in fold(&made(&past.records)) {
-                    human::print(&format!("    {line}\n"));
+                    human::text(&format!("    {line}\n"));
                 }
             }
-            Err(error) => human::print(&format!("{id}  unreadable: {error}\n")),
+            Err(error) => human::text(&format!("{id}  unreadable: {error}\n")),
         }
     }
     0

@@ -166,7 +166,7 @@ fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
         }
         gathered.add(event);
         match event {
-            Event::Listed { file, test, .. } => human::print(&format!("{file}: {}\n", test.replace('\n', " "))),
+            Event::Listed { file, test, .. } => human::text(&format!("{file}: {}\n", test.replace('\n', " "))),
             Event::Began { .. } | Event::Ended { .. } if arguments.list => {}
             // Before the last line is printed: kept sandboxes stay open after it.
             Event::Ended { .. } => {

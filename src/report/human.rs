@@ -35,8 +35,7 @@ impl Human {
     pub fn event(&self, event: &Event<'_>) {
         match event {
             Event::Printed(text) if self.data_is_ours => line(text),
-            Event::Printed(text) if std::io::stdout().is_terminal() => print(&format!("{}\n", visible(text))),
-            Event::Printed(text) => print(&format!("{text}\n")),
+            Event::Printed(printed) => text(&format!("{printed}\n")),
             Event::Checked { sentence, held } => line(&format!("{} {sentence}", if *held { "ok  " } else { "FAIL" })),
             Event::TestListed { name, .. } => line(name),
             Event::TestEnded(test) => test_ended(test),
@@ -93,6 +92,11 @@ fn visible(text: &str) -> String {
 /// Prints data.
 pub fn print(text: &str) {
     commands(&github::inert(text));
+}
+
+/// Prints lines of data for a person: on a terminal nothing in them drives it.
+pub fn text(text: &str) {
+    print(&if std::io::stdout().is_terminal() { visible(text) } else { text.to_owned() });
 }
 
 /// Prints what another program is to obey: the annotations of GitHub, a document.
