@@ -24,6 +24,7 @@ macro_rules! codes {
 
 codes! {
 NS_MISSING "the namespace does not exist" "`ip netns list` does not name it" "make it, or correct the name"
+NETNS_UNREADABLE "a namespace could not be read, so nothing can be said of what is in it" "`ip -j -d address show` there fails, or prints no JSON or too much" "look at `ip` and at what it prints there; `--tool ip=PATH` takes another"
 LINK_MISSING "a namespace has no link that could carry the packet" "`ip link` shows only lo" "add a veth pair into it"
 LINK_WRONG_NETNS "a link was never moved to the namespace that needs it" "both ends of a veth pair are in one namespace" "ip link set dev X netns NS"
 LINK_ADMIN_DOWN "a link on the way is switched off" "`ip link` shows no UP; the other end shows NO-CARRIER" "ip link set dev X up"

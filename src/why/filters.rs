@@ -532,7 +532,9 @@ impl Walk<'_> {
         let owned = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
         // Frames have no addresses to go by, and an untracked or invalid packet is what another rule made of it.
         let frames = ["bridge ", "arp ", "netdev "].iter().any(|family| rule.table.starts_with(family));
-        if frames || rule.handle == 0 || self.depth > 0 {
+        // Neighbour discovery goes to groups and back: no pair of addresses lets it pass.
+        let discovery = packet.v6() && packet.icmp.is_some_and(|kind| (133..=137).contains(&kind));
+        if frames || discovery || rule.handle == 0 || self.depth > 0 {
             return Vec::new();
         }
         let (src, dst, proto) = (packet.src.to_string(), packet.dst.to_string(), packet.proto_name().to_owned());

@@ -15,6 +15,7 @@
 //! | `recorder` | the flight recorder: what the kernel did with one probe, hop by hop |
 //! | `confirm` | what the recorder saw against what the walk says |
 //! | `again` | a failure that passes: what changed meanwhile, what decides by chance |
+//! | `unread` | what could not be read, and what is not known then |
 //! | `survey` | what kills packets silently, whoever sends them |
 //! | `trace` | with consent: what the rules did with one packet, by nft's trace |
 //! | `finding`, `codes` | the answer, and the one table of what can be wrong |
@@ -45,6 +46,7 @@ mod trace;
 mod trail;
 mod tunnel;
 mod u32_match;
+mod unread;
 mod upstream;
 mod walk;
 
@@ -157,6 +159,7 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
             if finding.probe.is_some() {
                 confirm::confirm(session, question, &target, &net, from, &mut finding);
             }
+            unread::weigh(&net, walk.complete, &mut finding);
             if failed && finding.culprit.is_none() {
                 finding.verdict = Verdict::Inconclusive;
                 again::ask_again(session, question, &target, &net, &mut finding, reading)?;

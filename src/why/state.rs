@@ -67,6 +67,8 @@ pub(super) struct Neigh {
 pub(super) struct Answer {
     /// Whether its status was 0.
     pub ok: bool,
+    /// Whether it ended by itself, and so printed all that it had to say.
+    pub ended: bool,
     /// What it printed.
     pub stdout: String,
     /// What it complained.
@@ -125,6 +127,7 @@ impl Programs {
         match process::run(&program, Limits::default(), &self.interrupt) {
             Ok(done) => Answer {
                 ok: matches!(done.end, End::Exited(0)),
+                ended: matches!(done.end, End::Exited(_)),
                 stdout: done.stdout,
                 stderr: done.stderr.trim().to_owned(),
                 line,
@@ -151,6 +154,8 @@ pub(super) struct Ns {
     pub routes: Vec<Route>,
     /// Its policy rules: of IPv4, then of IPv6.
     pub rules: [Vec<Value>; 2],
+    /// Why it could not be read, where it could not: what is missing here is then not known to be missing.
+    pub unread: Option<String>,
     sysctls: RefCell<HashMap<String, Option<String>>>,
     tables: OnceCell<Vec<Tables>>,
     nft: OnceCell<Nft>,
@@ -219,6 +224,7 @@ fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
         neighs: Vec::new(),
         routes: Vec::new(),
         rules: [Vec::new(), Vec::new()],
+        unread: None,
         sysctls: RefCell::default(),
         tables: OnceCell::new(),
         nft: OnceCell::new(),
@@ -229,7 +235,22 @@ fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
         qdiscs: OnceCell::new(),
         xfrm: OnceCell::new(),
     };
-    for record in json::records(&answer.stdout, "`ip -batch`").unwrap_or_default() {
+    let mut records = json::records(&answer.stdout, "`ip -batch`");
+    if records.is_err() || !answer.ended {
+        // More than fits, such as a full table of the internet: the rest is read without the routes, for which the kernel is asked anyway.
+        let few = "address show\nneigh show\nroute show table local\nrule show\n";
+        let less = programs.ask(at, &ns.file, "ip", &["-j", "-d", "-force", "-batch", "-"], Some(few));
+        records = if less.ended {
+            json::records(&less.stdout, "`ip -batch`")
+        } else {
+            Err(Error::new(Kind::ToolOutput, format!("`ip` did not end by itself: {}", less.stderr)))
+        };
+    }
+    let records = records.unwrap_or_else(|error| {
+        ns.unread = Some(error.to_string());
+        Vec::new()
+    });
+    for record in records {
         if record.get("addr_info").is_some() {
             add_link(&mut ns, record);
         } else if record.get("type").is_some() {
@@ -247,6 +268,11 @@ fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
                 state: state.iter().filter_map(|word| word.as_str().map(str::to_owned)).collect(),
             });
         }
+    }
+    if ns.links.is_empty() && ns.unread.is_none() {
+        // Every namespace has its lo.
+        let said = answer.stderr.lines().next().unwrap_or("it names no link, not even lo");
+        ns.unread = Some(format!("`ip` says nothing of it: {said}"));
     }
     if v6 {
         let answer = programs.ask(at, &ns.file, "ip", &["-6", "-j", "rule", "show"], None);

@@ -53,7 +53,11 @@ pub fn survey(session: &Session) -> Result<Survey> {
             segment(&net, ns, &link.ifname, &mut findings);
         }
     }
-    Ok(Survey { namespaces: net.all.len(), findings })
+    // What nobody could read was not looked at.
+    let unread = super::unread::unread(&net);
+    let namespaces = net.all.len() - unread.len();
+    findings.extend(unread);
+    Ok(Survey { namespaces, findings })
 }
 
 /// A packet that somebody might send.

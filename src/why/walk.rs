@@ -73,6 +73,8 @@ pub(super) struct Walk<'a> {
     pub(super) hops: Vec<Hop>,
     pub(super) conns: Vec<Conn>,
     pub(super) pending: bool,
+    /// Whether both legs were walked to their ends.
+    pub(super) complete: bool,
     /// Where the packet left what is known.
     pub(super) left: Option<String>,
     /// Where the request arrived, and as what.
@@ -101,6 +103,7 @@ impl<'a> Walk<'a> {
             hops: Vec::new(),
             conns: Vec::new(),
             pending: false,
+            complete: false,
             left: None,
             end: None,
             origin: None,
@@ -121,6 +124,7 @@ impl<'a> Walk<'a> {
         let answer = arrived.answer();
         let Some((back, answer)) = self.originate(at, answer) else { return };
         let Some((_, asked)) = self.origin.clone() else { return };
+        self.complete = true;
         if back != from && self.net.ns(back).owns(asked.src).is_none() {
             // It went to a translated source, past the router that would have turned it back.
             self.untranslated(back, &answer, &asked);
