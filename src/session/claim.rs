@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read, Seek, Write};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 
@@ -15,6 +16,9 @@ use crate::files::{self, State};
 
 /// Where names are claimed.
 pub const CLAIMS: &str = "/run/netwright/claims";
+
+/// How long a process that was killed may take to let go of its last claim.
+const DYING: Duration = Duration::from_secs(2);
 
 /// The names that a run holds.
 #[derive(Debug, Default)]
@@ -92,15 +96,30 @@ fn length_of_same(file: &File, path: &Path) -> Option<u64> {
 /// Removes the files of claims that nobody holds.
 pub fn sweep() {
     let Ok(entries) = std::fs::read_dir(CLAIMS) else { return };
-    for entry in entries.filter_map(std::result::Result::ok) {
-        let path = entry.path();
-        if let Ok(file) = files::state(&path, State::Open)
-            && flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok()
-        {
-            let _ = std::fs::remove_file(&path);
+    let mut held: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let until = Instant::now() + DYING;
+    loop {
+        // A process that was killed lets go of its locks one after the other: that of the run, which somebody undid since, and then those of names.
+        held.retain(|path| !removed(path) && is_of_no_run(path));
+        if held.is_empty() || Instant::now() >= until {
+            break;
         }
+        std::thread::sleep(Duration::from_millis(5));
     }
     remove_empty();
+}
+
+/// Removes the file of a claim if nobody holds it.
+fn removed(path: &Path) -> bool {
+    let Ok(file) = files::state(path, State::Open) else { return true };
+    flock(&file, FlockOperation::NonBlockingLockExclusive).is_ok() && std::fs::remove_file(path).is_ok()
+}
+
+/// Whether a claim names a run that has no journal any more.
+fn is_of_no_run(path: &Path) -> bool {
+    let mut owner = String::new();
+    let read = files::state(path, State::Open).and_then(|mut file| file.read_to_string(&mut owner));
+    read.is_ok() && !owner.is_empty() && !Path::new(super::journal::RUNS).join(owner.trim()).exists()
 }
 
 /// Only empty folders go.
