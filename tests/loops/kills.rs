@@ -6,7 +6,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::faults::{SCRIPTS, commands, thin};
-use crate::machine::{Machine, Snapshot, finish, outcome};
+use crate::machine::{Machine, Snapshot, finish, outcome, processes};
 use crate::shim::{self, Fault};
 use crate::{Case, Dice};
 
@@ -171,6 +171,12 @@ pub(crate) fn tree(_: &Machine, full: bool) -> Vec<Case> {
             std::thread::sleep(after);
             let _ = child.kill();
             let _ = child.wait();
+            // `unshare` may have died before its child asked to die with it.
+            let runs = || processes().into_iter().filter(|(_, line)| line.contains(" run --host "));
+            while let Some(pid) = runs().find_map(|(pid, _)| Pid::from_raw(pid)) {
+                let _ = kill_process(pid, Signal::KILL);
+                std::thread::sleep(Duration::from_millis(2));
+            }
             if is_kept(machine) {
                 machine.down_all();
             }
