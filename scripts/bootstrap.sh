@@ -51,7 +51,19 @@ else
     $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages >&2
 fi
 
+# The Rust that Cargo.toml asks for; a distribution's own may be older (Debian 12 has 1.63).
+needed=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' "$(dirname "$0")/../Cargo.toml")
 if ! command -v cargo >/dev/null 2>&1; then
-    echo "bootstrap: cargo is missing; install Rust from https://rustup.rs" >&2
+    echo "bootstrap: cargo is missing; install Rust $needed or later from https://rustup.rs" >&2
+    exit 4
+fi
+# `cargo 1.88.0 (873a06493 2025-05-10)`
+found=$(cargo --version | cut -d ' ' -f 2)
+if [ "$(printf '%s\n' "$needed" "$found" | sort -V | head -n 1)" != "$needed" ]; then
+    if command -v rustup >/dev/null 2>&1; then
+        echo "bootstrap: Rust $found is too old, netwright needs $needed: rustup update stable" >&2
+    else
+        echo "bootstrap: Rust $found is too old, netwright needs $needed: install it from https://rustup.rs" >&2
+    fi
     exit 4
 fi

@@ -69,18 +69,22 @@ fn the_help_of_each_command_ends_with_examples_that_are_understood() {
 #[test]
 fn completions_and_man_pages_are_made() {
     for shell in ["bash", "zsh", "fish"] {
-        let output = Command::new(NETWRIGHT).args(["generate", "completions", shell]).output().unwrap();
+        let output = Command::new(NETWRIGHT).args(["completions", shell]).output().unwrap();
         let text = String::from_utf8_lossy(&output.stdout);
         for command in commands() {
             assert!(text.contains(&command), "{shell}: {command}");
         }
     }
     let folder = tempfile::tempdir().unwrap();
-    let output = Command::new(NETWRIGHT).arg("generate").arg("man").arg(folder.path()).output().unwrap();
+    let output = Command::new(NETWRIGHT).arg("man").arg(folder.path()).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for command in commands() {
         let name = if command.is_empty() { "netwright.1".to_owned() } else { format!("netwright-{command}.1") };
         let page = std::fs::read_to_string(folder.path().join(&name)).unwrap_or_else(|_| panic!("no {name}"));
         assert!(page.contains(".TH") && page.contains("Examples"), "{page}");
     }
+    let printed = Command::new(NETWRIGHT).arg("man").output().unwrap();
+    assert_eq!(printed.stdout, std::fs::read(folder.path().join("netwright.1")).unwrap());
+    let refused = Command::new(NETWRIGHT).args(["man", "/proc/none"]).output().unwrap();
+    assert_eq!(refused.status.code(), Some(3), "{}", String::from_utf8_lossy(&refused.stderr));
 }

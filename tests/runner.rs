@@ -350,7 +350,7 @@ fn what_failed_last_time_runs_again_and_a_flaky_test_is_called_so() {
     std::fs::remove_file(&mark).unwrap();
     let (code, err, found) = lab.test(&["--retries", "2"]);
     assert_eq!((code, found.len()), (0, 2), "{err}");
-    assert!(err.contains("AGAIN"), "{err}");
+    assert!(err.contains("AGAIN ") && !err.contains("AGAINf"), "{err}");
     assert!(err.contains("1 flaky"), "{err}");
 }
 
@@ -468,4 +468,31 @@ test("not caught", || expect(a).reaches("10.1.0.1"));
         assert!(text.contains("[NF_POLICY_DROP]"), "{name}: {text}");
         assert!(text.contains("iptables filter FORWARD"), "{name}: {text}");
     }
+}
+
+#[test]
+fn markdown_draws_the_network_once_and_then_what_changed() {
+    let setup = "let a = netns(\"a\"); let b = netns(\"b\"); veth(a, \"x\", b, \"x\");\n\
+        a.link(\"x\").addr(\"10.0.0.1/24\").up(); b.link(\"x\").addr(\"10.0.0.2/24\").up();\n\
+        b.iptables(\"-A INPUT -p tcp --dport 80 -j DROP\"); b.listen(\"tcp/80\");\n";
+    let tests = "test(\"first\", || expect(a).reaches(\"tcp/10.0.0.2:80\", #{ timeout: \"300ms\" }));\n\
+        test(\"second\", || assert_eq(1, 2));\ntest(\"third\", || assert_eq(1, 3));\n\
+        test(\"fourth\", || { b.addr(\"x\", \"10.0.0.3/24\"); assert_eq(1, 4) });\n";
+    let tests = tests.replace("b.addr(\"x\", \"10.0.0.3/24\")", "b.link(\"x\").addr(\"10.0.0.3/24\")");
+    let lab = Lab::new(&[("a_test.rhai", &format!("{setup}{tests}")), ("b_test.rhai", "let x = ;")]);
+    let (code, err, _) = lab.test(&["--report", "md=m.md"]);
+    let text = std::fs::read_to_string(lab.path("m.md")).unwrap();
+    assert!(code != 0 && text.contains("0 passed, 4 failed, 0 skipped, 1 file could not run in "), "{err}{text}");
+    let of = |name: &str| {
+        let from = text.find(&format!("a\\_test.rhai: {name}\n")).unwrap_or_else(|| panic!("{name}: {text}"));
+        text[from..].split("\n### ").next().unwrap().split("\n| ").next().unwrap().to_owned()
+    };
+    assert!(of("first").contains("<summary>the network</summary>") && of("first").contains("\n✗ b\n"), "{text}");
+    // It is forgotten what the first one blamed: that is the only difference.
+    let second = of("second");
+    assert!(second.contains("what is different") && second.contains("\nb\n") && !second.contains("\na\n"), "{second}");
+    assert!(!second.contains('✗'), "{second}");
+    assert!(of("third").contains("The network is as it is drawn above.") && !of("third").contains("├"), "{text}");
+    let fourth = of("fourth");
+    assert!(fourth.contains("10.0.0.3/24") && !fourth.contains("\na\n"), "{fourth}");
 }

@@ -88,7 +88,7 @@ fn typed_into_the_repl_every_block_answers_what_the_tour_says() {
     let lines = typed.iter().fold(String::new(), |all, block| all + block.text.as_str() + "\n" + mark);
     fs::write(home.path().join("lines"), lines).unwrap();
     let (code, said) = shell(home.path(), "netwright repl < lines");
-    assert_eq!(code, 1, "one expectation fails: {said}");
+    assert_eq!(code, 1, "two expectations fail: {said}");
     let answers: Vec<&str> = said.split(said_by_mark).collect();
     assert_eq!((answers.len(), answers.last()), (typed.len() + 1, Some(&"")), "{said}");
     for (block, answer) in typed.iter().zip(answers) {
@@ -140,7 +140,7 @@ fn as_a_script_every_block_does_what_the_tour_says() {
             _ => writeln!(script, "{before}\n{last};"),
         };
     }
-    assert_eq!(failed, 1, "the tour has its culprit");
+    assert_eq!(failed, 2, "the tour has its culprits");
     fs::write(home.path().join("tour.rhai"), &script).unwrap();
     let (code, said) = shell(home.path(), "netwright run tour.rhai");
     assert_eq!((code, said.as_str()), (0, ""), "{script}");

@@ -55,7 +55,7 @@ struct Cli {
 enum Command {
     /// Run a script, in a sandbox unless told otherwise
     Run(RunArgs),
-    /// Rehearse a script in a sandbox, print the commands that would run
+    /// Rehearse a script in a sandbox, print the commands it runs
     Plan(PlanArgs),
     /// Try things out, in a sandbox unless told otherwise
     Repl(repl::ReplArgs),
@@ -63,14 +63,11 @@ enum Command {
     Check(check::CheckArgs),
     /// Draw the live network of this machine
     Show(show::ShowArgs),
-    /// Write shell completions or man pages, for packagers
-    #[command(hide = true)]
-    Generate(generate::GenerateArgs),
     /// Run test files, each in a sandbox of its own, in parallel
     Test(test::TestArgs),
     #[command(name = "__test", hide = true)]
     TestChild(test_child::ChildArgs),
-    /// Say which hop stops a packet, how that is known, and what mends it
+    /// Say which hop stops a packet, how it is known, what mends it
     Why(why::WhyArgs),
     /// Say what this machine lacks, and what to do about it
     Doctor(doctor::DoctorArgs),
@@ -87,6 +84,10 @@ enum Command {
     Watch(runs::WatchArgs),
     /// Say what scripts can call
     Doc(doc::DocArgs),
+    /// Print the completions of a shell
+    Completions(generate::CompletionsArgs),
+    /// Print the man page, or write all of them
+    Man(generate::ManArgs),
 }
 
 /// `netwright run`
@@ -250,7 +251,8 @@ pub fn main() -> ExitCode {
         Command::Repl(arguments) => repl::repl(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Show(arguments) => show::show(arguments),
-        Command::Generate(arguments) => generate::generate(arguments, Cli::command()),
+        Command::Completions(arguments) => generate::completions(&arguments, Cli::command()),
+        Command::Man(arguments) => generate::man(&arguments, Cli::command()),
         Command::Test(arguments) => test::test(arguments),
         Command::TestChild(arguments) => test_child::child(arguments),
         Command::Why(arguments) => why::run(arguments),

@@ -150,9 +150,9 @@ impl Live {
 
     fn mark(&mut self, colour: &str, word: &str, text: &str) {
         if self.colour {
-            self.line(&format!("\x1b[{colour}m{word:<5}\x1b[0m{text}"));
+            self.line(&format!("\x1b[{colour}m{word:<4}\x1b[0m {text}"));
         } else {
-            self.line(&format!("{word:<5}{text}"));
+            self.line(&format!("{word:<4} {text}"));
         }
     }
 

@@ -250,9 +250,10 @@ impl Reference {
             .iter()
             .filter(|entry| word.is_match(&entry.name.replace('_', " ")) || word.is_match(&entry.summary))
             .collect();
-        let found = match named.is_empty() {
-            true => self.entries.iter().filter(|entry| word.is_match(&entry.text)).collect(),
-            false => named,
+        let found = if named.is_empty() {
+            self.entries.iter().filter(|entry| word.is_match(&entry.text)).collect()
+        } else {
+            named
         };
         (self.modules.iter().filter(|module| word.is_match(&module.text)).collect(), found)
     }

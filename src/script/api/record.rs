@@ -23,6 +23,7 @@ impl Record {
         Self { fields: fields.into_iter().map(|(key, value)| (key.into(), value)).collect(), of }
     }
 
+    #[expect(clippy::unnecessary_box_returns, reason = "Rhai's errors are boxed")]
     fn unknown(&self, key: &str) -> Box<EvalAltResult> {
         let keys: Vec<&str> = self.fields.keys().map(rhai::Identifier::as_str).collect();
         let error = Error::new(Kind::NotFound, format!("what `{}` returns has no `{key}`", self.of));

@@ -140,6 +140,8 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
     };
     session.emit(&Event::TestBegan { name: &case.name, place: Some(&case.place) });
     *tests.current.borrow_mut() = Some(case.name.clone());
+    // What an earlier test blamed is nothing to this one.
+    *run.0.blamed.borrow_mut() = None;
     let plan = tests.plan.borrow().clone();
     let interrupt = session.exec().interrupt();
     let limit = || plan.timeout.into_iter().for_each(|timeout| interrupt.set_deadline(timeout));
