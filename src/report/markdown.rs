@@ -27,9 +27,9 @@ pub fn render(results: &Results, limit: usize) -> String {
     let mut add = |out: &mut String, text: String| {
         let fits = out.len() + text.len() <= limit;
         if fits {
-            out.push_str(&text)
+            out.push_str(&text);
         } else {
-            dropped += 1
+            dropped += 1;
         }
         fits
     };

@@ -67,7 +67,9 @@ pub fn strangers(paths: &[PathBuf], vars: &[String], words: &[String]) -> Result
         if calls != named || own {
             return Ok(Vec::new());
         }
-        self::arguments(&text).iter().for_each(|(name, _)| arguments.expect(name));
+        for (name, _) in &self::arguments(&text) {
+            arguments.expect(name);
+        }
     }
     Ok(arguments.unused())
 }

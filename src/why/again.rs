@@ -122,10 +122,10 @@ fn changes(net: &Net, before: usize, fresh: &Net, now: usize) -> Vec<String> {
     if old.links.iter().any(|link| link.kind() == Some("bridge")) {
         let known: Vec<_> = net.fdb(before).iter().map(entry).collect();
         for (mac, dev) in fresh.fdb(now).iter().map(entry) {
-            if let Some((_, was)) = known.iter().find(|(other, was)| *other == mac && *was != dev) {
-                if !known.contains(&(mac.clone(), dev.clone())) {
-                    found.push(format!("meanwhile the bridge in {at} learned {mac} on {dev}: it was on {was}"));
-                }
+            if let Some((_, was)) = known.iter().find(|(other, was)| *other == mac && *was != dev)
+                && !known.contains(&(mac.clone(), dev.clone()))
+            {
+                found.push(format!("meanwhile the bridge in {at} learned {mac} on {dev}: it was on {was}"));
             }
         }
     }

@@ -131,6 +131,13 @@ fn meet(context: &NativeCallContext, sentence: &str, work: FnPtr) -> Out<()> {
     run_case(&run, &Case { name, place, work }, &Caller::Call(context))
 }
 
+/// Tells the reporter, and forgets what an earlier test blamed: it is nothing to this one.
+fn begin(run: &Run, case: &Case) {
+    run.0.session.emit(&Event::TestBegan { name: &case.name, place: Some(&case.place) });
+    *run.0.tests.current.borrow_mut() = Some(case.name.clone());
+    *run.0.blamed.borrow_mut() = None;
+}
+
 /// Runs a test to its end and tells the reporter. An error only when the whole run is to stop.
 pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
     let (tests, session) = (&run.0.tests, &run.0.session);
@@ -138,10 +145,7 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
         // Without a script (in the REPL) nobody else could explain the error.
         return caller.call(&case.work).map(drop);
     };
-    session.emit(&Event::TestBegan { name: &case.name, place: Some(&case.place) });
-    *tests.current.borrow_mut() = Some(case.name.clone());
-    // What an earlier test blamed is nothing to this one.
-    *run.0.blamed.borrow_mut() = None;
+    begin(run, case);
     let plan = tests.plan.borrow().clone();
     let interrupt = session.exec().interrupt();
     let limit = || plan.timeout.into_iter().for_each(|timeout| interrupt.set_deadline(timeout));
