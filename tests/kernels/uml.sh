@@ -24,13 +24,17 @@ done
 $b mount -t proc p $n/proc; $b mount -t sysfs s $n/sys; $b mount -t devtmpfs d $n/dev; $b mkdir -p $n/dev/pts $n/dev/shm
 $b mount -t devpts p $n/dev/pts; for d in run dev/shm; do $b mount -t tmpfs t $n/$d; done
 $b mount -t cgroup2 c $n/sys/fs/cgroup; $b mkdir -p $n/run/netns
-$b mount -t debugfs d $n/sys/kernel/debug; exec $b chroot $n /bin/bash "$T/cmd"
+$b mount -t debugfs d $n/sys/kernel/debug; cd $n || die "no new root"
+# Not only a chroot: the kernel forbids user namespaces to whoever is in one.
+$b mkdir -p old; $b pivot_root . old || die "cannot make it the root"; $b umount -l /old; exec /bin/bash "$T/cmd"
 I
 chmod +x "$T/init"; chmod 755 "$T"; printf 'mods=%q\nSHARE=%q\n' "$mods" "$SHARE" >"$T/vars"
 { printf 'export PATH=%q HOME=%q\n' "$PATH" "$HOME"; for v in $ENVS; do printf 'export %s=%q\n' "$v" "${!v-}"; done
   # These kernels have no nft families: iptables is the old one.
   echo 'hostname vmtest; ip link set lo up; for f in iptables ip6tables; do [ -e /usr/sbin/$f-legacy ] && ln -sf /usr/sbin/$f-legacy /etc/alternatives/$f'
   echo 'for s in save restore; do [ -e /usr/sbin/$f-legacy-$s ] && ln -sf /usr/sbin/$f-legacy-$s /etc/alternatives/$f-$s; done; done; modprobe -qa tun mpls_router'
+  # Who is not the machine's root cannot have them loaded.
+  echo 'for t in filter nat mangle raw; do modprobe -qa iptable_$t ip6table_$t; done'
   printf 'cd %q; %s </dev/null >%s/out 2>%s/err; echo $? >%s/rc; sync; busybox poweroff -f\n' "$PWD" "$(printf '%q ' "$@")" "$T" "$T" "$T"; } >"$T/cmd"
 touch "$T/out" "$T/err"; tail -qf --pid=$$ "$T/out" 2>/dev/null & t1=$!; tail -qf --pid=$$ "$T/err" >&2 2>/dev/null & t2=$!
 TMPDIR=/dev/shm timeout "$TIMEOUT" "$K/linux.uml" mem="${MEM}M" root=/dev/root rootfstype=hostfs rootflags=/ ro init="$T/init" "vmtest=$T" \
