@@ -183,6 +183,7 @@ impl Talk {
         quiet.set(true);
         let start = facts(&session)?;
         quiet.set(false);
+        session.set_looks(true);
         let mut console = Console::new(&session, script);
         console.quiet = quiet;
         Ok(Self { console: Rc::new(RefCell::new(console)), session, trace, start, busy, code: 0 })

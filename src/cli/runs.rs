@@ -181,7 +181,8 @@ fn undo(id: &str) -> Result<Option<Undone>> {
     }
     let exec = executor()?;
     let mut gone = false;
-    let mut undoing = Undoing::new(&exec, &past.records, Some(&mut journal), id);
+    let mut undoing =
+        Undoing::new(&exec, &past.records, Some(&mut journal), id).knowing(past.before.clone(), past.owes.clone());
     if is_elsewhere(&past, &exec)? {
         match whereabouts::way_into(&past.header.netns) {
             Some(way) => {

@@ -15,6 +15,7 @@
 //! | [`iptables_args`] | the words that a user gives to iptables |
 //! | [`ip_words`] | the words that a user gives to `ip` |
 //! | [`link_kinds`] | kinds of links and their options |
+//! | [`state`] | what a namespace holds, thing by thing: what an act takes away is told by two of them |
 //! | [`addr`], [`names`], [`sysctl`] | validators |
 //! | [`shell`] | what only a shell would understand in a command |
 
@@ -35,6 +36,7 @@ pub mod route;
 pub mod rule;
 pub mod said;
 pub mod shell;
+pub mod state;
 pub mod suggest;
 pub mod sysctl;
 pub mod version;

@@ -55,6 +55,13 @@ pub fn list(netns: &Where, family: Family, table: &str, chain: Option<&str>) -> 
     command(netns, family, table, &argv, &[])
 }
 
+/// Reads a chain, or the whole table, with what its rules have counted: `iptables -S [CHAIN] -v`.
+#[must_use]
+pub fn list_counted(netns: &Where, family: Family, table: &str, chain: Option<&str>) -> Command {
+    let argv: Vec<&str> = std::iter::once("-S").chain(chain).chain(["-v"]).collect();
+    command(netns, family, table, &argv, &[])
+}
+
 /// Reads a table, or all of them, with counters: `iptables-save -c [-t TABLE]`.
 #[must_use]
 pub fn save(netns: &Where, family: Family, table: Option<&str>) -> Command {
@@ -76,6 +83,9 @@ pub struct FormerChain {
     pub rules: Vec<Vec<String>>,
     /// Which of them went, from 0, ascending.
     pub gone: Vec<usize>,
+    /// The packets and bytes that each of them has counted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub counters: Vec<(u64, u64)>,
 }
 
 fn chain_object(table: &str, chain: &str) -> String {
@@ -166,10 +176,14 @@ pub fn zero(netns: &Where, family: Family, table: &str, argv: &[String]) -> Op {
     )
 }
 
-/// Puts a rule into a chain in an inverse: `-I CHAIN POSITION SPEC…`, 1 being the first.
+/// Puts a rule back into its chain in an inverse, with what it has counted: `-I CHAIN POSITION SPEC… -c PACKETS BYTES`, 1 being the first position.
 #[must_use]
-pub fn insert_command(like: &Command, former: &FormerChain, position: usize, spec: &[String]) -> Command {
-    let argv = words(&former.table, &["-I", &former.chain, &position.to_string()], spec);
+pub fn insert_command(like: &Command, former: &FormerChain, position: usize, rule: usize) -> Command {
+    let spec = former.rules.get(rule).map(Vec::as_slice).unwrap_or_default();
+    let mut argv = words(&former.table, &["-I", &former.chain, &position.to_string()], spec);
+    if let Some((packets, bytes)) = former.counters.get(rule).filter(|counted| **counted != (0, 0)) {
+        argv.extend(["-c".to_owned(), packets.to_string(), bytes.to_string()]);
+    }
     Command::new(like.tool, &like.netns, argv)
 }
 
@@ -276,13 +290,18 @@ mod tests {
             chain: "INPUT".into(),
             rules: vec![spec("-i lo -j ACCEPT"), spec("-j DROP")],
             gone: vec![1],
+            counters: vec![(0, 0), (6, 504)],
         };
         let op = delete(&Where::Host, Family::V4, former.clone(), &spec("2"));
         assert_eq!(op.command.line(), "iptables -w 5 -t filter -D INPUT 2");
         assert_eq!(op.undo, Undo::Rules { commands: Vec::new(), chains: vec![former.clone()] });
         assert_eq!(
-            insert_command(&op.command, &former, 2, &former.rules[1]).line(),
-            "iptables -w 5 -t filter -I INPUT 2 -j DROP"
+            insert_command(&op.command, &former, 2, 1).line(),
+            "iptables -w 5 -t filter -I INPUT 2 -j DROP -c 6 504"
+        );
+        assert_eq!(
+            insert_command(&op.command, &former, 1, 0).line(),
+            "iptables -w 5 -t filter -I INPUT 1 -i lo -j ACCEPT"
         );
         assert_eq!(list_like(&op.command, "nat", Some("OUTPUT")).line(), "iptables -w 5 -t nat -S OUTPUT");
         assert_eq!(parts(&op.command), Some(("filter", "-D", &spec("INPUT 2")[..])));

@@ -76,6 +76,18 @@ pub fn add(netns: &Where, name: &str, words: &[String]) -> Op {
     )
 }
 
+/// The MAC address of a bridge that `owner` makes: its own as long as it lives. Without one said, a bridge takes the lowest of its ports' addresses
+/// (`br_stp_recalculate_bridge_id`), so that every port that comes or goes may change it, and who knows the old one loses the gateway for seconds.
+#[must_use]
+pub fn bridge_mac(owner: &str, netns: &Where, name: &str) -> String {
+    // FNV-1a: the same in every rehearsal. `02`: given by an administrator, to one station.
+    let hash = format!("{owner}\0{netns}\0{name}")
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let bytes = (hash ^ (hash >> 29)).to_be_bytes();
+    bytes.iter().take(5).fold("02".to_owned(), |mac, byte| format!("{mac}:{byte:02x}"))
+}
+
 /// Changes options of a link: `ip link set dev NAME WORDS…`, where the words are those of [`crate::model::link_kinds::change_argv`];
 /// undone by `former`, the words with the former values.
 #[must_use]
@@ -203,19 +215,14 @@ pub fn addr_add(netns: &Where, name: &str, addr: &str) -> Op {
     )
 }
 
-/// Makes sure of an address in an inverse: `ip address replace ADDR dev NAME`.
+/// Removes an address: `ip address delete ADDR dev NAME`; undone by adding it with `words`, what else it had.
 #[must_use]
-pub fn addr_replace(netns: &Where, name: &str, addr: &str) -> Command {
-    ip(netns, ["address", "replace", addr, "dev", name])
-}
-
-/// Removes an address: `ip address delete ADDR dev NAME`.
-#[must_use]
-pub fn addr_delete(netns: &Where, name: &str, addr: &str) -> Op {
+pub fn addr_delete(netns: &Where, name: &str, addr: &str, words: &[String]) -> Op {
+    let add = ["address", "add", addr, "dev", name].into_iter().chain(words.iter().map(String::as_str));
     Op::new(
         ip(netns, ["address", "delete", addr, "dev", name]),
         Object::Addr { link: name.into(), addr: addr.into() },
-        Undo::by(ip(netns, ["address", "add", addr, "dev", name])),
+        Undo::by(ip(netns, add)),
     )
 }
 
@@ -225,15 +232,37 @@ pub fn qdiscs(netns: &Where, name: &str) -> Command {
     Command::new(Tool::Tc, netns, ["-j", "qdisc", "show", "dev", name])
 }
 
-/// Replaces the root queueing discipline: `tc qdisc replace dev NAME root SPEC…`; undone by deleting it.
+/// Replaces the root queueing discipline: `tc qdisc replace dev NAME root SPEC…`; undone by deleting it, and by `former`, what was there as `tc`
+/// prints it. It is deleted first: `replace` keeps the packets that wait, and one that is larger than the bucket then is never let out again, nor
+/// anything behind it (`tbf_change` of the kernel).
 #[must_use]
-pub fn qdisc_replace(netns: &Where, name: &str, spec: &[String]) -> Op {
+pub fn qdisc_replace(netns: &Where, name: &str, spec: &[String], former: Option<&[String]>) -> Op {
+    let delete = qdisc_delete_command(netns, name);
+    let undo = std::iter::once(delete).chain(former.map(|former| qdisc_command(netns, name, former)));
+    Op::new(qdisc_command(netns, name, spec), Object::Qdisc { link: name.into() }, Undo::Commands(undo.collect()))
+}
+
+/// `tc qdisc replace dev NAME root SPEC…`
+#[must_use]
+pub fn qdisc_command(netns: &Where, name: &str, spec: &[String]) -> Command {
     let argv = ["qdisc", "replace", "dev", name, "root"].map(String::from).into_iter().chain(spec.iter().cloned());
+    Command::new(Tool::Tc, netns, argv)
+}
+
+/// Takes the root queueing discipline away; undone by `former`, its words as `tc` prints them.
+#[must_use]
+pub fn qdisc_delete(netns: &Where, name: &str, former: &[String]) -> Op {
     Op::new(
-        Command::new(Tool::Tc, netns, argv),
+        qdisc_delete_command(netns, name),
         Object::Qdisc { link: name.into() },
-        Undo::by(qdisc_delete_command(netns, name)),
+        Undo::by(qdisc_command(netns, name, former)),
     )
+}
+
+/// The queueing disciplines of a link in the words that `tc` reads: `tc qdisc show dev NAME`.
+#[must_use]
+pub fn qdisc_words(netns: &Where, name: &str) -> Command {
+    Command::new(Tool::Tc, netns, ["qdisc", "show", "dev", name])
 }
 
 fn qdisc_delete_command(netns: &Where, name: &str) -> Command {
@@ -355,14 +384,24 @@ mod tests {
             "ip -n red address delete 10.0.0.1/24 dev x",
         );
         check(
-            &addr_delete(&red(), "x", "10.0.0.1/24"),
+            &addr_delete(&red(), "x", "10.0.0.1/24", &words("scope global label x:1")),
             "ip -n red address delete 10.0.0.1/24 dev x",
-            "ip -n red address add 10.0.0.1/24 dev x",
+            "ip -n red address add 10.0.0.1/24 dev x scope global label x:1",
         );
         check(
-            &qdisc_replace(&red(), "x", &["netem".into(), "delay".into(), "20ms".into()]),
+            &qdisc_replace(&red(), "x", &words("netem delay 20ms"), None),
             "tc -n red qdisc replace dev x root netem delay 20ms",
             "tc -n red qdisc delete dev x root",
+        );
+        check(
+            &qdisc_replace(&red(), "x", &words("netem delay 20ms"), Some(&words("handle 8001: tbf rate 1Mbit"))),
+            "tc -n red qdisc replace dev x root netem delay 20ms",
+            "tc -n red qdisc delete dev x root; tc -n red qdisc replace dev x root handle 8001: tbf rate 1Mbit",
+        );
+        check(
+            &qdisc_delete(&red(), "x", &words("handle 8001: tbf rate 1Mbit")),
+            "tc -n red qdisc delete dev x root",
+            "tc -n red qdisc replace dev x root handle 8001: tbf rate 1Mbit",
         );
         assert_eq!(show(&red(), "x").line(), "ip -n red -j -d address show dev x");
     }

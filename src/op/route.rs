@@ -56,18 +56,6 @@ pub fn show(netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Co
     Command::new(Tool::Ip, netns, argv)
 }
 
-/// The routes by a link in all tables: `ip -j -4 route show table all dev NAME`.
-#[must_use]
-pub fn show_dev(netns: &Where, family: Family, name: &str) -> Command {
-    Command::new(Tool::Ip, netns, ["-j", family.flag(), "route", "show", "table", "all", "dev", name])
-}
-
-/// Makes sure of a route in an inverse: `ip -4 route replace SPEC…`.
-#[must_use]
-pub fn replace_command(netns: &Where, family: Family, spec: &[String]) -> Command {
-    command(netns, family, &["route", "replace"], spec)
-}
-
 /// What the kernel would do: `ip -j route get ADDR …`.
 #[must_use]
 pub fn get(netns: &Where, addr: &str, more: &[String]) -> Command {

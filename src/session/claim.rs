@@ -124,6 +124,7 @@ fn is_of_no_run(path: &Path) -> bool {
 
 /// Only empty folders go.
 fn remove_empty() {
+    super::shared::sweep();
     let _ = std::fs::remove_dir(CLAIMS);
     let _ = std::fs::remove_dir(super::journal::HOME);
 }

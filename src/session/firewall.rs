@@ -79,16 +79,19 @@ impl Session {
                         .hint("only built-in chains have one: INPUT, FORWARD, OUTPUT, PREROUTING, POSTROUTING")
                         .netns(netns.name()));
                 };
+                let op = ops::policy(netns, family, table, chain, target, &former);
                 if former == *target {
+                    self.need(&op)?;
                     return Ok(Did::Nothing);
                 }
-                self.apply(ops::policy(netns, family, table, chain, target, &former))?;
+                self.apply(op)?;
                 let is_so = policy()?.as_ref() == Some(target);
                 self.read_back(netns, is_so, || format!("the policy of `{chain}` is another"))?;
                 Ok(Did::Something)
             }
             Words::NewChain { chain } => {
                 if self.chain_exists(at, chain)? {
+                    self.need_made(&ops::new_chain(netns, family, table, chain))?;
                     return Ok(Did::Nothing);
                 }
                 self.apply(ops::new_chain(netns, family, table, chain))?;
@@ -124,7 +127,8 @@ impl Session {
     /// Adds a rule, unless it is there, marked or not.
     fn rule_add(&self, at: At<'_>, chain: &str, call: &Invocation, op: impl Fn(&[String]) -> Op) -> Result<Did> {
         let before = self.chain_rules(at, chain)?.unwrap_or_default();
-        if self.rule_exists(at, chain, call, &before)?.is_some() {
+        if let Some(found) = self.rule_exists(at, chain, call, &before)? {
+            self.need_made(&op(&found.spec))?;
             return Ok(Did::Nothing);
         }
         self.apply(op(&call.with_comment(MARK).spec))?;
@@ -146,7 +150,7 @@ impl Session {
 
     /// Deletes a rule. Which one iptables will choose can only be guessed beforehand; afterwards the list tells, and the inverse is put right.
     fn rule_delete(&self, at: At<'_>, chain: &str, rule: RuleRef, call: &Invocation) -> Result<Did> {
-        let before = self.chain_rules(at, chain)?.unwrap_or_default();
+        let before = self.chain_counted(at, chain)?.unwrap_or_default();
         let (words, guess) = match rule {
             RuleRef::Number(number) => (vec![number.to_string()], usize::try_from(number).unwrap_or(usize::MAX) - 1),
             RuleRef::Spec => {
@@ -169,7 +173,7 @@ impl Session {
     }
 
     fn rule_replace(&self, at: At<'_>, chain: &str, position: u32, call: &Invocation) -> Result<Did> {
-        let before = self.chain_rules(at, chain)?.unwrap_or_default();
+        let before = self.chain_counted(at, chain)?.unwrap_or_default();
         let index = usize::try_from(position).unwrap_or(usize::MAX) - 1;
         let mut former = at.former(chain, &before);
         former.gone = Some(index).filter(|index| *index < before.len()).into_iter().collect();
@@ -187,7 +191,8 @@ impl Session {
 
     fn rules_flush(&self, at: At<'_>, chain: Option<&str>) -> Result<Did> {
         let full = || -> Result<Vec<FormerChain>> {
-            let chains = self.table_chains(at)?.into_iter();
+            let text = self.query(&ops::list_counted(at.netns, at.family, at.table, None))?;
+            let chains = iptables::parse_list(at.table, &text)?.chains.into_iter();
             let chains = chains.filter(|one| chain.is_none_or(|chain| one.name == chain) && !one.rules.is_empty());
             let all = |one: iptables::Chain| FormerChain {
                 gone: (0..one.rules.len()).collect(),
@@ -202,7 +207,9 @@ impl Session {
         }
         self.apply(ops::flush(at.netns, at.family, at.table, chain, former.clone()))?;
         let now = full()?;
-        let stayed = former.iter().any(|former| now.contains(former));
+        let stayed = former
+            .iter()
+            .any(|former| now.iter().any(|now| (&now.chain, &now.rules) == (&former.chain, &former.rules)));
         self.read_back(at.netns, !stayed, || "the rules are still there".into())?;
         Ok(Did::Something)
     }
@@ -243,11 +250,24 @@ impl Session {
 
     /// The rules of a chain, without their counters; `None` without such a chain.
     fn chain_rules(&self, at: At<'_>, chain: &str) -> Result<Option<Vec<iptables::Rule>>> {
-        let command = ops::list(at.netns, at.family, at.table, Some(chain));
-        let output = self.ask(&command)?;
+        self.chain_listed(at, chain, &ops::list(at.netns, at.family, at.table, Some(chain)))
+    }
+
+    /// The same with their counters.
+    fn chain_counted(&self, at: At<'_>, chain: &str) -> Result<Option<Vec<iptables::Rule>>> {
+        self.chain_listed(at, chain, &ops::list_counted(at.netns, at.family, at.table, Some(chain)))
+    }
+
+    fn chain_listed(
+        &self,
+        at: At<'_>,
+        chain: &str,
+        command: &crate::op::Command,
+    ) -> Result<Option<Vec<iptables::Rule>>> {
+        let output = self.ask(command)?;
         if !output.ok {
             let missing = said::recognise(&output.ran.stderr).is_some_and(|said| said.kind == Kind::NotFound);
-            return if missing || output.ran.status == Some(1) { Ok(None) } else { Err(failure(&command, output.ran)) };
+            return if missing || output.ran.status == Some(1) { Ok(None) } else { Err(failure(command, output.ran)) };
         }
         let listed = iptables::parse_list(at.table, &output.ran.stdout)?;
         // A chain that is there is named, even when it is empty: a tool that says nothing is not iptables.
@@ -348,7 +368,13 @@ struct At<'a> {
 impl At<'_> {
     /// A chain as it is, for an inverse.
     fn former(self, chain: &str, rules: &[iptables::Rule]) -> FormerChain {
-        FormerChain { table: self.table.to_owned(), chain: chain.to_owned(), rules: texts(rules), gone: Vec::new() }
+        FormerChain {
+            table: self.table.to_owned(),
+            chain: chain.to_owned(),
+            rules: texts(rules),
+            gone: Vec::new(),
+            counters: rules.iter().map(|rule| (rule.packets, rule.bytes)).collect(),
+        }
     }
 }
 

@@ -21,6 +21,8 @@ use super::Record;
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::NetnsStamp;
 use crate::files::{self, State};
+use crate::model::state::{Lost, State as Things};
+use crate::op::Where;
 
 /// Where netwright keeps what it knows of this machine; gone when it knows nothing.
 pub(super) const HOME: &str = files::HOME;
@@ -93,6 +95,20 @@ enum Line {
     Undone { undone: usize },
     End { end: End },
     Ran { ran: String },
+    Before { before: Where, state: Things },
+    Took { took: usize, lost: Vec<Lost> },
+    Owes { owes: Vec<Owes> },
+}
+
+/// What the undoing of a run owes to a namespace: written before it begins, so that it can be gone on with.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Owes {
+    /// The namespace.
+    pub netns: Where,
+    /// What the run's acts took.
+    pub lost: Vec<Lost>,
+    /// What was there when the undoing began.
+    pub state: Things,
 }
 
 /// A journal that is being written.
@@ -237,6 +253,33 @@ impl Journal {
     /// When the line cannot be written.
     pub fn end(&mut self, end: End) -> Result<()> {
         self.append(&Line::End { end })
+    }
+
+    /// Says what is there before a command acts that reaches farther than it says.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written: the command must not run.
+    pub fn before(&mut self, netns: &Where, state: &Things) -> Result<()> {
+        self.append(&Line::Before { before: netns.clone(), state: state.clone() })
+    }
+
+    /// Says what the kernel took with a command.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written.
+    pub fn took(&mut self, number: usize, lost: &[Lost]) -> Result<()> {
+        self.append(&Line::Took { took: number, lost: lost.to_vec() })
+    }
+
+    /// Says what an undoing that begins owes.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written.
+    pub fn owes(&mut self, owes: &[Owes]) -> Result<()> {
+        self.append(&Line::Owes { owes: owes.to_vec() })
     }
 
     /// Removes the journal: nothing of the run is left.
@@ -398,6 +441,10 @@ pub struct Past {
     pub end: Option<End>,
     /// Whether anybody still acts for it.
     pub live: bool,
+    /// What was there before the acts that reach farther than they say.
+    pub before: Vec<(Where, Things)>,
+    /// What an undoing that was cut short owes.
+    pub owes: Vec<Owes>,
 }
 
 impl Past {
@@ -439,7 +486,15 @@ impl Past {
         if header.journal != VERSION {
             return Err(format!("it is version {}, this netwright reads {VERSION}", header.journal));
         }
-        let mut past = Self { header, records: Vec::new(), ran: Vec::new(), end: None, live };
+        let mut past = Self {
+            header,
+            records: Vec::new(),
+            ran: Vec::new(),
+            end: None,
+            live,
+            before: Vec::new(),
+            owes: Vec::new(),
+        };
         let mut number = 1;
         while let Some(line) = lines.next() {
             number += 1;
@@ -468,6 +523,13 @@ impl Past {
             }
             Line::End { end } => self.end = Some(end),
             Line::Ran { ran } => self.ran.push(ran),
+            Line::Before { before, state } => self.before.push((before, state)),
+            Line::Took { took, lost } => {
+                if let Some(record) = self.records.get_mut(took) {
+                    record.taken = Some(lost);
+                }
+            }
+            Line::Owes { owes } => self.owes = owes,
             // The same again: its inverse is better known now, or its link is to have another index.
             Line::Intent { intent, record } => {
                 if let Some(known) = self.records.get_mut(intent) {
@@ -643,6 +705,7 @@ mod tests {
             chain: "INPUT".into(),
             rules: vec![vec!["-j".into(), "DROP".into()]],
             gone: vec![0],
+            counters: vec![(1, 2)],
         };
         let host = crate::op::Where::Host;
         let delete = crate::op::firewall::delete(&host, crate::op::route::Family::V4, former, &["1".into()]);
@@ -658,6 +721,9 @@ mod tests {
             Line::Outcome { outcome: 1, ok: false, identity: Some(Identity::Link(7)) },
             Line::Undone { undone: 1 },
             Line::Ran { ran: "wg".into() },
+            Line::Before { before: Where::Host, state: Things::default() },
+            Line::Took { took: 1, lost: Vec::new() },
+            Line::Owes { owes: Vec::new() },
             Line::End { end: End::Trial(9) },
         ];
         let lines = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n");

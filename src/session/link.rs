@@ -120,7 +120,10 @@ impl Session {
                 })?;
                 Ok(Did::Something)
             }
-            (Some(link), Some(peer)) if self.are_ends((a.0, &link), (b.0, &peer))? => Ok(Did::Nothing),
+            (Some(link), Some(peer)) if self.are_ends((a.0, &link), (b.0, &peer))? => {
+                self.need_link(&link, &op)?;
+                Ok(Did::Nothing)
+            }
             (Some(link), other) if other.is_none() || link.kind() != Some("veth") => Err(taken(a, &link, b)),
             (_, Some(link)) => Err(taken(b, &link, a)),
             (Some(link), None) => Err(taken(a, &link, b)),
@@ -147,10 +150,15 @@ impl Session {
         link_name(name)?;
         let pairs: Vec<(&str, &str)> =
             options.iter().map(|(option, value)| (option.as_str(), value.as_str())).collect();
-        let words = link_kinds::argv(kind, &pairs)?;
+        link_kinds::argv(kind, &pairs)?;
         self.claim_link(netns, name)?;
         let Some(link) = self.link_find(at)? else {
             link_kinds::refuse_rounded(kind, &pairs, None)?;
+            let mac = self.bridge_mac(kind, at);
+            let says = pairs.iter().any(|(option, _)| *option == "address");
+            let own_mac = mac.iter().filter(|_| !says).map(|mac| ("address", mac.as_str()));
+            let pairs: Vec<_> = own_mac.chain(pairs).collect();
+            let words = link_kinds::argv(kind, &pairs)?;
             if let Some((_, lower)) = pairs.iter().find(|(option, _)| matches!(*option, "link" | "dev")) {
                 self.link_require((netns, lower))?;
             }
@@ -167,6 +175,7 @@ impl Session {
             .netns(netns.name()));
         }
         link_kinds::refuse_rounded(kind, &pairs, Some(&link))?;
+        self.need_link(&link, &op::link::add(netns, name, &[]))?;
         let mut did = Did::Nothing;
         for (option, value) in pairs {
             did = did.or(self.link_option(at, kind, &link, option, value)?);
@@ -174,10 +183,19 @@ impl Session {
         Ok(self.count(did))
     }
 
+    /// The MAC address that a bridge is made with; on the machine it is another one in each run, for bridges of two machines may meet.
+    fn bridge_mac(&self, kind: &str, (netns, name): At<'_>) -> Option<String> {
+        let owner = if self.journal.borrow().is_some() { &self.id } else { "" };
+        (kind == "bridge").then(|| op::link::bridge_mac(owner, netns, name))
+    }
+
     fn link_option(&self, at: At<'_>, kind: &str, link: &Link, option: &str, value: &str) -> Result<Did> {
         let (netns, name) = at;
         let differs = link_kinds::link_differs(link, option, value);
         if differs == Some(false) {
+            if let Ok(words) = link_kinds::change_argv(kind, &[(option, value)]) {
+                self.need(&op::link::set_options(netns, name, &words, None))?;
+            }
             return Ok(Did::Nothing);
         }
         let former = link_kinds::shown(link, option);
@@ -234,17 +252,10 @@ impl Session {
         }
         let link = self.link_require(at)?;
         if link.is_up() == up {
+            self.need(&if up { op::link::up(at.0, at.1) } else { op::link::down(at.0, at.1) })?;
             return Ok(self.count(Did::Nothing));
         }
-        let op = if up {
-            op::link::up(at.0, at.1)
-        } else {
-            let mut op = op::link::down(at.0, at.1);
-            if let op::Undo::Commands(commands) = &mut op.undo {
-                commands.extend(self.lost_by_down(at)?);
-            }
-            op
-        };
+        let op = if up { op::link::up(at.0, at.1) } else { op::link::down(at.0, at.1) };
         if up {
             let number = self.make(op)?;
             self.owe(number, at.0, Look::at_link(at.1, Seen::is_up), format!("`{}` is down", at.1))?;
@@ -253,29 +264,6 @@ impl Session {
             self.link_reads(at, "is up", |link| !link.is_up())?;
         }
         Ok(self.count(Did::Something))
-    }
-
-    /// What puts back what the kernel drops with a link that goes down: its IPv6 addresses, unless `keep_addr_on_down` is set, and all of its
-    /// routes. Routes whose gateway is reached by another come after it.
-    fn lost_by_down(&self, at: At<'_>) -> Result<Vec<op::Command>> {
-        let (netns, name) = at;
-        let links = self.addrs_of(at)?;
-        let lost = links.iter().flat_map(|link| &link.addr_info).filter(|addr| {
-            addr.family.as_deref() == Some("inet6") && addr.scope.as_deref() != Some("link") && addr.is_permanent()
-        });
-        let nets = lost.filter_map(net_addr::AddrInfo::ipnet);
-        let addrs: Vec<_> = nets.map(|net| op::link::addr_replace(netns, name, &net.to_string())).collect();
-        let mut routes = Vec::new();
-        for family in [op::route::Family::V4, op::route::Family::V6] {
-            let text = self.query(&op::route::show_dev(netns, family, name))?;
-            let mut all = crate::model::route::parse(&text, "ip route show")?;
-            // `ip -4 route show table all` in a batch shows those of both families.
-            all.retain(|route| route.is_ipv6() == (family == op::route::Family::V6));
-            all.retain(|route| route.protocol.as_deref() != Some("kernel"));
-            all.sort_by_key(|route| route.next_hop().is_some());
-            routes.extend(all.iter().map(|route| super::route::put_back(netns, family, route, name)));
-        }
-        Ok(addrs.into_iter().chain(routes).collect())
     }
 
     /// Sets the MTU in bytes.
@@ -289,10 +277,12 @@ impl Session {
         };
         let link = self.link_require(at)?;
         let former = link.mtu.unwrap_or(1500);
+        let op = op::link::mtu(at.0, at.1, mtu, former);
         if former == mtu {
+            self.need(&op)?;
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op::link::mtu(at.0, at.1, mtu, former))?;
+        self.apply(op)?;
         self.link_reads(at, "has another MTU", |link| link.mtu == Some(mtu))?;
         Ok(self.count(Did::Something))
     }
@@ -305,10 +295,12 @@ impl Session {
     pub fn link_mac(&self, at: At<'_>, mac: &str) -> Result<Did> {
         let mac = addr::mac(mac)?;
         let link = self.link_require(at)?;
+        let op = op::link::mac(at.0, at.1, &mac, link.address.as_deref());
         if link.address.as_deref() == Some(mac.as_str()) {
+            self.need(&op)?;
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op::link::mac(at.0, at.1, &mac, link.address.as_deref()))?;
+        self.apply(op)?;
         self.link_reads(at, "has another MAC address", |link| link.address.as_deref() == Some(mac.as_str()))?;
         Ok(self.count(Did::Something))
     }
@@ -322,6 +314,9 @@ impl Session {
         let link = self.link_require(at)?;
         let former = link.master.as_deref();
         if former == master {
+            if let Some(master) = master {
+                self.need(&op::link::master(at.0, at.1, master, None))?;
+            }
             return Ok(self.count(Did::Nothing));
         }
         match (master, former) {
@@ -411,6 +406,26 @@ impl Session {
             let number = self.make(op)?;
             self.owe(number, netns, look, otherwise)?;
         }
+        Ok(self.count(Did::Something))
+    }
+
+    /// Takes an address off a link, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the link; what `ip` says.
+    pub fn addr_delete(&self, at: At<'_>, addr: IpNet) -> Result<Did> {
+        let (netns, name) = at;
+        let find = || -> Result<Option<Vec<String>>> {
+            let links = self.addrs_of(at)?;
+            let infos =
+                links.iter().filter_map(|link| link.raw().get("addr_info")).filter_map(|infos| infos.as_array());
+            let words = infos.flatten().filter_map(|info| crate::model::state::addr_words(info.as_object()?));
+            Ok(words.into_iter().find_map(|(have, words)| (have.parse() == Ok(addr)).then_some(words)))
+        };
+        let Some(words) = find()? else { return Ok(self.count(Did::Nothing)) };
+        self.apply(op::link::addr_delete(netns, name, &addr.to_string(), &words))?;
+        self.read_back(netns, find()?.is_none(), || format!("`{name}` still has {addr}"))?;
         Ok(self.count(Did::Something))
     }
 

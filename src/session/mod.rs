@@ -22,6 +22,8 @@
 //! | `pairs` | two at once, and a run beside `gc` | 24 | 300 of 300 |
 //! | `space` | the disk full at every position of the journal | 45 | 1278 of 1278 |
 //! | `deadlines` | every way to hang ends within the deadline + 2.5 s; a daemon that a tool leaves keeps nothing | 22 | 94 of 94 |
+//! | `verbs` | each verb on what others built, in a run that fails and one that is taken down: all is as it was | 6 | 144 |
+//! | `settings` | what several runs need stays until the last is gone; what others set since is theirs | 4 | 25 |
 //! | `rootless` | the short forms of all others on machines that a plain user makes | 101 | 603 of 603 |
 //!
 //! `tests/fuzz.rs`, `src/why/fuzz.rs` and the journal's own tests are the fuzz targets: no input panics, and what is accepted is what was there.
@@ -30,7 +32,9 @@
 //!
 //! - a tool that does nothing and answers every question as if it had is believed. One that says yes to everything is not: that a rule is there
 //!   or gone is told by the list, too, and a chain that is there is named in it;
-//! - what the user's own words (`ip(…, #{ undo: … })`, `exec`) change is undone by the user's words only, and not looked at; after `exec` or `start`
+//! - what `exec` changes is undone by the user's words only, and not looked at; of raw `ip` commands, what the user's inverse leaves alone is put back;
+//! - what somebody else takes away in the moment of an act of ours is taken for the act's, and comes back with the undo;
+//! - a link that comes up for the first time keeps the kernel's `noqueue`; after `exec` or `start`
 //!   on the machine or in a namespace of others, the end says what ran and that nobody knows what it changed;
 //! - the stamp of a namespace that plays the machine is its inode alone before Linux 5.14 (no `SO_NETNS_COOKIE`): such a number comes again. Of
 //!   namespaces with names it is inode and time, on every kernel;
@@ -65,10 +69,14 @@ mod raw;
 mod route;
 pub mod scan;
 mod shape;
+mod shared;
 mod sysctl;
+mod taken;
+mod things;
 pub mod undo;
 mod undo_last;
 mod undo_look;
+mod undo_taken;
 
 pub use bridge::PlugOptions;
 pub use firewall::{FirewallAnswer, Forward};
@@ -87,6 +95,7 @@ use crate::exec::background::Background;
 use crate::exec::netns::NetnsStamp;
 use crate::exec::{Exec, Output};
 use crate::model::said;
+use crate::model::state::{Lost, State};
 use crate::op::{self, Command, Object, Op, Undo, Where};
 use audit::Audit;
 use claim::Claims;
@@ -198,6 +207,12 @@ pub struct Record {
     /// The number of the record that made what this one deletes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     own: Option<usize>,
+    /// How far it reaches beyond what it says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reach: Option<taken::Reach>,
+    /// What the kernel took with it; `None` while nobody knows.
+    #[serde(skip)]
+    taken: Option<Vec<Lost>>,
     /// Whether it was undone.
     #[serde(skip)]
     undone: Cell<bool>,
@@ -216,6 +231,8 @@ impl Record {
             inside_made: false,
             netns: None,
             own: None,
+            reach: None,
+            taken: None,
             undone: Cell::new(false),
         }
     }
@@ -260,6 +277,9 @@ pub struct Session {
     /// How many commands were ever put off.
     put_off: Cell<u64>,
     owed: RefCell<BTreeMap<Where, Vec<owed::Owed>>>,
+    /// What was looked at before an act on what was there before this run.
+    looked_at: RefCell<Vec<(Where, taken::Reach, State)>>,
+    looks: Cell<bool>,
     background: RefCell<Vec<Rc<Background>>>,
     /// The user's own programs that ran where what they change stays when the run is undone.
     /// Each with the number of commands before it.
@@ -299,6 +319,8 @@ impl Session {
             on_their_way: RefCell::default(),
             put_off: Cell::default(),
             owed: RefCell::default(),
+            looked_at: RefCell::default(),
+            looks: Cell::default(),
             background: RefCell::default(),
             ran: RefCell::default(),
             hidden: RefCell::default(),
@@ -554,10 +576,15 @@ impl Session {
     }
 
     fn apply_now(&self, op: Op) -> Result<(usize, Output)> {
+        let before = self.before(&op)?;
         let number = self.begin(op)?;
         let command = self.log.borrow()[number].op.command.clone();
         let output = self.with_free_index(number, self.exec.run(&command));
-        Ok((number, self.finish(number, output)?))
+        let output = self.finish(number, output);
+        if let Some((reach, before)) = before {
+            self.after(number, &reach, &before)?;
+        }
+        Ok((number, output?))
     }
 
     /// Writes down what is about to run; its number in the log.
@@ -574,6 +601,7 @@ impl Session {
         if let Some(journal) = self.journal.borrow_mut().as_mut() {
             journal.intent(number, &record)?;
         }
+        self.hold(number, &record)?;
         self.facts.borrow_mut().learn(&record.op);
         self.next_epoch();
         self.log.borrow_mut().push(record);
@@ -660,6 +688,7 @@ impl Session {
         };
         drop(made_links);
         let on_machine = self.journal.borrow().is_some();
+        record.reach = self.farther(&record.op).filter(|_| !record.inside_made);
         if netns != Where::Host && !record.inside_made {
             record.netns = if on_machine {
                 self.exec.netns_stamp(&netns).ok()

@@ -5,7 +5,7 @@ use super::{Did, Session};
 use crate::error::{Error, Kind, Place, Result};
 use crate::exec::netns::{NETNS_DIR, id_at, names, path_of};
 use crate::model::names::netns_name;
-use crate::model::{link, suggest};
+use crate::model::{link, net_addr, suggest};
 use crate::op::{self, Op, Undo, Where};
 
 /// Whether a namespace is a router for IPv4.
@@ -33,10 +33,23 @@ impl Session {
             if self.made.borrow().contains_key(name) {
                 return Ok(self.count(Did::Nothing));
             }
-            let lo = link::parse(&self.query(&op::link::show(&netns, "lo"))?, "ip address show")?;
+            let text = self.query(&op::link::show(&netns, "lo"))?;
+            let lo = link::parse(&text, "ip address show")?;
             let up = lo.first().is_some_and(link::Link::is_up);
+            if let Some(lo) = lo.first() {
+                self.need_link(lo, &op::netns::add(name))?;
+            }
             if !up {
-                self.apply(op::link::up(&netns, "lo"))?;
+                let mut up = op::link::up(&netns, "lo");
+                // The kernel gives a `lo` that comes up its addresses, and leaves them there.
+                if let Undo::Commands(undo) = &mut up.undo {
+                    let had = net_addr::parse(&text, "ip address show")?;
+                    let has =
+                        |addr: &str| had.iter().flat_map(net_addr::Addr::ipnets).any(|have| have.to_string() == addr);
+                    let gone = ["127.0.0.1/8", "::1/128"].into_iter().filter(|addr| !has(addr));
+                    undo.extend(gone.map(|addr| op::link::addr_delete(&netns, "lo", addr, &[]).command));
+                }
+                self.apply(up)?;
                 self.link_reads((&netns, "lo"), "is down", link::Link::is_up)?;
             }
             return Ok(self.count(if up { Did::Nothing } else { Did::Something }));

@@ -121,7 +121,7 @@ impl Undoing<'_> {
             }
             let away = former.gone.get(done..).unwrap_or_default();
             let place = place(&former.rules, *index, away, &now);
-            let command = firewall::insert_command(like, former, place.number, rule);
+            let command = firewall::insert_command(like, former, place.number, *index);
             self.act(&command)?;
             let then = self.rules_now(like, former)?.unwrap_or_default();
             if count(&then) <= count(&now) {

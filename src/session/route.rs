@@ -9,6 +9,7 @@ use crate::exec::Output;
 use crate::model::addr::{Destination, destination};
 use crate::model::neigh::{self, Neigh};
 use crate::model::route::{self, Route};
+use crate::model::state::{self, Part};
 use crate::model::{addr, names, rule};
 use crate::op::route::Family;
 use crate::op::{self, Where};
@@ -184,15 +185,6 @@ fn words_of(route: &Route, family: Family, table: Option<&str>) -> Vec<String> {
     spec.words(family, &spec.dst)
 }
 
-/// The command that puts a route by the link `dev` back, in the table where it was.
-pub(super) fn put_back(netns: &Where, family: Family, route: &Route, dev: &str) -> op::Command {
-    let table = route.raw().get("table").and_then(serde_json::Value::as_str);
-    let mut route = route.clone();
-    // What is listed by link does not name it.
-    route.dev.get_or_insert_with(|| dev.to_owned());
-    op::route::replace_command(netns, family, &words_of(&route, family, table))
-}
-
 /// A pinned neighbour.
 #[derive(Clone, Debug)]
 pub struct NeighSpec {
@@ -237,10 +229,14 @@ impl Session {
         let unrouted = dst == "default" && self.facts.borrow().no_route(netns, family);
         let have = if unrouted { Vec::new() } else { self.routes_to(netns, family, &dst, spec.table.as_deref())? };
         let op = match have.iter().find(|route| spec.same_place(family, route)) {
-            Some(route) if spec.satisfied_by(route) => return Ok(self.count(Did::Nothing)),
+            Some(route) if spec.satisfied_by(route) => {
+                self.need(&op::route::add(netns, family, &dst, &words))?;
+                return Ok(self.count(Did::Nothing));
+            }
             // `ip -6 route replace` adds a second next hop in some cases; so the old one goes by its own words in the undo.
             Some(route) => {
-                op::route::replace(netns, family, &dst, &words, &words_of(route, family, spec.table.as_deref()))
+                let former = self.former_words(netns, family, &dst, spec.table.as_deref(), route)?;
+                op::route::replace(netns, family, &dst, &words, &former)
             }
             None => op::route::add(netns, family, &dst, &words),
         };
@@ -255,6 +251,24 @@ impl Session {
             self.owe(number, netns, look, otherwise)?;
         }
         Ok(self.count(Did::Something))
+    }
+
+    /// The words that make a route again as it was. Those of `ip` itself: its JSON does not tell all (`mtu lock`), and no list of ours would.
+    fn former_words(
+        &self,
+        netns: &Where,
+        family: Family,
+        dst: &str,
+        table: Option<&str>,
+        route: &Route,
+    ) -> Result<Vec<String>> {
+        let part = if family == Family::V6 { Part::Route6 } else { Part::Route4 };
+        let text = self.query(&super::things::routes_to(netns, family, dst, table))?;
+        let mut words = state::route_words(part, &text, route.metric).unwrap_or_else(|| words_of(route, family, table));
+        if let Some(table) = table.filter(|_| !words.iter().any(|word| word == "table")) {
+            words.extend(["table".to_owned(), table.to_owned()]);
+        }
+        Ok(words)
     }
 
     fn routes_to(&self, netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Result<Vec<Route>> {
@@ -310,10 +324,12 @@ impl Session {
             Ok(spec.pinned(&have).map(str::to_owned))
         };
         let former = pinned()?;
+        let op = op::route::neigh_replace(netns, &spec.addr, &mac, &spec.dev, former.as_deref());
         if former.as_deref() == Some(mac.as_str()) {
+            self.need(&op)?;
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op::route::neigh_replace(netns, &spec.addr, &mac, &spec.dev, former.as_deref()))?;
+        self.apply(op)?;
         let is_pinned = pinned()?.as_deref() == Some(mac.as_str());
         self.read_back(netns, is_pinned, || format!("{ip} is not pinned to {mac}"))?;
         Ok(self.count(Did::Something))

@@ -4,6 +4,7 @@ use super::link::At;
 use super::{Did, Session, failure};
 use crate::error::{Error, Kind, Result};
 use crate::model::json;
+use crate::model::state::Qdisc;
 use crate::op::{self, Where};
 
 /// What a link is to behave like, in tc's own words.
@@ -68,12 +69,38 @@ fn time(text: &str) -> Result<std::time::Duration> {
     humantime::parse_duration(text).map_err(|_| invalid("time", text, "write \"20ms\" or \"1s\""))
 }
 
+/// How many bytes a size of tc's words is (man 8 tc, "PARAMETERS"): `6250`, `32kb`, `1m`.
+fn size_bytes(text: &str) -> Option<u64> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => 1,
+        "k" | "kb" => 1 << 10,
+        "m" | "mb" => 1 << 20,
+        _ => return None,
+    };
+    number.parse::<u64>().ok().map(|number| number * factor)
+}
+
+/// Whether a tbf has a smaller bucket than the one that is there, or nobody knows.
+fn lowers_burst(former: &serde_json::Value, spec: &[String]) -> bool {
+    let had = former.get("options").and_then(|options| options.get("burst")).and_then(serde_json::Value::as_u64);
+    let wants = spec.iter().skip_while(|word| *word != "burst").nth(1).and_then(|text| size_bytes(text));
+    let is_tbf = former.get("kind").is_some_and(|kind| kind == "tbf");
+    // The kernel keeps it in ticks of its clock, so that it comes back a little smaller.
+    is_tbf && had.zip(wants).is_none_or(|(had, wants)| wants < had)
+}
+
 fn percent(text: &str) -> Result<f64> {
     let number = text.trim_end_matches('%').parse::<f64>().ok().filter(|number| (0.0..=100.0).contains(number));
     number.ok_or_else(|| invalid("percentage", text, "write \"1%\""))
 }
 
 impl Shape {
+    /// Whether it asks for nothing: then what is there is lifted.
+    fn is_empty(&self) -> bool {
+        [&self.rate, &self.burst, &self.delay, &self.jitter, &self.loss].iter().all(|part| part.is_none())
+    }
+
     /// The discipline and its words.
     fn spec(&self) -> Result<Vec<String>> {
         let rate = self.rate.as_deref().map(rate_bits).transpose()?;
@@ -84,7 +111,7 @@ impl Shape {
         if delay.is_none() && loss.is_none() {
             let Some(rate) = rate else {
                 return Err(Error::new(Kind::InvalidArgument, "a shape needs a rate, a delay or a loss")
-                    .hint("link.shape(#{ rate: \"10mbit\", delay: \"20ms\", loss: \"1%\" })"));
+                    .hint("link.shape(#{ rate: \"10mbit\", delay: \"20ms\", loss: \"1%\" }); `shape(#{})` lifts it"));
             };
             // 10 ms worth of bytes, so that the timer of any kernel keeps the rate (man 8 tc-tbf, "burst").
             let burst = self.burst.clone().unwrap_or_else(|| (rate / 800).max(BURST_MIN_BYTES).to_string());
@@ -119,13 +146,13 @@ impl Shape {
 }
 
 impl Session {
-    /// Shapes what leaves by a link, and what comes in by shaping the other end of its veth.
+    /// Shapes what leaves by a link, and what comes in by shaping the other end of its veth. A shape that asks for nothing lifts what is there.
     ///
     /// # Errors
     ///
     /// `InvalidArgument` for what tc could not read; `Unsupported` where the kernel lacks tbf or netem, or the link has no other end to shape.
     pub fn shape(&self, at: At<'_>, shape: &Shape) -> Result<Did> {
-        let spec = shape.spec()?;
+        let spec = if shape.is_empty() { Vec::new() } else { shape.spec()? };
         let (egress, ingress) = shape.ends()?;
         self.link_require(at)?;
         let mut did = Did::Nothing;
@@ -145,12 +172,29 @@ impl Session {
 
     fn shape_end(&self, (netns, name): At<'_>, spec: &[String]) -> Result<Did> {
         let former = self.qdisc(netns, name)?;
-        let op = op::link::qdisc_replace(netns, name, spec);
+        // The kernel's own has the handle 0 and cannot be deleted.
+        let text = self.query(&op::link::qdisc_words(netns, name))?;
+        let mut words = text.lines().find_map(Qdisc::parse).filter(|root| root.is_root() && !root.is_of_kernel());
+        let Some(kind) = spec.first() else {
+            let Some(words) = words else { return Ok(Did::Nothing) };
+            self.apply(op::link::qdisc_delete(netns, name, &words.spec()))?;
+            let now = self.qdisc(netns, name)?;
+            self.read_back(netns, now != former, || format!("`{name}` is still shaped"))?;
+            return Ok(Did::Something);
+        };
+        if kind == "tbf"
+            && former.as_ref().is_some_and(|former| lowers_burst(former, spec))
+            && let Some(words) = words.take()
+        {
+            // A packet that waits and does not fit into the new bucket would wait for ever, and all others behind it (`tbf_change` of the kernel).
+            self.apply(op::link::qdisc_delete(netns, name, &words.spec()))?;
+        }
+        let op = op::link::qdisc_replace(netns, name, spec, words.map(|words| words.spec()).as_deref());
         let command = op.command.clone();
         self.apply(op).map_err(|error| {
             if error.kind() == Kind::Unsupported {
-                return Error::new(Kind::Unsupported, format!("this kernel has no queueing discipline {}", spec[0]))
-                    .hint(if spec[0] == "netem" {
+                return Error::new(Kind::Unsupported, format!("this kernel has no queueing discipline {kind}"))
+                    .hint(if kind == "netem" {
                         "delay and loss need netem; a rate alone works with tbf"
                     } else {
                         "`modprobe sch_tbf` as root may load it"
@@ -161,9 +205,7 @@ impl Session {
             error
         })?;
         let now = self.qdisc(netns, name)?;
-        if now.as_ref().and_then(|qdisc| qdisc.get("kind")).and_then(serde_json::Value::as_str)
-            != Some(spec[0].as_str())
-        {
+        if now.as_ref().and_then(|qdisc| qdisc.get("kind")).and_then(serde_json::Value::as_str) != Some(kind.as_str()) {
             let output = crate::error::Ran { command: command.line(), ..Default::default() };
             return Err(failure(&command, output));
         }
@@ -194,6 +236,16 @@ mod tests {
         for bad in ["", "10", "mbit", "10 parsecs", "-1mbit", "0bit"] {
             assert!(rate_bits(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_smaller_bucket_is_told_from_the_same_one() {
+        let tbf = |burst: u64| serde_json::json!({ "kind": "tbf", "options": { "burst": burst } });
+        let spec = |burst: &str| ["tbf", "rate", "8bit", "burst", burst].map(String::from);
+        assert!(!lowers_burst(&tbf(6250), &spec("6250")) && !lowers_burst(&tbf(6250), &spec("25000")));
+        assert!(lowers_burst(&tbf(25000), &spec("6250")) && lowers_burst(&tbf(40000), &spec("32kb")));
+        assert!(lowers_burst(&tbf(25000), &spec("1parsec")), "nobody knows");
+        assert!(!lowers_burst(&serde_json::json!({ "kind": "netem" }), &spec("6250")));
     }
 
     #[test]

@@ -52,10 +52,12 @@ impl Session {
             return Err(Error::new(Kind::InvalidArgument, format!("{value:?} cannot be the value of a sysctl")));
         }
         let former = self.sysctl_now(netns, name, &valid)?;
+        let op = op::sysctl::set(netns, &word(&valid), value, &former);
         if values_equal(&former, value) {
+            self.need(&op)?;
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op::sysctl::set(netns, &word(&valid), value, &former))?;
+        self.apply(op)?;
         let kept = self.sysctl_now(netns, name, &valid)?;
         if !values_equal(&kept, value) {
             return Err(Error::new(Kind::CommandFailed, format!("`{name}` is `{kept}` after it was set to `{value}`"))

@@ -8,13 +8,16 @@ use std::cell::RefCell;
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
-use super::journal::{Identity, Journal};
+use super::journal::{Identity, Journal, Owes};
 use super::put_back::Stuck;
+use super::shared::{self, Released};
 use super::undo_look::Verdict;
+use super::undo_taken::Place;
 use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::{NetnsStamp, id_at, path_of};
 use crate::exec::{Exec, leftover};
+use crate::model::state::State;
 use crate::model::{link, said};
 use crate::op::{self, Command, Object, Tool, Undo, Where};
 use crate::patience::scaled;
@@ -87,7 +90,8 @@ impl Session {
         self.set_place(None);
         let log = self.log.take();
         let mut journal = self.journal.borrow_mut();
-        let mut undone = Undoing::new(&self.exec, &log, journal.as_mut(), &self.id).all();
+        let mut undone =
+            Undoing::new(&self.exec, &log, journal.as_mut(), &self.id).knowing(self.seen_before(), Vec::new()).all();
         undone.left.extend(stuck.into_iter().map(|line| (line, "the process does not end".to_owned())));
         undone.unknown = self.ran_since(0);
         *self.log.borrow_mut() = log;
@@ -101,6 +105,8 @@ impl Session {
 enum Step {
     /// It is undone, or there was nothing to undo.
     Done,
+    /// Another run needs it.
+    Needed(String),
     /// It is something else now.
     Foreign(String),
     /// It could not be undone, and why.
@@ -110,17 +116,21 @@ enum Step {
 /// The undoing of a run from its records.
 pub struct Undoing<'a> {
     exec: &'a Exec,
-    records: &'a [Record],
-    journal: Option<&'a mut Journal>,
+    pub(super) records: &'a [Record],
+    pub(super) journal: Option<&'a mut Journal>,
     id: Option<String>,
     mark: Option<String>,
-    undone: Undone,
+    pub(super) undone: Undone,
     /// The first record that is undone.
-    first: usize,
+    pub(super) first: usize,
     /// The namespace that the run acted on as the host is gone, and what was in it.
-    host_gone: bool,
+    pub(super) host_gone: bool,
     /// Notes of inverses whose work was done already.
     already_there: RefCell<Vec<String>>,
+    /// What was there before acts that reach farther than they say.
+    pub(super) before: Vec<(Where, State)>,
+    /// What an undoing that was cut short owes.
+    pub(super) owes: Vec<Owes>,
 }
 
 impl<'a> Undoing<'a> {
@@ -139,6 +149,8 @@ impl<'a> Undoing<'a> {
             first: 0,
             host_gone: false,
             already_there: RefCell::default(),
+            before: Vec::new(),
+            owes: Vec::new(),
         }
     }
 
@@ -156,6 +168,12 @@ impl<'a> Undoing<'a> {
                 Object::Link { netns, .. } => *netns == Where::Host,
                 _ => record.op.command.netns == Where::Host,
             }
+    }
+
+    /// Knows what was there before the acts, and what an earlier undoing owes.
+    #[must_use]
+    pub fn knowing(self, before: Vec<(Where, State)>, owes: Vec<Owes>) -> Self {
+        Self { before, owes, ..self }
     }
 
     /// Leaves what came before a record in place.
@@ -184,8 +202,13 @@ impl<'a> Undoing<'a> {
         let mut to_verify = Vec::new();
         let mut stuck = Stuck::default();
         let records = self.records;
+        let mut places = self.places();
         for number in order {
             let record = &records[number];
+            let meant = record.op.changes == Object::Raw && record.reach.is_some();
+            if meant {
+                self.look_around(&mut places, &record.op.command.netns, false);
+            }
             self.undone.steps += usize::from(record.succeeded());
             // What it lies in may stay, when only the end is undone.
             let gone_with_more = record.inside_made && self.first == 0;
@@ -194,14 +217,21 @@ impl<'a> Undoing<'a> {
             } else if stuck.holds(&record.op) {
                 Step::Failed("a later change of the same chain must be undone first".into())
             } else {
-                self.step(record)
+                self.step(number, record, &mut places)
             };
+            if meant {
+                self.look_around(&mut places, &record.op.command.netns, true);
+            }
             if matches!(step, Step::Failed(_)) {
                 stuck.add(&record.op);
             }
             match step {
                 Step::Done if makes(record) && !self.went_with_host(record) => to_verify.push(number),
                 Step::Done => self.note(number),
+                Step::Needed(note) => {
+                    self.undone.notes.push(note);
+                    self.note(number);
+                }
                 Step::Foreign(what) => {
                     self.undone.foreign.push(what);
                     self.note(number);
@@ -217,6 +247,8 @@ impl<'a> Undoing<'a> {
                 self.undone.left.push((record.op.command.line(), "it is still there".into()));
             }
         }
+        self.let_go(&mut places);
+        self.put_taken_back(places);
         self.undone.notes.append(&mut self.already_there.borrow_mut());
         self.undone
     }
@@ -244,7 +276,7 @@ impl<'a> Undoing<'a> {
         }
     }
 
-    fn step(&mut self, record: &Record) -> Step {
+    fn step(&mut self, number: usize, record: &Record, places: &mut Vec<Place>) -> Step {
         // What `ip` itself said to have failed has not acted; who undoes it all the same would undo what somebody else did.
         if record.op.changes == Object::Raw && record.ok == Some(false) {
             return Step::Done;
@@ -264,11 +296,18 @@ impl<'a> Undoing<'a> {
             Ok(Ours::Foreign(what)) => return Step::Foreign(what),
             Err(error) => return Step::Failed(error.to_string()),
         }
+        let mut commands = commands.clone();
+        if let Some(step) = self.released(number, record, &mut commands, places) {
+            return step;
+        }
+        if let Some(step) = self.changed_since(record, &commands) {
+            return step;
+        }
         if let Object::Netns { name } = &record.op.changes {
             self.exec.forget(&Where::Named(name.clone()));
         }
         let mut failed = None;
-        for command in commands {
+        for command in &commands {
             if let Err(why) = self.run(command, record) {
                 failed = Some(why);
             }
@@ -280,6 +319,127 @@ impl<'a> Undoing<'a> {
             }
         }
         failed.map_or(Step::Done, Step::Failed)
+    }
+
+    /// Lets go of what this run and perhaps others need: their step, if they do; otherwise `commands` may become what makes it as it was before
+    /// the first of them.
+    fn released(
+        &self,
+        number: usize,
+        record: &Record,
+        commands: &mut Vec<Command>,
+        places: &mut Vec<Place>,
+    ) -> Option<Step> {
+        let id = self.id.as_deref().filter(|_| !record.inside_made && shared::is_used())?;
+        let machine = shared::machine(self.exec);
+        let (key, made) = match shared::key_of(&record.op, &machine) {
+            Some(key) => (key, None),
+            None => (shared::key_of_made(&record.op, &machine)?, Some(record)),
+        };
+        let line = record.op.command.line();
+        match shared::release(&key, id, made.is_none().then_some(number), Some(record)) {
+            Released::Needed(holder, _) if holder.run == id => None,
+            Released::Needed(holder, was_last) => {
+                let here = self.look(&record.op.command) == Verdict::Holds;
+                if made.is_none() && was_last && here && self.look(&holder.wants) != Verdict::Holds {
+                    // What the other run had set, before this one set it otherwise.
+                    return Some(match self.run(&holder.wants, record) {
+                        Err(why) => Step::Failed(why),
+                        Ok(()) => {
+                            let wants = holder.wants.line();
+                            Step::Needed(format!("it is as the run {} needs it again: `{wants}`", holder.run))
+                        }
+                    });
+                }
+                for place in places.iter_mut().filter(|place| place.netns == record.op.command.netns) {
+                    place.forgive(record);
+                }
+                Some(Step::Needed(format!("`{line}` is left as it is: the run {} needs it", holder.run)))
+            }
+            Released::Free(first, _, took) if made.is_none() && !first.is_empty() => {
+                *commands = undo_of_first(first, &record.op.command);
+                self.inherit(places, &record.op.command.netns, took);
+                None
+            }
+            Released::Free(..) | Released::Unknown => None,
+        }
+    }
+
+    /// The step of a setting that somebody has changed since: what is not as the run set it is somebody else's.
+    fn changed_since(&self, record: &Record, commands: &[Command]) -> Option<Step> {
+        let is_setting = match &record.op.changes {
+            Object::LinkSetting { setting, .. } => setting != "name" && setting != "alias",
+            Object::Sysctl { .. } | Object::NfPolicy { .. } | Object::Neigh { .. } | Object::Route { .. } => true,
+            _ => false,
+        };
+        if !is_setting || commands.is_empty() || self.id.is_none() || record.inside_made {
+            return None;
+        }
+        match self.looked(&record.op.command) {
+            Ok(Verdict::Not(now)) => {
+                let undone = commands.iter().all(|command| matches!(self.looked(command), Ok(Verdict::Holds)));
+                let line = record.op.command.line();
+                Some(if undone {
+                    Step::Done
+                } else {
+                    Step::Foreign(format!("what `{line}` set was changed since: {now}"))
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// Lets go of what the run found as it needs it: what nobody needs any more goes back.
+    fn let_go(&mut self, places: &mut Vec<Place>) {
+        let Some(id) = self.id.clone().filter(|_| self.first == 0 && !self.host_gone && shared::is_used()) else {
+            return;
+        };
+        for (key, holder) in shared::found_by(&id) {
+            let line = holder.wants.line();
+            match shared::release(&key, &id, None, None) {
+                Released::Needed(other, _) => {
+                    self.undone.notes.push(format!("`{line}` is left as it is: the run {} needs it", other.run));
+                }
+                Released::Free(first, made, took) => {
+                    self.inherit(places, &holder.wants.netns, took);
+                    if !first.is_empty() && self.look(&holder.wants) == Verdict::Holds {
+                        for command in undo_of_first(first, &holder.wants) {
+                            let done = self.act(&command).and_then(|()| match self.look(&command) {
+                                Verdict::Not(why) => Err(why),
+                                _ => Ok(()),
+                            });
+                            if let Err(why) = done {
+                                self.undone.left.push((command.line(), why));
+                            }
+                        }
+                    }
+                    if let Some((maker, record)) = made {
+                        self.take_away(&maker, &record);
+                    }
+                }
+                Released::Unknown => {}
+            }
+        }
+    }
+
+    /// Takes away what another run made that is gone, and this one needed longest.
+    fn take_away(&mut self, maker: &str, record: &Record) {
+        let own = self.mark.replace(mark_of(maker));
+        let step = match (self.still_ours(record), &record.op.undo) {
+            (Ok(Ours::Yes), Undo::Commands(commands)) => {
+                if let Object::Netns { name } = &record.op.changes {
+                    self.exec.forget(&Where::Named(name.clone()));
+                }
+                let failed = commands.iter().find_map(|command| self.run(command, record).err());
+                failed.or_else(|| (makes(record) && !self.is_gone(record)).then(|| "it is still there".to_owned()))
+            }
+            (Err(error), _) => Some(error.to_string()),
+            _ => None,
+        };
+        self.mark = own;
+        if let Some(why) = step {
+            self.undone.left.push((record.op.command.line(), why));
+        }
     }
 
     /// The executor, for looking.
@@ -459,6 +619,20 @@ impl<'a> Undoing<'a> {
         }
         true
     }
+}
+
+/// What makes a setting as it was before the first run that changed it. A route that nobody had goes by the words of whoever set it last.
+fn undo_of_first(mut first: Vec<Command>, last: &Command) -> Vec<Command> {
+    for command in &mut first {
+        let route = |command: &Command| command.argv.get(1).is_some_and(|word| word == "route");
+        if route(command) && route(last) && command.argv.get(2).is_some_and(|verb| verb == "delete") {
+            command.argv.clone_from(&last.argv);
+            if let Some(verb) = command.argv.get_mut(2) {
+                "delete".clone_into(verb);
+            }
+        }
+    }
+    first
 }
 
 /// Whether a record made a namespace or a link, which must be gone after the undo.

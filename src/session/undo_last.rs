@@ -27,7 +27,8 @@ impl Session {
         let log = self.log.take();
         let mut undone = {
             let mut journal = self.journal.borrow_mut();
-            Undoing::new(&self.exec, &log, journal.as_mut(), &self.id).since(first).all()
+            let undoing = Undoing::new(&self.exec, &log, journal.as_mut(), &self.id);
+            undoing.knowing(self.seen_before(), Vec::new()).since(first).all()
         };
         for record in log.iter().skip(first).filter(|record| record.is_undone()) {
             match &record.op.changes {

@@ -5,6 +5,7 @@ use super::undo::Undoing;
 use crate::error::Result;
 use crate::exec::netns::{id_at, path_of};
 use crate::model::link::Link;
+use crate::model::state::{Part, Qdisc, State};
 use crate::model::{iptables, json, link_kinds, neigh, net_addr, route, rule, sysctl};
 use crate::op::firewall::MARK;
 use crate::op::route::Family;
@@ -31,14 +32,18 @@ impl Verdict {
 impl Undoing<'_> {
     /// Looks whether the machine is as a command of an inverse says.
     pub(super) fn look(&self, command: &Command) -> Verdict {
-        let looked = match command.tool {
+        self.looked(command).unwrap_or_else(|error| Verdict::Not(error.to_string()))
+    }
+
+    /// The same; an error when nobody answers.
+    pub(super) fn looked(&self, command: &Command) -> Result<Verdict> {
+        match command.tool {
             Tool::Ip => self.look_ip(command),
-            Tool::Iptables | Tool::Ip6tables => return self.look_firewall(command),
+            Tool::Iptables | Tool::Ip6tables => Ok(self.look_firewall(command)),
             Tool::Sysctl => self.look_sysctl(command),
             Tool::Tc => self.look_qdisc(command),
-            _ => return Verdict::Untold,
-        };
-        looked.unwrap_or_else(|error| Verdict::Not(error.to_string()))
+            _ => Ok(Verdict::Untold),
+        }
     }
 
     fn look_ip(&self, command: &Command) -> Result<Verdict> {
@@ -59,7 +64,7 @@ impl Undoing<'_> {
                 Ok(if self.find_link(netns, name)?.is_none() { Verdict::Holds } else { Verdict::Untold })
             }
             ["link", "set", "dev", name, settings @ ..] => self.look_link(netns, name, settings),
-            ["address", verb, address, "dev", name] => self.look_address(netns, name, address, *verb != "delete"),
+            ["address", verb, address, "dev", name, ..] => self.look_address(netns, name, address, *verb != "delete"),
             ["route", verb, spec @ ..] => self.look_route(netns, family, spec, *verb != "delete"),
             ["rule", "delete", spec @ ..] => {
                 let rules = rule::parse(&self.question(&op::route::rules(netns, family))?, "ip rule show")?;
@@ -106,12 +111,26 @@ impl Undoing<'_> {
     }
 
     fn look_route(&self, netns: &Where, family: Family, spec: &[&str], wanted: bool) -> Result<Verdict> {
+        if let Some(("unicast", _)) = spec.split_first().map(|(first, rest)| (*first, rest)) {
+            return self.look_route_words(netns, family, spec, wanted);
+        }
         let Some(spec) = RouteSpec::from_words(spec) else { return Ok(Verdict::Untold) };
         let output = self.exec().run(&op::route::show(netns, family, &spec.dst, spec.table.as_deref()))?;
         let routes = if output.ok { route::parse(&output.ran.stdout, "ip route show")? } else { Vec::new() };
         let there = routes.iter().any(|route| spec.is(family, route));
         let end = if wanted { "is not there" } else { "is still there" };
         Ok(Verdict::of(there == wanted, || format!("the route to `{}` {end}", spec.dst)))
+    }
+
+    /// The same of a route in the words of `ip` itself.
+    fn look_route_words(&self, netns: &Where, family: Family, spec: &[&str], wanted: bool) -> Result<Verdict> {
+        let part = if family == Family::V6 { Part::Route6 } else { Part::Route4 };
+        let (mut now, mut want) = (State::default(), State::default());
+        now.take_routes(part, &self.question(&super::things::routes(netns, family))?);
+        want.take_routes(part, &spec.join(" "));
+        let there = want.0.first().is_some_and(|want| now.0.iter().any(|route| route.value == want.value));
+        let end = if wanted { "is not there" } else { "is still there" };
+        Ok(Verdict::of(there == wanted, || format!("the route `{}` {end}", spec.join(" "))))
     }
 
     fn look_neigh(&self, netns: &Where, addr: &str, mac: Option<&str>, dev: &str) -> Result<Verdict> {
@@ -137,6 +156,11 @@ impl Undoing<'_> {
     /// The kernel's own root discipline has the handle 0; another one stays until it is deleted.
     fn look_qdisc(&self, command: &Command) -> Result<Verdict> {
         let words: Vec<&str> = command.argv.iter().map(String::as_str).collect();
+        if let ["qdisc", "replace", "dev", name, "root", "handle", _, former @ ..] = &words[..] {
+            let text = self.question(&op::link::qdisc_words(&command.netns, name))?;
+            let there = text.lines().filter_map(Qdisc::parse).any(|one| one.is_root() && one.words == former);
+            return Ok(Verdict::of(there, || format!("`{name}` has not its former queueing discipline")));
+        }
         let ["qdisc", "delete", "dev", name, "root"] = words[..] else { return Ok(Verdict::Untold) };
         let text = self.question(&op::link::qdiscs(&command.netns, name))?;
         let all = json::records(&text, "tc qdisc show")?;

@@ -237,7 +237,8 @@ impl Snapshot {
         let mut lines = BTreeSet::new();
         // Timers run, and what IPv6 does with addresses that it made itself takes its time.
         let passing = regex::Regex::new(
-            "\"(tentative|optimistic)\":true,|\"operstate\":\"[A-Z]*\",|\"[a-z_]*timer\": *[0-9.]+,?| expires [0-9]+sec",
+            // A link that comes up for the first time has `noqueue` from then on.
+            "\"(tentative|optimistic)\":true,|\"qdisc\":\"no(op|queue)\",|\"operstate\":\"[A-Z]*\",|\"[a-z_]*timer\": *[0-9.]+,?| expires [0-9]+sec",
         )
         .expect("a pattern");
         let mut add = |what: &str, text: &str| {

@@ -13,6 +13,7 @@ mod machine;
 mod pairs;
 mod shim;
 mod space;
+mod verbs;
 
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -45,7 +46,17 @@ impl Case {
     }
 }
 
-const LOOPS: [Loop; 14] = [
+const LOOPS: [Loop; 16] = [
+    Loop {
+        name: "verbs",
+        promise: "each verb on what others built: all that the kernel took is back",
+        cases: verbs::verbs,
+    },
+    Loop {
+        name: "settings",
+        promise: "what several runs need stays until the last is gone; what others set since is theirs",
+        cases: verbs::settings,
+    },
     Loop { name: "faults", promise: "every command × every fault: the machine is as it was", cases: faults::single },
     Loop { name: "lies", promise: "a tool that says yes and does nothing is noticed", cases: faults::lies },
     Loop {

@@ -367,6 +367,19 @@ pub mod api {
         verb(&context, link, |session| session.addr_ensure(link.at(), addr))
     }
 
+    /// Takes an address off the link, if it is there. What the kernel drops with it comes back with the undo: other addresses of its subnet
+    /// (unless `promote_secondaries` is set) and every route that needs it.
+    ///
+    /// ```rhai
+    /// let lo = netns("ns-blue").link("lo").addr("10.0.0.1/32").addr_delete("10.0.0.1/32");
+    /// assert_eq(lo.addrs.len(), 2);
+    /// ```
+    #[rhai_fn(return_raw, pure)]
+    pub fn addr_delete(context: NativeCallContext, link: &mut Link, addr: Dynamic) -> Out<Link> {
+        let addr = reject(&context, interface_addr(&addr))?;
+        verb(&context, link, |session| session.addr_delete(link.at(), addr))
+    }
+
     /// Sets the link up.
     ///
     /// ```rhai
@@ -468,11 +481,12 @@ pub mod api {
     }
 
     /// Shapes what passes the link with tbf or netem: `rate`, `delay`, `jitter`, `loss`, and `direction` (`"both"`, `"egress"`, `"ingress"`).
-    /// Ingress is shaped at the other end of the veth.
+    /// Ingress is shaped at the other end of the veth. An empty map lifts the shape.
     ///
     /// ```rhai
     /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
     /// ends[0].shape(#{ rate: "10mbit" });
+    /// ends[0].shape(#{});
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn shape(context: NativeCallContext, link: &mut Link, options: Map) -> Out<Link> {
