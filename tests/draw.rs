@@ -239,7 +239,7 @@ fn what_names_hold_cannot_break_a_picture() {
     let svg = odd.svg();
     assert!(svg.contains("a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}") && !svg.contains('\u{1b}'), "{svg}");
     assert!(odd.dot().contains("a<b>&\\\"c\\\""));
-    assert!(odd.mermaid().contains("a&lt;b>&amp;&quot;c&quot;"));
+    assert!(odd.mermaid().contains("a&lt;b&gt;&amp;&quot;c&quot;"));
     assert_eq!(Topology::default().text(), "");
     assert!(Topology::default().svg().starts_with("<svg"));
 }
