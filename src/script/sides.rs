@@ -62,8 +62,9 @@ struct Watch {
 
 impl Watch {
     fn see(&self, token: Token, at: Position) -> Token {
-        // Another text is read from its beginning.
-        if self.last.replace(Some(at)).is_some_and(|last| at < last) {
+        // Another text is read from its beginning. Within a line the parser also goes back: behind what a text between backticks holds.
+        let begins = |last: Position| at.line() < last.line() || (at.line() == last.line() && at.position() == Some(1));
+        if self.last.replace(Some(at)).is_some_and(begins) {
             self.announced.set(false);
             self.depth.set(0);
         }
@@ -154,7 +155,7 @@ mod tests {
             "1 + 2 == 3 && 2 < 3",
             "1 < 2 == true",
             "!(1 > 2) != false || 1 >= 1 && 2 <= 1",
-            "1 | 2 == 2",
+            "(1 | 2) == 3",
             "3 - 1 > 1 == true",
         ] {
             let plain = engine.eval::<Dynamic>(text).unwrap().as_bool();
