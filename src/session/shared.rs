@@ -6,9 +6,9 @@
 //!
 //! The folder is locked (flock) while an entry is read and written; a run that is not there any more needs nothing.
 
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use super::taken::Reach;
 use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
+use crate::files;
 use crate::model::state::Lost;
 use crate::op::{Command, Object, Op, Undo, Where};
 
@@ -75,10 +76,9 @@ pub(super) enum Released {
 /// The folder, locked. `None` when there is none and none is wanted.
 fn lock(make: bool) -> io::Result<Option<File>> {
     loop {
-        let opened = std::fs::OpenOptions::new().read(true).custom_flags(libc_o_directory()).open(FOLDER);
-        let folder = match opened {
+        let folder = match File::open(FOLDER) {
             Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
-                DirBuilder::new().recursive(true).mode(0o700).create(FOLDER)?;
+                files::private(Path::new(super::journal::HOME), Path::new(FOLDER))?;
                 continue;
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -90,12 +90,6 @@ fn lock(make: bool) -> io::Result<Option<File>> {
             return Ok(Some(folder));
         }
     }
-}
-
-/// `O_DIRECTORY | O_NOFOLLOW`.
-fn libc_o_directory() -> i32 {
-    let flags = rustix::fs::OFlags::DIRECTORY | rustix::fs::OFlags::NOFOLLOW;
-    i32::try_from(flags.bits()).unwrap_or(0)
 }
 
 fn path_of(key: &str) -> PathBuf {
@@ -112,12 +106,9 @@ fn read(path: &Path) -> Option<Entry> {
     Some(entry)
 }
 
-/// Writes an entry beside and renames it, so that it is whole at any time.
+/// Writes an entry, so that it is whole at any time.
 fn write(path: &Path, entry: &Entry) -> io::Result<()> {
-    let text = serde_json::to_vec(entry).map_err(io::Error::other)?;
-    let beside = path.with_extension("new");
-    std::fs::write(&beside, text)?;
-    std::fs::rename(&beside, path)
+    files::replace(path, 0o600, &serde_json::to_vec(entry).map_err(io::Error::other)?)
 }
 
 fn remove(path: &Path) {
