@@ -322,7 +322,8 @@ const FLOORS: &[&[&str]] = &[
     &["session"],
     &["verify", "doctor"],
     &["why"],
-    &["draw", "report"],
+    &["draw"],
+    &["report"],
     &["script"],
     &["cli"],
 ];

@@ -149,7 +149,7 @@ impl WarmPool {
 fn is_short_of_files() -> bool {
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
     let Some(limit) = limit.and_then(|files| usize::try_from(files).ok()) else { return false };
-    rustix::io::fcntl_dupfd_cloexec(std::io::stderr(), 0).map_or_else(
+    rustix::io::fcntl_dupfd_cloexec(std::io::stdin(), 0).map_or_else(
         |error| error == rustix::io::Errno::MFILE,
         |file| usize::try_from(file.as_raw_fd()).is_ok_and(|number| number > limit / 4 * 3),
     )

@@ -55,7 +55,7 @@ impl Arguments {
     }
 
     /// Says that a script takes an argument of this name.
-    pub(crate) fn expect(&mut self, name: &str) {
+    pub(crate) fn announce(&mut self, name: &str) {
         self.asked.push(name.to_owned());
     }
 
@@ -65,7 +65,7 @@ impl Arguments {
     ///
     /// `InvalidArgument` when it does not read as that type.
     pub(crate) fn take(&mut self, name: &str, default: &Dynamic) -> Result<Dynamic> {
-        self.expect(name);
+        self.announce(name);
         let Some(text) = self.given.get(name) else { return Ok(default.clone()) };
         let wrong = |what: &str| Error::new(Kind::InvalidArgument, format!("`--{name}` is {what}, not `{text}`"));
         if default.is_int() {

@@ -68,7 +68,7 @@ pub fn strangers(paths: &[PathBuf], vars: &[String], words: &[String]) -> Result
             return Ok(Vec::new());
         }
         for (name, _) in &self::arguments(&text) {
-            arguments.expect(name);
+            arguments.announce(name);
         }
     }
     Ok(arguments.unused())
