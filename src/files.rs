@@ -52,15 +52,20 @@ fn is_mine(owner: u32) -> bool {
 }
 
 /// Whether a link of this owner may lead root somewhere else. In a user namespace, what is not mapped belongs to the overflow user: the kernel's
-/// own checks are then those of the plain user who made the namespace.
+/// own checks are then those of the plain user who made the namespace. Where that number is mapped, too, it is somebody's: `nobody`'s.
 fn is_trusted(owner: u32) -> bool {
-    const OVERFLOW: u32 = 65534;
     let me = rustix::process::geteuid();
-    let mapped = || {
-        let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        map.split_whitespace().nth(2).is_some_and(|count| count != "4294967295")
-    };
-    !me.is_root() || owner == 0 || (owner == OVERFLOW && mapped())
+    let map = || std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    !me.is_root() || owner == 0 || (owner == OVERFLOW && !maps(&map(), OVERFLOW))
+}
+
+/// The user that stands for those who are not mapped (`/proc/sys/kernel/overflowuid`).
+const OVERFLOW: u32 = 65534;
+
+/// Whether a map of users (`uid_map`: inside, outside, count) has this one. What cannot be read has everybody.
+fn maps(map: &str, uid: u32) -> bool {
+    let numbers: Vec<u64> = map.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    numbers.is_empty() || numbers.chunks_exact(3).any(|range| (range[0]..range[0] + range[2]).contains(&u64::from(uid)))
 }
 
 fn is(stat: &Stat, kind: FileType) -> bool {
@@ -140,7 +145,11 @@ impl Folder {
                     match rustix::fs::mkdirat(&at, &name, mode) {
                         Ok(()) => {
                             let made = open()?;
-                            give(&made, &at);
+                            // Who may write to the folder above may have put something else there by now.
+                            let stat = rustix::fs::fstat(&made)?;
+                            if is(&stat, FileType::Directory) && stat.st_uid == rustix::process::geteuid().as_raw() {
+                                give(&made, &at);
+                            }
                             made
                         }
                         // Somebody was faster.
@@ -254,8 +263,14 @@ impl Folder {
         file.read_to_string(&mut text).map(|_| text)
     }
 
-    /// Opens what is there under a name, for writing to it as it is: an ordinary file that has no other name, a pipe or a device. Never a link.
+    /// Opens what is there under a name, for writing to it as it is: an ordinary file that has no other name, a pipe or a device. Never a link, and
+    /// never a pipe that somebody else has put there for root: its opening waits for him, and he reads what is written.
     fn in_place(&self, name: &OsStr, more: OFlags) -> io::Result<File> {
+        let not_ours = |kind: FileType, owner: u32| kind == FileType::Fifo && owner != 0 && !is_mine(owner);
+        let before = rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if rustix::process::geteuid().is_root() && not_ours(FileType::from_raw_mode(before.st_mode), before.st_uid) {
+            return Err(refused(format!("it is a pipe of the user {}", before.st_uid)));
+        }
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | more;
         let file =
             File::from(rustix::fs::openat(&self.fd, name, flags, Mode::empty()).map_err(|error| match error {
@@ -482,6 +497,18 @@ pub fn append(path: &Path, mode: u32) -> io::Result<File> {
     Ok(file)
 }
 
+/// Whether a process has this very file open. Its path alone says nothing: in a mount namespace of one's own every path can be made, and a file
+/// opened there can be sent to a process of somebody else's.
+#[must_use]
+pub fn is_open_in(pid: &str, path: &Path) -> bool {
+    let files = std::fs::read_dir(Path::new("/proc").join(pid).join("fd")).into_iter().flatten().flatten();
+    let named = files.map(|file| file.path()).filter(|file| std::fs::read_link(file).is_ok_and(|to| to == path));
+    let same = |one: std::fs::Metadata, other: std::fs::Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
+    named.into_iter().any(|file| {
+        std::fs::metadata(file).is_ok_and(|open| std::fs::metadata(path).is_ok_and(|there| same(open, there)))
+    })
+}
+
 /// The terminal, whatever standard output and error are.
 ///
 /// # Errors
@@ -694,6 +721,45 @@ mod tests {
         let error = create(&lab.path().join("link/file"), SHARED).unwrap_err();
         assert!(error.to_string().contains("symbolic link of the user 12345"), "{error}");
         assert!(!lab.path().join("there/file").exists());
+    }
+
+    #[test]
+    fn whoever_is_mapped_is_somebody() {
+        let all = "         0          0 4294967295\n";
+        assert!(
+            maps(all, OVERFLOW) && maps("0 100000 65536\n", OVERFLOW) && maps("0 1000 1\n1 100000 65535\n", OVERFLOW)
+        );
+        assert!(!maps("0 1000 1\n", OVERFLOW) && !maps("0 1000 1\n1 100000 65533\n", OVERFLOW));
+        assert!(maps("", OVERFLOW), "what cannot be read");
+    }
+
+    #[test]
+    fn root_writes_into_no_pipe_of_somebody_else() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: only root can make pipes of others");
+            return;
+        }
+        let lab = lab();
+        let pipe = lab.path().join("pipe");
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+        let reader = File::options().read(true).write(true).open(&pipe).unwrap();
+        append(&pipe, AUDIT).unwrap().write_all(b"one's own").unwrap();
+        std::os::unix::fs::chown(&pipe, Some(12345), None).unwrap();
+        for error in [append(&pipe, AUDIT).unwrap_err(), Output::open(&pipe).unwrap_err()] {
+            assert!(error.to_string().contains("a pipe of the user 12345"), "{error}");
+        }
+        drop(reader);
+    }
+
+    #[test]
+    fn a_file_is_told_from_another_of_its_path() {
+        let lab = lab();
+        let path = lab.path().join("mark").canonicalize().unwrap_or(lab.path().join("mark"));
+        let own = std::process::id().to_string();
+        let open = File::create(&path).unwrap();
+        assert!(is_open_in(&own, &path));
+        drop(open);
+        assert!(!is_open_in(&own, &path));
     }
 
     #[test]

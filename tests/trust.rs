@@ -232,3 +232,41 @@ X
     };
     assert_eq!(ran.stdout, "0\n0\n0\n0\n256: 0\n", "{}", ran.stderr);
 }
+
+/// Tools that lie: no panic, no hang, no success that is none. Short: some seconds; `NETWRIGHT_FULL=1`: 500 commands.
+#[test]
+fn no_tool_that_lies_makes_it_panic_hang_or_lie() {
+    let full = std::env::var_os("NETWRIGHT_FULL").is_some_and(|full| full == "1");
+    let cases = std::env::var("NETWRIGHT_CASES").unwrap_or_else(|_| if full { "500" } else { "14" }.to_owned());
+    let stub = root().join("tests/spoil/stub.sh");
+    let script = format!("CASES={cases}; STUB={}\n{}", stub.display(), include_str!("spoil/run.sh"));
+    let Some(ran) = on_a_machine(&script) else { return };
+    assert!(ran.stdout.contains(&format!("{cases} with tools that lie")), "{}\n{}", ran.stdout, ran.stderr);
+    assert!(!ran.stdout.contains("BAD"), "{}\n{}", ran.stdout, ran.stderr);
+    for line in ran.stdout.lines() {
+        match line.strip_prefix("JSON ") {
+            Some(text) => drop(serde_json::from_str::<serde_json::Value>(text).expect(text)),
+            None => println!("{line}"),
+        }
+    }
+}
+
+/// In a mount namespace of one's own every path can be made, and a file opened there can be sent to a process of somebody else's.
+#[test]
+fn a_file_of_the_same_path_makes_nobody_a_program_of_the_run() {
+    let Some(ran) = on_a_machine(
+        r#"
+        echo 'let a = netns("a"); a.start("sleep 91"); sleep("60s");' > s.rhai
+        "$NETWRIGHT" run --host s.rhai 2>/dev/null & run=$!
+        until pgrep -f 'sleep 91$' > /dev/null; do sleep 0.05; done
+        export mark=$(echo /run/netwright/runs/*/programs)
+        unshare -m bash -c 'mount -t tmpfs t /run/netwright; mkdir -p ${mark%/*}; exec sleep 92 7> $mark' & other=$!
+        until pgrep -f 'sleep 92$' > /dev/null; do sleep 0.05; done
+        kill -9 $run; wait $run 2>/dev/null; "$NETWRIGHT" gc >/dev/null 2>&1; echo "gc $?"
+        pgrep -f 'sleep 91$'; kill -0 $other && echo innocent; kill $other
+        "#,
+    ) else {
+        return;
+    };
+    assert_eq!(ran.stdout, "gc 0\ninnocent\n", "{}", ran.stderr);
+}

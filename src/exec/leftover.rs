@@ -56,9 +56,7 @@ fn find(id: &str) -> Vec<Left> {
         if environ.split(|byte| *byte == 0).any(|variable| variable == wanted.as_bytes()) {
             return true;
         }
-        let files = std::fs::read_dir(folder.join("fd")).into_iter().flatten().flatten();
-        let open: Vec<_> = files.filter_map(|file| std::fs::read_link(file.path()).ok()).collect();
-        let has = |path: &str| open.iter().any(|file| file.as_os_str() == path);
+        let has = |path: &str| crate::files::is_open_in(&pid.to_string(), Path::new(path));
         // Whoever has the lock, too, is a tool of netwright's: it ends by itself, within its deadline.
         has(&mark) && !has(&lock)
     };

@@ -338,10 +338,7 @@ fn holders_of(lock: &Path) -> Vec<String> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
     pids.filter(|pid| pid.bytes().all(|byte| byte.is_ascii_digit()) && *pid != own)
-        .filter(|pid| {
-            let files = std::fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten().flatten();
-            files.into_iter().any(|file| std::fs::read_link(file.path()).is_ok_and(|target| target == lock))
-        })
+        .filter(|pid| files::is_open_in(pid, lock))
         .collect()
 }
 
