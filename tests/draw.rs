@@ -90,6 +90,23 @@ fn pods(count: usize) -> Topology {
     Topology { namespaces: all, culprit: None }
 }
 
+/// Also among many that are alike: a picture that folds would hide which one nobody could read.
+#[test]
+fn what_could_not_be_read_is_named_in_every_picture() {
+    let mut many = pods(20);
+    for index in [7, 8] {
+        many.namespaces[index].links.clear();
+        many.namespaces[index].unread = Some("could not be read: out of order".into());
+    }
+    let document = many.document().to_string();
+    for picture in [many.text(), many.dot(), many.mermaid(), many.svg(), document] {
+        for word in ["pod-7", "pod-8"] {
+            assert!(picture.contains(word), "{word}: {picture}");
+        }
+        assert_eq!(picture.matches("could not be read").count(), 2, "{picture}");
+    }
+}
+
 /// Namespaces of these names, and cables between them; the links are named after the far end.
 fn cabled(names: &[String], cables: &[(usize, usize)]) -> Topology {
     let namespace = |name: &String| Namespace { name: name.clone(), count: 1, ..Namespace::default() };

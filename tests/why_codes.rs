@@ -65,6 +65,9 @@ const NOT_INJECTED: [(&str, &str); 4] = [
     ("XDP_DROP", "an XDP program is loaded from an object file, and CI has no compiler for BPF"),
 ];
 
+/// Codes that are never the culprit, only why nothing is known; with the test that injects each.
+const NOT_THE_CULPRIT: [(&str, &str); 1] = [("NETNS_UNREADABLE", "what_could_not_be_read_is_not_known")];
+
 /// The machine: `$1` is netwright, `$2` the fault, `$3` the question.
 const LAB: &str = r#"
 mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && ip link set lo up
@@ -155,6 +158,45 @@ fn a_port_that_is_free_is_no_fault() {
     assert_eq!(code(&answer), "MTU_EXCEEDED", "{answer:#}");
 }
 
+/// A program of the machine's that fails in the namespace `r` in the middle.
+fn failing_in_r(program: &str) -> String {
+    format!(
+        r#"real=$(command -v {program}); printf '%s\n' '#!/bin/bash' \
+          'if [ $(stat -Lc %i /proc/self/ns/net) = '$(stat -Lc %i /run/netns/r)' ]; then echo "{program}: out of order" >&2; exit 1; fi' \
+          "exec $real "'"$@"' >/run/{program}; chmod +x /run/{program}; "#
+    )
+}
+
+#[test]
+fn what_could_not_be_read_is_not_known() {
+    if !possible() {
+        return;
+    }
+    let first = |answer: &serde_json::Value| answer["others"][0]["code"].as_str().unwrap_or("nothing").to_owned();
+    let drop = "ip netns exec r iptables -A FORWARD -j DROP";
+    for program in ["ip", "nft"] {
+        let inject = failing_in_r(program);
+        let tool = format!("--tool {program}=/run/{program}");
+        // Nothing was tried: neither is it reachable, nor is anything missing.
+        for (question, inject) in [
+            (format!("a 10.7.2.2 --no-probe {tool}"), inject.clone()),
+            (format!("a 10.7.2.2 --no-probe {tool}"), format!("{inject}{drop}")),
+        ] {
+            let answer = ask(&question, &inject);
+            if program == "nft" && inject.contains(drop) && code(&answer) == "NF_DROP" {
+                // What was read is known all the same.
+                continue;
+            }
+            let known = (answer["verdict"].as_str(), code(&answer), first(&answer));
+            assert_eq!(known, (Some("inconclusive"), "nothing", "NETNS_UNREADABLE".to_owned()), "{answer:#}");
+            assert_eq!(answer["others"][0]["netns"], "r", "{answer:#}");
+        }
+        // What was answered is reachable, whatever could be read.
+        let answer = ask(&format!("a 10.7.2.2 {tool}"), &inject);
+        assert_eq!(answer["verdict"], "reachable", "{answer:#}");
+    }
+}
+
 #[test]
 fn every_code_is_injected_by_a_test_or_has_a_reason() {
     let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/corpus/faults.sh");
@@ -162,6 +204,7 @@ fn every_code_is_injected_by_a_test_or_has_a_reason() {
     let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
     let corpus = listed.lines().filter(|line| !line.starts_with("decoy:")).flat_map(|line| line.split([' ', ',']));
     let here = FAULTS.iter().map(|(code, ..)| *code).chain(NOT_INJECTED.iter().map(|(code, _)| *code));
+    let here = here.chain(NOT_THE_CULPRIT.iter().map(|(code, _)| *code));
     let injected: BTreeSet<&str> = corpus.chain(here).collect();
     let missing: Vec<&str> =
         netwright::why::codes::ALL.iter().map(|code| code.name).filter(|code| !injected.contains(code)).collect();

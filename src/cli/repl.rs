@@ -149,7 +149,7 @@ struct Talk {
     session: Rc<Session>,
     trace: Rc<Cell<bool>>,
     /// The network at the start.
-    start: BTreeSet<String>,
+    start: Facts,
     /// Something runs that Ctrl-C may end.
     busy: Arc<AtomicBool>,
     /// The exit code of the first error, for a pipe.
@@ -355,9 +355,18 @@ impl Talk {
 
     fn diff(&self) -> Result<()> {
         self.session.settle_all()?;
-        let now = facts(&self.session)?;
-        let gone = self.start.difference(&now).map(|fact| (fact, '-'));
-        let mut lines: Vec<(&String, char)> = gone.chain(now.difference(&self.start).map(|fact| (fact, '+'))).collect();
+        let (now, unread) = facts(&self.session)?;
+        // What cannot be read is not known to be gone, nor what could not be read at the start to be new.
+        let known = |fact: &&String| {
+            let of = |name: &String| {
+                fact.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with(['/', ' ']) && !rest.contains("could not be read"))
+            };
+            !unread.iter().chain(&self.start.1).any(of)
+        };
+        let gone = self.start.0.difference(&now).filter(known).map(|fact| (fact, '-'));
+        let new = now.difference(&self.start.0).filter(known).map(|fact| (fact, '+'));
+        let mut lines: Vec<(&String, char)> = gone.chain(new).collect();
         lines.sort();
         for (fact, mark) in &lines {
             human::print(&format!("{mark} {fact}\n"));
@@ -508,9 +517,14 @@ impl Talk {
     }
 }
 
-/// What there is, one fact a line: what pictures show, and every rule of the firewalls.
-fn facts(session: &Session) -> Result<BTreeSet<String>> {
-    let mut facts = Topology::read(session)?.facts();
+/// What there is, one fact a line, and the names of the namespaces that could not be read.
+type Facts = (BTreeSet<String>, Vec<String>);
+
+/// What there is: what pictures show, and every rule of the firewalls.
+fn facts(session: &Session) -> Result<Facts> {
+    let topology = Topology::read(session)?;
+    let unread = topology.namespaces.iter().filter(|one| one.unread.is_some()).map(|one| one.name.clone()).collect();
+    let mut facts = topology.facts();
     for at in session.everywhere() {
         for family in [Family::V4, Family::V6] {
             // A machine without iptables has no rules of it.
@@ -518,7 +532,7 @@ fn facts(session: &Session) -> Result<BTreeSet<String>> {
             facts.extend(rules.lines().into_iter().map(|line| format!("{at} {} {line}", tool(family).program())));
         }
     }
-    Ok(facts)
+    Ok((facts, unread))
 }
 
 fn is_command(text: &str) -> bool {

@@ -19,6 +19,7 @@ use crate::model::net_addr::Addr;
 use crate::model::nft_drops::COMPAT;
 use crate::model::route::Route;
 use crate::model::rule::Rule;
+use crate::model::said::is_unsupported;
 use crate::op::{Command, Tool, Where};
 use crate::session::{self, Session};
 
@@ -30,6 +31,8 @@ const AT_A_TIME: usize = 8;
 pub(super) struct Raw {
     pub(super) at: Where,
     pub(super) file: NetnsFile,
+    /// What could not be read of it, and why.
+    pub(super) unread: Option<String>,
     pub(super) links: Vec<Link>,
     pub(super) addrs: Vec<Addr>,
     /// Of all tables and families.
@@ -75,30 +78,48 @@ impl Programs {
         })
     }
 
-    /// Asks every namespace; the answers in their order.
+    /// Asks every namespace; the answers in their order. One that cannot be read does not hide the others.
     pub(super) fn read_all(&self, places: &[(Where, NetnsFile)]) -> Result<Vec<Raw>> {
-        side_by_side(places, |(at, file)| self.read(at, file)).into_iter().collect()
+        let mut seen = Vec::new();
+        let mut failed = None;
+        for ((at, file), answer) in places.iter().zip(side_by_side(places, |(at, file)| self.read(at, file))) {
+            match answer {
+                Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+                Err(error) => {
+                    let why = format!("could not be read: {error}");
+                    seen.push(Raw { unread: Some(why), ..Raw::of(at, file) });
+                    failed = failed.or(Some(error));
+                }
+                Ok(raw) => seen.push(raw),
+            }
+        }
+        match failed {
+            Some(error) if seen.iter().all(|raw| raw.links.is_empty()) => Err(error),
+            _ => Ok(seen),
+        }
     }
 
     fn read(&self, at: &Where, file: &NetnsFile) -> Result<Raw> {
         self.interrupt.check()?;
         let settings = inside(at, file, settings).unwrap_or_default();
-        let mut raw = Raw {
-            at: at.clone(),
-            file: file.clone(),
-            links: Vec::new(),
-            addrs: Vec::new(),
-            routes: Vec::new(),
-            rules: [Vec::new(), Vec::new()],
-            forwards: settings.forwards,
-            saved: Vec::new(),
-            nft: Value::Null,
-        };
+        let mut raw = Raw { forwards: settings.forwards, ..Raw::of(at, file) };
         let what = "`ip -batch`";
         // A kernel without policy routing, or without a table, answers one of these with an error.
         let batch = "address show\nroute show table all\nrule show\n";
-        let said = self.ask(at, file, &self.ip, Tool::Ip, &["-j", "-d", "-force", "-batch", "-"], Some(batch))?;
-        for record in json::records(&said.stdout, what)? {
+        let ask = |batch| -> Result<(Ran, Vec<Value>)> {
+            let said = self.ask(at, file, &self.ip, Tool::Ip, &["-j", "-d", "-force", "-batch", "-"], Some(batch))?;
+            let records = json::records(&said.stdout, what)?;
+            Ok((said, records))
+        };
+        let (said, records) = ask(batch).or_else(|error| {
+            if error.kind() != Kind::ToolOutput {
+                return Err(error);
+            }
+            // More than fits, such as a full table of the internet: the rest without the routes.
+            raw.unread = Some(format!("its routes could not be read: {error}"));
+            ask("address show\nrule show\n")
+        })?;
+        for record in records {
             if record.get("addr_info").is_some() {
                 raw.addrs.push(json::view(record.clone(), what)?);
                 raw.links.push(json::view(record, what)?);
@@ -127,8 +148,10 @@ impl Programs {
     fn read_rules(&self, raw: &mut Raw, settings: &Settings) -> Result<()> {
         if let Some(nft) = &self.nft {
             let said = self.ask(&raw.at, &raw.file, nft, Tool::Nft, &["-j", "list", "ruleset"], None)?;
+            raw.not_read("its rules", &said);
             raw.nft = serde_json::from_str(&said.stdout).unwrap_or_default();
         }
+        let mut answers = Vec::new();
         let listed = raw.nft.get("nftables").and_then(Value::as_array);
         for (index, family) in ["ip", "ip6"].into_iter().enumerate() {
             let may_be = |object: &Value| {
@@ -144,8 +167,12 @@ impl Programs {
                 if asked.insert(path.clone()) {
                     let said = self.ask(&raw.at, &raw.file, path, Tool::IptablesSave, &[], None)?;
                     raw.saved.extend(iptables::parse_save(&said.stdout).ok().map(|ruleset| (index == 1, ruleset)));
+                    answers.push(said);
                 }
             }
+        }
+        for said in &answers {
+            raw.not_read("its rules", said);
         }
         Ok(())
     }
@@ -182,6 +209,30 @@ impl Programs {
 }
 
 impl Raw {
+    /// Nothing is known of it yet.
+    fn of(at: &Where, file: &NetnsFile) -> Self {
+        Self {
+            at: at.clone(),
+            file: file.clone(),
+            unread: None,
+            links: Vec::new(),
+            addrs: Vec::new(),
+            routes: Vec::new(),
+            rules: [Vec::new(), Vec::new()],
+            forwards: false,
+            saved: Vec::new(),
+            nft: Value::Null,
+        }
+    }
+
+    /// Notes a program that failed, unless the kernel has nothing of the kind.
+    fn not_read(&mut self, what: &str, said: &Ran) {
+        if said.status != Some(0) && self.unread.is_none() && !is_unsupported(&said.stderr) {
+            let first = said.stderr.lines().next().unwrap_or("it says nothing");
+            self.unread = Some(format!("{what} could not be read: `{}` failed: {first}", said.command));
+        }
+    }
+
     /// Whether rules of IPv6 could matter: only then they are asked for, by a process of their own.
     fn uses_ipv6(&self) -> bool {
         let own = |route: &Route| !matches!(route.table.as_deref(), Some("local")) && route.is_ipv6();

@@ -19,7 +19,8 @@ impl Topology {
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (index, namespace) in self.namespaces.iter().enumerate() {
             // What is to blame stands out.
-            if namespace.role == Role::Netns && !self.blames(namespace) && !self.passes_netns(namespace) {
+            let whole = namespace.role == Role::Netns && namespace.unread.is_none();
+            if whole && !self.blames(namespace) && !self.passes_netns(namespace) {
                 groups.entry(self.shape(namespace, &spots)).or_default().push(index);
             }
         }

@@ -86,8 +86,10 @@ impl Topology {
             let blame = picture.culprit.as_ref().filter(|_| picture.blames(namespace));
             let label = mermaid_text(&headed(namespace, blame));
             let _ = writeln!(out, "  subgraph ns_{n}[\"{label}\"]");
-            if namespace.shown().next().is_none() {
+            if namespace.unread.is_none() && namespace.shown().next().is_none() {
                 let _ = writeln!(out, "    empty_{n}[\"no links\"]");
+            } else if namespace.unread.is_some() {
+                let _ = writeln!(out, "    empty_{n}[\"not read\"]");
             }
             for (l, link) in namespace.shown() {
                 let blamed = picture.blames_link(namespace, link);
@@ -149,7 +151,7 @@ pub(super) fn title(namespace: &Namespace) -> String {
 
 /// What a namespace has beside its links: routes, policy rules, what stops packets and what translates them. Of many rules the first.
 pub(super) fn facts(namespace: &Namespace) -> Vec<String> {
-    let routes = namespace.routes.iter().cloned();
+    let routes = namespace.unread.iter().chain(&namespace.routes).cloned();
     let tables = namespace.tables.iter().map(|route| format!("table {route}"));
     let all = routes.chain(tables).chain(bounded("rule", &namespace.rules));
     all.chain(bounded("filter", &namespace.filter)).chain(bounded("nat", &namespace.nat)).collect()

@@ -70,6 +70,9 @@ pub struct Namespace {
     /// How many namespaces this stands for; more than 1 only in a folded picture.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: usize,
+    /// What could not be read of it, and why: what is missing here is then not known to be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unread: Option<String>,
     /// Its links.
     pub links: Vec<Link>,
     /// Its routes beyond those that come with addresses, of the main table: `default via 10.0.0.254`.
@@ -236,6 +239,7 @@ impl Topology {
         for namespace in &self.namespaces {
             let name = &namespace.name;
             facts.insert(name.clone());
+            facts.extend(namespace.unread.as_ref().map(|why| format!("{name} {why}")));
             facts.extend(namespace.forwards.then(|| format!("{name} forwarding")));
             for link in namespace.links.iter().filter(|link| !link.is_fall_back()) {
                 facts.insert(format!("{name}/{}{} {}", link.name, link.kind_word(name), link.state.word()));

@@ -19,11 +19,11 @@ use crate::session::Session;
 type Spot = (usize, usize);
 
 impl Topology {
-    /// Reads the live network. A namespace that vanishes meanwhile is left out.
+    /// Reads the live network. A namespace that vanishes meanwhile is left out; one that cannot be read is named.
     ///
     /// # Errors
     ///
-    /// When a tool fails otherwise.
+    /// When no namespace can be read.
     pub fn read(session: &Session) -> Result<Self> {
         session.settle_all()?;
         let programs = Programs::of(session)?;
@@ -179,6 +179,7 @@ fn namespace(raw: &Raw) -> Namespace {
             _ => Role::Netns,
         },
         count: 1,
+        unread: raw.unread.clone(),
         links: links.collect(),
         routes: main.iter().filter_map(|route| said(route)).collect(),
         tables: further.iter().filter(own).filter_map(in_table).collect(),

@@ -340,6 +340,15 @@ pub fn recognise(stderr: &str) -> Option<&'static Said> {
     TABLE.iter().find(|said| stderr.contains(said.text))
 }
 
+/// Whether the kernel has nothing of the kind, so that there is nothing to read: `EOPNOTSUPP`, `EPROTONOSUPPORT`, `EAFNOSUPPORT`, and
+/// `EINVAL` of a netlink subsystem that nobody registered (`nfnetlink_rcv_msg`).
+#[must_use]
+pub fn is_unsupported(stderr: &str) -> bool {
+    ["not supported", "cache initialization failed: Invalid argument", "Failed to initialize nft: Invalid argument"]
+        .iter()
+        .any(|known| stderr.contains(known))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -79,7 +79,7 @@ proptest! {
 
     #[test]
     fn any_rules_of_iptables_can_be_walked(text in damaged(SAVED), packet in packet(), v6 in any::<bool>()) {
-        let Some(tables) = Tables::parse(&text, v6, false) else { return Ok(()) };
+        let Ok(Some(tables)) = Tables::parse(&text, v6, false) else { return Ok(()) };
         for hook in HOOKS {
             for (_, table) in tables.bases(hook) {
                 let effect = tables.run(table, &packet, &spot(hook), None);

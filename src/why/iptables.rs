@@ -24,11 +24,14 @@ pub(super) struct Tables {
 }
 
 impl Tables {
-    /// What `iptables-save -c` printed; `None` when there is no table in it or it cannot be read.
-    #[must_use]
-    pub(super) fn parse(stdout: &str, v6: bool, legacy: bool) -> Option<Self> {
-        let rules = iptables::parse_save(stdout).ok()?;
-        (!rules.tables.is_empty()).then_some(Self { v6, legacy, rules, sets: Arc::default() })
+    /// What `iptables-save -c` printed; `None` when there is no table in it.
+    ///
+    /// # Errors
+    ///
+    /// When it is not what that program prints.
+    pub(super) fn parse(stdout: &str, v6: bool, legacy: bool) -> crate::Result<Option<Self>> {
+        let rules = iptables::parse_save(stdout)?;
+        Ok((!rules.tables.is_empty()).then_some(Self { v6, legacy, rules, sets: Arc::default() }))
     }
 
     /// Whether any rule asks a set of `ipset`.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::finding::{Culprit, Label, Leg};
 use super::packet::{Hook, Packet, Port};
-use super::state::Net;
+use super::state::{Net, Part};
 use super::walk::{Tuple, Walk};
 
 /// A socket that waits.
@@ -31,7 +31,7 @@ fn waiting(net: &Net, ns: usize, proto: u8) -> Vec<(Listening, u16)> {
 }
 
 fn every(net: &Net, ns: usize, proto: u8) -> Option<Vec<(Listening, u16)>> {
-    let answer = net.ask(ns, "ss", &["-H", "-l", "-n", "-t", "-u", "-p"]);
+    let answer = net.ask_for(ns, Part::Sockets, "ss", &["-H", "-l", "-n", "-t", "-u", "-p"]);
     if !answer.ok {
         return None;
     }

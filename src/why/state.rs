@@ -23,7 +23,9 @@ use crate::exec::tools;
 use crate::model::json;
 use crate::model::link::Link;
 use crate::model::route::Route;
+use crate::model::said::is_unsupported;
 use crate::op::{Tool, Where};
+use crate::probe::Ids;
 use crate::session::Session;
 
 /// An address of a link.
@@ -67,6 +69,8 @@ pub(super) struct Neigh {
 pub(super) struct Answer {
     /// Whether its status was 0.
     pub ok: bool,
+    /// Whether it is not installed, and so could not be asked.
+    pub missing: bool,
     /// Whether it ended by itself, and so printed all that it had to say.
     pub ended: bool,
     /// What it printed.
@@ -116,7 +120,9 @@ impl Programs {
     fn ask(&self, at: &Where, file: &NetnsFile, program: &str, argv: &[&str], stdin: Option<&str>) -> Answer {
         let words: Vec<String> = [program].into_iter().chain(argv.iter().copied()).map(str::to_owned).collect();
         let line = super::finding::Fix::of(at, words).line();
-        let Some(path) = self.paths.get(program) else { return Answer { line, ..Answer::default() } };
+        let Some(path) = self.paths.get(program) else {
+            return Answer { missing: true, line, ..Answer::default() };
+        };
         let program = Program {
             path,
             argv: argv.iter().map(Into::into).collect(),
@@ -127,6 +133,7 @@ impl Programs {
         match process::run(&program, Limits::default(), &self.interrupt) {
             Ok(done) => Answer {
                 ok: matches!(done.end, End::Exited(0)),
+                missing: false,
                 ended: matches!(done.end, End::Exited(_)),
                 stdout: done.stdout,
                 stderr: done.stderr.trim().to_owned(),
@@ -135,6 +142,19 @@ impl Programs {
             Err(error) => Answer { stderr: error.to_string(), line, ..Answer::default() },
         }
     }
+}
+
+/// What is read of a namespace later, when a packet gets there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// The rules of its firewalls.
+    Rules,
+    /// Who listens.
+    Sockets,
+    /// What its bridges know.
+    Bridges,
+    /// Its queueing disciplines.
+    Queues,
 }
 
 /// One namespace.
@@ -156,6 +176,8 @@ pub(super) struct Ns {
     pub rules: [Vec<Value>; 2],
     /// Why it could not be read, where it could not: what is missing here is then not known to be missing.
     pub unread: Option<String>,
+    /// The later reads that failed: what each would have told, and what the program said instead.
+    pub failed: RefCell<Vec<(Part, String)>>,
     sysctls: RefCell<HashMap<String, Option<String>>>,
     tables: OnceCell<Vec<Tables>>,
     nft: OnceCell<Nft>,
@@ -203,6 +225,9 @@ impl Ns {
     }
 }
 
+/// The id that a namespace knows another one by, if any; or that the kernel does not say.
+type Asked = std::result::Result<Option<i32>, ()>;
+
 /// All that is known.
 pub(super) struct Net {
     programs: Programs,
@@ -210,6 +235,8 @@ pub(super) struct Net {
     pub all: Vec<Ns>,
     /// For each namespace by index, the namespace ids that it knows others by.
     nsids: RefCell<HashMap<usize, HashMap<i32, String>>>,
+    /// For each namespace and another one, by index, the id that the first knows the other by.
+    ids: RefCell<HashMap<(usize, usize), Asked>>,
 }
 
 fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
@@ -225,6 +252,7 @@ fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
         routes: Vec::new(),
         rules: [Vec::new(), Vec::new()],
         unread: None,
+        failed: RefCell::default(),
         sysctls: RefCell::default(),
         tables: OnceCell::new(),
         nft: OnceCell::new(),
@@ -336,7 +364,7 @@ impl Net {
         for at in session.everywhere() {
             add(&at, false)?;
         }
-        let mut net = Self { programs, all: Vec::new(), nsids: RefCell::default() };
+        let mut net = Self { programs, all: Vec::new(), nsids: RefCell::default(), ids: RefCell::default() };
         net.read_all(&wanted, v6);
         let strangers = net.strangers();
         net.read_all(&strangers, v6);
@@ -346,7 +374,12 @@ impl Net {
     /// Only these namespaces, for tests that made them.
     #[cfg(test)]
     pub(super) fn of(session: &Session, places: &[(Where, NetnsFile)], v6: bool) -> Self {
-        let mut net = Self { programs: Programs::new(session), all: Vec::new(), nsids: RefCell::default() };
+        let mut net = Self {
+            programs: Programs::new(session),
+            all: Vec::new(),
+            nsids: RefCell::default(),
+            ids: RefCell::default(),
+        };
         net.read_all(places, v6);
         net
     }
@@ -422,6 +455,27 @@ impl Net {
         self.programs.ask(&ns.at, &ns.file, program, argv, None)
     }
 
+    /// Asks for a part of a namespace. Where the program failed, that this part is empty is not known; a kernel that has nothing of the
+    /// kind, and a program that is not installed, are no failures.
+    #[must_use]
+    pub(super) fn ask_for(&self, ns: usize, part: Part, program: &str, argv: &[&str]) -> Answer {
+        let answer = self.ask(ns, program, argv);
+        let said = answer.stderr.lines().next().unwrap_or("it did not end well, and says nothing");
+        if !answer.ok && !answer.missing && !is_unsupported(&answer.stderr) {
+            self.not_read(ns, part, &answer.line, said);
+        }
+        answer
+    }
+
+    /// Notes that a part of a namespace could not be read.
+    fn not_read(&self, ns: usize, part: Part, line: &str, said: &str) {
+        let mut failed = self.all[ns].failed.borrow_mut();
+        let told = format!("`{line}` failed: {said}");
+        if !failed.iter().any(|(_, known)| *known == told) {
+            failed.push((part, told));
+        }
+    }
+
     /// A kernel setting below `/proc/sys/net`, for example `ipv4/conf/eth0/rp_filter`.
     #[must_use]
     pub(super) fn sysctl(&self, ns: usize, path: &str) -> Option<String> {
@@ -468,6 +522,10 @@ impl Net {
         for (at, other) in self.all.iter().enumerate().filter(|(at, _)| *at != ns || link.link_netnsid.is_none()) {
             candidates.extend(other.links.iter().filter(|other| fits(other)).map(|other| (at, other)));
         }
+        // Indices are alike in many namespaces: where a namespace could not be read, the one that fits may be somebody else.
+        if candidates.len() > 1 || self.all.iter().any(|ns| ns.unread.is_some()) {
+            candidates.retain(|(at, _)| *at == ns || !matches!(self.nsid(ns, *at), Ok(id) if id != link.link_netnsid));
+        }
         if candidates.len() > 1 {
             let named = self.nsid_name(ns, link.link_netnsid?);
             if let Some(found) =
@@ -486,6 +544,13 @@ impl Net {
             });
         }
         candidates.first().copied()
+    }
+
+    fn nsid(&self, ns: usize, other: usize) -> Asked {
+        *self.ids.borrow_mut().entry((ns, other)).or_insert_with(|| {
+            let ids = self.all[ns].file.within(Ids::open).map_err(drop)?.map_err(drop)?;
+            ids.of(&self.all[other].file).map_err(drop)
+        })
     }
 
     /// The name of the namespace that another one knows by this id.
@@ -521,11 +586,15 @@ impl Net {
                 ("ip6tables-legacy-save", true, true, !self.proc_net(ns, "ip6_tables_names").is_empty()),
             ] {
                 if has {
-                    found.extend(Tables::parse(&self.ask(ns, program, &["-c"]).stdout, v6, legacy));
+                    let answer = self.ask_for(ns, Part::Rules, program, &["-c"]);
+                    match Tables::parse(&answer.stdout, v6, legacy) {
+                        Ok(tables) => found.extend(tables),
+                        Err(error) => self.not_read(ns, Part::Rules, &answer.line, &error.to_string()),
+                    }
                 }
             }
             if found.iter().any(Tables::asks_sets) {
-                let sets = Arc::new(Ipsets::parse(&self.ask(ns, "ipset", &["save"]).stdout));
+                let sets = Arc::new(Ipsets::parse(&self.ask_for(ns, Part::Rules, "ipset", &["save"]).stdout));
                 for tables in &mut found {
                     tables.know_sets(&sets);
                 }
@@ -539,7 +608,14 @@ impl Net {
     #[must_use]
     pub(super) fn nft(&self, ns: usize) -> &Nft {
         self.all[ns].nft.get_or_init(|| {
-            let mut nft = Nft::parse(&self.ask(ns, "nft", &["-j", "list", "ruleset"]).stdout);
+            let answer = self.ask_for(ns, Part::Rules, "nft", &["-j", "list", "ruleset"]);
+            if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&answer.stdout)
+                && answer.ok
+                && !answer.stdout.trim().is_empty()
+            {
+                self.not_read(ns, Part::Rules, &answer.line, &format!("it printed no JSON: {error}"));
+            }
+            let mut nft = Nft::parse(&answer.stdout);
             if nft.has_netdev() {
                 nft.add_devices(&self.ask(ns, "nft", &["list", "ruleset"]).stdout);
             }
@@ -551,7 +627,7 @@ impl Net {
     #[must_use]
     pub(super) fn fdb(&self, ns: usize) -> &[Value] {
         self.all[ns].fdb.get_or_init(|| {
-            let answer = self.ask(ns, "bridge", &["-j", "fdb", "show"]);
+            let answer = self.ask_for(ns, Part::Bridges, "bridge", &["-j", "fdb", "show"]);
             json::records(&answer.stdout, "`bridge fdb`").unwrap_or_default()
         })
     }
@@ -560,7 +636,7 @@ impl Net {
     #[must_use]
     pub(super) fn vlans(&self, ns: usize) -> &[Value] {
         self.all[ns].vlans.get_or_init(|| {
-            let answer = self.ask(ns, "bridge", &["-j", "vlan", "show"]);
+            let answer = self.ask_for(ns, Part::Bridges, "bridge", &["-j", "vlan", "show"]);
             json::records(&answer.stdout, "`bridge vlan`").unwrap_or_default()
         })
     }
@@ -569,7 +645,7 @@ impl Net {
     #[must_use]
     pub(super) fn mdb(&self, ns: usize) -> &[Value] {
         self.all[ns].mdb.get_or_init(|| {
-            let answer = self.ask(ns, "bridge", &["-j", "mdb", "show"]);
+            let answer = self.ask_for(ns, Part::Bridges, "bridge", &["-j", "mdb", "show"]);
             let records = json::records(&answer.stdout, "`bridge mdb`").unwrap_or_default();
             records.iter().filter_map(|record| record.get("mdb")?.as_array().cloned()).flatten().collect()
         })
@@ -585,7 +661,7 @@ impl Net {
     #[must_use]
     pub(super) fn qdiscs(&self, ns: usize) -> &[Value] {
         self.all[ns].qdiscs.get_or_init(|| {
-            let answer = self.ask(ns, "tc", &["-s", "-j", "qdisc", "show"]);
+            let answer = self.ask_for(ns, Part::Queues, "tc", &["-s", "-j", "qdisc", "show"]);
             json::records(&answer.stdout, "`tc qdisc`").unwrap_or_default()
         })
     }
@@ -595,7 +671,11 @@ impl Net {
     pub(super) fn xfrm(&self, ns: usize) -> &str {
         self.all[ns].xfrm.get_or_init(|| {
             let stat = self.proc_net(ns, "xfrm_stat");
-            if stat.is_empty() { String::new() } else { self.ask(ns, "ip", &["xfrm", "policy"]).stdout }
+            if stat.is_empty() {
+                String::new()
+            } else {
+                self.ask_for(ns, Part::Rules, "ip", &["xfrm", "policy"]).stdout
+            }
         })
     }
 }

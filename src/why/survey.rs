@@ -54,9 +54,8 @@ pub fn survey(session: &Session) -> Result<Survey> {
         }
     }
     // What nobody could read was not looked at.
-    let unread = super::unread::unread(&net);
-    let namespaces = net.all.len() - unread.len();
-    findings.extend(unread);
+    let namespaces = net.all.iter().filter(|ns| ns.unread.is_none()).count();
+    findings.extend(super::unread::all(&net));
     Ok(Survey { namespaces, findings })
 }
 

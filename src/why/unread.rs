@@ -2,7 +2,7 @@
 
 use super::OTHERS;
 use super::finding::{Confidence, Culprit, Finding, Label, Verdict};
-use super::state::{Net, Ns};
+use super::state::{Net, Ns, Part};
 
 /// Codes that say that something is nowhere: they hold only where everything was read.
 const ABSENCE: [&str; 9] = [
@@ -16,6 +16,9 @@ const ABSENCE: [&str; 9] = [
     "ROUTE_WRONG_NEXTHOP",
     "TUNNEL_MISMATCH",
 ];
+
+/// Codes that depend on who listens: where that could not be read, nobody knows.
+const SOCKETS: [&str; 2] = ["SERVICE_NOT_LISTENING", "SERVICE_WRONG_BIND"];
 
 /// The namespaces that could not be read, each as what is to be said of it.
 pub(super) fn unread(net: &Net) -> Vec<Culprit> {
@@ -32,24 +35,130 @@ fn of(ns: &Ns) -> Option<Culprit> {
     )
 }
 
+/// What of a namespace that was read could not be read, with what depends on it.
+fn parts(net: &Net) -> Vec<(Part, Culprit)> {
+    let told = |ns: &Ns| -> Vec<(Part, Culprit)> {
+        let failed = ns.failed.borrow();
+        let one = |(part, said): &(Part, String)| {
+            let what = match part {
+                Part::Rules => "the rules of its firewall",
+                Part::Sockets => "who listens in it",
+                Part::Bridges => "what its bridges know",
+                Part::Queues => "its queueing disciplines",
+            };
+            let culprit = Culprit::new("NETNS_UNREADABLE", &ns.at, "namespace", ns.at.name())
+                .value(what)
+                .says(format!("{what} could not be read of {}: {said}; what depends on it is not known", ns.at))
+                .because(Label::State, said.clone())
+                .advise(format!("see what the program says in {}", ns.at));
+            (*part, culprit)
+        };
+        failed.iter().map(one).collect()
+    };
+    net.all.iter().flat_map(told).collect()
+}
+
+/// What a survey could not look at: namespaces, then parts of others.
+pub(super) fn all(net: &Net) -> Vec<Culprit> {
+    unread(net).into_iter().chain(parts(net).into_iter().map(|(_, culprit)| culprit)).collect()
+}
+
 /// Takes back what was said as if the unread had nothing in it. A packet that was answered, or was seen to die so, needs no reading.
 pub(super) fn weigh(net: &Net, complete: bool, finding: &mut Finding) {
-    let unread = unread(net);
-    if unread.is_empty()
-        || finding.verdict == Verdict::Reachable && (finding.confidence == Confidence::Observed || complete)
-    {
+    weighed(&unread(net), &parts(net), complete, finding);
+}
+
+fn weighed(unread: &[Culprit], parts: &[(Part, Culprit)], complete: bool, finding: &mut Finding) {
+    if finding.confidence == Confidence::Observed {
         return;
     }
-    let doubtful = finding.culprit.as_ref().is_none_or(|culprit| {
-        let there = unread.iter().any(|one| one.at == culprit.at);
-        finding.confidence != Confidence::Observed && (there || ABSENCE.contains(&culprit.code))
-    });
-    if !doubtful {
+    let hidden = match &finding.culprit {
+        // A way that was walked to its ends leads through no namespace that could not be read.
+        None => {
+            let walked = complete && finding.verdict == Verdict::Reachable;
+            !parts.is_empty() || !(walked || unread.is_empty())
+        }
+        Some(culprit) => {
+            let absent = ABSENCE.contains(&culprit.code);
+            let whole = |one: &Culprit| one.at == culprit.at || absent;
+            // Rules translate: what was found missing behind them may never have been wanted. Bridges lead to who is missing.
+            let part = |(part, one): &(Part, Culprit)| match part {
+                Part::Rules | Part::Bridges => absent,
+                Part::Sockets => one.at == culprit.at && SOCKETS.contains(&culprit.code),
+                Part::Queues => false,
+            };
+            unread.iter().any(whole) || parts.iter().any(part)
+        }
+    };
+    if !hidden {
         return;
     }
     let before = finding.culprit.take();
     finding.verdict = Verdict::Inconclusive;
     finding.confidence = Confidence::Predicted;
-    finding.others.splice(0..0, unread.into_iter().chain(before));
+    let parts = parts.iter().map(|(_, culprit)| culprit);
+    finding.others.splice(0..0, unread.iter().chain(parts).cloned().chain(before));
     finding.others.truncate(OTHERS);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::Where;
+
+    fn finding(code: Option<(&'static str, &str)>, verdict: Verdict, confidence: Confidence) -> Finding {
+        let at = |name: &str| Where::Named(name.into());
+        Finding {
+            from: at("a"),
+            to: "10.0.0.2".into(),
+            verdict,
+            confidence,
+            culprit: code.map(|(code, ns)| Culprit::new(code, &at(ns), "x", "x")),
+            others: Vec::new(),
+            hops: Vec::new(),
+            probe: None,
+            notes: Vec::new(),
+            trace: Vec::new(),
+            took: std::time::Duration::ZERO,
+        }
+    }
+
+    /// What stays as it was said, and what is taken back: a namespace, rules, sockets and queues of `u` could not be read.
+    #[test]
+    fn what_depends_on_the_unread_is_not_known() {
+        use Confidence::{Observed, Predicted};
+        use Verdict::{Blocked, Reachable};
+        let u = || Culprit::new("NETNS_UNREADABLE", &Where::Named("u".into()), "namespace", "u");
+        let (whole, rules, sockets, queues) = (None, Some(Part::Rules), Some(Part::Sockets), Some(Part::Queues));
+        for (hidden, code, verdict, confidence, complete, doubtful) in [
+            (whole, None, Reachable, Predicted, false, true),
+            (whole, None, Reachable, Predicted, true, false),
+            (whole, None, Reachable, Observed, false, false),
+            (whole, Some(("LO_DOWN", "u")), Blocked, Predicted, false, true),
+            (whole, Some(("LINK_MISSING", "a")), Blocked, Predicted, false, true),
+            (whole, Some(("NF_DROP", "a")), Blocked, Predicted, false, false),
+            (whole, Some(("LINK_MISSING", "a")), Blocked, Observed, false, false),
+            (rules, None, Reachable, Predicted, true, true),
+            (rules, None, Reachable, Observed, true, false),
+            (rules, Some(("NF_DROP", "u")), Blocked, Predicted, true, false),
+            (rules, Some(("NAT_MISSING", "u")), Blocked, Predicted, true, true),
+            (sockets, Some(("SERVICE_NOT_LISTENING", "u")), Blocked, Predicted, true, true),
+            (sockets, Some(("SERVICE_NOT_LISTENING", "b")), Blocked, Predicted, true, false),
+            (queues, None, Reachable, Predicted, true, true),
+            (queues, Some(("ROUTE_MISSING", "u")), Blocked, Predicted, false, false),
+        ] {
+            let case = format!("{hidden:?} {code:?} {verdict:?} {confidence:?} {complete}");
+            let (unread, parts) = match hidden {
+                None => (vec![u()], Vec::new()),
+                Some(part) => (Vec::new(), vec![(part, u())]),
+            };
+            let mut finding = finding(code, verdict, confidence);
+            weighed(&unread, &parts, complete, &mut finding);
+            let taken_back = finding.verdict == Verdict::Inconclusive && finding.culprit.is_none();
+            assert_eq!(taken_back, doubtful, "{case}");
+            assert_eq!(finding.others.first().is_some_and(|one| one.code == "NETNS_UNREADABLE"), doubtful, "{case}");
+            // What was blamed before is still told, after it.
+            assert_eq!(finding.others.len(), if doubtful { 1 + usize::from(code.is_some()) } else { 0 }, "{case}");
+        }
+    }
 }

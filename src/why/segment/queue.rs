@@ -22,7 +22,12 @@ impl Walk<'_> {
                 if kind == "ingress" && !ingress {
                     continue;
                 }
-                let answer = self.net.ask(ns, "tc", &["-s", "-j", "filter", "show", "dev", dev, direction]);
+                let answer = self.net.ask_for(
+                    ns,
+                    crate::why::state::Part::Queues,
+                    "tc",
+                    &["-s", "-j", "filter", "show", "dev", dev, direction],
+                );
                 let filters = crate::model::json::records(&answer.stdout, "`tc filter`").unwrap_or_default();
                 let drops_all =
                     filters.iter().find(|filter| filter.get("options").is_some() && may_drop(filter, packet));
