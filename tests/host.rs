@@ -423,7 +423,7 @@ fn an_inverse_that_has_done_its_work_already_is_done() {
         r#"
         ip rule add from 203.0.113.1 table 77 priority 1001; snapshot >/run/before
         # before it acted, after it acted, and after the inverse ran but before that was written down
-        for at in after:2 before:3; do
+        for at in after:3 before:4; do
             NETWRIGHT_TEST_KILL=$at "$NETWRIGHT" run --host "$1" 2>/dev/null; "$NETWRIGHT" gc; echo "gc $?"; "$NETWRIGHT" gc; echo "gc $?"
         done
         "$NETWRIGHT" run --host "$1"; NETWRIGHT_TEST_KILL=before:1 "$NETWRIGHT" down "$1"; "$NETWRIGHT" down "$1"; echo "down $?"

@@ -58,6 +58,10 @@ pub fn usage(path: &Path) -> Result<String> {
 pub fn strangers(paths: &[PathBuf], vars: &[String], words: &[String]) -> Result<Vec<String>> {
     let mut arguments = Arguments::parse(vars, words)?;
     for path in paths {
+        // A pipe gives its text once, to the run, and may make it wait.
+        if !std::fs::metadata(path).is_ok_and(|metadata| metadata.is_file()) {
+            return Ok(Vec::new());
+        }
         // What cannot be read, the run will say.
         let Ok(text) = source::read(path, &crate::exec::interrupt::Interrupt::default()) else { return Ok(Vec::new()) };
         let code = code_of(&text);
