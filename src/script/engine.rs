@@ -4,11 +4,12 @@ use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use rhai::{AST, ASTNode, Dynamic, Engine, OptimizationLevel, Scope, Stmt};
+use rhai::{AST, Dynamic, Engine, OptimizationLevel, Scope};
 
 use super::api::tests::{Caller, Case, Tests, run_case};
 use super::api::{self, Run, RunState};
 use super::arguments::Arguments;
+use super::caught;
 use super::check::unlooked;
 use super::error::{Context, Ended, from_parse, from_rhai};
 use super::resolver::Resolver;
@@ -188,16 +189,6 @@ pub(super) fn new_run(session: &Rc<Session>, arguments: Arguments, tests: Tests,
     }))
 }
 
-/// Whether a script catches errors, and so could tell when a command runs.
-fn catches(ast: &AST) -> bool {
-    let mut found = false;
-    ast.walk(&mut |path| {
-        found |= matches!(path.last(), Some(ASTNode::Stmt(Stmt::TryCatch(..))));
-        !found
-    });
-    found
-}
-
 /// One script, compiled.
 pub(crate) struct Script {
     engine: Engine,
@@ -205,6 +196,8 @@ pub(crate) struct Script {
     name: String,
     resolver: Resolver,
     sources: Sources,
+    /// Whether it catches errors, and so could tell when a command runs.
+    catches: bool,
 }
 
 impl Script {
@@ -216,13 +209,15 @@ impl Script {
         let root = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
         let resolver = Resolver::new(sources.clone(), root, interrupt.clone());
         let engine = new_engine(run, resolver.clone());
-        let mut script = Self { ast: AST::empty(), engine, name, resolver, sources: sources.clone() };
+        let sources = sources.clone();
+        let mut script = Self { ast: AST::empty(), engine, name, resolver, sources, catches: false };
         let compiled = script.engine.compile(source::without_shebang(&text));
         match compiled {
             Ok(mut ast) => {
                 ast.set_source(script.name.as_str());
                 let places = unlooked(&ast).into_iter().map(|at| (script.name.clone(), at));
                 run.0.unlooked.borrow_mut().extend(places);
+                script.catches = caught::remember(&ast);
                 script.ast = ast;
                 Ok(script)
             }
@@ -234,7 +229,7 @@ impl Script {
     fn evaluate(&self, run: &Run) -> Result<Last> {
         let mut scope = Scope::new();
         // Where nothing is caught, nobody can tell when a command runs.
-        *run.0.patient.borrow_mut() = (!run.0.in_order && !catches(&self.ast)).then(|| self.name.clone());
+        *run.0.patient.borrow_mut() = (!run.0.in_order && !self.catches).then(|| self.name.clone());
         let result = self.engine.run_ast_with_scope(&mut scope, &self.ast);
         run.0.patient.borrow_mut().take();
         let mut ended = self.ended(result, run);
@@ -325,7 +320,8 @@ impl Script {
 
 /// The engine of a run.
 pub(super) fn new_engine(run: &Run, resolver: Resolver) -> Engine {
-    let mut engine = bare_engine(resolver);
+    let mut engine = bare_engine(resolver.clone());
+    caught::register(&mut engine, resolver);
     engine.set_default_tag(Dynamic::from(run.clone()));
 
     let interrupt = run.0.session.exec().interrupt().clone();

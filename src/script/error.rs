@@ -101,6 +101,11 @@ pub fn place_of(call: &NativeCallContext) -> Place {
 /// Throws `error` so that a script catches the map of [`to_map`]. Set its place first ([`place_of`]), or the map has no line.
 #[must_use]
 pub fn throw(error: Error) -> Box<EvalAltResult> {
+    Box::new(EvalAltResult::ErrorRuntime(to_thrown(error), Position::NONE))
+}
+
+/// The value that a script catches for an error.
+pub(super) fn to_thrown(error: Error) -> Dynamic {
     let mut value = Dynamic::from_map(to_map(&error));
     THROWN.with_borrow_mut(|(last, thrown)| {
         *last = last.checked_add(1).unwrap_or(1);
@@ -110,7 +115,7 @@ pub fn throw(error: Error) -> Box<EvalAltResult> {
         }
         thrown.push_back((*last, error));
     });
-    Box::new(EvalAltResult::ErrorRuntime(value, Position::NONE))
+    value
 }
 
 impl From<Error> for Box<EvalAltResult> {
@@ -345,24 +350,85 @@ fn thrown(value: &Dynamic, at: &Place, context: &Context<'_>) -> Error {
 
 /// A map with other keys: the script's own, or what Rhai makes of its errors for `catch`.
 fn uncaught_map(map: &Map, at: &Place, context: &Context<'_>) -> Error {
-    let text = |key: &str| map.get(key).and_then(|value| value.clone().into_string().ok());
-    let number = |key: &str| map.get(key).and_then(|value| value.as_int().ok()).and_then(|n| usize::try_from(n).ok());
-    if let (Some(name), Some(message), Some(line)) = (text("error"), text("message"), number("line"))
-        && name.starts_with("Error")
-    {
-        let source = text("source").or_else(|| at.source.clone());
-        let from = Place { source, line, column: number("position").unwrap_or(0) };
-        let error = match text("function").filter(|_| name == "ErrorFunctionNotFound") {
-            Some(call) => {
-                let site = site(&from, &call, context);
-                context.explained(&from, |explainer| explainer.function(&call, &site))
-            }
-            None => Error::new(Kind::InvalidArgument, lower(&message)),
-        };
-        return error.at(from);
+    if let Some(error) = of_rhai(map, at.source.as_deref(), context) {
+        return error;
     }
+    let text = |key: &str| map.get(key).and_then(|value| value.clone().into_string().ok());
     let said = text("message").unwrap_or_else(|| Dynamic::from_map(map.clone()).to_string());
     Error::new(Kind::InvalidArgument, format!("uncaught throw: {said}")).label("thrown here")
+}
+
+/// What Rhai made for `catch` of an error of its own, in our words; `None` for any other map.
+///
+/// Of an error inside of a called function only its text is left, with the place at its end.
+pub(super) fn of_rhai(map: &Map, source: Option<&str>, context: &Context<'_>) -> Option<Error> {
+    let text = |key: &str| map.get(key).and_then(|value| value.clone().into_string().ok());
+    let number = |key: &str| map.get(key).and_then(|value| value.as_int().ok()).and_then(|n| usize::try_from(n).ok());
+    let (name, message, line) = (text("error")?, text("message")?, number("line")?);
+    if !name.starts_with("Error") {
+        return None;
+    }
+    let named = |source: Option<String>| source.filter(|source| !source.is_empty());
+    let here = named(text("source")).or_else(|| source.map(str::to_owned));
+    let outer = Place { source: here.clone(), line, column: number("position").unwrap_or(0) };
+    let first = message.lines().next().unwrap_or_default();
+    let placed = regex::Regex::new(r"^(.*?)(?: @ '([^']*)')? \(line (\d+), position (\d+)\)$").ok()?;
+    let (said, from) = match placed.captures(first) {
+        Some(parts) => {
+            let group = |index: usize| parts.get(index).map(|part| part.as_str().to_owned());
+            let number = |index: usize| group(index).and_then(|text| text.parse().ok()).unwrap_or(0);
+            let source = named(group(2)).or(here);
+            (group(1).unwrap_or_default(), Place { source, line: number(3), column: number(4) })
+        }
+        None => (first.to_owned(), outer.clone()),
+    };
+    let Ended::Error(error) = ended(leaf(&said), &from, context) else { return None };
+    // Nobody can edit netwright's own modules.
+    let inside = from.source.as_deref().is_some_and(|source| source.starts_with("std/"));
+    Some(error.at(if inside { outer } else { from }))
+}
+
+/// The error that has this text (`EvalAltResult`'s `Display`), as far as our words need to know it.
+fn leaf(said: &str) -> EvalAltResult {
+    let at = Position::NONE;
+    let owned = |text: &str| text.to_owned();
+    let index = |what: &str| {
+        let rest = said.strip_prefix(what)?.strip_prefix(" index ")?;
+        let (index, rest) = rest.split_once(" out of bounds: ")?;
+        let count = rest.split(' ').find_map(|word| word.parse().ok()).unwrap_or(0);
+        Some((count, index.parse().ok()?))
+    };
+    let types = |what: &str| {
+        let rest = said.strip_prefix(what)?.strip_prefix(" type incorrect: ")?;
+        let (actual, wanted) = rest.strip_suffix(')')?.split_once(" (expecting ")?;
+        Some((owned(wanted), owned(actual)))
+    };
+    if let Some((length, index)) = index("Array") {
+        return EvalAltResult::ErrorArrayBounds(length, index, at);
+    }
+    if let Some((length, index)) = index("String") {
+        return EvalAltResult::ErrorStringBounds(length, index, at);
+    }
+    if let Some((wanted, actual)) = types("Data") {
+        return EvalAltResult::ErrorMismatchDataType(wanted, actual, at);
+    }
+    if let Some((wanted, actual)) = types("Output") {
+        return EvalAltResult::ErrorMismatchOutputType(wanted, actual, at);
+    }
+    match said.split_once(": ") {
+        Some(("Function not found", call)) => EvalAltResult::ErrorFunctionNotFound(owned(call), at),
+        Some(("Variable not found", name)) => EvalAltResult::ErrorVariableNotFound(owned(name), at),
+        Some(("Property not found", name)) => EvalAltResult::ErrorPropertyNotFound(owned(name), at),
+        Some(("Module not found", name)) => EvalAltResult::ErrorModuleNotFound(owned(name), at),
+        Some(("Indexer unavailable", ty)) => EvalAltResult::ErrorIndexingType(owned(ty), at),
+        _ if said.contains("ter is not registered for type '") => EvalAltResult::ErrorDotExpr(owned(said), at),
+        _ if said == "For loop expects iterable type" => EvalAltResult::ErrorFor(at),
+        _ if said == "'this' not bound" => EvalAltResult::ErrorUnboundThis(at),
+        _ => match said.strip_prefix("Cannot modify constant ") {
+            Some(name) => EvalAltResult::ErrorAssignmentToConstant(owned(name), at),
+            None => EvalAltResult::ErrorArithmetic(owned(said), at),
+        },
+    }
 }
 
 /// `Unknown property 'x' - a getter is not registered for type 'T'`, and its sister for setters.

@@ -9,6 +9,7 @@
 //! | [`usage`] | what a script says of itself |
 //! | `api` | all that scripts can call |
 //! | [`reference`] | the documentation of all that scripts can call, as data |
+//! | `caught` | what Rhai raises itself, as a script catches it |
 //! | `sides`, `value_text` | both sides of a comparison that did not hold; values in messages |
 //! | [`check`] | mistakes found without running |
 //! | [`repl`], `complete`, `pretty` | input by input: what persists, completion and hints, values for people |
@@ -16,6 +17,7 @@
 
 mod api;
 mod arguments;
+mod caught;
 pub mod check;
 mod complete;
 pub mod engine;

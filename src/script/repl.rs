@@ -175,6 +175,7 @@ impl Console {
             Err(error) => return Err(self.with_context(|context| from_parse(&error, &self.name, context))),
         };
         ast.set_source(self.name.as_str());
+        super::caught::remember(&ast);
         let defines = ast.statements().iter().all(|statement| matches!(statement, Stmt::Import(..) | Stmt::Noop(_)));
         let imports: Vec<(String, String)> = ast.statements().iter().filter_map(import).collect();
         let mut whole = self.library.merge(&ast);

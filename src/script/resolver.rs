@@ -60,6 +60,11 @@ impl Resolver {
         STD.iter().map(|(path, _)| (*path).to_owned()).collect()
     }
 
+    /// The texts of what was read.
+    pub(super) fn sources(&self) -> &Sources {
+        &self.0.sources
+    }
+
     /// The name under which a module is known, and its text.
     pub(super) fn find(&self, importer: Option<&str>, path: &str) -> crate::Result<(String, String)> {
         if path.starts_with("std/") {
@@ -152,6 +157,7 @@ impl Resolver {
     ) -> Result<Shared<Module>, Box<EvalAltResult>> {
         let mut ast = engine.compile(source::without_shebang(text))?;
         ast.set_source(name);
+        super::caught::remember(&ast);
         self.0.signatures.borrow_mut().extend(signature::of_ast(&ast, Some(path)));
         Module::eval_ast_as_new(Scope::new(), &ast, engine).map(Into::into)
     }

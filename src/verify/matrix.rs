@@ -27,6 +27,8 @@ pub struct Cell {
     pub detail: String,
     /// What was expected; `None` when nobody said.
     pub expected: Option<bool>,
+    /// The address that decided; `None` where there was none to ask.
+    pub addr: Option<IpAddr>,
 }
 
 impl Cell {
@@ -64,6 +66,28 @@ impl Matrix {
                 }
             }
         }
+    }
+
+    /// Asks for proof where silence was expected and nobody could say what it means: `forbids` tells whether something on the way from the
+    /// first to the address forbids it.
+    ///
+    /// # Errors
+    ///
+    /// What `forbids` fails with.
+    pub fn prove(&mut self, mut forbids: impl FnMut(&Where, IpAddr) -> Result<bool>) -> Result<()> {
+        for (from, row) in self.nodes.iter().zip(&mut self.cells) {
+            for cell in row.iter_mut().flatten() {
+                if cell.expected == Some(false)
+                    && cell.outcome == Outcome::Inconclusive
+                    && let Some(addr) = cell.addr
+                    && forbids(from, addr)?
+                {
+                    cell.outcome = Outcome::NotReached;
+                    cell.detail = format!("{}, and something on the way forbids it", cell.detail);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Whether every pair is as expected.
@@ -197,6 +221,7 @@ impl Session {
                 word: "no-address",
                 detail: format!("`{}` has no address that could be reached", nodes[to]),
                 expected: None,
+                addr: None,
             })
         };
         let mut cells: Vec<Vec<Option<Cell>>> =
@@ -225,7 +250,7 @@ impl Session {
                 let cell = &mut cells[from][*to];
                 // Of several families the one that does not work decides.
                 if cell.as_ref().is_none_or(|cell| cell.word == "no-address" || cell.outcome == Outcome::Reached) {
-                    *cell = Some(Cell { outcome, word, detail, expected: None });
+                    *cell = Some(Cell { outcome, word, detail, expected: None, addr: Some(*addr) });
                 }
             }
         }

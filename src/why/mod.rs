@@ -201,8 +201,8 @@ pub fn explain(session: &Session, from: &Where, aim: &Aim, failed: &crate::verif
 /// # Errors
 ///
 /// As [`why`].
-pub fn forbids(session: &Session, from: &Where, silent: &crate::verify::Finding) -> Result<bool> {
-    let mut question = Question::new(from.clone(), Aim::Target(silent.target.clone()));
+pub fn forbids(session: &Session, from: &Where, silent: &Target) -> Result<bool> {
+    let mut question = Question::new(from.clone(), Aim::Target(silent.clone()));
     question.probe = false;
     let finding = why(session, &question)?;
     let codes = [

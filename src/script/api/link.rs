@@ -3,7 +3,8 @@
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, Map};
 
-use super::value::{Options, interface_addr, pairs, to_array, to_map};
+use super::record::{Record, row};
+use super::value::{Options, interface_addr, pairs, to_map};
 use super::{Link, Netns, Out, act, reject};
 use crate::error::Result;
 use crate::model::link;
@@ -554,7 +555,10 @@ pub mod api {
     pub fn link_addrs(context: NativeCallContext, link: &mut Link) -> Out<Array> {
         let addrs = act(&context, &link.netns.run, |session| session.addrs_of(link.at()))?;
         let infos = addrs.iter().filter_map(|addr| addr.raw().get("addr_info")?.as_array()).flatten();
-        Ok(to_array(infos.filter_map(serde_json::Value::as_object)))
+        Ok(infos
+            .filter_map(serde_json::Value::as_object)
+            .map(|info| Dynamic::from(row(to_map(info), "addr_info")))
+            .collect())
     }
 
     /// The other end of a veth, wherever it is.
@@ -575,8 +579,8 @@ pub mod api {
     /// assert_eq(netns("ns-blue").link("lo").info.link_type, "loopback");
     /// ```
     #[rhai_fn(get = "info", return_raw, pure)]
-    pub fn info(context: NativeCallContext, link: &mut Link) -> Out<Map> {
-        look(&context, link, |link| link_map(&link))
+    pub fn info(context: NativeCallContext, link: &mut Link) -> Out<Record> {
+        look(&context, link, |link| row(link_map(&link), "links"))
     }
 
     /// The counters: `#{ rx: #{ bytes, packets, errors, dropped, … }, tx: #{ … } }`.

@@ -17,9 +17,10 @@ use crate::exec::background::Background;
 use crate::exec::tools;
 use crate::files::{self, Folder};
 use crate::patience::scaled;
-use crate::probe::{http, throughput};
+use crate::probe::{Target, http, throughput};
 use crate::verify::Outcome;
 use crate::verify::matrix::{Matrix, TIMEOUT};
+use crate::why;
 
 /// Who reaches whom, as scripts hold it.
 #[derive(Clone)]
@@ -122,6 +123,10 @@ fn survey(context: &NativeCallContext, given: &Array, options: Map) -> Out<Reach
             (Some(true), _) | (None, Some(false) | None) => Some(true),
         }
     });
+    // As `cannot_reach` has it: what cannot be read is no proof.
+    act_global(context, |session| {
+        matrix.prove(|from, addr| Ok(why::forbids(session, from, &Target::icmp(addr)).unwrap_or(false)))
+    })?;
     Ok(Reachability(Rc::new(matrix)))
 }
 

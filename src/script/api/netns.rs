@@ -1,13 +1,14 @@
 //! Namespaces.
 
 use rhai::Array;
-use rhai::plugin::{NativeCallContext, export_module};
+use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
 use super::link::link_map;
-use super::value::to_array;
+use super::record::row;
+use super::value::to_map;
 use super::{Netns, Out, act, act_global, run_of};
 use crate::error::{Error, Kind};
-use crate::model::{neigh, net_addr, route, rule};
+use crate::model::{neigh, route, rule};
 use crate::op::route::Family;
 use crate::op::{self, Where};
 
@@ -116,7 +117,7 @@ pub mod api {
     #[rhai_fn(get = "links", return_raw, pure)]
     pub fn links(context: NativeCallContext, netns: &mut Netns) -> Out<Array> {
         let links = act(&context, &netns.run, |session| session.links(&netns.at))?;
-        Ok(links.iter().map(|link| link_map(link).into()).collect())
+        Ok(links.iter().map(|link| Dynamic::from(row(link_map(link), "links"))).collect())
     }
 
     /// The addresses now, an array of maps, one per link: `ip -j address show`.
@@ -127,7 +128,7 @@ pub mod api {
     #[rhai_fn(get = "addrs", return_raw, pure)]
     pub fn addrs(context: NativeCallContext, netns: &mut Netns) -> Out<Array> {
         let addrs = act(&context, &netns.run, |session| session.addrs(&netns.at))?;
-        Ok(to_array(addrs.iter().map(net_addr::Addr::raw)))
+        Ok(addrs.iter().map(|addr| Dynamic::from(row(to_map(addr.raw()), "addrs"))).collect())
     }
 
     /// The routes of both families in the main table now, an array of maps: `ip -j route show`.
@@ -144,7 +145,7 @@ pub mod api {
         for family in [Family::V4, Family::V6] {
             let command = op::route::show_main(&netns.at, family);
             let routes = act(&context, &netns.run, |session| route::parse(&session.query(&command)?, "ip route show"))?;
-            all.extend(to_array(routes.iter().map(route::Route::raw)));
+            all.extend(routes.iter().map(|route| Dynamic::from(row(to_map(route.raw()), "routes"))));
         }
         Ok(all)
     }
@@ -160,7 +161,7 @@ pub mod api {
         for family in [Family::V4, Family::V6] {
             let command = op::route::rules(&netns.at, family);
             let rules = act(&context, &netns.run, |session| rule::parse(&session.query(&command)?, "ip rule show"))?;
-            all.extend(to_array(rules.iter().map(rule::Rule::raw)));
+            all.extend(rules.iter().map(|rule| Dynamic::from(row(to_map(rule.raw()), "rules"))));
         }
         Ok(all)
     }
@@ -174,7 +175,7 @@ pub mod api {
     pub fn neighbours(context: NativeCallContext, netns: &mut Netns) -> Out<Array> {
         let command = op::route::neighbours(&netns.at);
         let all = act(&context, &netns.run, |session| neigh::parse(&session.query(&command)?, "ip neigh show"))?;
-        Ok(to_array(all.iter().map(neigh::Neigh::raw)))
+        Ok(all.iter().map(|neigh| Dynamic::from(row(to_map(neigh.raw()), "neighbours"))).collect())
     }
 
     /// Deletes the namespace, if it is there. Processes inside are an error: they would keep it alive without a name.

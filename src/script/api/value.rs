@@ -33,12 +33,6 @@ pub(crate) fn to_map(map: &serde_json::Map<String, Value>) -> Map {
     map.iter().map(|(key, value)| (key.as_str().into(), to_dynamic(value))).collect()
 }
 
-/// Views of a tool's JSON as an array of maps.
-#[must_use]
-pub(crate) fn to_array<'a>(records: impl IntoIterator<Item = &'a serde_json::Map<String, Value>>) -> Array {
-    records.into_iter().map(|map| to_map(map).into()).collect()
-}
-
 /// A type as script authors call it, with its article.
 #[must_use]
 pub(crate) fn type_of(value: &Dynamic) -> String {

@@ -156,7 +156,7 @@ fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynam
     let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, silence))?;
     let text = aim_text(&target, &finding);
     let forbidden = finding.outcome == Outcome::Inconclusive
-        && act(context, &it.run, |session| why::forbids(session, &from.at, &finding)).unwrap_or(false);
+        && act(context, &it.run, |session| why::forbids(session, &from.at, &finding.target)).unwrap_or(false);
     let error = match finding.outcome {
         Outcome::Inconclusive if forbidden => {
             it.run.0.hold();

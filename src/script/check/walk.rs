@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use rhai::{ASTNode, Expr, FnCallExpr, Position, Stmt};
 
+use super::super::api::record;
 use super::super::error::place;
 use super::super::explain::{Explainer, Site};
 use super::super::parse;
@@ -54,6 +55,12 @@ const SPECIAL: &[&str] = &[
     "to_string",
     "to_debug",
 ];
+/// What stands behind the type of a map whose keys are known: `map of ping`.
+const OF: &str = " of ";
+/// Calls that show or send their text as it is, so that `\\n` between back-ticks reaches people or programs as two letters.
+const LITERAL: &[&str] = &["print", "debug", "http", "listen"];
+/// Calls that split or join text.
+const SPLITS: &[&str] = &["split", "join"];
 /// Calls that can fail a test.
 const EXPECTS: &[&str] = &["expect", "assert", "assert_eq", "check", "eventually", "skip", "needs"];
 
@@ -62,6 +69,7 @@ pub(super) struct Walker<'a> {
     explainer: Explainer<'a>,
     tree: &'a Tree,
     imports: Vec<(String, String)>,
+    text: &'a str,
     /// Keys of literal maps: what they hold may be called like a method.
     keys: HashSet<String>,
     /// Variables that are assigned to after they were declared.
@@ -80,7 +88,7 @@ impl<'a> Walker<'a> {
         name: &'a str,
         explainer: Explainer<'a>,
         tree: &'a Tree,
-        text: &str,
+        text: &'a str,
         mut keys: HashSet<String>,
     ) -> Self {
         let mut assigned = HashSet::new();
@@ -104,6 +112,7 @@ impl<'a> Walker<'a> {
             explainer,
             tree,
             imports: parse::imports(text),
+            text,
             keys,
             assigned,
             scopes: vec![HashMap::new()],
@@ -271,7 +280,8 @@ impl<'a> Walker<'a> {
 
     /// What is neither true nor false where one of them is needed.
     fn must_be_truth(&mut self, what: &str, ty: Option<&str>, at: Position) {
-        let Some(ty) = ty.filter(|ty| !matches!(*ty, "bool" | "nothing") && KNOWN.contains(ty)) else { return };
+        let ty = ty.map(base).filter(|ty| !matches!(*ty, "bool" | "nothing") && KNOWN.contains(ty));
+        let Some(ty) = ty else { return };
         let message = format!("{what} is true or false, this is {}", with_article(ty));
         let error = Error::new(Kind::InvalidArgument, message);
         let error = if ty == "map" {
@@ -375,6 +385,12 @@ impl<'a> Walker<'a> {
 
     fn property(&mut self, ty: Ty, receiver: Option<String>, name: &str, at: Position) -> Ty {
         let ty = ty?;
+        if let Some((_, call)) = ty.split_once(OF) {
+            if let Some(keys) = record::keys_of(call).filter(|keys| !keys.contains(&name)) {
+                self.report("call", record::unknown_key(call, name, keys), at);
+            }
+            return None;
+        }
         let getter = format!("get${name}");
         let found = self.explainer.all.iter().find(|one| one.name == getter && one.this_type.as_ref() == Some(&ty));
         match found {
@@ -426,11 +442,15 @@ impl<'a> Walker<'a> {
         if call.op_token.is_some() || !is_word {
             return matches!(name, "==" | "!=" | "<" | ">" | "<=" | ">=" | "!").then(|| "bool".to_owned());
         }
+        self.escapes(call, receiver.is_some());
         if SPECIAL.contains(&name) {
             return matches!(name, "type_of" | "to_string" | "to_debug").then(|| "string".to_owned());
         }
+        // Only a dot looks at the keys.
+        let plain = |ty: Ty| ty.map(|ty| base(&ty).to_owned());
+        let receiver = receiver.map(|(ty, name)| (plain(ty), name));
         let this = receiver.as_ref().map(|(ty, _)| ty.clone());
-        let given: Vec<Ty> = this.iter().cloned().chain(args).collect();
+        let given: Vec<Ty> = this.iter().cloned().chain(args.into_iter().map(plain)).collect();
         let method = receiver.is_some();
         let fitting: Vec<&Signature> = self.named(name).filter(|one| fits(one, &given, method)).collect();
         if fitting.is_empty() {
@@ -439,13 +459,19 @@ impl<'a> Walker<'a> {
         }
         self.literals(call, &given, method, at);
         let returns = &fitting[0].returns;
+        let ours = given.first().and_then(|ty| ty.as_deref()) == Some("namespace");
+        if ours && returns == "map" && record::keys_of(name).is_some() && fitting.iter().all(|one| !one.scripted) {
+            return Some(format!("map{OF}{name}"));
+        }
         (returns != "any value" && !fitting[0].scripted && fitting.iter().all(|one| one.returns == *returns))
             .then(|| returns.clone())
     }
 
     /// A map that is compared with what no map is: mostly the status of a program.
     fn never_equal(&mut self, left: Known<'_>, right: Known<'_>, at: Position) {
-        let ((Some("map"), Some(other)) | (Some(other), Some("map"))) = (left, right) else { return };
+        let ((Some("map"), Some(other)) | (Some(other), Some("map"))) = (left.map(base), right.map(base)) else {
+            return;
+        };
         if matches!(other, "integer" | "string" | "bool" | "float") {
             let error = Error::new(Kind::InvalidArgument, format!("a map never equals {}", with_article(other)));
             let hint = match other {
@@ -455,6 +481,64 @@ impl<'a> Walker<'a> {
             };
             self.report("call", error.hint(hint), at);
         }
+    }
+
+    /// `\\n` between back-ticks, where it is given to something that takes text as it is.
+    fn escapes(&mut self, call: &'a FnCallExpr, method: bool) {
+        let name = call.name.as_str();
+        for (index, argument) in call.args.iter().enumerate() {
+            let found = match (name, argument) {
+                ("exec" | "run" | "start", Expr::Map(..)) if method => self.letters(argument, &|text| escape(text)),
+                ("exec" | "run" | "start", Expr::StringConstant(..) | Expr::InterpolatedString(..))
+                    if method && index == 0 =>
+                {
+                    self.letters(argument, &bare_escape)
+                }
+                _ if LITERAL.contains(&name) => self.letters(argument, &|text| escape(text)),
+                _ if SPLITS.contains(&name) && method => {
+                    self.letters(argument, &|text| escape(text).filter(|_| text.len() <= 4 && text.starts_with('\\')))
+                }
+                _ => None,
+            };
+            if let Some((escape, at)) = found {
+                let error = Error::new(
+                    Kind::InvalidArgument,
+                    format!("`{escape}` between back-ticks is a backslash and a letter"),
+                );
+                let hint = match escape {
+                    "\\n" => "write it in double quotes, or break the line between the back-ticks",
+                    _ => "write it in double quotes",
+                };
+                self.report("value", error.hint(hint), at);
+            }
+        }
+    }
+
+    /// The first text between back-ticks in an expression in which something is found.
+    fn letters<'t>(&self, expr: &'a Expr, find: &dyn Fn(&str) -> Option<&'t str>) -> Option<(&'t str, Position)> {
+        match expr {
+            Expr::StringConstant(text, at) if self.is_raw(*at) => Some((find(text)?, *at)),
+            Expr::InterpolatedString(parts, at) => {
+                let texts = parts.iter().filter_map(|part| match part {
+                    Expr::StringConstant(text, _) => Some(text.as_str()),
+                    _ => None,
+                });
+                // What is put in is one word, whatever it is.
+                Some((find(&texts.collect::<Vec<_>>().join("x"))?, *at))
+            }
+            Expr::Map(map, _) => map.0.iter().find_map(|(_, value)| self.letters(value, find)),
+            Expr::FnCall(call, _) if call.op_token.is_some() => {
+                call.args.iter().find_map(|part| self.letters(part, find))
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether the text at a place begins with a back-tick.
+    fn is_raw(&self, at: Position) -> bool {
+        let (Some(line), Some(column)) = (at.line(), at.position()) else { return false };
+        let text = self.text.lines().nth(line - 1).unwrap_or_default();
+        text.chars().nth(column.saturating_sub(1)) == Some('`')
     }
 
     /// `"10.0.0.${i}"`: only back-ticks put values into text. A shell has such words too, so the name must be a variable of the script.
@@ -613,6 +697,36 @@ impl<'a> Walker<'a> {
             self.report("test", error.hint("expect(…).reaches(…), assert(…), assert_eq(…, …)"), at);
         }
     }
+}
+
+/// A type without the call that its keys are known of.
+fn base(ty: &str) -> &str {
+    ty.split_once(OF).map_or(ty, |(base, _)| base)
+}
+
+/// What is an escape between double quotes.
+fn escape(text: &str) -> Option<&'static str> {
+    let at = text.find(r"\r\n").map(|_| r"\r\n");
+    at.or_else(|| [r"\n", r"\r", r"\t"].into_iter().find(|escape| text.contains(escape)))
+}
+
+/// The same outside of a command's own quotes: in them it may be meant for the program (`printf 'a\n'`).
+fn bare_escape(text: &str) -> Option<&'static str> {
+    let mut quote = None;
+    let bare: String = text
+        .chars()
+        .filter(|c| match quote {
+            Some(open) => {
+                quote = quote.filter(|_| *c != open);
+                false
+            }
+            None => {
+                quote = Some(*c).filter(|c| matches!(c, '\'' | '"'));
+                quote.is_none()
+            }
+        })
+        .collect();
+    escape(&bare)
 }
 
 /// The name that Rhai gives to a closure; one that captures variables is a block that shares them and then curries.
