@@ -2,7 +2,7 @@
 
 use super::route::{NeighSpec, RouteSpec};
 use super::undo::Undoing;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::exec::netns::{id_at, path_of};
 use crate::model::link::Link;
 use crate::model::state::{Part, Qdisc, State};
@@ -39,7 +39,9 @@ impl Undoing<'_> {
     pub(super) fn looked(&self, command: &Command) -> Result<Verdict> {
         match command.tool {
             Tool::Ip => self.look_ip(command),
-            Tool::Iptables | Tool::Ip6tables => Ok(self.look_firewall(command)),
+            Tool::Iptables | Tool::Ip6tables => {
+                self.look_firewall(command).map_err(|why| Error::new(Kind::ToolOutput, why))
+            }
             Tool::Sysctl => self.look_sysctl(command),
             Tool::Tc => self.look_qdisc(command),
             _ => Ok(Verdict::Untold),
@@ -171,11 +173,11 @@ impl Undoing<'_> {
         Ok(Verdict::of(!there, || format!("`{name}` still has it")))
     }
 
-    fn look_firewall(&self, command: &Command) -> Verdict {
-        let Some((table, letter, rest)) = op::firewall::parts(command) else { return Verdict::Untold };
-        let Some(chain) = rest.first() else { return Verdict::Untold };
+    fn look_firewall(&self, command: &Command) -> std::result::Result<Verdict, String> {
+        let Some((table, letter, rest)) = op::firewall::parts(command) else { return Ok(Verdict::Untold) };
+        let Some(chain) = rest.first() else { return Ok(Verdict::Untold) };
         let chain_now = |chain: &str| self.chain_now(command, table, chain);
-        let looked = match letter {
+        match letter {
             "-D" => chain_now(chain).map(|rules| self.look_deleted(command, &rules.unwrap_or_default())),
             "-X" => chain_now(chain).map(|rules| Verdict::of(rules.is_none(), || "the chain is still there".into())),
             "-N" => chain_now(chain).map(|rules| Verdict::of(rules.is_some(), || "the chain is not there".into())),
@@ -185,8 +187,7 @@ impl Undoing<'_> {
             }),
             "-P" => self.look_policy(command, table, chain, rest.get(1).map_or("", String::as_str)),
             _ => Ok(Verdict::Untold),
-        };
-        looked.unwrap_or_else(Verdict::Not)
+        }
     }
 
     /// That a rule is gone is said by `-C`; that the tool is not one which says yes or no to everything, by the list.
