@@ -135,18 +135,8 @@ impl Place {
 
     /// What must be so at the end. What a link had that is gone is gone with it, and a route does not go by a link that is down.
     fn targets(&self, now: &State) -> Vec<Thing> {
-        let index = now.index();
-        let state =
-            |link: &str| index.get(&(Part::Link, format!("{link} state").as_str())).map(|one| one.value.as_str());
-        let folders: HashSet<&str> =
-            index.keys().filter(|(part, _)| *part == Part::Sysctl).filter_map(|(_, path)| folder(path)).collect();
-        let possible = |thing: &Thing| match thing.link().map(&state) {
-            // Without a look at the links nobody knows.
-            Some(None) => !index.keys().any(|(part, _)| *part == Part::Link),
-            Some(Some("down")) if thing.part.is_route() => false,
-            None if thing.part == Part::Sysctl => folder(&thing.key).is_none_or(|folder| folders.contains(folder)),
-            _ => true,
-        };
+        let ground = Ground::of(now);
+        let index = &ground.index;
         let wanted = self.owed.iter().chain(&self.took).filter(|lost| {
             // The user's inverse has the last word.
             !lost.by_user || {
@@ -154,7 +144,34 @@ impl Place {
                 now == lost.then || now.is_none()
             }
         });
-        wanted.map(|lost| lost.was.clone()).filter(possible).collect()
+        wanted.map(|lost| lost.was.clone()).filter(|thing| ground.bears(thing)).collect()
+    }
+}
+
+/// What things stand on: the links of a namespace, and the folders of their settings.
+struct Ground<'a> {
+    index: HashMap<(Part, &'a str), &'a Thing>,
+    folders: HashSet<&'a str>,
+}
+
+impl<'a> Ground<'a> {
+    fn of(now: &'a State) -> Self {
+        let index = now.index();
+        let folders = index.keys().filter(|(part, _)| *part == Part::Sysctl).filter_map(|(_, path)| folder(path));
+        Self { folders: folders.collect(), index }
+    }
+
+    /// Whether a thing can be there.
+    fn bears(&self, thing: &Thing) -> bool {
+        let state =
+            |link: &str| self.index.get(&(Part::Link, format!("{link} state").as_str())).map(|one| one.value.as_str());
+        match thing.link().map(state) {
+            // Without a look at the links nobody knows.
+            Some(None) => !self.index.keys().any(|(part, _)| *part == Part::Link),
+            Some(Some("down")) if thing.part.is_route() => false,
+            None if thing.part == Part::Sysctl => folder(&thing.key).is_none_or(|it| self.folders.contains(it)),
+            _ => true,
+        }
     }
 }
 
@@ -198,7 +215,7 @@ impl Undoing<'_> {
     pub(super) fn places(&mut self) -> Vec<Place> {
         let mut places: Vec<Place> = Vec::new();
         for record in self.records.iter().skip(self.first) {
-            let Some(reach) = record.reach.as_ref().filter(|_| record.ok != Some(false)) else { continue };
+            let Some(reach) = record.reach.as_ref().filter(|_| !refused(record)) else { continue };
             let netns = &record.op.command.netns;
             let resumed = self.owes.iter().any(|owes| owes.netns == *netns);
             let same = record
@@ -263,7 +280,7 @@ impl Undoing<'_> {
         // What the run itself had made by then is no loss.
         let mut made = Own::default();
         for (number, record) in self.records.iter().enumerate() {
-            if record.op.command.netns != place.netns || record.ok == Some(false) {
+            if record.op.command.netns != place.netns || refused(record) {
                 continue;
             }
             let is_new = match &record.op.changes {
@@ -395,7 +412,9 @@ impl Undoing<'_> {
         }
         self.put(place, &targets, 2, &mut why)?;
         let now = read(place)?;
-        let missing = targets.iter().filter(|thing| !has(&now, thing));
+        // The kernel takes its time with links of namespaces that are deleted: what stood on one may be gone with it by now.
+        let ground = Ground::of(&now);
+        let missing = targets.iter().filter(|thing| !has(&now, thing) && ground.bears(thing));
         Ok(missing
             .map(|thing| {
                 let line = thing.to_string();
@@ -442,6 +461,12 @@ impl Undoing<'_> {
             }
         }
     }
+}
+
+/// Whether an op has surely not acted. A tool of netwright's own ops may fail after it has acted; of the user's words only those are undone that did
+/// not fail by themselves.
+fn refused(record: &Record) -> bool {
+    record.ok == Some(false) && (record.op.changes == Object::Raw || record.undone.get())
 }
 
 /// The folder of a setting: that of a link goes with the link.
