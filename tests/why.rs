@@ -277,7 +277,10 @@ fn a_trace_decides_between_rules_that_nobody_can_judge() {
     let culprit = &traced["culprit"];
     assert_eq!(culprit["code"], "NF_DROP", "{traced:#}");
     assert!(culprit["object"]["value"].as_str().unwrap().contains("!= 4000 drop"), "{culprit:#}");
-    assert!(culprit["fix"][0]["run"].as_str().unwrap().contains("nft delete rule inet guard fw handle"), "{culprit:#}");
+    assert!(
+        culprit["fix"][0]["run"].as_str().unwrap().contains("nft insert rule inet guard fw position"),
+        "{culprit:#}"
+    );
     let step = traced["trace"].as_array().unwrap().iter().find(|step| step["verdict"] == "drop").unwrap();
     assert_eq!((&step["netns"], &step["table"], &step["chain"]), (&"r".into(), &"inet guard".into(), &"fw".into()));
     assert!(rest.contains("traced in r: inet guard fw drop by `"), "{rest}");

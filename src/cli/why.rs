@@ -200,7 +200,7 @@ fn refused(session: &Session, question: &Question, finding: &Finding, fix: &Fix)
     if guard && fix.kind() == Change::Removes {
         return Some("a rule that may be right is not deleted");
     }
-    // The flow only leaves to the last namespace of its way there, unless that has the target.
+    // The flow only leaves to the last namespace of its way there, unless the target is on this machine: then that one is between the two.
     let target = match &question.aim {
         Aim::Target(target) => Some(target.addr),
         Aim::Netns(_) => None,
@@ -208,9 +208,12 @@ fn refused(session: &Session, question: &Question, finding: &Finding, fix: &Fix)
     let way: Vec<_> = finding.hops.iter().filter(|hop| hop.leg == Leg::Request).collect();
     let last = way.last().filter(|last| !last.out && last.at == fix.netns && last.at != question.from)?;
     let passes = way.iter().any(|hop| hop.out && hop.at == last.at);
-    let owns = session.addrs(&last.at).is_ok_and(|addrs| {
-        addrs.iter().flat_map(crate::model::net_addr::Addr::ipnets).any(|net| Some(net.addr()) == target)
-    });
+    let has_target = |netns: &Where| {
+        session.addrs(netns).is_ok_and(|addrs| {
+            addrs.iter().flat_map(crate::model::net_addr::Addr::ipnets).any(|net| Some(net.addr()) == target)
+        })
+    };
+    let owns = has_target(&last.at) || session.everywhere().iter().any(has_target);
     (target.is_some() && !passes && !owns).then_some("the flow only leaves to this namespace: it is not ours to mend")
 }
 

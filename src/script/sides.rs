@@ -62,9 +62,12 @@ struct Watch {
 
 impl Watch {
     fn see(&self, token: Token, at: Position) -> Token {
-        // Another text is read from its beginning. Within a line the parser also goes back: behind what a text between backticks holds.
-        let begins = |last: Position| at.line() < last.line() || (at.line() == last.line() && at.position() == Some(1));
-        if self.last.replace(Some(at)).is_some_and(begins) {
+        // Another text is read from its beginning. Some tokens of a text between backticks have no place, or one before the last.
+        let begins = |last: Position| {
+            at.line().is_some() && (at.line() < last.line() || (at.line() == last.line() && at.position() == Some(1)))
+        };
+        let last = if at.is_none() { self.last.get() } else { self.last.replace(Some(at)) };
+        if last.is_some_and(begins) {
             self.announced.set(false);
             self.depth.set(0);
         }

@@ -138,7 +138,7 @@ impl RouteSpec {
     }
 
     /// Whether a route has the place that this one wants: the kernel keeps one route per destination, table and metric.
-    fn same_place(&self, family: Family, route: &Route) -> bool {
+    pub(super) fn same_place(&self, family: Family, route: &Route) -> bool {
         let default = if family == Family::V6 { V6_METRIC } else { 0 };
         let metric = |metric: Option<u32>| metric.unwrap_or(default);
         metric(self.metric) == metric(route.metric)

@@ -292,8 +292,14 @@ impl<'a> Undoing<'a> {
         };
         match self.still_ours(record) {
             Ok(Ours::Yes) => {}
-            Ok(Ours::Gone) => return Step::Done,
-            Ok(Ours::Foreign(what)) => return Step::Foreign(what),
+            Ok(Ours::Gone) => {
+                self.need_no_more(number, record);
+                return Step::Done;
+            }
+            Ok(Ours::Foreign(what)) => {
+                self.need_no_more(number, record);
+                return Step::Foreign(what);
+            }
             Err(error) => return Step::Failed(error.to_string()),
         }
         let mut commands = commands.clone();
@@ -319,6 +325,17 @@ impl<'a> Undoing<'a> {
             }
         }
         failed.map_or(Step::Done, Step::Failed)
+    }
+
+    /// Lets go of a thing that is gone, or another's by now: there is nothing to put back.
+    fn need_no_more(&self, number: usize, record: &Record) {
+        let Some(id) = self.id.as_deref().filter(|_| !record.inside_made && shared::is_used()) else { return };
+        let machine = shared::machine(self.exec);
+        if let Some(key) = shared::key_of(&record.op, &machine) {
+            shared::release(&key, id, Some(number), None);
+        } else if let Some(key) = shared::key_of_made(&record.op, &machine) {
+            shared::release(&key, id, None, None);
+        }
     }
 
     /// Lets go of what this run and perhaps others need: their step, if they do; otherwise `commands` may become what makes it as it was before
@@ -378,6 +395,10 @@ impl<'a> Undoing<'a> {
         match self.looked(&record.op.command) {
             Ok(Verdict::Not(now)) => {
                 let undone = commands.iter().all(|command| matches!(self.looked(command), Ok(Verdict::Holds)));
+                if !undone && self.is_nowhere(record) {
+                    // Nobody has set it otherwise: it went with its link, and what was there before is put back.
+                    return None;
+                }
                 let line = record.op.command.line();
                 Some(if undone {
                     Step::Done
@@ -387,6 +408,11 @@ impl<'a> Undoing<'a> {
             }
             _ => None,
         }
+    }
+
+    /// Whether there is no route at all in the place of the one that an op made: to its destination, in its table.
+    fn is_nowhere(&self, record: &Record) -> bool {
+        matches!(record.op.changes, Object::Route { .. }) && self.route_place_is_empty(&record.op.command) == Some(true)
     }
 
     /// Lets go of what the run found as it needs it: what nobody needs any more goes back.
@@ -486,7 +512,7 @@ impl<'a> Undoing<'a> {
     }
 
     /// Whether what an op made or changed is still the same thing.
-    fn still_ours(&self, record: &Record) -> Result<Ours> {
+    pub(super) fn still_ours(&self, record: &Record) -> Result<Ours> {
         if let Some(then) = &record.netns {
             match self.exec.netns_stamp(&record.op.command.netns) {
                 Ok(now) if then.same(&now) == Some(false) => return Ok(Ours::Gone),
@@ -642,7 +668,7 @@ fn makes(record: &Record) -> bool {
 }
 
 /// Whose a thing is.
-enum Ours {
+pub(super) enum Ours {
     /// The run's.
     Yes,
     /// Nobody's: it is not there any more.

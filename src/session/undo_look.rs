@@ -124,6 +124,25 @@ impl Undoing<'_> {
         Ok(Verdict::of(there == wanted, || format!("the route to `{}` {end}", spec.dst)))
     }
 
+    /// Whether no route has the place of the one that a command makes: its destination, table and metric. `None` when nobody can say.
+    pub(super) fn route_place_is_empty(&self, command: &Command) -> Option<bool> {
+        let words: Vec<&str> = command.argv.iter().map(String::as_str).collect();
+        let (family, words) = match &words[..] {
+            ["-6", rest @ ..] => (Family::V6, rest),
+            ["-4", rest @ ..] => (Family::V4, rest),
+            all => (Family::V4, all),
+        };
+        let ["route", _verb, spec @ ..] = words else { return None };
+        let spec = RouteSpec::from_words(spec)?;
+        let output =
+            self.exec().run(&op::route::show(&command.netns, family, &spec.dst, spec.table.as_deref())).ok()?;
+        if !output.ok {
+            return super::route::no_table(&output).then_some(true);
+        }
+        let routes = route::parse(&output.ran.stdout, "ip route show").ok()?;
+        Some(!routes.iter().any(|route| spec.same_place(family, route)))
+    }
+
     /// The same of a route in the words of `ip` itself.
     fn look_route_words(&self, netns: &Where, family: Family, spec: &[&str], wanted: bool) -> Result<Verdict> {
         let part = if family == Family::V6 { Part::Route6 } else { Part::Route4 };

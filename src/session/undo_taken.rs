@@ -11,7 +11,7 @@ use super::Record;
 use super::journal::Owes;
 use super::shared::Took;
 use super::taken::{self, Reach};
-use super::undo::Undoing;
+use super::undo::{Ours, Undoing};
 use crate::model::state::{Lost, Part, State, Thing};
 use crate::op::{Object, Op, Undo, Where};
 
@@ -293,6 +293,10 @@ impl Undoing<'_> {
             }
             let owes = number >= self.first && record.reach.is_some() && !record.undone.get();
             if !owes || matches!(record.op.undo, Undo::None(_)) {
+                continue;
+            }
+            // What a link had that is another's by now is gone with it.
+            if matches!(self.still_ours(record), Ok(Ours::Gone | Ours::Foreign(_))) {
                 continue;
             }
             let took = match &record.taken {

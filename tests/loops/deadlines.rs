@@ -77,7 +77,7 @@ fn leaves_a_daemon(machine: &Machine, tool: &str) -> Result<(), String> {
 /// After `kill -9`, a daemon cannot be told from a tool that still acts: `gc` waits, names it, and does nothing until it is ended.
 fn killed_beside_a_daemon(machine: &Machine) -> Result<(), String> {
     let before = Snapshot::take();
-    let (code, said) = outcome(&finish(playing(machine, "sysctl", WORKS, "10s").env("NETWRIGHT_TEST_KILL", "after:3")));
+    let (code, said) = outcome(&finish(playing(machine, "sysctl", WORKS, "10s").env("NETWRIGHT_TEST_KILL", "after:4")));
     if code != 137 {
         return Err(format!("it was not killed: exit {code}\n{said}"));
     }
