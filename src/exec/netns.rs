@@ -192,7 +192,8 @@ pub fn is_netns(path: &Path) -> io::Result<bool> {
 pub fn enter_error(error: &io::Error) -> Error {
     let kind =
         if error.kind() == io::ErrorKind::PermissionDenied { Kind::PermissionDenied } else { Kind::CommandFailed };
-    Error::new(kind, format!("cannot enter the namespace: {error}"))
+    let failed = Error::new(kind, format!("cannot enter the namespace: {error}"));
+    if kind == Kind::PermissionDenied { failed.hint("root may: run it with `sudo`") } else { failed }
 }
 
 fn id_of(metadata: &std::fs::Metadata) -> NetnsId {
