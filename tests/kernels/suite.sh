@@ -38,3 +38,5 @@ for who in root plain; do for suite in $SUITES; do
         "$1" run --host $r; "$1" run --host $r | grep -q "^changed 0,"; "$1" down $r; test -z "$(ip netns list)$(ip -o link | grep -v " lo:")"' _ "$nw" ;;
   esac
 done; done
+# Whatever the last of them said: what failed stands in results.
+exit 0
