@@ -153,15 +153,8 @@ impl Walk<'_> {
     fn not_walked(&mut self, ns: usize, link: &Link) -> Option<(usize, Packet)> {
         let (at, dev) = (self.net.ns(ns).at.clone(), link.ifname.clone());
         self.left = Some(format!("{at}/{dev} ({})", link.kind().unwrap_or("tunnel")));
-        if link.is_up() && !link.has_carrier() {
-            self.fault(
-                Culprit::new("LINK_NO_CARRIER", &at, "link", dev.clone())
-                    .value("NO-CARRIER")
-                    .says(format!("{at}/{dev} is up but has no carrier"))
-                    .because(Label::State, format!("ip link show dev {dev} in {at}: NO-CARRIER"))
-                    .advise("look at the other end: the program that should hold it, or the link below"),
-            );
-        }
+        let advice = "look at the other end: the program that should hold it, or the link below";
+        self.lacks_carrier(ns, link, advice);
         None
     }
 

@@ -14,6 +14,21 @@ use crate::model::link::Link;
 const V6_MTU_MIN: u32 = 1280;
 
 impl Walk<'_> {
+    /// A link that is up and has no carrier, whose other end nobody here knows.
+    pub(in crate::why) fn lacks_carrier(&mut self, ns: usize, link: &Link, advice: &str) {
+        if !link.is_up() || link.has_carrier() {
+            return;
+        }
+        let (at, dev) = (self.net.ns(ns).at.clone(), &link.ifname);
+        self.fault(
+            Culprit::new("LINK_NO_CARRIER", &at, "link", dev.clone())
+                .value("NO-CARRIER")
+                .says(format!("{at}/{dev} is up but has no carrier"))
+                .because(Label::State, format!("ip link show dev {dev} in {at}: NO-CARRIER"))
+                .advise(advice),
+        );
+    }
+
     /// Nobody on the segment has the next hop's address.
     #[expect(clippy::too_many_lines, reason = "one question after the other, each a few lines")]
     pub(in crate::why) fn missing_neighbour(
@@ -93,15 +108,7 @@ impl Walk<'_> {
                 || !matches!(link.kind(), Some("veth" | "bridge")))
         {
             self.left = Some(format!("{at}/{dev}"));
-            if link.is_up() && !link.has_carrier() {
-                self.fault(
-                    Culprit::new("LINK_NO_CARRIER", &at, "link", dev.clone())
-                        .value("NO-CARRIER")
-                        .says(format!("{at}/{dev} is up but has no carrier"))
-                        .because(Label::State, format!("ip link show dev {dev} in {at}: NO-CARRIER"))
-                        .advise("look at the other end"),
-                );
-            }
+            self.lacks_carrier(ns, link, "look at the other end");
             return None;
         }
         // The way to everybody may be barred as well: the nearest bar comes first.
