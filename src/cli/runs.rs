@@ -107,7 +107,8 @@ pub(super) fn ps(arguments: &PsArgs) -> u8 {
     if let Err(error) = journal::trusted() {
         return fail(&error);
     }
-    let runs = Past::all();
+    let mut runs = Past::all();
+    runs.retain(|(_, past)| !matches!(past, Err(error) if error.kind() == Kind::NotFound));
     if arguments.json {
         let document = |(id, past): &(String, Result<Past>)| match past {
             Ok(past) => json!({
@@ -441,15 +442,19 @@ fn elsewhere(id: &str, past: &Past) -> String {
     format!("{id} is {} and acted in another network namespace: `{way} netwright gc` undoes it", past.state())
 }
 
-/// A run without a journal that can be read: killed before its first line was whole, then nothing was done; or damaged, then a person must look.
+/// A run without a journal that can be read: it is gone just now, or was killed before its first line was whole, and then nothing was done; or
+/// damaged, and then a person must look.
 fn unreadable(id: &str, error: &Error, dry_run: bool) -> u8 {
-    let path = Path::new(RUNS).join(id).join("journal");
-    let lines = std::fs::read(&path).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
-    if lines > 0 {
+    if error.kind() != Kind::NotFound {
+        let path = Path::new(RUNS).join(id).join("journal");
         human::line(&format!("{id}: {error}; look at `{}` and remove it when all is well", path.display()));
         return 5;
     }
-    if !dry_run && let Ok(Some(journal)) = Journal::reopen_or_empty(id) {
+    // Who has the lock of a run that begins right now keeps it; with the lock, an empty journal stays so.
+    if !dry_run
+        && let Ok(Some(journal)) = Journal::reopen_or_empty(id)
+        && journal.is_empty()
+    {
         journal.remove();
     }
     0

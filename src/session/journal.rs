@@ -12,6 +12,7 @@ use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -23,6 +24,7 @@ use crate::exec::netns::NetnsStamp;
 use crate::files::{self, State};
 use crate::model::state::{Lost, State as Things};
 use crate::op::Where;
+use crate::patience::scaled;
 
 /// Where netwright keeps what it knows of this machine; gone when it knows nothing.
 pub(super) const HOME: &str = files::HOME;
@@ -134,11 +136,17 @@ impl Journal {
     pub fn create(header: &Header) -> Result<Self> {
         let folder = Path::new(RUNS).join(&header.id);
         let cannot = |error: io::Error| cannot_write(&folder, &error);
+        let deadline = Instant::now() + scaled(Duration::from_secs(2));
         let lock = loop {
             let made = files::private(Path::new(HOME), &folder);
             match made.and_then(|()| take_lock(&folder, true)) {
-                Ok(Some(lock)) => break lock,
-                Ok(None) => return Err(taken(&header.id)),
+                Ok(Some(lock)) if !has_begun(&folder) => break lock,
+                // A `gc` that saw the folder before its lock holds it for as long as it takes to remove it.
+                Ok(None) if !has_begun(&folder) && Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                // A kept or dead run of that name: two machines that share `/run` have the same second and the same process number.
+                Ok(_) => return Err(taken(&header.id)),
                 // Another run that ended just now took the empty folders away.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
@@ -147,11 +155,11 @@ impl Journal {
                 }
             }
         };
-        if folder.join("journal").exists() {
-            // A kept or dead run of that name: two machines that share `/run` have the same second and the same process number.
-            return Err(taken(&header.id));
-        }
-        let open = || files::state(&folder.join("journal"), State::Make);
+        let open = || {
+            // A `gc` that looks at a run without a first line makes the file, too.
+            let file = files::state(&folder.join("journal"), State::AppendOrMake)?;
+            file.set_len(0).map(|()| file)
+        };
         let begin = |file| {
             let programs = files::state(&folder.join(PROGRAMS), State::OpenOrMake).ok();
             let mut journal = Self { file, length: 0, folder: folder.clone(), lock, programs };
@@ -282,6 +290,12 @@ impl Journal {
         self.append(&Line::Owes { owes: owes.to_vec() })
     }
 
+    /// Whether it has no first line: then its run did nothing.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.length == 0
+    }
+
     /// Removes the journal: nothing of the run is left.
     pub fn remove(self) {
         remove_folder(&self.folder);
@@ -375,6 +389,11 @@ mod testing {
     }
 }
 
+/// Whether the journal of a run has its first line.
+fn has_begun(folder: &Path) -> bool {
+    std::fs::read(folder.join("journal")).is_ok_and(|text| text.contains(&b'\n'))
+}
+
 fn taken(id: &str) -> Error {
     Error::new(Kind::AlreadyExists, format!("there is a run `{id}` already"))
 }
@@ -449,7 +468,8 @@ impl Past {
     ///
     /// # Errors
     ///
-    /// `NotFound`; `ToolOutput` for a journal that is none or of another version.
+    /// `NotFound` when there is none, or none with a whole first line: what has not begun did nothing. `ToolOutput` for a journal that is none or of
+    /// another version.
     pub fn read(id: &str) -> Result<Self> {
         Self::read_in(&Path::new(RUNS).join(id))
     }
@@ -469,6 +489,10 @@ impl Past {
             }
             _ => Error::new(Kind::CommandFailed, format!("cannot read `{}`: {error}", path.display())),
         })?;
+        if !text.contains(&b'\n') {
+            let path = path.display();
+            return Err(Error::new(Kind::NotFound, format!("`{path}` has no first line: the run has not begun")));
+        }
         let live = matches!(take_lock(folder, false), Ok(None));
         Self::parse(&text, live).map_err(|why| {
             Error::new(Kind::ToolOutput, format!("`{}` is no journal that can be read: {why}", path.display()))
@@ -537,7 +561,8 @@ impl Past {
         }
     }
 
-    /// Every run of this machine, oldest first; those whose journal cannot be read as errors.
+    /// Every run of this machine, oldest first; those whose journal cannot be read as errors, which is `NotFound` for one that has not begun or is
+    /// gone just now.
     #[must_use]
     pub fn all() -> Vec<(String, Result<Self>)> {
         let Ok(folders) = std::fs::read_dir(RUNS) else { return Vec::new() };
@@ -693,6 +718,21 @@ mod tests {
             assert_eq!(past.is_ok(), length >= head, "{length}");
         }
         assert!(Past::parse(format!("{}\ngarbage\n{intent}\n", header()).as_bytes(), false).is_err());
+    }
+
+    #[test]
+    fn what_has_no_whole_first_line_has_not_begun_and_what_is_damaged_is_no_journal() {
+        let folder = tempfile::tempdir().unwrap();
+        let read = |text: &str| {
+            std::fs::write(folder.path().join("journal"), text).unwrap();
+            Past::read_in(folder.path()).map(|past| past.header.id).map_err(|error| error.kind())
+        };
+        assert_eq!(Past::read_in(folder.path()).unwrap_err().kind(), Kind::NotFound);
+        assert_eq!(read(""), Err(Kind::NotFound));
+        assert_eq!(read(&header()[..9]), Err(Kind::NotFound));
+        assert_eq!(read("\n"), Err(Kind::ToolOutput));
+        assert_eq!(read("{}\n"), Err(Kind::ToolOutput));
+        assert_eq!(read(&(header() + "\n")), Ok("x".into()));
     }
 
     /// A journal with everything that one can hold.
