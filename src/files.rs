@@ -524,15 +524,28 @@ pub fn terminal() -> io::Result<File> {
 ///
 /// `PermissionDenied` when somebody else made one of them: nothing in it is believed.
 pub fn private(home: &Path, folder: &Path) -> io::Result<()> {
-    for one in between(home, folder) {
-        match rustix::fs::mkdir(one, Mode::RWXU) {
-            Ok(()) | Err(Errno::EXIST) => {}
-            Err(error) => return Err(error.into()),
+    let make = || {
+        for one in between(home, folder) {
+            match rustix::fs::mkdir(one, Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            check_private(one)?;
         }
-        check_private(one)?;
+        Ok(())
+    };
+    let mut tries = 0;
+    loop {
+        match make() {
+            // Another run that ends takes away what is empty, also between two steps of this.
+            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound && tries < PRIVATE_TRIES => tries += 1,
+            other => return other,
+        }
     }
-    Ok(())
 }
+
+/// How often the folders of netwright's own state may be taken away while they are made: each time another run or `gc` has ended in that moment.
+const PRIVATE_TRIES: usize = 1000;
 
 /// `home` and all folders below it down to `folder`, from the top.
 fn between<'a>(home: &Path, folder: &'a Path) -> Vec<&'a Path> {
@@ -760,6 +773,28 @@ mod tests {
         assert!(is_open_in(&own, &path));
         drop(open);
         assert!(!is_open_in(&own, &path));
+    }
+
+    #[test]
+    fn folders_of_state_are_made_while_others_take_empty_ones_away() {
+        use std::sync::atomic::{AtomicBool, Ordering};
+        let lab = lab();
+        let home = lab.path().join("state");
+        let folder = home.join("runs");
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    let _ = std::fs::remove_dir(&folder);
+                    let _ = std::fs::remove_dir(&home);
+                }
+            });
+            let all: Vec<_> = (0..5000).map(|_| private(&home, &folder)).collect();
+            stop.store(true, Ordering::Relaxed);
+            for one in all {
+                one.unwrap();
+            }
+        });
     }
 
     #[test]
