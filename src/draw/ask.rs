@@ -3,14 +3,12 @@
 
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::error::{Error, Kind, Ran, Result};
-use crate::exec::interrupt::Interrupt;
+use crate::error::{Kind, Ran, Result};
+use crate::exec::asker::{Asker, inside, side_by_side};
 use crate::exec::netns::NetnsFile;
-use crate::exec::process::{self, End, Limits, Program};
 use crate::exec::tools;
 use crate::model::iptables::{self, Ruleset};
 use crate::model::json;
@@ -22,10 +20,6 @@ use crate::model::rule::Rule;
 use crate::model::said::is_unsupported;
 use crate::op::{Command, Tool, Where};
 use crate::session::{self, Session};
-
-/// How many namespaces are asked at a time, for each processor: the programs wait for the kernel as often as they compute.
-const PER_PROCESSOR: usize = 2;
-const AT_A_TIME: usize = 8;
 
 /// A namespace as its tools show it.
 pub(super) struct Raw {
@@ -61,7 +55,7 @@ pub(super) struct Programs {
     nft: Option<PathBuf>,
     /// `iptables-save` as it was chosen, of nftables, of the kernel's older tables; then the same of IPv6.
     save: [[Option<PathBuf>; 3]; 2],
-    interrupt: Interrupt,
+    asker: Asker,
 }
 
 impl Programs {
@@ -74,7 +68,7 @@ impl Programs {
                 [chosen(Tool::IptablesSave), tools::find("iptables-nft-save"), tools::find("iptables-legacy-save")],
                 [chosen(Tool::Ip6tablesSave), tools::find("ip6tables-nft-save"), tools::find("ip6tables-legacy-save")],
             ],
-            interrupt: session.exec().interrupt().clone(),
+            asker: Asker::new(session.exec().interrupt()),
         })
     }
 
@@ -100,14 +94,14 @@ impl Programs {
     }
 
     fn read(&self, at: &Where, file: &NetnsFile) -> Result<Raw> {
-        self.interrupt.check()?;
+        self.asker.interrupt().check()?;
         let settings = inside(at, file, settings).unwrap_or_default();
         let mut raw = Raw { forwards: settings.forwards, ..Raw::of(at, file) };
         let what = "`ip -batch`";
         // A kernel without policy routing, or without a table, answers one of these with an error.
         let batch = "address show\nroute show table all\nrule show\n";
         let ask = |batch| -> Result<(Ran, Vec<Value>)> {
-            let said = self.ask(at, file, &self.ip, Tool::Ip, &["-j", "-d", "-force", "-batch", "-"], Some(batch))?;
+            let said = self.asker.ask(at, file, &self.ip, &["-j", "-d", "-force", "-batch", "-"], Some(batch))?;
             let records = json::records(&said.stdout, what)?;
             Ok((said, records))
         };
@@ -135,7 +129,7 @@ impl Programs {
             return Err(session::failure(&command, Ran { command: command.line(), ..said }));
         }
         if raw.uses_ipv6() {
-            let said = self.ask(at, file, &self.ip, Tool::Ip, &["-6", "-j", "rule", "show"], None)?;
+            let said = self.asker.ask(at, file, &self.ip, &["-6", "-j", "rule", "show"], None)?;
             for record in json::records(&said.stdout, "`ip -6 rule`").unwrap_or_default() {
                 raw.rules[1].push(json::view(record, "`ip -6 rule`")?);
             }
@@ -147,7 +141,7 @@ impl Programs {
     /// A machine without nft or iptables has no rules of theirs.
     fn read_rules(&self, raw: &mut Raw, settings: &Settings) -> Result<()> {
         if let Some(nft) = &self.nft {
-            let said = self.ask(&raw.at, &raw.file, nft, Tool::Nft, &["-j", "list", "ruleset"], None)?;
+            let said = self.asker.ask(&raw.at, &raw.file, nft, &["-j", "list", "ruleset"], None)?;
             raw.not_read("its rules", &said);
             raw.nft = serde_json::from_str(&said.stdout).unwrap_or_default();
         }
@@ -165,7 +159,7 @@ impl Programs {
             for (has, tool) in [(in_nft, nft.as_ref()), (settings.legacy[index], legacy.as_ref())] {
                 let Some(path) = tool.or(chosen.as_ref()).filter(|_| has) else { continue };
                 if asked.insert(path.clone()) {
-                    let said = self.ask(&raw.at, &raw.file, path, Tool::IptablesSave, &[], None)?;
+                    let said = self.asker.ask(&raw.at, &raw.file, path, &[], None)?;
                     raw.saved.extend(iptables::parse_save(&said.stdout).ok().map(|ruleset| (index == 1, ruleset)));
                     answers.push(said);
                 }
@@ -175,36 +169,6 @@ impl Programs {
             raw.not_read("its rules", said);
         }
         Ok(())
-    }
-
-    fn ask(
-        &self,
-        at: &Where,
-        file: &NetnsFile,
-        path: &std::path::Path,
-        tool: Tool,
-        argv: &[&str],
-        stdin: Option<&str>,
-    ) -> Result<Ran> {
-        let program = Program {
-            path,
-            argv: argv.iter().map(Into::into).collect(),
-            stdin,
-            env: process::clean_env(),
-            // Entering the own namespace anew is a privilege too.
-            netns: (*at != Where::Host).then_some(file),
-        };
-        let command = Command::new(tool, at, argv.iter().copied()).line();
-        let done = process::run(&program, Limits::default(), &self.interrupt)?;
-        let ran = Ran { command, status: None, stdout: done.stdout, stderr: done.stderr, took: done.took };
-        let failed = |kind, message: String| Err(Error::new(kind, message).ran(ran.clone()));
-        match done.end {
-            End::Exited(status) => Ok(Ran { status: Some(status), ..ran }),
-            End::Killed(signal) => Ok(Ran { status: Some(128 + signal), ..ran }),
-            End::Interrupted => failed(Kind::Interrupted, format!("interrupted while `{}` ran", ran.command)),
-            End::TimedOut => failed(Kind::TimedOut, format!("`{}` did not end", ran.command)),
-            End::Flooded => failed(Kind::ToolOutput, format!("`{}` printed too much", ran.command)),
-        }
     }
 }
 
@@ -247,53 +211,5 @@ fn settings() -> Settings {
     Settings {
         forwards: read("/proc/sys/net/ipv4/ip_forward").trim() == "1",
         legacy: ["ip", "ip6"].map(|family| !read(&format!("/proc/thread-self/net/{family}_tables_names")).is_empty()),
-    }
-}
-
-/// Runs `work` inside a namespace.
-pub(super) fn inside<T: Send>(at: &Where, file: &NetnsFile, work: impl FnOnce() -> T + Send) -> Result<T> {
-    if *at == Where::Host { Ok(work()) } else { file.within(work) }
-}
-
-/// Does the same with each, several at a time; the answers in their order.
-pub(super) fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = (processors * PER_PROCESSOR).min(AT_A_TIME).min(all.len());
-    let next = AtomicUsize::new(0);
-    let take = || {
-        let mut done = Vec::new();
-        while let Some((index, one)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, all.get(at)?)))
-        {
-            done.push((index, work(one)));
-        }
-        done
-    };
-    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
-        let others: Vec<_> =
-            (1..threads).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, take).ok()).collect();
-        let mut done = take();
-        for other in others {
-            match other.join() {
-                Ok(part) => done.extend(part),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        done
-    });
-    done.sort_by_key(|(index, _)| *index);
-    done.into_iter().map(|(_, answer)| answer).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn side_by_side_every_one_is_asked_once_and_answers_in_order() {
-        for count in [0, 1, 2, 7, 100] {
-            let all: Vec<usize> = (0..count).collect();
-            assert_eq!(side_by_side(&all, |one| one * 2), all.iter().map(|one| one * 2).collect::<Vec<_>>());
-        }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::net::IpAddr;
 
-use super::ask::{self, Programs, Raw};
+use super::ask::{Programs, Raw};
 use super::detail::{self, Tunnel};
 use super::rules::Said;
 use super::{End, Link, Namespace, Role, State, Topology};
@@ -12,11 +12,8 @@ use crate::exec::netns::NetnsFile;
 use crate::model::link::{self, Peer};
 use crate::model::{net_addr, route, rule};
 use crate::op::Where;
-use crate::probe::Ids;
 use crate::session::Session;
-
-/// A link, by the index of its namespace and its own.
-type Spot = (usize, usize);
+use crate::session::ends::{Shown, Spot, ends};
 
 impl Topology {
     /// Reads the live network. A namespace that vanishes meanwhile is left out; one that cannot be read is named.
@@ -37,7 +34,8 @@ impl Topology {
         }
         let seen = programs.read_all(&places)?;
         let mut namespaces: Vec<Namespace> = seen.iter().map(namespace).collect();
-        let far = peers(&seen);
+        let shown: Vec<_> = seen.iter().map(|raw| Shown { at: &raw.at, file: &raw.file, links: &raw.links }).collect();
+        let far = ends(&shown);
         let tunnels = tunnels(&seen);
         let end = |(n, l): Spot| End { netns: name_of(&seen[n].at), link: seen[n].links[l].ifname.clone() };
         for (n, (namespace, raw)) in namespaces.iter_mut().zip(&seen).enumerate() {
@@ -53,50 +51,6 @@ impl Topology {
         }
         Ok(Self { namespaces, culprit: None })
     }
-}
-
-/// The links in other namespaces that links lead to: the other end of a veth, the parent of a link that was moved. Indices are alike in many
-/// namespaces, so the id that this one has for the other has to agree too.
-fn peers(seen: &[Raw]) -> HashMap<Spot, Spot> {
-    let mut by_index: HashMap<u32, Vec<Spot>> = HashMap::new();
-    for (n, raw) in seen.iter().enumerate() {
-        for (l, link) in raw.links.iter().enumerate() {
-            by_index.entry(link.ifindex).or_default().push((n, l));
-        }
-    }
-    // A veth is named by both of its ends: hardly ever there is more than one that fits.
-    let mut pairs: HashMap<(u32, u32), Vec<Spot>> = HashMap::new();
-    for (n, raw) in seen.iter().enumerate() {
-        for (l, link) in raw.links.iter().enumerate().filter(|(_, link)| link.kind() == Some("veth")) {
-            pairs.entry((link.ifindex, link.link_index.unwrap_or(0))).or_default().push((n, l));
-        }
-    }
-    let all: Vec<usize> = (0..seen.len()).collect();
-    let found = ask::side_by_side(&all, |n| {
-        let raw = &seen[*n];
-        let away: Vec<(usize, &link::Link)> =
-            raw.links.iter().enumerate().filter(|(_, link)| link.link_index.is_some_and(|index| index != 0)).collect();
-        if away.is_empty() {
-            return Vec::new();
-        }
-        let ids = ask::inside(&raw.at, &raw.file, Ids::open).ok().and_then(std::result::Result::ok);
-        let id_of = |other: usize| ids.as_ref().and_then(|ids| ids.of(&seen[other].file).ok()).flatten();
-        away.into_iter()
-            .filter_map(|(l, link)| {
-                let index = link.link_index?;
-                let is_veth = link.kind() == Some("veth");
-                let fits = if is_veth { pairs.get(&(index, link.ifindex)) } else { by_index.get(&index) }?;
-                let fits = fits.iter().filter(|(other, _)| other != n);
-                let found = match link.link_netnsid {
-                    Some(id) => fits.into_iter().find(|(other, _)| id_of(*other) == Some(id)),
-                    // It has no id for that namespace: one that it has an id for it is not.
-                    None => fits.into_iter().find(|(other, _)| is_veth && id_of(*other).is_none()),
-                }?;
-                Some(((*n, l), *found))
-            })
-            .collect()
-    });
-    found.into_iter().flatten().collect()
 }
 
 /// The other ends of tunnels: those that lead to an address of the other's namespace, and from there back. One that fits two is drawn to none.

@@ -5,6 +5,7 @@
 //! Every failure that a warm process reports is confirmed by a fresh one before anybody hears of it.
 
 pub mod apart;
+pub mod asker;
 pub mod background;
 pub mod census;
 pub mod child;

@@ -5,50 +5,59 @@ use crate::op::route::Family;
 use crate::op::{Command, Tool, Where};
 
 /// The routes of a family in all tables, in the words that `ip` takes back: `ip -o -d -4 route show table all`.
-pub(super) fn routes(netns: &Where, family: Family) -> Command {
+#[must_use]
+pub fn routes(netns: &Where, family: Family) -> Command {
     Command::new(Tool::Ip, netns, ["-o", "-d", family.flag(), "route", "show", "table", "all"])
 }
 
 /// The same of one destination.
-pub(super) fn routes_to(netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Command {
+#[must_use]
+pub fn routes_to(netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Command {
     let words = ["-o", "-d", family.flag(), "route", "show", dst];
     Command::new(Tool::Ip, netns, words.into_iter().chain(table.into_iter().flat_map(|table| ["table", table])))
 }
 
 /// The neighbours that stay, or those that are answered for.
-pub(super) fn neighbours(netns: &Where, proxy: bool) -> Command {
+#[must_use]
+pub fn neighbours(netns: &Where, proxy: bool) -> Command {
     let filter: &[&str] = if proxy { &["proxy"] } else { &["nud", "permanent"] };
     Command::new(Tool::Ip, netns, ["-j", "neigh", "show"].iter().chain(filter).copied())
 }
 
 /// The next hop objects: `ip -o nexthop show`.
-pub(super) fn nexthops(netns: &Where) -> Command {
+#[must_use]
+pub fn nexthops(netns: &Where) -> Command {
     Command::new(Tool::Ip, netns, ["-o", "nexthop", "show"])
 }
 
 /// The entries of the bridges' tables: `bridge -j fdb show`.
-pub(super) fn fdb(netns: &Where) -> Command {
+#[must_use]
+pub fn fdb(netns: &Where) -> Command {
     Command::new(Tool::Bridge, netns, ["-j", "fdb", "show"])
 }
 
 /// The VLANs of the ports: `bridge -j vlan show`.
-pub(super) fn vlans(netns: &Where) -> Command {
+#[must_use]
+pub fn vlans(netns: &Where) -> Command {
     Command::new(Tool::Bridge, netns, ["-j", "vlan", "show"])
 }
 
 /// All queueing disciplines: `tc qdisc show`.
-pub(super) fn qdiscs(netns: &Where) -> Command {
+#[must_use]
+pub fn qdiscs(netns: &Where) -> Command {
     Command::new(Tool::Tc, netns, ["qdisc", "show"])
 }
 
 /// What takes an address off a link for a moment, so that it can be added behind another.
-pub(super) fn addr_away(netns: &Where, thing: &Thing) -> Option<Command> {
+#[must_use]
+pub fn addr_away(netns: &Where, thing: &Thing) -> Option<Command> {
     let (dev, address) = thing.key.split_once(' ')?;
     Some(Command::new(Tool::Ip, netns, ["address", "delete", address, "dev", dev]))
 }
 
 /// What puts a thing back; `over` what has its place. `None`: nothing that netwright knows does.
-pub(super) fn put_back(netns: &Where, thing: &Thing, over: bool) -> Option<Command> {
+#[must_use]
+pub fn put_back(netns: &Where, thing: &Thing, over: bool) -> Option<Command> {
     let mut key = thing.key.split(' ');
     let first = key.next()?;
     let second = key.next();

@@ -1,0 +1,115 @@
+//! Programs that are asked in many namespaces at a time, from several threads: what an [`Exec`](super::Exec), which belongs to one thread, cannot do.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::interrupt::Interrupt;
+use super::netns::NetnsFile;
+use super::process::{self, End, Limits, Program};
+use crate::error::{Error, Kind, Ran, Result};
+use crate::op::{Where, as_typed, quote};
+
+/// How many namespaces are asked at a time, for each processor: the programs wait for the kernel as often as they compute.
+const PER_PROCESSOR: usize = 2;
+const AT_A_TIME: usize = 8;
+
+/// Runs programs to their end, in any namespace, from any thread.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    interrupt: Interrupt,
+}
+
+impl Asker {
+    /// One that ends what it runs when `interrupt` is set.
+    #[must_use]
+    pub fn new(interrupt: &Interrupt) -> Self {
+        Self { interrupt: interrupt.clone() }
+    }
+
+    /// The flag that stops everything.
+    #[must_use]
+    pub fn interrupt(&self) -> &Interrupt {
+        &self.interrupt
+    }
+
+    /// Runs the program at `path` in a namespace. A failure by its own status is an answer.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from running; `Interrupted`, `TimedOut`, or `ToolOutput` when it printed too much.
+    pub fn ask(&self, at: &Where, file: &NetnsFile, path: &Path, argv: &[&str], stdin: Option<&str>) -> Result<Ran> {
+        let program = Program {
+            path,
+            argv: argv.iter().map(Into::into).collect(),
+            stdin,
+            env: process::clean_env(),
+            // Entering the own namespace anew is a privilege too.
+            netns: (*at != Where::Host).then_some(file),
+        };
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        let words: Vec<String> = std::iter::once(name).chain(argv.iter().map(|word| (*word).to_owned())).collect();
+        let command = quote(&as_typed(at, &words));
+        let done = process::run(&program, Limits::default(), &self.interrupt)?;
+        let ran = Ran { command, status: None, stdout: done.stdout, stderr: done.stderr, took: done.took };
+        let failed = |kind, message: String| Err(Error::new(kind, message).ran(ran.clone()));
+        match done.end {
+            End::Exited(status) => Ok(Ran { status: Some(status), ..ran }),
+            End::Killed(signal) => Ok(Ran { status: Some(128 + signal), ..ran }),
+            End::Interrupted => failed(Kind::Interrupted, format!("interrupted while `{}` ran", ran.command)),
+            End::TimedOut => failed(Kind::TimedOut, format!("`{}` did not end", ran.command)),
+            End::Flooded => failed(Kind::ToolOutput, format!("`{}` printed too much", ran.command)),
+        }
+    }
+}
+
+/// Runs `work` inside a namespace.
+///
+/// # Errors
+///
+/// When the namespace cannot be entered.
+pub fn inside<T: Send>(at: &Where, file: &NetnsFile, work: impl FnOnce() -> T + Send) -> Result<T> {
+    if *at == Where::Host { Ok(work()) } else { file.within(work) }
+}
+
+/// Does the same with each, several at a time; the answers in their order.
+pub fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let threads = (processors * PER_PROCESSOR).min(AT_A_TIME).min(all.len());
+    let next = AtomicUsize::new(0);
+    let take = || {
+        let mut done = Vec::new();
+        while let Some((index, one)) =
+            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, all.get(at)?)))
+        {
+            done.push((index, work(one)));
+        }
+        done
+    };
+    let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
+        let others: Vec<_> =
+            (1..threads).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, take).ok()).collect();
+        let mut done = take();
+        for other in others {
+            match other.join() {
+                Ok(part) => done.extend(part),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        done
+    });
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, answer)| answer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn side_by_side_every_one_is_asked_once_and_answers_in_order() {
+        for count in [0, 1, 2, 7, 100] {
+            let all: Vec<usize> = (0..count).collect();
+            assert_eq!(side_by_side(&all, |one| one * 2), all.iter().map(|one| one * 2).collect::<Vec<_>>());
+        }
+    }
+}
