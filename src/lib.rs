@@ -17,6 +17,7 @@
 //! | [`model`] | what tools print and users write, as types: parsers and validators | any I/O |
 //! | [`probe`] | netwright's own packets and listeners, in the calling thread's namespace | processes, printing |
 //! | [`sandbox`] | the namespaces that play the host, and the pretended internet behind its uplink | |
+//! | [`snapshot`] | a machine's network as one document: read, compared, built again in a sandbox | changing the machine |
 //! | [`why`] | why a packet dies: reads the state, walks the way, names what stops it | changing anything |
 //! | [`draw`] | the live network as a picture | |
 //! | [`report`] | what people and programs get to see; beside `cli` the only room that prints | deciding what happened |
@@ -55,6 +56,7 @@ pub mod report;
 pub mod sandbox;
 pub mod script;
 pub mod session;
+pub mod snapshot;
 pub mod testing;
 pub mod text;
 pub mod verify;

@@ -320,7 +320,7 @@ const FLOORS: &[&[&str]] = &[
     &["exec"],
     &["features", "sandbox", "testing"],
     &["session"],
-    &["verify", "doctor"],
+    &["verify", "doctor", "snapshot"],
     &["why"],
     &["draw"],
     &["report"],

@@ -11,6 +11,11 @@ use crate::text::SCHEMA;
 
 /// Prints what a run did.
 pub(super) fn print_run(session: &Session, outcome: &Outcome, undone: Option<&Undone>, code: u8, took: Duration) {
+    json::print(&of_run(session, outcome, undone, code, took));
+}
+
+/// What a run did.
+pub(super) fn of_run(session: &Session, outcome: &Outcome, undone: Option<&Undone>, code: u8, took: Duration) -> Value {
     let commands: Vec<Value> = session
         .log()
         .iter()
@@ -27,7 +32,7 @@ pub(super) fn print_run(session: &Session, outcome: &Outcome, undone: Option<&Un
             })
         })
         .collect();
-    let document = json!({
+    json!({
         "schema": SCHEMA,
         "run": {
             "id": session.id(),
@@ -48,6 +53,5 @@ pub(super) fn print_run(session: &Session, outcome: &Outcome, undone: Option<&Un
             "unknown": undone.unknown,
             "left": undone.left.iter().map(|(line, why)| json!({ "command": line, "why": why })).collect::<Vec<_>>(),
         })),
-    });
-    json::print(&document);
+    })
 }

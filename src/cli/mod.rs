@@ -1,9 +1,11 @@
 //! The command line: one file per subcommand. Beside `report` this is the only room that prints.
 
 mod check;
+mod copy;
 mod doc;
 pub mod doctor;
 mod document;
+mod drift;
 mod generate;
 mod history;
 mod plan;
@@ -12,6 +14,7 @@ mod repl_line;
 mod run;
 mod runs;
 mod show;
+mod snapshot;
 mod test;
 mod test_child;
 mod why;
@@ -36,11 +39,9 @@ Exit codes: 0 ok, 1 check or test failed, 2 usage, 3 script error,
 4 tool, privilege or kernel feature missing, 5 clean-up incomplete, 6 timeout,
 7 held by another run, 70 bug, 129/130/143 signal (after clean-up)
 NETWRIGHT_SLOW=20: a machine 20 times slower; every deadline is so much longer
-
 Examples:
   netwright doc tour                  begin here
   netwright run lab.rhai              in a sandbox: this machine is not touched
-  sudo netwright run --host lab.rhai  here; undone if it fails
   sudo netwright why blue 10.0.0.2    on any machine: which hop is to blame";
 
 /// Script a Linux network, rehearse it, run it, be told why a packet dies
@@ -63,6 +64,10 @@ enum Command {
     Check(check::CheckArgs),
     /// Draw the live network of this machine
     Show(show::ShowArgs),
+    /// Write down this machine's network as one document
+    Snapshot(snapshot::SnapshotArgs),
+    /// Say what is otherwise in another snapshot, or by now
+    Diff(snapshot::DiffArgs),
     /// Run test files, each in a sandbox of its own, in parallel
     Test(test::TestArgs),
     #[command(name = "__test", hide = true)]
@@ -99,11 +104,19 @@ arg(\"pods\", 2) in the script takes --pods 3; SCRIPT --help lists them.
 Examples:
   netwright run --trace scripts/02-container-network.rhai
   netwright run base.rhai lab.rhai --pods 3
-  sudo netwright run --host --try 60s runbook.rhai")]
+  sudo netwright run --host --try 60s runbook.rhai
+  sudo netwright run --host --check runbook.rhai")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 struct RunArgs {
     /// Act on this machine; undone if the run fails
     #[arg(long)]
     host: bool,
+    /// With --host: change nothing, say what is not as the script says
+    #[arg(long, requires = "host", conflicts_with_all = ["trial", "audit"])]
+    check: bool,
+    /// Rehearse on a copy of that machine: FILE, or `this`
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "host")]
+    on: Option<OsString>,
     /// Print each command with its time
     #[arg(long)]
     trace: bool,
@@ -126,8 +139,15 @@ struct RunArgs {
 Examples:
   netwright plan lab.rhai
   netwright plan lab.rhai --pods 3
+  sudo netwright plan --host runbook.rhai   what this machine still lacks
   netwright plan --json lab.rhai | jq -r '.commands[].argv[0]'")]
 struct PlanArgs {
+    /// Only what this machine lacks, rehearsed on a copy of it
+    #[arg(long, conflicts_with = "on")]
+    host: bool,
+    /// The same of another machine: a snapshot
+    #[arg(long, value_name = "SNAPSHOT")]
+    on: Option<OsString>,
     /// Print the plan as JSON
     #[arg(long)]
     json: bool,
@@ -251,6 +271,8 @@ pub fn main() -> ExitCode {
         Command::Repl(arguments) => repl::repl(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Show(arguments) => show::show(arguments),
+        Command::Snapshot(arguments) => snapshot::snapshot(arguments),
+        Command::Diff(arguments) => snapshot::diff(arguments),
         Command::Completions(arguments) => generate::completions(arguments, Cli::command()),
         Command::Man(arguments) => generate::man(arguments, Cli::command()),
         Command::Test(arguments) => test::test(arguments),
@@ -297,7 +319,12 @@ fn fail(error: &Error) -> u8 {
 
 /// Makes the sandbox around this process, before it has threads. `Err` is the exit code of a process that only supervised it, or could not.
 fn enter_sandbox(keep: &[PathBuf]) -> Result<sandbox::Sandbox, u8> {
-    match sandbox::enter_or_supervise(keep) {
+    enter_sandbox_with(keep, None)
+}
+
+/// The same, with what is taken along from outside ([`sandbox::enter_with`]).
+fn enter_sandbox_with(keep: &[PathBuf], pack: Option<&sandbox::Pack<'_>>) -> Result<sandbox::Sandbox, u8> {
+    match sandbox::enter_with(keep, pack) {
         Ok(sandbox::Entered::Inside(sandbox)) => Ok(sandbox),
         Ok(sandbox::Entered::Ended(ended)) => {
             if let Some(message) = ended.message() {

@@ -2,17 +2,29 @@
 
 use std::fmt::Write as _;
 
-use super::PlanArgs;
-use super::document;
-use super::run::{Finished, OnHost, exit_code, show_errors, start};
+use serde_json::{Value, json};
+
+use super::run::{Finished, Manner, exit_code, show_errors, start};
+use super::{PlanArgs, copy, document, snapshot};
+use crate::error::{Error, Result};
 use crate::report::human::{self, Human};
 use crate::session::Mode;
+use crate::snapshot::{Difference, diff};
 
 /// Runs `netwright plan`; the exit code.
 pub(super) fn plan(arguments: &PlanArgs) -> u8 {
     let as_json = arguments.json;
-    start(&arguments.common, Mode::Sandbox, Human::quiet(false), OnHost::default(), true, move |finished| {
+    let copy = match &arguments.on {
+        Some(word) => Some(copy::Source::of(word)),
+        None => arguments.host.then_some(copy::Source::This),
+    };
+    let rehearses = copy.is_some();
+    let manner = Manner { in_order: true, copy, rehearses, ..Manner::new(Mode::Sandbox) };
+    start(&arguments.common, manner, Human::quiet(false), move |finished| {
         let code = exit_code(finished);
+        if finished.copied.is_some() {
+            return on_machine(finished, code, as_json);
+        }
         if as_json {
             document::print_run(&finished.session, &finished.outcome, None, code, finished.took);
         } else {
@@ -21,6 +33,53 @@ pub(super) fn plan(arguments: &PlanArgs) -> u8 {
         show_errors(finished);
         code
     })
+}
+
+/// What a machine still lacks: the commands, then what would become of it. 0 when that is nothing, 1 when it is something.
+fn on_machine(finished: &Finished, code: u8, as_json: bool) -> u8 {
+    let differences = match changes(finished) {
+        Ok(differences) => differences,
+        Err(error) => return super::fail(&error),
+    };
+    let lacks = finished.session.log().iter().any(crate::session::Record::succeeded);
+    let code = if code == 0 { u8::from(lacks) } else { code };
+    let missing = finished.copied.as_ref().map(|copied| copied.missing.clone()).unwrap_or_default();
+    let passed_over = finished.session.passed_over();
+    if as_json {
+        let mut document = document::of_run(&finished.session, &finished.outcome, None, code, finished.took);
+        if let Some(object) = document.as_object_mut() {
+            object.insert("differences".into(), json!(differences));
+            object.insert("not_copied".into(), json!(missing));
+            let judged = |(place, why): &(Option<crate::error::Place>, String)| json!({ "line": place.as_ref().map(|place| place.line), "source": place.as_ref().and_then(|place| place.source.clone()), "why": why });
+            object.insert("not_judged".into(), Value::Array(passed_over.iter().map(judged).collect()));
+        }
+        crate::report::json::print(&document);
+    } else {
+        human::text(&lines(finished));
+        if lacks {
+            human::text(&format!("\n# what becomes of the machine\n{}", snapshot::lines(&differences)));
+        }
+        copy::tell(&missing);
+        for (place, why) in &passed_over {
+            let at = place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
+            human::line(&format!("{at}not judged: {why}"));
+        }
+        if !lacks && code == 0 {
+            human::line("nothing to do: the machine is as the script says");
+        }
+    }
+    show_errors(finished);
+    code
+}
+
+/// What is otherwise in the copy after the run.
+fn changes(finished: &Finished) -> Result<Vec<Difference>> {
+    let Some(copied) = &finished.copied else { return Ok(Vec::new()) };
+    finished.session.settle_all()?;
+    let now = copy::again(finished.session.exec(), copied)
+        .map_err(|error: Error| error.hint("the copy cannot be read again"))?;
+    // Who listens in the copy are stand-ins, and what a script starts to check something goes with it.
+    Ok(diff(&copied.snapshot, &now).into_iter().filter(|one| one.what != "listener").collect())
 }
 
 /// The commands in order, each run of them below the script line that they come from.

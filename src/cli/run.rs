@@ -11,8 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
-use super::document;
 use super::{Common, RunArgs, enter_sandbox, fail, on_big_stack, require_root, signal_code};
+use super::{copy, document};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
@@ -26,6 +26,7 @@ use crate::script::usage::usage;
 use crate::session::audit::Audit;
 use crate::session::journal::{self, End, Header, Journal};
 use crate::session::{Event, Mode, Session, Undone, run_id};
+use crate::snapshot::Copied;
 
 /// Everything that a finished run leaves for its report.
 pub(super) struct Finished {
@@ -33,6 +34,8 @@ pub(super) struct Finished {
     pub(super) outcome: Outcome,
     pub(super) undone: Option<Undone>,
     pub(super) took: Duration,
+    /// The copy that it began as.
+    pub(super) copied: Option<Copied>,
 }
 
 /// Runs `netwright run`; the exit code.
@@ -50,8 +53,13 @@ pub(super) fn run(arguments: &RunArgs) -> u8 {
             Err(error) => fail(&error),
         };
     }
+    if arguments.check {
+        return super::drift::check(&arguments.common, json);
+    }
     let on_host = OnHost { audit: arguments.audit.clone(), trial: arguments.trial };
-    start(&arguments.common, mode, report, on_host, false, move |finished| {
+    let copy = arguments.on.as_ref().map(copy::Source::of);
+    let manner = Manner { on_host, copy, ..Manner::new(mode) };
+    start(&arguments.common, manner, report, move |finished| {
         let code = exit_code(finished);
         if json {
             document::print_run(&finished.session, &finished.outcome, finished.undone.as_ref(), code, finished.took);
@@ -61,15 +69,36 @@ pub(super) fn run(arguments: &RunArgs) -> u8 {
     })
 }
 
+/// How a run begins.
+#[derive(Debug)]
+pub(super) struct Manner {
+    /// Where it acts.
+    pub(super) mode: Mode,
+    /// Whether its commands run in the order of the script, one after the other.
+    pub(super) in_order: bool,
+    /// What only `--host` takes.
+    pub(super) on_host: OnHost,
+    /// The machine that the sandbox begins as a copy of.
+    pub(super) copy: Option<copy::Source>,
+    /// Whether what the copy cannot tell is passed over, and nothing is said of it before the end.
+    pub(super) rehearses: bool,
+}
+
+impl Manner {
+    /// The usual one.
+    pub(super) fn new(mode: Mode) -> Self {
+        Self { mode, in_order: false, on_host: OnHost::default(), copy: None, rehearses: false }
+    }
+}
+
 /// Enters the sandbox (or not), evaluates the scripts on a thread with a big stack, undoes if need be, and calls `after`.
 pub(super) fn start(
     common: &Common,
-    mode: Mode,
+    manner: Manner,
     report: Human,
-    on_host: OnHost,
-    in_order: bool,
     after: impl FnOnce(&Finished) -> u8 + Send + 'static,
 ) -> u8 {
+    let Manner { mode, in_order, on_host, copy, rehearses } = manner;
     let (scripts, words) = common.split();
     // A typing mistake is told before anything is done.
     if let Err(code) = common.check_words() {
@@ -83,6 +112,7 @@ pub(super) fn start(
     if let Err(error) = super::tools(&tools) {
         return fail(&error);
     }
+    let mut stop = None;
     let sandbox = match mode {
         Mode::Host => match require_root("--host") {
             Ok(()) => None,
@@ -92,12 +122,23 @@ pub(super) fn start(
         },
         Mode::Sandbox => {
             let keep: Vec<_> = scripts.iter().cloned().chain(tools.iter().map(|(_, path)| path.clone())).collect();
-            match enter_sandbox(&keep) {
-                Ok(sandbox) => Some(sandbox),
-                Err(code) => return code,
+            match &copy {
+                None => enter_sandbox(&keep).map(|sandbox| Some((sandbox, None))),
+                Some(source) => {
+                    copy::enter(source, &tools, keep).map(|(sandbox, machine)| Some((sandbox, Some(machine))))
+                }
             }
+            .map_err(Some)
+            .unwrap_or_else(|code| {
+                stop = code;
+                None
+            })
         }
     };
+    if let Some(code) = stop {
+        return code;
+    }
+    let (sandbox, machine) = sandbox.map_or((None, None), |(sandbox, machine)| (Some(sandbox), machine));
     raise_open_files();
     let interrupt = Interrupt::default();
     if let Err(error) = listen(&interrupt, sandbox) {
@@ -116,19 +157,27 @@ pub(super) fn start(
         }
         let events = Box::new(move |event: &Event<'_>| report.event(event));
         let session = executor(&tools, interrupt, command_timeout).and_then(|exec| match mode {
-            Mode::Sandbox => in_sandbox(exec, events),
-            Mode::Host => on_machine(exec, events, &job, &on_host),
+            Mode::Sandbox => match &machine {
+                None => in_sandbox(exec, events).map(|session| (session, None)),
+                Some(machine) => {
+                    copy::session(exec, events, machine, rehearses).map(|(session, copied)| (session, Some(copied)))
+                }
+            },
+            Mode::Host => on_machine(exec, events, &job, &on_host).map(|session| (session, None)),
         });
         match session {
             Err(error) => fail(&error),
-            Ok(session) => {
+            Ok((session, copied)) => {
+                if rehearses {
+                    session.pass_over();
+                }
                 // It starts while the script is read.
                 session.exec().warm_up(&Where::Host);
                 let mut outcome = engine::run(&job, &session);
                 let failed = !outcome.errors.is_empty() || outcome.skipped.is_some();
                 let undone = finish(&session, failed, &mut outcome.errors, on_host.trial);
                 session.release_claims();
-                after(&Finished { session, outcome, undone, took: begun.elapsed() })
+                after(&Finished { session, outcome, undone, took: begun.elapsed(), copied })
             }
         }
     };
@@ -148,7 +197,11 @@ pub(super) struct OnHost {
 }
 
 /// What runs the commands of this run.
-fn executor(tools: &[(String, PathBuf)], interrupt: Interrupt, command_timeout: Option<Duration>) -> Result<Exec> {
+pub(super) fn executor(
+    tools: &[(String, PathBuf)],
+    interrupt: Interrupt,
+    command_timeout: Option<Duration>,
+) -> Result<Exec> {
     let exec = Exec::new(Tools::new(tools)?, interrupt)?;
     Ok(match command_timeout {
         Some(limit) => exec.with_deadline(limit),
@@ -296,8 +349,29 @@ pub(super) fn finish(
     Some(undone)
 }
 
+/// How many of its changes a run on the machine names.
+const CHANGES_MAX: usize = 20;
+
+/// Says what the run changed, a line for each, and how much was so already.
+fn tell_changes(session: &Session) {
+    let log = session.log();
+    // A mark says only whose a link is.
+    let is_mark = |op: &crate::op::Op| matches!(&op.changes, crate::op::Object::LinkSetting { setting, .. } if setting == "alias");
+    let changes: Vec<_> =
+        log.iter().filter(|record| record.succeeded() && !record.is_undone() && !is_mark(&record.op)).collect();
+    human::line(&format!("{} changed, {} already so", session.changed(), session.unchanged()));
+    for record in changes.iter().take(CHANGES_MAX) {
+        let place = record.op.place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
+        human::line(&format!("  {place}{}", record.op.command.line()));
+    }
+    if changes.len() > CHANGES_MAX {
+        human::line(&format!("  … and {} more commands (`--trace` shows all)", changes.len() - CHANGES_MAX));
+    }
+}
+
 /// Writes down that what the run made stays, for good or until it is confirmed.
 fn keep(session: &Session, trial: Option<Duration>) -> Result<()> {
+    tell_changes(session);
     if session.log().iter().all(crate::session::Record::is_undone) {
         if let Some(journal) = session.take_journal() {
             journal.remove();

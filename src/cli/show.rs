@@ -1,5 +1,6 @@
 //! `netwright show`: the live network of this machine as a picture. Read only.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
-use super::{fail, signal_code};
+use super::{copy, fail, signal_code};
 use crate::draw::{Blame, Topology, Watch, Woken};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
@@ -30,6 +31,7 @@ Changes nothing. Without root only this namespace can be read.
 Examples:
   sudo netwright show
   sudo netwright show --format svg > network.svg
+  netwright show --on machine.json             somebody else's, from a snapshot
   sudo netwright show --format mermaid         for a README or a pull request
   sudo netwright show --why ns-blue 10.0.0.2   what stops that packet, in red
   sudo netwright show --watch")]
@@ -43,6 +45,9 @@ pub(super) struct ShowArgs {
     /// Draw again whenever something changes
     #[arg(long)]
     watch: bool,
+    /// Draw the machine of a snapshot
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with = "watch")]
+    on: Option<OsString>,
     /// Mark in red what `netwright why` blames
     #[arg(long, num_args = 2, value_names = ["FROM", "TO"])]
     why: Option<Vec<String>>,
@@ -59,6 +64,12 @@ enum Format {
 
 /// Runs `netwright show`; the exit code.
 pub(super) fn show(arguments: &ShowArgs) -> u8 {
+    if let Some(word) = &arguments.on {
+        return copy::within(&copy::Source::of(word), &[], |session| {
+            draw(&read(session, arguments)?, arguments);
+            Ok(0)
+        });
+    }
     super::run::raise_open_files();
     let result = if arguments.watch { watch(arguments) } else { once(arguments).map(|()| 0) };
     result.unwrap_or_else(|error| fail(&error))

@@ -1,12 +1,13 @@
 //! `netwright why`: which hop is to blame, how that is known, and what mends it.
 
+use std::ffi::OsString;
 use std::io::IsTerminal as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{fail, parse_tool};
+use super::{copy, fail, parse_tool};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
@@ -29,7 +30,8 @@ Exit codes: 0 reachable, 1 blocked or inconclusive, 2 usage, 4 something missing
 
 Examples:
   netwright why blue 10.0.0.2
-  netwright why pid:4711 tcp/10.0.0.2:80 --json")]
+  netwright why pid:4711 tcp/10.0.0.2:80 --json
+  netwright why --on machine.json blue 10.0.0.2")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct WhyArgs {
     /// A namespace: its name, host, pid:4711 or /proc/4711/ns/net
@@ -55,6 +57,12 @@ pub(super) struct WhyArgs {
     /// Send no packet: judge by the state alone
     #[arg(long)]
     no_probe: bool,
+    /// Ask about the machine of a snapshot
+    #[arg(long, value_name = "SNAPSHOT", conflicts_with_all = ["fix", "trace_rules"])]
+    on: Option<OsString>,
+    /// With --on: send the packet in a copy of that machine
+    #[arg(long, requires = "on")]
+    rehearse: bool,
     /// Show each rule's verdict: nft traces one packet
     #[arg(long, conflicts_with = "no_probe")]
     trace_rules: bool,
@@ -76,6 +84,12 @@ pub(super) struct WhyArgs {
 pub(super) fn run(arguments: &WhyArgs) -> u8 {
     if let Some(code) = &arguments.explain {
         return explain(code);
+    }
+    if let Some(word) = &arguments.on {
+        return copy::within(&copy::Source::of(word), &arguments.tools, |session| {
+            let finding = ask(arguments, session)?.1;
+            Ok(u8::from(finding.verdict != Verdict::Reachable))
+        });
     }
     match answer(arguments) {
         Ok(finding) => u8::from(finding.verdict != Verdict::Reachable),
@@ -117,23 +131,29 @@ fn explain(code: &str) -> u8 {
 }
 
 fn answer(arguments: &WhyArgs) -> Result<Finding> {
-    let (from, to) = (arguments.from.as_deref().unwrap_or_default(), arguments.to.as_deref().unwrap_or_default());
     let exec = Exec::new(super::tools(&arguments.tools)?, Interrupt::default())?;
     let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
-    let question = Question {
-        size: arguments.size,
-        source: arguments.from_address,
-        mark: arguments.mark,
-        probe: !arguments.no_probe,
-        trace: arguments.trace_rules,
-        ..question(&session, from, to)?
-    };
-    let mut finding = why(&session, &question)?;
-    show(arguments, &finding);
+    let (question, mut finding) = ask(arguments, &session)?;
     if arguments.fix {
         finding = mend(arguments, &session, &question, finding)?;
     }
     Ok(finding)
+}
+
+/// Asks, and shows the answer.
+fn ask(arguments: &WhyArgs, session: &Session) -> Result<(Question, Finding)> {
+    let (from, to) = (arguments.from.as_deref().unwrap_or_default(), arguments.to.as_deref().unwrap_or_default());
+    let question = Question {
+        size: arguments.size,
+        source: arguments.from_address,
+        mark: arguments.mark,
+        probe: !arguments.no_probe && (arguments.on.is_none() || arguments.rehearse),
+        trace: arguments.trace_rules,
+        ..question(session, from, to)?
+    };
+    let finding = why(session, &question)?;
+    show(arguments, &finding);
+    Ok((question, finding))
 }
 
 /// Mends round by round: shows what it would run, asks, runs it, looks again, and takes back a round that did not bring the packet further.

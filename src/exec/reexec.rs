@@ -4,6 +4,7 @@
 //! no thread: after `unshare(CLONE_NEWPID)` the kernel refuses threads to the caller.
 
 use std::ffi::OsString;
+use std::fs::File;
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::ExitStatus;
@@ -56,6 +57,23 @@ pub fn start(variable: &str, value: &str) -> io::Result<Again> {
 pub fn output(variable: &str, value: &str) -> io::Result<(ExitStatus, Vec<u8>)> {
     let output = expression([], variable, value).stdin_null().stderr_null().stdout_capture().run()?;
     Ok((output.status, output.stdout))
+}
+
+/// Runs this program with other arguments to its end; what it prints goes into `file`. Its standard error is the caller's, or
+/// nobody's.
+///
+/// # Errors
+///
+/// When the kernel refuses the new process.
+pub fn into_file(args: &[OsString], file: &File, quiet: bool) -> io::Result<ExitStatus> {
+    let name = std::env::args_os().next().unwrap_or_else(|| "netwright".into());
+    let command = duct::cmd(MYSELF, args).unchecked().before_spawn(move |command| {
+        command.arg0(&name);
+        Ok(())
+    });
+    let command = command.stdin_null().stdout_file(file.try_clone()?);
+    let command = if quiet { command.stderr_null() } else { command };
+    Ok(command.run()?.status)
 }
 
 /// Starts this program with other arguments and `variable=value` in a session of its own, without a terminal and without waiting for it.

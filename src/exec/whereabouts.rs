@@ -1,8 +1,10 @@
 //! Where a namespace is found while it lives: by its name, in a process, under a mount, as an open file.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::netns::{NETNS_DIR, NetnsFile, NetnsStamp, id_at, names};
+use super::netns::{NETNS_DIR, NetnsFile, NetnsId, NetnsStamp, id_at, names};
+use crate::op::Where;
 
 /// The words that run a command in a living namespace: `ip netns exec NAME`, or `nsenter --net=FILE`. `None`: nobody who can be seen has it, so it
 /// is gone (only a socket may hold it still).
@@ -27,6 +29,29 @@ pub fn way_into(wanted: &NetnsStamp) -> Option<String> {
         places.find(|path| is_it(path))
     });
     found.map(|path| format!("nsenter {}", crate::op::quote(&[format!("--net={}", path.display())])))
+}
+
+/// Network namespaces that have no name: each by a path where it is found, those of `known` first, then mounts, then processes. Not this one.
+#[must_use]
+pub fn unnamed(known: &[Where]) -> Vec<PathBuf> {
+    let mut seen: HashSet<NetnsId> =
+        names().unwrap_or_default().iter().filter_map(|name| id_at(&Path::new(NETNS_DIR).join(name))).collect();
+    seen.extend(id_at(Path::new("/proc/thread-self/ns/net")));
+    let paths = known.iter().filter_map(|netns| match netns {
+        Where::Path(path) => Some(path.clone()),
+        _ => None,
+    });
+    let mounted = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mounted = mounted.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(3);
+        words.next().filter(|root| root.starts_with("net:["))?;
+        words.next().map(PathBuf::from)
+    });
+    let mut processes = processes();
+    processes.sort_by_key(|path| path.file_name().and_then(|name| name.to_str()?.parse::<u32>().ok()));
+    let held = processes.into_iter().map(|process| process.join("ns/net"));
+    let mut is_new = |path: &PathBuf| id_at(path).is_some_and(|id| seen.insert(id));
+    paths.chain(mounted).chain(held).filter(|path| is_new(path)).collect()
 }
 
 fn processes() -> Vec<PathBuf> {

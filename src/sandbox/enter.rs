@@ -1,5 +1,8 @@
 //! Which of the three processes this is, and its first steps.
 
+use std::fs::File;
+use std::io::Seek;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -61,6 +64,7 @@ impl Mode {
 pub struct Sandbox {
     mode: Mode,
     last: Mutex<Option<(i32, Instant)>>,
+    luggage: Option<File>,
 }
 
 impl Sandbox {
@@ -68,6 +72,12 @@ impl Sandbox {
     #[must_use]
     pub fn mode(&self) -> Mode {
         self.mode
+    }
+
+    /// What was taken along from outside.
+    #[must_use]
+    pub fn luggage(&self) -> Option<&File> {
+        self.luggage.as_ref()
     }
 
     /// Whether a signal that reached this process counts.
@@ -121,26 +131,39 @@ pub enum Entered {
 /// What the variable says: the part to play, and how.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Marker {
-    Init { mode: Mode, lifeline: i32, probe: bool },
-    Inside { mode: Mode },
+    Init { mode: Mode, lifeline: i32, probe: bool, luggage: Option<i32> },
+    Inside { mode: Mode, luggage: Option<i32> },
 }
 
 impl Marker {
     pub(super) fn encode(&self) -> String {
+        let with = |text: String, luggage: &Option<i32>| match luggage {
+            Some(number) => format!("{text}:with:{number}"),
+            None => text,
+        };
         match self {
-            Self::Init { mode, lifeline, probe: false } => format!("init:{}:{lifeline}", mode.word()),
-            Self::Init { mode, lifeline, probe: true } => format!("probe-init:{}:{lifeline}", mode.word()),
-            Self::Inside { mode } => format!("inside:{}", mode.word()),
+            Self::Init { mode, lifeline, probe, luggage } => {
+                let role = if *probe { "probe-init" } else { "init" };
+                with(format!("{role}:{}:{lifeline}", mode.word()), luggage)
+            }
+            Self::Inside { mode, luggage } => with(format!("inside:{}", mode.word()), luggage),
         }
     }
 
     pub(super) fn parse(text: &str) -> Option<Self> {
+        let (text, luggage) = match text.split_once(":with:") {
+            Some((text, number)) => (text, Some(number.parse().ok()?)),
+            None => (text, None),
+        };
         let words: Vec<&str> = text.split(':').collect();
         match words[..] {
-            [role @ ("init" | "probe-init"), mode, fd] => {
-                Some(Self::Init { mode: Mode::parse(mode)?, lifeline: fd.parse().ok()?, probe: role == "probe-init" })
-            }
-            ["inside", mode] => Some(Self::Inside { mode: Mode::parse(mode)? }),
+            [role @ ("init" | "probe-init"), mode, fd] => Some(Self::Init {
+                mode: Mode::parse(mode)?,
+                lifeline: fd.parse().ok()?,
+                probe: role == "probe-init",
+                luggage,
+            }),
+            ["inside", mode] => Some(Self::Inside { mode: Mode::parse(mode)?, luggage }),
             _ => None,
         }
     }
@@ -155,14 +178,33 @@ impl Marker {
 ///
 /// When the kernel forbids the sandbox, with the reason and the ways out; when the variable [`ENV`] was set by hand.
 pub fn enter_or_supervise(keep: &[PathBuf]) -> Result<Entered> {
-    let Some(text) = std::env::var_os(ENV) else { return supervise(Mode::here(), false).map(Entered::Ended) };
+    enter_with(keep, None)
+}
+
+/// What writes down what is taken along into a sandbox.
+pub type Pack<'a> = dyn Fn(&File) -> Result<()> + 'a;
+
+/// The same with something to take along from outside: `pack` writes it, in P0, before the sandbox is made; [`Sandbox::luggage`] has it inside.
+///
+/// # Errors
+///
+/// As [`enter_or_supervise`], and what `pack` says.
+pub fn enter_with(keep: &[PathBuf], pack: Option<&Pack<'_>>) -> Result<Entered> {
+    let Some(text) = std::env::var_os(ENV) else {
+        let luggage = pack.map(|pack| luggage().and_then(|file| pack(&file).map(|()| file))).transpose()?;
+        return supervise(Mode::here(), false, luggage.as_ref()).map(Entered::Ended);
+    };
     // SAFETY: this process has one thread (the caller's duty, and P0, P1 and P2 come here first), so nobody reads the environment.
     unsafe { std::env::remove_var(ENV) };
     match text.to_str().and_then(Marker::parse) {
-        Some(Marker::Init { mode, lifeline, probe }) => become_init(mode, lifeline, probe, keep).map(Entered::Ended),
-        Some(Marker::Inside { mode }) if is_inside() => {
+        Some(Marker::Init { mode, lifeline, probe, luggage }) => {
+            let marker = Marker::Inside { mode, luggage };
+            become_init(mode, lifeline, probe, keep, &marker).map(Entered::Ended)
+        }
+        Some(Marker::Inside { mode, luggage }) if is_inside() => {
             let _ = set_name(c"netwright");
-            Ok(Entered::Inside(Sandbox { mode, last: Mutex::new(None) }))
+            let luggage = luggage.map(|number| unpack(number).ok_or_else(not_a_sandbox)).transpose()?;
+            Ok(Entered::Inside(Sandbox { mode, last: Mutex::new(None), luggage }))
         }
         _ => Err(not_a_sandbox()),
     }
@@ -173,8 +215,33 @@ fn not_a_sandbox() -> Error {
         .hint(format!("unset it: `unset {ENV}`; netwright sets it for its own processes only"))
 }
 
+/// The name of the file in memory that is taken along.
+const LUGGAGE: &str = "netwright-luggage";
+
+/// A file in memory that the processes of the sandbox inherit.
+fn luggage() -> Result<File> {
+    let made = rustix::fs::memfd_create(LUGGAGE, rustix::fs::MemfdFlags::empty());
+    let error = |errno| Error::new(Kind::Unsupported, format!("cannot make a file in memory: {errno}"));
+    made.map(File::from).map_err(error)
+}
+
+/// Takes the file over by its number; `None` when that is another one.
+fn unpack(number: i32) -> Option<File> {
+    let link = std::fs::read_link(format!("/proc/self/fd/{number}")).ok()?;
+    if number <= 2 || !link.to_string_lossy().starts_with(&format!("/memfd:{LUGGAGE}")) {
+        return None;
+    }
+    // SAFETY: the descriptor is open (its /proc entry was just read) and is the file that P0 made for this process, which has opened nothing of the
+    // kind, so that nothing else owns it.
+    let fd = unsafe { OwnedFd::from_raw_fd(number) };
+    rustix::io::fcntl_setfd(&fd, rustix::io::FdFlags::CLOEXEC).ok()?;
+    let mut file = File::from(fd);
+    file.rewind().ok()?;
+    Some(file)
+}
+
 /// P0.
-pub(super) fn supervise(mode: Mode, probe: bool) -> Result<Ended> {
+pub(super) fn supervise(mode: Mode, probe: bool, luggage: Option<&File>) -> Result<Ended> {
     let io =
         |what: &str, e: &std::io::Error| Error::new(Kind::Internal, format!("cannot start the sandbox: {what}: {e}"));
     let caught = Caught::new().map_err(|e| io("catching signals", &e))?;
@@ -194,7 +261,8 @@ pub(super) fn supervise(mode: Mode, probe: bool) -> Result<Ended> {
     }
     unshare(UnshareFlags::NEWPID, Step::PidNamespace, mode)?;
 
-    let marker = Marker::Init { mode, lifeline: theirs.number(), probe };
+    let luggage = luggage.map(AsRawFd::as_raw_fd);
+    let marker = Marker::Init { mode, lifeline: theirs.number(), probe, luggage };
     let child = reexec::start(ENV, &marker.encode()).map_err(|e| Failure::io(Step::Start, &e, mode).explain())?;
     drop(theirs);
     let status = supervisor::wait(&child, &mine, caught).map_err(|e| io("waiting for it", &e))?;
@@ -211,7 +279,7 @@ const AS_BOOTED: [(&str, &str); 3] = [
 ];
 
 /// P1.
-fn become_init(mode: Mode, lifeline: i32, probe: bool, keep: &[PathBuf]) -> Result<Ended> {
+fn become_init(mode: Mode, lifeline: i32, probe: bool, keep: &[PathBuf], inside: &Marker) -> Result<Ended> {
     let death = set_parent_process_death_signal(Some(Signal::KILL));
     let lifeline = Lifeline::inherited(lifeline).ok_or_else(not_a_sandbox)?;
     if death.is_err() || getpid().as_raw_nonzero().get() != 1 {
@@ -233,8 +301,8 @@ fn become_init(mode: Mode, lifeline: i32, probe: bool, keep: &[PathBuf]) -> Resu
     if probe {
         return Ok(Ended { code: 0, signal: None });
     }
-    let (code, signal) = init::run(&lifeline, &Marker::Inside { mode }.encode())
-        .map_err(|e| Failure::io(Step::Start, &e, mode).explain())?;
+    let (code, signal) =
+        init::run(&lifeline, &inside.encode()).map_err(|e| Failure::io(Step::Start, &e, mode).explain())?;
     Ok(Ended { code, signal })
 }
 
@@ -270,13 +338,15 @@ mod tests {
     #[test]
     fn markers_survive_the_environment_and_nothing_else_is_one() {
         for marker in [
-            Marker::Init { mode: Mode::Root, lifeline: 7, probe: false },
-            Marker::Init { mode: Mode::Rootless, lifeline: 9, probe: true },
-            Marker::Inside { mode: Mode::Root },
+            Marker::Init { mode: Mode::Root, lifeline: 7, probe: false, luggage: None },
+            Marker::Init { mode: Mode::Root, lifeline: 7, probe: false, luggage: Some(8) },
+            Marker::Init { mode: Mode::Rootless, lifeline: 9, probe: true, luggage: None },
+            Marker::Inside { mode: Mode::Root, luggage: None },
+            Marker::Inside { mode: Mode::Root, luggage: Some(5) },
         ] {
             assert_eq!(Marker::parse(&marker.encode()), Some(marker));
         }
-        for text in ["", "1", "inside", "inside:x", "init:root", "init:root:x", "inside:root:1"] {
+        for text in ["", "1", "inside", "inside:x", "init:root", "init:root:x", "inside:root:1", "inside:root:with:x"] {
             assert_eq!(Marker::parse(text), None, "{text}");
         }
     }

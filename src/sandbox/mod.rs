@@ -29,10 +29,10 @@ mod probe;
 mod supervisor;
 mod uplink;
 
-pub use enter::{Ended, Entered, Mode, Sandbox, enter_or_supervise};
+pub use enter::{Ended, Entered, Mode, Pack, Sandbox, enter_or_supervise, enter_with};
 pub use explain::{Facts, Failure, Step, explain};
 pub use probe::{probe, run_probe_child};
-pub use uplink::{INTERNET, Side, Uplink, build_uplink, uplink};
+pub use uplink::{INTERNET, Side, Uplink, build_uplink, make_namespace, set, uplink};
 
 /// The variable by which the three processes know which one they are. It never reaches P2's children.
 pub const ENV: &str = "NETWRIGHT_SANDBOX";

@@ -95,20 +95,34 @@ fn both_families() -> Uplink {
 pub fn build_uplink(mut run: impl FnMut(&[&str], &str, Option<&Path>) -> Result<()>) -> Result<&'static Path> {
     let Uplink { internet, root } = uplink(Path::new("/proc/sys/net/ipv6").exists());
     let path = Path::new(INTERNET);
-    make_namespace(path, internet.sysctls)?;
+    make_namespace(path, &internet.sysctls)?;
     run(&["ip", "-batch", "-"], &lines(&internet.batch), Some(path))?;
     run(&["ip", "-batch", "-"], &lines(&root.batch), None)?;
     Ok(path)
+}
+
+/// Writes a setting in the calling thread's namespace.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn set(path: &Path, value: &str) -> std::io::Result<()> {
+    std::fs::write(path, value)
 }
 
 fn lines(batch: &[&str]) -> String {
     batch.iter().flat_map(|line| [line, "\n"]).collect()
 }
 
-/// A network namespace with these sysctls, held by a bind mount only. A thread enters it, so that no process is needed and this one
-/// stays where it is.
-fn make_namespace(path: &Path, sysctls: Vec<(&'static str, &'static str)>) -> Result<()> {
+/// A network namespace with these sysctls, held by a bind mount only; the file must be below the sandbox's own `/run`. A thread enters it, so that no
+/// process is needed and this one stays where it is.
+///
+/// # Errors
+///
+/// `Unsupported` when the kernel refuses it.
+pub fn make_namespace(path: &Path, sysctls: &[(&'static str, &'static str)]) -> Result<()> {
     let at = path.to_path_buf();
+    let sysctls = sysctls.to_vec();
     let made = std::thread::spawn(move || -> std::io::Result<()> {
         // SAFETY: only `FILES` is dangerous.
         unsafe { unshare_unsafe(UnshareFlags::NEWNET) }?;
@@ -121,8 +135,11 @@ fn make_namespace(path: &Path, sysctls: Vec<(&'static str, &'static str)>) -> Re
     });
     match made.join() {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(e)) => Err(Error::new(Kind::Unsupported, format!("cannot make the sandbox's internet: {e}"))),
-        Err(_) => Err(Error::new(Kind::Internal, "the thread that makes the sandbox's internet panicked")),
+        Ok(Err(e)) => Err(Error::new(
+            Kind::Unsupported,
+            format!("cannot make the namespace `{}` of the sandbox: {e}", path.display()),
+        )),
+        Err(_) => Err(Error::new(Kind::Internal, "the thread that makes a namespace of the sandbox panicked")),
     }
 }
 

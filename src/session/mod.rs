@@ -54,6 +54,7 @@ mod ahead;
 pub mod audit;
 mod bridge;
 pub mod claim;
+pub mod copy;
 pub mod ends;
 mod feature;
 mod firewall;
@@ -292,6 +293,8 @@ pub struct Session {
     known: RefCell<Vec<Where>>,
     /// What was found out about this machine.
     features: crate::features::Features,
+    copy: RefCell<Option<copy::Copy>>,
+    reads_only: Cell<bool>,
 }
 
 impl Session {
@@ -328,6 +331,8 @@ impl Session {
             hidden: RefCell::default(),
             known: RefCell::default(),
             features: crate::features::Features::default(),
+            copy: RefCell::default(),
+            reads_only: Cell::default(),
         }
     }
 
@@ -591,6 +596,7 @@ impl Session {
 
     /// Writes down what is about to run; its number in the log.
     fn begin(&self, mut op: Op) -> Result<usize> {
+        self.may_change(&op)?;
         if op.place.is_none() {
             op.place = self.place();
         }
@@ -770,6 +776,7 @@ impl Session {
     /// Remembers that the user's own program runs on the machine, or in a namespace of others. In one that this run made it may do what it likes:
     /// that goes with the namespace.
     fn note_program(&self, netns: &Where, words: &[String]) -> Result<()> {
+        self.may_start(words)?;
         if self.journal.borrow().is_none() || self.is_made(netns) {
             return Ok(());
         }

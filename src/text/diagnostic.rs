@@ -157,7 +157,7 @@ fn backtrace(calls: &[Call]) -> Vec<String> {
         .collect();
     if lines.len() > CALLS {
         let hidden = lines.len() - CALLS;
-        lines.splice(CALLS / 2..CALLS / 2 + hidden, [format!("… {hidden} more {}", plural(hidden, "call"))]);
+        lines.splice(CALLS / 2..CALLS / 2 + hidden, [format!("… {hidden} more {}", super::noun(hidden, "call"))]);
     }
     lines
 }
@@ -172,15 +172,11 @@ fn facts(ran: Option<&Ran>) -> Vec<(String, String)> {
         let mut said = lines.iter().take(SAID_LINES).map(|line| line.trim_end()).collect::<Vec<_>>().join("\n");
         if lines.len() > SAID_LINES {
             let more = lines.len() - SAID_LINES;
-            let _ = write!(said, "\n… {more} more {}", plural(more, "line"));
+            let _ = write!(said, "\n… {more} more {}", super::noun(more, "line"));
         }
         facts.push(("said".to_owned(), said));
     }
     facts
-}
-
-fn plural(count: usize, noun: &str) -> String {
-    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
 fn outcome(ran: &Ran) -> String {

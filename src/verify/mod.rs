@@ -75,6 +75,17 @@ pub struct Finding {
     pub after: Duration,
 }
 
+impl Finding {
+    /// Whether the target is none of the machine's that this sandbox is a copy of: then nobody here knows.
+    #[must_use]
+    pub fn lies_beyond(&self) -> bool {
+        self.word == BEYOND
+    }
+}
+
+/// The word for a target that is none of the machine's that this sandbox is a copy of.
+const BEYOND: &str = "beyond";
+
 impl Session {
     /// One probe from a namespace.
     ///
@@ -96,6 +107,9 @@ impl Session {
     /// When the probe cannot be made, or a namespace has no address to reach.
     pub fn reach(&self, from: &Where, aim: &Aim, timeout: Duration) -> Result<Finding> {
         self.each_target(from, aim, |target, owner| {
+            if let Some(finding) = self.beyond(target, Outcome::Reached)? {
+                return Ok(finding);
+            }
             self.wait_for_dad(from, target.addr)?;
             let begun = Instant::now();
             let mut waited = false;
@@ -131,6 +145,9 @@ impl Session {
     /// As [`Session::reach`].
     pub fn cannot_reach(&self, from: &Where, aim: &Aim, silence: Duration) -> Result<Finding> {
         self.each_target(from, aim, |target, owner| {
+            if let Some(finding) = self.beyond(target, Outcome::NotReached)? {
+                return Ok(finding);
+            }
             self.wait_for_dad(from, target.addr)?;
             let begun = Instant::now();
             let finding = self.attempt(from, target, owner, silence)?;
@@ -147,6 +164,14 @@ impl Session {
             };
             Ok(Finding { outcome, detail, after: begun.elapsed(), ..finding })
         })
+    }
+
+    /// The finding about a target that is none of the machine's that this is a copy of: nobody knows, and where such probes are passed over, what was
+    /// `expected`.
+    fn beyond(&self, target: &Target, expected: Outcome) -> Result<Option<Finding>> {
+        let Some(detail) = self.lies_beyond(target.addr)? else { return Ok(None) };
+        let outcome = if self.passes_over(&detail) { expected } else { Outcome::Inconclusive };
+        Ok(Some(Finding { outcome, word: BEYOND, detail, target: target.clone(), after: Duration::ZERO }))
     }
 
     /// Goes through the targets of an aim until one is not reached, or the last.

@@ -239,7 +239,10 @@ fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, banner: Opt
         }
     }
     let bind = || probe::Listener::bind(std::slice::from_ref(&endpoint), banner.map(String::into_bytes));
-    let serving = act(context, &netns.run, |session| -> Result<probe::Listener> { session.within(&netns.at, bind)? })?;
+    let serving = act(context, &netns.run, |session| -> Result<probe::Listener> {
+        session.may_serve(&endpoint.to_string())?;
+        session.within(&netns.at, bind)?
+    })?;
     let listener = Listener { netns: netns.clone(), endpoint, serving: Rc::new(RefCell::new(serving)) };
     netns.run.0.listeners.borrow_mut().push(listener.clone());
     Ok(listener)

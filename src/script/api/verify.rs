@@ -96,6 +96,9 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
         it.run.0.hold();
         return Ok(());
     }
+    if finding.lies_beyond() && finding.outcome == Outcome::Inconclusive {
+        return Err(throw(unknown(&from.at, &aim_text(&target, &finding), &finding).at(place_of(context))));
+    }
     let mut error = failed(format!("`{}` cannot reach {}", from.at, aim_text(&target, &finding)))
         .label(finding.word)
         .note("expected", "an answer")
@@ -109,6 +112,15 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
         error = explained(context, &it.run, &missed, error);
     }
     Err(throw(error.at(place_of(context))))
+}
+
+/// The error of a probe whose answer the copy of a machine does not know.
+fn unknown(from: &Where, text: &str, finding: &Finding) -> Error {
+    failed(format!("inconclusive: nobody can say whether `{from}` reaches {text}"))
+        .label("inconclusive")
+        .note("found", finding.detail.clone())
+        .netns(from.name())
+        .hint("ask the machine itself: `netwright run --host --check` changes nothing")
 }
 
 /// The error with why the probe failed. Whoever wants to know is not told less because that fails.
@@ -155,6 +167,9 @@ fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynam
     let silence = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(SILENCE));
     let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, silence))?;
     let text = aim_text(&target, &finding);
+    if finding.lies_beyond() && finding.outcome == Outcome::Inconclusive {
+        return Err(throw(unknown(&from.at, &text, &finding).at(place_of(context))));
+    }
     let forbidden = finding.outcome == Outcome::Inconclusive
         && act(context, &it.run, |session| why::forbids(session, &from.at, &finding.target)).unwrap_or(false);
     let error = match finding.outcome {

@@ -1,0 +1,254 @@
+//! `netwright run --host --check`: whether the machine is still as a script says. Nothing is changed.
+//!
+//! First the script runs on a copy of the machine: each command that changes something there is what the machine lacks. When there is none, it runs
+//! on the machine itself with a session that refuses to change anything, so that its expectations are about the real thing, and what the copy did not
+//! show is found.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{Read, Seek};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::run::{executor, raise_open_files};
+use super::{Common, fail, on_big_stack, require_root};
+use crate::error::{Error, Kind, Result};
+use crate::exec::interrupt::Interrupt;
+use crate::exec::reexec;
+use crate::report::human::{self, Human};
+use crate::report::json as documents;
+use crate::script::engine::{self, Job, Outcome};
+use crate::session::{Event, Mode, Session};
+use crate::text::{SCHEMA, plural};
+
+/// Runs it; 0 when the machine is as the script says, 1 when not, else what kept it from being known.
+pub(super) fn check(common: &Common, as_json: bool) -> u8 {
+    if let Err(error) = require_root("--host --check") {
+        return fail(&error);
+    }
+    if let Err(code) = common.check_words() {
+        return code;
+    }
+    let rehearsed = match rehearse(common) {
+        Ok(rehearsed) => rehearsed,
+        Err(error) => return fail(&error),
+    };
+    if rehearsed.code > 1 {
+        human::line(
+            "whether the machine is as the script says is not known: the rehearsal on a copy of it ended early",
+        );
+        for error in rehearsed.errors() {
+            human::line(&format!("  {error}"));
+        }
+        return rehearsed.code;
+    }
+    // An expectation that fails on the copy where nothing is lacking is asked of the machine itself.
+    if rehearsed.lacks() {
+        return differs(&rehearsed, as_json);
+    }
+    on_machine(common, as_json, rehearsed)
+}
+
+/// What the rehearsal printed.
+struct Rehearsed {
+    code: u8,
+    document: Value,
+}
+
+impl Rehearsed {
+    fn list(&self, key: &str) -> Vec<Value> {
+        self.document.get(key).and_then(Value::as_array).cloned().unwrap_or_default()
+    }
+
+    /// The commands that changed something: what the machine lacks.
+    fn commands(&self) -> Vec<Value> {
+        self.list("commands").into_iter().filter(|command| command.get("ok") == Some(&json!(true))).collect()
+    }
+
+    fn lacks(&self) -> bool {
+        !self.commands().is_empty()
+    }
+
+    fn errors(&self) -> Vec<String> {
+        let text = |error: &Value| error.get("message").and_then(Value::as_str).map(str::to_owned);
+        self.list("errors").iter().filter_map(text).collect()
+    }
+}
+
+/// Rehearses on a copy of this machine, in a process of its own.
+fn rehearse(common: &Common) -> Result<Rehearsed> {
+    let cannot = |error: std::io::Error| Error::new(Kind::CommandFailed, format!("cannot rehearse: {error}"));
+    let mut words: Vec<OsString> = ["plan", "--host", "--json"].map(OsString::from).into();
+    words.extend(common.again());
+    let made = rustix::fs::memfd_create("netwright-plan", rustix::fs::MemfdFlags::CLOEXEC);
+    let mut file = File::from(made.map_err(|errno| cannot(errno.into()))?);
+    let status = reexec::into_file(&words, &file, true).map_err(cannot)?;
+    let mut text = String::new();
+    file.rewind().and_then(|()| file.read_to_string(&mut text)).map_err(cannot)?;
+    let code = status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(70);
+    let document = serde_json::from_str(&text).unwrap_or(Value::Null);
+    if document.is_null() && code <= 1 {
+        return Err(Error::new(Kind::Internal, "the rehearsal on a copy of this machine told nothing")
+            .hint("`netwright plan --host` with the same script says why"));
+    }
+    Ok(Rehearsed { code, document })
+}
+
+/// Says what is not as the script says.
+fn differs(rehearsed: &Rehearsed, as_json: bool) -> u8 {
+    let commands = rehearsed.commands();
+    let differences = rehearsed.list("differences");
+    if as_json {
+        documents::print(&json!({
+            "schema": SCHEMA,
+            "drift": true,
+            "differences": differences,
+            "commands": commands,
+            "not_copied": rehearsed.list("not_copied"),
+            "not_judged": rehearsed.list("not_judged"),
+            "errors": rehearsed.list("errors"),
+        }));
+        return 1;
+    }
+    let errors = rehearsed.errors();
+    human::text(&format!(
+        "drift: {} not as the script says, {} would mend it\n",
+        plural(differences.len(), "thing"),
+        plural(commands.len(), "command")
+    ));
+    let text = |value: &Value, key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    for one in &differences {
+        human::line(&format!("  {}: {}", text(one, "netns"), in_words(one)));
+    }
+    for command in &commands {
+        let argv: Vec<String> = command
+            .get("argv")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .filter_map(|word| word.as_str().map(str::to_owned))
+            .collect();
+        let line = command.get("line").and_then(Value::as_u64);
+        let place = line.map(|line| format!("{}:{line}", text(command, "source"))).unwrap_or_default();
+        human::line(&format!("  {place}  {}", crate::op::quote(&argv)));
+    }
+    for error in errors {
+        human::line(&format!("  the rehearsal: {error}"));
+    }
+    1
+}
+
+/// `sysctl net.ipv4.ip_forward: found 0, expected 1`.
+fn in_words(one: &Value) -> String {
+    let text = |key: &str| one.get(key).and_then(Value::as_str).unwrap_or_default();
+    let name = format!("{} {}", text("what"), text("key"));
+    let name = name.trim_end();
+    match text("sign") {
+        "added" => format!("{name}: not there, expected{}", value(text("is"))),
+        "removed" => format!("{name}: there{}, and not expected", value(text("was"))),
+        _ => format!("{name}: found {}, expected {}", text("was"), text("is")),
+    }
+}
+
+fn value(text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!(" {text}") }
+}
+
+/// Runs the script on the machine itself, without changing anything.
+fn on_machine(common: &Common, as_json: bool, rehearsed: Rehearsed) -> u8 {
+    raise_open_files();
+    let interrupt = Interrupt::default();
+    if let Err(error) = super::run::listen(&interrupt, None) {
+        return fail(&error);
+    }
+    if let Some(timeout) = common.timeout {
+        interrupt.set_deadline(timeout);
+    }
+    let (scripts, words) = common.split();
+    let job = Job { scripts, vars: common.vars.clone(), words, in_order: true, ..Job::default() };
+    let (tools, command_timeout) = (common.tools.clone(), common.command_timeout);
+    on_big_stack(move || {
+        let report = Human::quiet(false);
+        let events = Box::new(move |event: &Event<'_>| report.event(event));
+        let session = executor(&tools, interrupt, command_timeout).map(|exec| Session::new(exec, Mode::Host, events));
+        let session = match session {
+            Ok(session) => std::rc::Rc::new(session),
+            Err(error) => return fail(&error),
+        };
+        session.only_read();
+        let outcome = engine::run(&job, &session);
+        session.stop_background();
+        verdict(&outcome, as_json, &rehearsed)
+    })
+}
+
+/// What the run on the machine itself says.
+fn verdict(outcome: &Outcome, as_json: bool, rehearsed: &Rehearsed) -> u8 {
+    // A program of the script's own is not started: the lines behind it were seen on the copy only.
+    let stopped = outcome.errors.first().filter(|error| error.kind() == Kind::Unsupported);
+    let failed = outcome.errors.first().filter(|_| stopped.is_none());
+    let code = match failed {
+        Some(error) => error.kind().exit_code(),
+        None if outcome.tests[1] > 0 => 1,
+        None => 0,
+    };
+    let note = stopped.map(|error| {
+        let line =
+            error.parts().place.as_ref().map(|place| format!("from line {} on ", place.line)).unwrap_or_default();
+        format!("{line}only the copy was asked: {error}")
+    });
+    if as_json {
+        documents::print(&json!({
+            "schema": SCHEMA,
+            "drift": code == 1,
+            "differences": [],
+            "commands": [],
+            "checks_held": outcome.passed,
+            "not_copied": rehearsed.list("not_copied"),
+            "not_judged": note.iter().collect::<Vec<_>>(),
+            "errors": outcome.errors.iter().filter(|_| failed.is_some()).map(documents::error).collect::<Vec<_>>(),
+        }));
+        return code;
+    }
+    if code == 0 {
+        let checks = match outcome.passed {
+            0 => String::new(),
+            held => format!(", {} held", plural(usize::try_from(held).unwrap_or(usize::MAX), "check")),
+        };
+        human::text(&format!("ok: the machine is as the script says{checks}\n"));
+    } else if let Some(error) = failed {
+        human::text(&format!("drift: {error}\n"));
+        human::error(error, outcome.sources());
+    } else {
+        human::text(&format!(
+            "drift: {} failed\n",
+            plural(usize::try_from(outcome.tests[1]).unwrap_or(usize::MAX), "test")
+        ));
+    }
+    if let Some(note) = note {
+        human::line(&note);
+    }
+    code
+}
+
+impl Common {
+    /// The words that say the same to another command.
+    fn again(&self) -> Vec<OsString> {
+        let mut words: Vec<OsString> = Vec::new();
+        for var in &self.vars {
+            words.extend(["--var".into(), var.into()]);
+        }
+        let time = |limit: Duration| humantime::format_duration(limit).to_string().replace(' ', "");
+        for (name, limit) in [("--timeout", self.timeout), ("--command-timeout", self.command_timeout)] {
+            words.extend(limit.into_iter().flat_map(|limit| [OsString::from(name), time(limit).into()]));
+        }
+        for (name, path) in &self.tools {
+            let mut choice = OsString::from(format!("{name}="));
+            choice.push(path);
+            words.extend(["--tool".into(), choice]);
+        }
+        words.extend(self.words.iter().cloned());
+        words
+    }
+}
