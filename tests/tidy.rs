@@ -376,6 +376,35 @@ fn nothing_panics_on_purpose() {
     );
 }
 
+/// On a machine that is twenty times slower every wait is so much longer (`NETWRIGHT_SLOW`): a limit of a second and more that is not scaled is one
+/// that was forgotten. Where a constant says why it is not, it is no limit.
+#[test]
+fn every_long_wait_is_scaled() {
+    let limit = regex::Regex::new(r"const ([A-Z_]+): Duration = Duration::from_(?:secs|mins)\(").expect("a pattern");
+    let (mut wrong, mut seen) = (String::new(), 0);
+    for source in sources() {
+        for found in limit.captures_iter(&source.code) {
+            let name = &found[1];
+            let line = source.code[..found.get(0).expect("whole").start()].lines().count();
+            let said = source.text.lines().take(line).collect::<Vec<_>>().into_iter().rev();
+            let excused =
+                said.take_while(|line| line.trim_start().starts_with("///")).any(|line| line.contains("not scaled"));
+            seen += 1;
+            let scaled = sources().iter().any(|other| {
+                other
+                    .code
+                    .match_indices(name)
+                    .any(|(at, _)| other.code[..at].trim_end_matches("Self::").ends_with("scaled("))
+            });
+            if !scaled && !excused {
+                let _ = writeln!(wrong, "{}:{line}: {name}", source.path);
+            }
+        }
+    }
+    assert!(seen > 15, "{seen}");
+    assert!(wrong.is_empty(), "limits that NETWRIGHT_SLOW does not make longer:\n{wrong}");
+}
+
 /// The heads of functions: name and what stands between it and the body, each on one line.
 fn functions(code: &str) -> Vec<(String, String, String)> {
     let mut found = Vec::new();

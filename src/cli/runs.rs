@@ -307,7 +307,7 @@ fn end_trial(id: &str) -> Result<u8> {
     let path = Path::new(RUNS).join(id).join(UNDO_NOW);
     files::state(&path, State::OpenOrMake)
         .map_err(|error| Error::new(Kind::CommandFailed, format!("`{}` cannot be written: {error}", path.display())))?;
-    let deadline = Instant::now() + TRIAL_UNDO_MAX;
+    let deadline = Instant::now() + scaled(TRIAL_UNDO_MAX);
     while Instant::now() < deadline {
         match Past::read(id) {
             Err(error) if error.kind() == Kind::NotFound => {

@@ -16,6 +16,7 @@ use crate::probe;
 use crate::session::Session;
 
 /// Not everything is announced (rules of iptables-legacy are not): as often it is looked anyway.
+/// How often is not scaled.
 const SLOW: Duration = Duration::from_secs(5);
 /// How often it is looked when nothing is announced.
 const POLLED: Duration = Duration::from_millis(500);

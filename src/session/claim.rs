@@ -13,6 +13,7 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::error::{Error, Kind, Result};
 use crate::files::{self, State};
+use crate::patience::scaled;
 
 /// Where names are claimed.
 pub const CLAIMS: &str = "/run/netwright/claims";
@@ -97,7 +98,7 @@ fn length_of_same(file: &File, path: &Path) -> Option<u64> {
 pub fn sweep() {
     let Ok(entries) = std::fs::read_dir(CLAIMS) else { return };
     let mut held: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    let until = Instant::now() + DYING;
+    let until = Instant::now() + scaled(DYING);
     loop {
         // A process that was killed lets go of its locks one after the other: that of the run, which somebody undid since, and then those of names.
         held.retain(|path| !removed(path) && is_of_no_run(path));

@@ -14,6 +14,7 @@ use super::taken::{self, Reach};
 use super::undo::{Ours, Undoing};
 use crate::model::state::{Lost, Part, State, Thing};
 use crate::op::{Object, Op, Undo, Where};
+use crate::patience::scaled;
 
 /// How long what was put back may take to be accepted: an IPv6 route with a source needs its address to be no longer tentative.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -445,7 +446,7 @@ impl Undoing<'_> {
                 .iter()
                 .filter(|thing| step(thing) == at && thing.part != Part::Order && !has(&now, thing))
                 .collect();
-            let waits = missing.iter().any(|thing| thing.part == Part::Route6) && begun.elapsed() < PATIENCE;
+            let waits = missing.iter().any(|thing| thing.part == Part::Route6) && begun.elapsed() < scaled(PATIENCE);
             if missing.is_empty() || (missing.len() >= before && !waits) {
                 return Ok(());
             }

@@ -22,6 +22,7 @@ use crate::text::diagnostic;
 /// How long a test may take unless `--timeout` says otherwise; set-up counts as one.
 pub const TIMEOUT: Duration = Duration::from_secs(60);
 /// A test that takes longer is marked as slow.
+/// It is a remark, not a limit, and not scaled.
 pub const SLOW: Duration = Duration::from_secs(3);
 
 /// Which tests of a file run, and how: what the runner tells the child.

@@ -279,7 +279,7 @@ impl Capture {
     fn await_idle(&self, interrupt: &crate::exec::interrupt::Interrupt) -> Result<()> {
         let begun = Instant::now();
         while self.running.running() && self.running.sleeps() != Some(true) {
-            if begun.elapsed() > SETTLE {
+            if begun.elapsed() > scaled(SETTLE) {
                 return Err(self.unknown("`tcpdump` does not keep up with the packets"));
             }
             interrupt.sleep(Duration::from_millis(1))?;
@@ -310,7 +310,7 @@ impl Capture {
             if !self.running.running() && tally.reports == 0 {
                 return Err(self.unknown("`tcpdump` has ended by itself"));
             }
-            if begun.elapsed() > SETTLE {
+            if begun.elapsed() > scaled(SETTLE) {
                 return Err(self.unknown("`tcpdump` does not say whether any were dropped"));
             }
             interrupt.sleep(Duration::from_millis(1))?;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::exec::background::Background;
 use crate::op::Where;
+use crate::patience::scaled;
 
 /// A program that has just been started may not listen yet: an expectation waits this long for it.
 pub(crate) const YOUNG: Duration = Duration::from_secs(2);
@@ -47,7 +48,7 @@ impl Programs {
 
     /// Whether one runs that has started just now.
     pub(crate) fn any_young(&self) -> bool {
-        self.0.borrow().iter().any(|one| one.running.age() < YOUNG && one.running.running())
+        self.0.borrow().iter().any(|one| one.running.age() < scaled(YOUNG) && one.running.running())
     }
 
     /// Those that have ended by themselves: which, how, and their last lines. Failures first.
