@@ -256,8 +256,8 @@ pub mod api {
     /// started end with it, and `skip` skips this test only.
     ///
     /// ```rhai
-    /// test("blue has a loopback", || {
-    ///     assert_eq(netns("ns-blue").links.len(), 1);
+    /// test("blue has no routes yet", || {
+    ///     assert_eq(netns("ns-blue").routes.len(), 0);
     /// });
     /// ```
     #[rhai_fn(return_raw)]

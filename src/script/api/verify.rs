@@ -717,7 +717,7 @@ pub mod api {
     /// Fails unless the value equals another.
     ///
     /// ```rhai
-    /// expect(netns("ns-blue").links.len()).equals(1);
+    /// expect(netns("ns-blue").routes.len()).equals(0);
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn equals(context: NativeCallContext, expectation: &mut Expectation, expected: Dynamic) -> Out<()> {
@@ -840,7 +840,7 @@ pub mod api {
     /// A check with a sentence: recorded and printed; a false one fails the run at its end.
     ///
     /// ```rhai
-    /// check("blue has a loopback", || netns("ns-blue").links.len() == 1);
+    /// check("blue has no routes yet", || netns("ns-blue").routes.len() == 0);
     /// ```
     #[rhai_fn(return_raw)]
     pub fn check(context: NativeCallContext, sentence: ImmutableString, ask: FnPtr) -> Out<bool> {
