@@ -66,7 +66,8 @@ const NOT_INJECTED: [(&str, &str); 4] = [
 ];
 
 /// Codes that are never the culprit, only why nothing is known; with the test that injects each.
-const NOT_THE_CULPRIT: [(&str, &str); 1] = [("NETNS_UNREADABLE", "what_could_not_be_read_is_not_known")];
+const NOT_THE_CULPRIT: [(&str, &str); 2] =
+    [("NETNS_UNREADABLE", "what_could_not_be_read_is_not_known"), ("BRIDGE_MAC_FLOATS", "tests/corpus/survey.sh")];
 
 /// The machine: `$1` is netwright, `$2` the fault, `$3` the question.
 const LAB: &str = r#"

@@ -30,6 +30,7 @@ LINK_WRONG_NETNS "a link was never moved to the namespace that needs it" "both e
 LINK_ADMIN_DOWN "a link on the way is switched off" "`ip link` shows no UP; the other end shows NO-CARRIER" "ip link set dev X up"
 LINK_NO_CARRIER "a link on the way is up but has no carrier" "`ip link` shows NO-CARRIER, and the other end is not a link that is known here" "plug the cable, start the other end"
 LO_DOWN "lo is down, so a namespace cannot talk to itself" "`ip link show lo` shows no UP" "ip link set dev lo up"
+BRIDGE_MAC_FLOATS "a bridge has the MAC address of one of its ports, and gets another one as ports come and go" "`ip link` shows a bridge with the address of a veth that is its port" "ip link set dev BRIDGE address MAC, with the address that it has"
 PORT_NOT_ENSLAVED "a link that should be a port of a bridge is not" "`ip -d link` shows no master" "ip link set dev X master BRIDGE"
 PORT_WRONG_BRIDGE "a link is a port of another bridge than the one that leads to the target" "`ip link` shows another master" "ip link set dev X master BRIDGE"
 PORT_ISOLATED "two isolated ports of one bridge do not talk to each other" "`bridge -d link` shows isolated on for both" "bridge link set dev X isolated off"

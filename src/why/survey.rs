@@ -7,6 +7,7 @@ use super::packet::{Ct, Packet, Port};
 use super::state::{Addr, Net};
 use super::walk::Walk;
 use crate::error::Result;
+use crate::model::link::Link;
 use crate::op::Where;
 use crate::session::Session;
 
@@ -48,6 +49,7 @@ pub fn survey(session: &Session) -> Result<Survey> {
         unadvertised(&net, ns, &mut findings);
         pinned(&net, ns, &mut findings);
         dead_bridges(&net, ns, &mut findings);
+        floating_bridges(&net, ns, &mut findings);
         snooped(&net, ns, &mut findings);
         for link in net.ns(ns).links.iter().filter(|link| link.is_up() && !link.is_loopback()) {
             segment(&net, ns, &link.ifname, &mut findings);
@@ -179,6 +181,48 @@ fn dead_bridges(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
                     .fix(&format!("ip link set dev {} down", bridge.ifname)),
             );
         }
+    }
+}
+
+/// `NET_ADDR_SET` of the kernel (include/uapi/linux/netdevice.h): somebody gave the link its address.
+const ADDRESS_SET: &str = "3";
+
+/// A bridge to which nobody gave an address has the lowest of its ports' (`br_stp_recalculate_bridge_id`), and another one as soon as that port goes or a
+/// lower one comes. Where that is a network card it stays; where it is a cable to a container it does not.
+fn floating_bridges(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
+    let network = net.ns(ns);
+    // `/sys` shows the links of one namespace, which need not even be this one; elsewhere the address alone must tell.
+    let given = |bridge: &Link| {
+        let says = |file: &str, value: &str| {
+            let path = format!("/sys/class/net/{}/{file}", bridge.ifname);
+            std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
+        };
+        network.at == Where::Host
+            && says("ifindex", &bridge.ifindex.to_string())
+            && says("addr_assign_type", ADDRESS_SET)
+    };
+    for bridge in network.links.iter().filter(|link| link.kind() == Some("bridge") && link.is_up()) {
+        let lowest =
+            network.ports(&bridge.ifname).filter(|port| port.address.is_some()).min_by_key(|port| &port.address);
+        let Some(port) = lowest.filter(|port| port.kind().is_some() && port.address == bridge.address) else {
+            continue;
+        };
+        let speaks = network.addrs_of(&bridge.ifname).any(|addr| !link_local(addr.ip));
+        if !speaks || given(bridge) {
+            continue;
+        }
+        let (at, name, mac) = (&network.at, &bridge.ifname, bridge.address.clone().unwrap_or_default());
+        findings.push(
+            Culprit::new("BRIDGE_MAC_FLOATS", at, "link", name.clone())
+                .value(mac.clone())
+                .says(format!(
+                    "{at}/{name} has the MAC address of its port {}: it gets another one when that port goes or one with a lower address comes, \
+                     and who knows the old one loses it for seconds",
+                    port.ifname
+                ))
+                .because(Label::State, format!("ip link in {at}: {name} and {} are both at {mac}", port.ifname))
+                .fix(&format!("ip link set dev {name} address {mac}")),
+        );
     }
 }
 

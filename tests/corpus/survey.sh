@@ -2,7 +2,7 @@
 # survey.sh NETWRIGHT: a machine with two stations on a bridge and one behind a router; for each trap sets it, asks `doctor --network`, and takes
 # it away. Prints `RESULT trap code…`. Run it in network and mount namespaces of its own.
 set -u
-mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && ip link set lo up
+mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && mount -t sysfs sysfs /sys && ip link set lo up
 netwright=$1
 at() { ip netns exec "$@"; }
 ask() { # NAME: the codes that are found, each once
@@ -13,7 +13,7 @@ print(*sorted({finding["code"] for finding in json.load(sys.stdin)["findings"]})
 for n in a b c; do ip netns add $n; ip -n $n link set lo up; done
 sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.default.rp_filter=0
 [ ! -e /proc/sys/net/bridge/bridge-nf-call-iptables ] || sysctl -qw net.bridge.bridge-nf-call-iptables=0 net.bridge.bridge-nf-call-ip6tables=0
-ip link add br0 type bridge; ip addr add 10.77.0.1/24 dev br0; ip link set br0 up
+ip link add br0 address 02:77:00:00:00:01 type bridge; ip addr add 10.77.0.1/24 dev br0; ip link set br0 up
 leg() { # NS PEER: a veth pair
   ip link add "$2" type veth peer name eth0 netns "$1"; ip link set "$2" up; ip -n "$1" link set eth0 up
 }
@@ -49,4 +49,11 @@ ip -n b addr add 10.77.0.2/24 dev eth0; ask duplicate; ip -n b addr del 10.77.0.
 ip -n c link set eth0 mtu 1400; ask mtu-step; ip -n c link set eth0 mtu 1500
 at a sysctl -qw net.ipv6.conf.eth0.dad_transmits=60; ip -n a -6 addr add fd77::2/64 dev eth0; ask tentative
 ip -n a -6 addr del fd77::2/64 dev eth0
+# a bridge with the address of its port: in a namespace, and on the machine, where somebody has given it that one
+bridge9() { ip -n "$1" link add br9 type bridge; ip -n "$1" link add v9 type veth peer name w9; ip -n "$1" link set v9 master br9 up
+  ip -n "$1" link set w9 up; ip -n "$1" addr add 10.80.0.1/24 dev br9; ip -n "$1" link set br9 up; sleep 0.2; }
+bridge9 c; ask mac-floats; ip -n c link del br9; ip -n c link del v9
+ip link add br9 type bridge; ip link add v9 type veth peer name w9; ip link set v9 master br9 up; ip link set w9 up; ip addr add 10.80.0.1/24 dev br9
+ip link set br9 up; ask mac-floats-here; ip link set br9 address "$(ip -j link show br9 | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])')"
+ask clean-mac-fixed; ip link del br9; ip link del v9
 ask clean-again
