@@ -20,6 +20,7 @@
 //! | [`snapshot`] | a machine's network as one document: read, compared, built again in a sandbox | changing the machine |
 //! | [`why`] | why a packet dies: reads the state, walks the way, names what stops it | changing anything |
 //! | [`draw`] | the live network as a picture | |
+//! | [`emit`] | a rehearsed run as plain shell scripts: text in, text out | knowing Rhai |
 //! | [`report`] | what people and programs get to see; beside `cli` the only room that prints | deciding what happened |
 //! | [`text`] | how things are put into words: diagnostics, spans, line breaks; text in, text out | any I/O, any other room but `error` |
 //! | [`patience`] | how much slower than usual this machine is: every deadline is so much longer | anything else |
@@ -44,6 +45,7 @@
 pub mod cli;
 pub mod doctor;
 pub mod draw;
+pub mod emit;
 pub mod error;
 pub mod exec;
 pub mod features;

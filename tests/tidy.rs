@@ -322,7 +322,7 @@ const FLOORS: &[&[&str]] = &[
     &["session"],
     &["verify", "doctor", "snapshot"],
     &["why"],
-    &["draw"],
+    &["draw", "emit"],
     &["report"],
     &["script"],
     &["cli"],

@@ -6,6 +6,7 @@ mod doc;
 pub mod doctor;
 mod document;
 mod drift;
+mod emit;
 mod generate;
 mod history;
 mod plan;
@@ -58,6 +59,8 @@ enum Command {
     Run(RunArgs),
     /// Rehearse a script in a sandbox, print the commands it runs
     Plan(PlanArgs),
+    /// Write a script as plain shell: up.sh, verify.sh, down.sh
+    Emit(emit::EmitArgs),
     /// Try things out, in a sandbox unless told otherwise
     Repl(repl::ReplArgs),
     /// Find mistakes in scripts without running anything
@@ -214,7 +217,7 @@ impl Common {
         if first.starts_with('-') && first.len() > 1 && !std::path::Path::new(&first).exists() {
             let name = first.split('=').next().unwrap_or(&first);
             let command = Cli::command();
-            let options = command.get_subcommands().filter(|one| matches!(one.get_name(), "run" | "plan"));
+            let options = command.get_subcommands().filter(|one| matches!(one.get_name(), "run" | "plan" | "emit"));
             let options: Vec<String> = options
                 .flat_map(clap::Command::get_arguments)
                 .filter_map(|option| option.get_long().map(|long| format!("--{long}")))
@@ -268,6 +271,7 @@ pub fn main() -> ExitCode {
     let code = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
+        Command::Emit(arguments) => emit::emit(arguments),
         Command::Repl(arguments) => repl::repl(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Show(arguments) => show::show(arguments),

@@ -6,9 +6,10 @@ use serde_json::{Value, json};
 
 use super::run::{Finished, Manner, exit_code, show_errors, start};
 use super::{PlanArgs, copy, document, snapshot};
-use crate::error::{Error, Result};
+use crate::error::{Error, Place, Result};
 use crate::report::human::{self, Human};
 use crate::session::Mode;
+use crate::session::noted::Noted;
 use crate::snapshot::{Difference, diff};
 
 /// Runs `netwright plan`; the exit code.
@@ -82,12 +83,13 @@ fn changes(finished: &Finished) -> Result<Vec<Difference>> {
     Ok(diff(&copied.snapshot, &now).into_iter().filter(|one| one.what != "listener").collect())
 }
 
-/// The commands in order, each run of them below the script line that they come from.
+/// The commands in order, each run of them below the script line that they come from. The script's own programs stand among them.
 fn lines(finished: &Finished) -> String {
     let mut out = String::new();
     let mut last = None;
-    for record in finished.session.log().iter().filter(|record| record.succeeded()) {
-        let place = record.op.place.as_ref();
+    let programs = finished.session.noted();
+    let mut programs = programs.iter().peekable();
+    let mut put = |place: Option<&Place>, text: &str| {
         let line = place.map(|place| (place.source.clone().unwrap_or_default(), place.line));
         if line != last {
             if let Some((source, line)) = &line {
@@ -97,7 +99,25 @@ fn lines(finished: &Finished) -> String {
             }
             last = line;
         }
-        let _ = writeln!(out, "{}", record.op.command.line());
+        let _ = writeln!(out, "{text}");
+    };
+    let log = finished.session.log();
+    for (position, record) in log.iter().enumerate() {
+        while let Some((_, noted)) = programs.next_if(|(at, _)| *at <= position) {
+            put_program(noted, &mut put);
+        }
+        if record.succeeded() {
+            put(record.op.place.as_ref(), &record.op.command.line());
+        }
     }
+    programs.for_each(|(_, noted)| put_program(noted, &mut put));
     out
+}
+
+/// A program of the script's own, as the line that it is.
+fn put_program(noted: &Noted, put: &mut impl FnMut(Option<&Place>, &str)) {
+    let Noted::Program { netns, words, background, place } = noted else { return };
+    let line = crate::op::quote(&crate::op::as_typed(netns, words));
+    let line = if *background { format!("{line} &") } else { line };
+    put(place.as_ref(), &format!("{line}   # the script's own program; its effect is not known"));
 }

@@ -282,7 +282,7 @@ pub(super) fn on_machine(
 }
 
 /// SHA-256 of a script in hex; of nothing when it cannot be read, which the run will say itself.
-fn hash(script: &Path) -> String {
+pub(super) fn hash(script: &Path) -> String {
     use sha2::{Digest, Sha256};
     use std::fmt::Write as _;
     let digest = Sha256::digest(std::fs::read(script).unwrap_or_default());

@@ -5,26 +5,11 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use crate::model::link::Link;
+#[cfg(test)]
+use crate::model::link::is_fall_back;
 
-/// The links that the kernel makes in every namespace when the first tunnel of a kind comes (`fb_tunnels_only_for_init_net`), with their kinds.
-const FALL_BACK: [(&str, &str); 9] = [
-    ("gre0", "gre"),
-    ("gretap0", "gretap"),
-    ("erspan0", "erspan"),
-    ("tunl0", "ipip"),
-    ("sit0", "sit"),
-    ("ip6tnl0", "ip6tnl"),
-    ("ip6gre0", "ip6gre"),
-    ("ip_vti0", "vti"),
-    ("ip6_vti0", "vti6"),
-];
 /// The port of a VXLAN when nothing else is said, to IANA and to the kernel.
 const VXLAN_PORTS: [u64; 2] = [4789, 8472];
-
-/// Whether the kernel made it, unasked.
-pub(super) fn is_fall_back(name: &str, kind: Option<&str>) -> bool {
-    FALL_BACK.iter().any(|(known, of)| *known == name && kind.is_none_or(|kind| kind == *of))
-}
 
 /// Its particulars, none of which are its name, state or addresses.
 pub(super) fn of(link: &Link) -> Vec<String> {

@@ -302,7 +302,7 @@ impl Link {
         self.state == State::Down
             && self.addrs.is_empty()
             && self.master.is_none()
-            && detail::is_fall_back(&self.name, self.kind.as_deref())
+            && crate::model::link::is_fall_back(&self.name, self.kind.as_deref())
     }
 
     /// Whether its name was made by a program from a hash (`webser-f068ba0a`, `veth1a2b3c4`): beside the name of the other end it says nothing.

@@ -154,6 +154,24 @@ impl Link {
     }
 }
 
+/// The links that the kernel makes in every namespace when the first tunnel of a kind comes (`fb_tunnels_only_for_init_net`), with their kinds.
+const FALL_BACK: [(&str, &str); 9] = [
+    ("gre0", "gre"),
+    ("gretap0", "gretap"),
+    ("erspan0", "erspan"),
+    ("tunl0", "ipip"),
+    ("sit0", "sit"),
+    ("ip6tnl0", "ip6tnl"),
+    ("ip6gre0", "ip6gre"),
+    ("ip_vti0", "vti"),
+    ("ip6_vti0", "vti6"),
+];
+/// Whether the kernel made a link of this name, unasked; without a kind, whether it may have.
+#[must_use]
+pub fn is_fall_back(name: &str, kind: Option<&str>) -> bool {
+    FALL_BACK.iter().any(|(known, of)| *known == name && kind.is_none_or(|kind| kind == *of))
+}
+
 /// The links that `ip -j link show` printed; `what` names them in errors.
 ///
 /// # Errors

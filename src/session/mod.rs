@@ -65,6 +65,7 @@ mod later;
 mod link;
 mod made;
 mod netns;
+pub mod noted;
 mod owed;
 mod peer;
 mod put_back;
@@ -246,6 +247,12 @@ impl Record {
         self.undone.get()
     }
 
+    /// The number of the record that made what this one deletes.
+    #[must_use]
+    pub fn maker(&self) -> Option<usize> {
+        self.own
+    }
+
     /// Whether the command ran and succeeded.
     #[must_use]
     pub fn succeeded(&self) -> bool {
@@ -294,6 +301,8 @@ pub struct Session {
     /// What was found out about this machine.
     features: crate::features::Features,
     copy: RefCell<Option<copy::Copy>>,
+    /// What the script does and expects beside commands, each with the number of commands before it.
+    noted: RefCell<Vec<(usize, noted::Noted)>>,
     reads_only: Cell<bool>,
 }
 
@@ -332,6 +341,7 @@ impl Session {
             known: RefCell::default(),
             features: crate::features::Features::default(),
             copy: RefCell::default(),
+            noted: RefCell::default(),
             reads_only: Cell::default(),
         }
     }
@@ -459,6 +469,9 @@ impl Session {
 
     /// Tells the reporter.
     pub fn emit(&self, event: &Event<'_>) {
+        if let Event::Checked { sentence, held: true } = event {
+            self.note_down(noted::Noted::Checked { sentence: (*sentence).to_owned(), place: self.place() });
+        }
         (self.events)(event);
     }
 
@@ -763,6 +776,7 @@ impl Session {
         self.facts.borrow_mut().forget();
         self.next_epoch();
         self.note_program(netns, words)?;
+        self.note_user(netns, words, false);
         // It may leave a daemon behind, which must not hold the lock of the run.
         self.share_lock(false);
         let output = self.exec.run_user(netns, words, stdin, deadline);
@@ -792,6 +806,11 @@ impl Session {
         Ok(())
     }
 
+    fn note_user(&self, netns: &Where, words: &[String], background: bool) {
+        let (netns, words) = (netns.clone(), words.to_vec());
+        self.note_down(noted::Noted::Program { netns, words, background, place: self.place() });
+    }
+
     /// Starts the user's own program; it is stopped at the end of the run.
     ///
     /// # Errors
@@ -816,6 +835,7 @@ impl Session {
         self.facts.borrow_mut().forget();
         self.next_epoch();
         self.note_program(netns, words)?;
+        self.note_user(netns, words, true);
         // What lives longer than the run must not hold its lock.
         self.share_lock(false);
         let background = self.exec.start_user_into(netns, words, stdout);

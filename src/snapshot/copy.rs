@@ -16,6 +16,7 @@ use crate::error::{Kind, Result};
 use crate::exec::Exec;
 use crate::exec::asker::Asker;
 use crate::exec::tools;
+use crate::model::link::is_fall_back;
 use crate::model::link_kinds;
 use crate::model::state::{Part, Thing};
 use crate::op::{Command, Tool, Where};
@@ -305,7 +306,13 @@ impl Plan {
         for netns in &snapshot.namespaces {
             made.insert((netns.name.clone(), "lo".into()));
             // The kernel makes these with the first tunnel of their kind, in every namespace.
-            waiting.extend(netns.links.iter().filter(|link| !is_of_kernel(&link.name)).map(|link| (netns, link)));
+            waiting.extend(
+                netns
+                    .links
+                    .iter()
+                    .filter(|link| link.name != "lo" && !is_fall_back(&link.name, link.kind.as_deref()))
+                    .map(|link| (netns, link)),
+            );
         }
         let exists = |netns: &str, link: &str| {
             snapshot.namespaces.iter().find(|known| known.name == netns).is_some_and(|known| known.link(link).is_some())
@@ -629,11 +636,6 @@ fn is_lo(key: &str) -> bool {
 /// Whether a setting is one of a single link.
 fn is_of_link(path: &str) -> bool {
     path.contains("/conf/") && !path.contains("/conf/all/") && !path.contains("/conf/default/")
-}
-
-/// Links that the kernel makes by itself in every namespace, once the module of their kind is loaded (`fb_tunnels_only_for_init_net`).
-fn is_of_kernel(name: &str) -> bool {
-    ["lo", "gre0", "gretap0", "erspan0", "ip6gre0", "tunl0", "ip6tnl0", "sit0", "ip_vti0", "ip6_vti0"].contains(&name)
 }
 
 /// What a link must come after.

@@ -247,7 +247,10 @@ fn things(netns: &Netns) -> Things {
             if let Some(name) = line.strip_prefix('*') {
                 table = name;
             } else if let Some((chain, policy)) = line.strip_prefix(':').and_then(|line| line.split_once(' ')) {
-                put(&mut all, &format!("chain of {tool}"), &format!("{table} {chain}"), policy);
+                // Looking at a table makes it, with chains that are empty and accept.
+                if policy != "ACCEPT" {
+                    put(&mut all, &format!("chain of {tool}"), &format!("{table} {chain}"), policy);
+                }
             } else if line.starts_with('-') {
                 put(&mut all, &format!("rule of {tool}"), &format!("-t {table} {line}"), "");
             }

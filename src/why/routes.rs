@@ -394,7 +394,11 @@ impl Walk<'_> {
         let network = net.ns(ns);
         let at = network.at.clone();
         let kernel = format!("{line} → {said}");
-        let links: Vec<&Link> = network.links.iter().filter(|link| !link.is_loopback()).collect();
+        let links: Vec<&Link> = network
+            .links
+            .iter()
+            .filter(|link| !link.is_loopback() && !crate::model::link::is_fall_back(&link.ifname, link.kind()))
+            .collect();
         // A tunnel needs a link below it.
         let tunnels =
             ["vxlan", "gre", "gretap", "ipip", "sit", "geneve", "wireguard", "ip6gre", "ip6tnl", "vti", "dummy"];

@@ -17,6 +17,8 @@ use crate::exec::background::Background;
 use crate::model::shell;
 use crate::patience::scaled;
 use crate::probe::{self, Endpoint};
+use crate::script::error::place_of;
+use crate::session::noted::Noted;
 use crate::session::{Event, Session};
 
 /// How long a program may run unless told otherwise.
@@ -243,6 +245,8 @@ fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, banner: Opt
         session.may_serve(&endpoint.to_string())?;
         session.within(&netns.at, bind)?
     })?;
+    let what = format!("{endpoint} in {}", netns.at);
+    netns.run.0.session.note_down(Noted::Listener { what, place: Some(place_of(context)) });
     let listener = Listener { netns: netns.clone(), endpoint, serving: Rc::new(RefCell::new(serving)) };
     netns.run.0.listeners.borrow_mut().push(listener.clone());
     Ok(listener)

@@ -18,6 +18,7 @@ use crate::probe::{PingOptions, Proto, Target, Verdict, ping};
 use crate::script::error::{known_error, place_of, throw};
 use crate::script::sides::{self, Sides};
 use crate::script::value_text::{show, shown};
+use crate::session::noted::Noted;
 use crate::verify::matrix::Matrix;
 use crate::verify::{Aim, Finding, Outcome, REACH_TIMEOUT, SILENCE};
 use crate::why;
@@ -94,6 +95,7 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
     }
     if finding.outcome == Outcome::Reached {
         it.run.0.hold();
+        note(context, it, &from.at, &finding, true);
         return Ok(());
     }
     if finding.lies_beyond() && finding.outcome == Outcome::Inconclusive {
@@ -160,6 +162,12 @@ fn with_origin(run: &Run, at: &Where, error: Error) -> Error {
     crate::model::suggest::with_nearest(error, name, others.iter().map(String::as_str))
 }
 
+/// Remembers an expectation that held.
+fn note(context: &NativeCallContext, it: &Expectation, from: &Where, finding: &Finding, reaches: bool) {
+    let (from, target) = (from.clone(), finding.target.clone());
+    it.run.0.session.note_down(Noted::Reaches { from, target, reaches, place: Some(place_of(context)) });
+}
+
 fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
     let from = reject(context, prober(it, "cannot_reach"))?;
     let target = reject(context, aim(target))?;
@@ -175,10 +183,12 @@ fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynam
     let error = match finding.outcome {
         Outcome::Inconclusive if forbidden => {
             it.run.0.hold();
+            note(context, it, &from.at, &finding, false);
             return Ok(());
         }
         Outcome::NotReached => {
             it.run.0.hold();
+            note(context, it, &from.at, &finding, false);
             return Ok(());
         }
         Outcome::Reached => {

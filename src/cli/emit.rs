@@ -1,0 +1,109 @@
+//! `netwright emit`: a script as plain shell, out of one rehearsal.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::run::{Finished, Manner, exit_code, show_errors, start};
+use super::{Common, fail};
+use crate::emit::{Origin, Scripts, emit as made};
+use crate::error::{Error, Kind, Result};
+use crate::files::Folder;
+use crate::report::human::{self, Human};
+use crate::session::Mode;
+
+/// `netwright emit`
+#[derive(Args, Debug)]
+#[command(after_help = "\
+up.sh -n prints, up.sh does only what is needed, verify.sh says TAP, down.sh
+takes back what up.sh did. POSIX sh; the tools are those of the commands.
+
+Examples:
+  netwright emit -o out scripts/05-runbook.rhai --pods 3
+  netwright emit --strict -o out lab.rhai")]
+pub(super) struct EmitArgs {
+    /// The folder for the three scripts
+    #[arg(short, long, value_name = "DIR")]
+    output: PathBuf,
+    /// What has no plain command is an error
+    #[arg(long)]
+    strict: bool,
+    /// Write over scripts that are there
+    #[arg(long)]
+    force: bool,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// The names of the files.
+const UP: &str = "up.sh";
+const VERIFY: &str = "verify.sh";
+const DOWN: &str = "down.sh";
+
+/// Runs `netwright emit`; the exit code.
+pub(super) fn emit(arguments: &EmitArgs) -> u8 {
+    // Below the current folder, whatever the sandbox makes of it.
+    let folder = std::path::absolute(&arguments.output).unwrap_or_else(|_| arguments.output.clone());
+    if !arguments.force
+        && let Some(there) = [UP, VERIFY, DOWN].into_iter().map(|name| folder.join(name)).find(|path| path.exists())
+    {
+        let error = Error::new(Kind::AlreadyExists, format!("`{}` is there already", there.display()));
+        return fail(&error.hint("take another folder, or `--force`"));
+    }
+    let strict = arguments.strict;
+    let script = arguments.common.split().0.first().cloned().unwrap_or_default();
+    let origin = origin(&script);
+    let manner = Manner { in_order: true, ..Manner::new(Mode::Sandbox) };
+    start(&arguments.common, manner, Human::quiet(false), move |finished| {
+        let code = exit_code(finished);
+        if code != 0 {
+            show_errors(finished);
+            human::line("nothing was written: the rehearsal failed");
+            return code;
+        }
+        let scripts = made(&finished.session, &origin, &|source, line| line_of(finished, source, line));
+        for line in &scripts.missing {
+            human::line(&format!("not in plain shell: {line}"));
+        }
+        if strict && !scripts.missing.is_empty() {
+            let error = Error::new(Kind::Unsupported, "nothing was written: not all of it has a plain command");
+            return fail(&error.hint("without `--strict` such lines are comments"));
+        }
+        match write(&folder, &scripts) {
+            Ok(()) => {
+                human::line(&format!("{}: {UP}, {VERIFY}, {DOWN}", folder.display()));
+                0
+            }
+            Err(error) => fail(&error),
+        }
+    })
+}
+
+fn line_of(finished: &Finished, source: &str, line: usize) -> Option<String> {
+    let text = finished.outcome.sources().text(source)?;
+    text.lines().nth(line.checked_sub(1)?).map(str::to_owned)
+}
+
+fn origin(script: &Path) -> Origin {
+    let name = script.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '-' || c == '_' { c } else { '-' };
+    Origin {
+        script: script.display().to_string(),
+        sha256: super::run::hash(script),
+        name: format!("x{}", name.chars().map(plain).collect::<String>()).split_off(usize::from(!name.is_empty())),
+    }
+}
+
+/// The mode of a script that others may run.
+const EXECUTABLE: u32 = 0o777;
+
+fn write(folder: &Path, scripts: &Scripts) -> Result<()> {
+    let cannot = |error: std::io::Error| {
+        Error::new(Kind::CommandFailed, format!("cannot write to `{}`: {error}", folder.display()))
+    };
+    let opened = Folder::make(folder, EXECUTABLE).map_err(cannot)?;
+    for (name, text) in [(UP, &scripts.up), (VERIFY, &scripts.verify), (DOWN, &scripts.down)] {
+        opened.replace(name.as_ref(), EXECUTABLE, text.as_bytes()).map_err(cannot)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,107 @@
+//! What a script does beside the commands of netwright's own: the user's programs, listeners, expectations. For plans, and for what is handed on.
+
+use super::Session;
+use crate::error::Place;
+use crate::op::Where;
+use crate::probe::Target;
+
+/// Something of that kind, with its place in the script.
+#[derive(Clone, Debug)]
+pub enum Noted {
+    /// The user's own program.
+    Program {
+        /// Where it ran.
+        netns: Where,
+        /// Its words.
+        words: Vec<String>,
+        /// Whether it went on running.
+        background: bool,
+        /// Where in the script.
+        place: Option<Place>,
+    },
+    /// A listener of netwright's.
+    Listener {
+        /// Where, and on what.
+        what: String,
+        /// Where in the script.
+        place: Option<Place>,
+    },
+    /// An expectation about reachability that held.
+    Reaches {
+        /// Who probed.
+        from: Where,
+        /// What was probed.
+        target: Target,
+        /// Whether it was to be reached.
+        reaches: bool,
+        /// Where in the script.
+        place: Option<Place>,
+    },
+    /// A check with a sentence.
+    Checked {
+        /// The sentence.
+        sentence: String,
+        /// Where in the script.
+        place: Option<Place>,
+    },
+}
+
+impl Noted {
+    /// Where in the script.
+    #[must_use]
+    pub fn place(&self) -> Option<&Place> {
+        match self {
+            Self::Program { place, .. }
+            | Self::Listener { place, .. }
+            | Self::Reaches { place, .. }
+            | Self::Checked { place, .. } => place.as_ref(),
+        }
+    }
+
+    /// Whether it is something that was done, and not only looked at.
+    #[must_use]
+    pub fn is_of_up(&self) -> bool {
+        matches!(self, Self::Program { .. } | Self::Listener { .. })
+    }
+
+    /// Whether somebody may answer because of it.
+    #[must_use]
+    pub fn serves(&self) -> bool {
+        matches!(self, Self::Listener { .. } | Self::Program { background: true, .. })
+    }
+
+    /// Whether another one is about the same probe, or the same sentence.
+    #[must_use]
+    pub fn is_asked_again_by(&self, later: &Self) -> bool {
+        match (self, later) {
+            (Self::Reaches { from, target, .. }, Self::Reaches { from: other_from, target: other, .. }) => {
+                from == other_from && target == other
+            }
+            (Self::Checked { sentence, .. }, Self::Checked { sentence: other, .. }) => sentence == other,
+            _ => false,
+        }
+    }
+
+    /// Why plain shell has no command for it.
+    #[must_use]
+    pub fn why_not_plain(&self) -> Option<String> {
+        match self {
+            Self::Listener { what, .. } => Some(format!("netwright itself listens on {what}")),
+            Self::Program { .. } | Self::Reaches { .. } | Self::Checked { .. } => None,
+        }
+    }
+}
+
+impl Session {
+    /// Remembers something that was done or expected, behind the commands that came before it.
+    pub fn note_down(&self, noted: Noted) {
+        let position = self.log.borrow().len();
+        self.noted.borrow_mut().push((position, noted));
+    }
+
+    /// All of it, each with the number of commands before it.
+    #[must_use]
+    pub fn noted(&self) -> Vec<(usize, Noted)> {
+        self.noted.borrow().clone()
+    }
+}
