@@ -83,6 +83,15 @@ fn part<'a>(output: &'a str, name: &str) -> &'a str {
     rest.find("== ").map_or(rest, |to| &rest[..to])
 }
 
+#[test]
+fn gc_takes_away_the_empty_folders_of_a_run_that_was_killed_at_its_start() {
+    for made in ["/run/netwright", "/run/netwright/runs", "/run/netwright/runs/1", "/run/netwright/claims"] {
+        let script = format!("mkdir -p -m 700 {made}; \"$NETWRIGHT\" gc; ls -d /run/netwright 2>/dev/null");
+        let ran = on_a_machine(&script, &[]);
+        assert!(!ran.stdout.contains("/run/netwright"), "{made}: {ran:#?}");
+    }
+}
+
 /// A bridge that took the lowest address of its ports lost the pods that knew the old one for 8 s, in 4 to 6 of 10 such rounds.
 #[test]
 fn a_runbook_that_grows_keeps_its_pods_reachable() {

@@ -96,7 +96,11 @@ fn length_of_same(file: &File, path: &Path) -> Option<u64> {
 
 /// Removes the files of claims that nobody holds.
 pub fn sweep() {
-    let Ok(entries) = std::fs::read_dir(CLAIMS) else { return };
+    let Ok(entries) = std::fs::read_dir(CLAIMS) else {
+        // A run that was killed before its first line may have made nothing but the folder.
+        remove_empty();
+        return;
+    };
     let mut held: Vec<_> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
     let until = Instant::now() + scaled(DYING);
     loop {
@@ -126,6 +130,7 @@ fn is_of_no_run(path: &Path) -> bool {
 /// Only empty folders go.
 fn remove_empty() {
     super::shared::sweep();
-    let _ = std::fs::remove_dir(CLAIMS);
-    let _ = std::fs::remove_dir(super::journal::HOME);
+    for folder in [CLAIMS, super::journal::RUNS, super::journal::HOME] {
+        let _ = std::fs::remove_dir(folder);
+    }
 }
