@@ -271,6 +271,11 @@ fn ctrl_c_ends_everything() {
         fs::write(folder.path().join("c.rhai"), script).unwrap();
         let begun = Instant::now();
         let child = netwright().arg("run").args(&options).arg("c.rhai").current_dir(folder.path()).spawn().unwrap();
+        // Before it has started its sandbox nobody listens to signals yet.
+        let children = format!("/proc/{0}/task/{0}/children", child.id());
+        while fs::read_to_string(&children).is_ok_and(|all| all.trim().is_empty()) && begun.elapsed().as_secs() < 20 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
         std::thread::sleep(Duration::from_millis(700));
         let signalled = Instant::now();
         let pid = rustix::process::Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();

@@ -1,5 +1,6 @@
 //! The command line: one file per subcommand. Beside `report` this is the only room that prints.
 
+mod bundle;
 mod check;
 mod copy;
 mod doc;
@@ -61,6 +62,8 @@ enum Command {
     Plan(PlanArgs),
     /// Write a script as plain shell: up.sh, verify.sh, down.sh
     Emit(emit::EmitArgs),
+    /// Put a script and its modules into one file
+    Bundle(bundle::BundleArgs),
     /// Try things out, in a sandbox unless told otherwise
     Repl(repl::ReplArgs),
     /// Find mistakes in scripts without running anything
@@ -272,6 +275,7 @@ pub fn main() -> ExitCode {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
         Command::Emit(arguments) => emit::emit(arguments),
+        Command::Bundle(arguments) => bundle::bundle(arguments),
         Command::Repl(arguments) => repl::repl(arguments),
         Command::Check(arguments) => check::check(arguments),
         Command::Show(arguments) => show::show(arguments),

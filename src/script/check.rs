@@ -57,6 +57,10 @@ impl Checked {
                 return;
             }
         };
+        if let Err(error) = super::bundle::open(path, &text, &self.sources) {
+            self.findings.push(Finding { rule: "file", error });
+            return;
+        }
         let root = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
         self.check_text(&name, &text, &Resolver::new(self.sources.clone(), root, Interrupt::default()));
     }
@@ -122,6 +126,19 @@ impl Checked {
             self.check_text(&name, &text, resolver);
         }
     }
+}
+
+/// The modules that a text imports by name.
+///
+/// # Errors
+///
+/// When it does not parse.
+pub(super) fn imports(name: &str, text: &str, resolver: &Resolver) -> crate::Result<Vec<String>> {
+    let engine = bare_engine(resolver.clone());
+    let ast = engine.compile(source::without_shebang(text)).map_err(|error| {
+        with_context(&engine, name, resolver.sources(), |context| from_parse(&error, name, context))
+    })?;
+    Ok(Tree::of(&ast).imports().into_iter().map(|(path, _)| path).collect())
 }
 
 fn with_context<T>(engine: &Engine, name: &str, sources: &Sources, work: impl FnOnce(&Context<'_>) -> T) -> T {

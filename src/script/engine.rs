@@ -9,6 +9,7 @@ use rhai::{AST, Dynamic, Engine, OptimizationLevel, Scope};
 use super::api::tests::{Caller, Case, Tests, run_case};
 use super::api::{self, Run, RunState};
 use super::arguments::Arguments;
+use super::bundle;
 use super::caught;
 use super::check::unlooked;
 use super::error::{Context, Ended, from_parse, from_rhai};
@@ -206,6 +207,7 @@ impl Script {
         let interrupt = run.0.session.exec().interrupt();
         let text = source::read(path, interrupt)?;
         sources.add(&name, &text);
+        bundle::open(path, &text, sources)?;
         let root = path.canonicalize().ok().and_then(|path| path.parent().map(Path::to_path_buf)).unwrap_or_default();
         let resolver = Resolver::new(sources.clone(), root, interrupt.clone());
         let engine = new_engine(run, resolver.clone());

@@ -17,6 +17,7 @@
 
 mod api;
 mod arguments;
+pub mod bundle;
 mod caught;
 pub mod check;
 mod complete;

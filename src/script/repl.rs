@@ -106,6 +106,7 @@ impl Console {
     /// When it cannot be read, and as [`Console::evaluate`].
     pub fn load(&mut self, script: &Path) -> Result<Answer> {
         let text = source::read(script, self.run.0.session.exec().interrupt())?;
+        super::bundle::open(script, &text, &self.sources)?;
         let answer = self.evaluate(&source::without_shebang(&text))?;
         Ok(match answer {
             Answer::Done(_) => Answer::Done(None),

@@ -68,6 +68,10 @@ impl Resolver {
     /// The name under which a module is known, and its text.
     pub(super) fn find(&self, importer: Option<&str>, path: &str) -> crate::Result<(String, String)> {
         if path.starts_with("std/") {
+            if self.0.sources.carries() {
+                let carried = self.0.sources.carried(path);
+                return carried.map(|text| (path.to_owned(), text)).ok_or_else(|| not_carried(path));
+            }
             if let Some((_, text)) = STD.iter().find(|(name, _)| *name == path) {
                 return Ok((path.to_owned(), (*text).to_owned()));
             }
@@ -98,6 +102,10 @@ impl Resolver {
             format!("{path}.rhai")
         };
         let named = tidy(&folder.join(with_ending));
+        let shown = named.display().to_string();
+        if self.0.sources.carries() {
+            return self.0.sources.carried(&shown).map(|text| (shown, text)).ok_or_else(|| not_carried(path));
+        }
         let not_found = |why: String| {
             let error = Error::new(Kind::NotFound, format!("no module `{path}`"));
             let near = STD.iter().map(|(name, _)| *name).find(|name| name.strip_prefix("std/") == Some(path));
@@ -178,6 +186,12 @@ impl ModuleResolver for Resolver {
             error
         })
     }
+}
+
+fn not_carried(path: &str) -> Error {
+    Error::new(Kind::NotFound, format!("the bundle carries no module `{path}`")).hint(
+        "`netwright bundle` with the script makes it anew; a path that is put together at run time cannot be bundled",
+    )
 }
 
 /// A path without `.` and inner `..`, as a person would write it.

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 
+use super::bundle::Carried;
 use crate::error::{Error, Kind, Place, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::model::suggest;
@@ -22,17 +23,35 @@ const STREAM_PATIENCE: Duration = Duration::from_secs(10);
 
 /// The texts by name. Cloning shares.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sources(Rc<RefCell<BTreeMap<String, String>>>);
+pub(crate) struct Sources {
+    texts: Rc<RefCell<BTreeMap<String, String>>>,
+    /// The modules that the script itself carries: then those, and no others.
+    carried: Rc<RefCell<Option<Carried>>>,
+}
 
 impl Sources {
     pub(crate) fn add(&self, name: &str, text: &str) {
-        self.0.borrow_mut().insert(name.to_owned(), text.to_owned());
+        self.texts.borrow_mut().insert(name.to_owned(), text.to_owned());
+    }
+
+    pub(super) fn carry(&self, carried: Option<Carried>) {
+        *self.carried.borrow_mut() = carried;
+    }
+
+    /// Whether the script carries its modules.
+    pub(super) fn carries(&self) -> bool {
+        self.carried.borrow().is_some()
+    }
+
+    /// The module of this name that the script carries.
+    pub(super) fn carried(&self, named: &str) -> Option<String> {
+        self.carried.borrow().as_ref().and_then(|carried| carried.find(named).map(str::to_owned))
     }
 }
 
 impl crate::text::diagnostic::Sources for Sources {
     fn text(&self, name: &str) -> Option<Cow<'_, str>> {
-        self.0.borrow().get(name).map(|text| Cow::Owned(text.clone()))
+        self.texts.borrow().get(name).map(|text| Cow::Owned(text.clone()))
     }
 }
 

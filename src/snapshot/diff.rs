@@ -119,13 +119,16 @@ fn of_netns(a: &Netns, b: &Netns, found: &mut Vec<Difference>) {
 /// A namespace of that name in which nothing was done but to set its `lo` up.
 fn fresh(like: &Netns) -> Netns {
     let is_lo = |thing: &&Thing| thing.link() == Some("lo") && thing.part != Part::Sysctl;
-    let rules = |all: &[&str]| all.iter().map(|rule| (*rule).to_owned()).collect();
+    let rules = |all: &[&str], there: &[String]| {
+        // What was not read has none.
+        all.iter().filter(|_| !there.is_empty()).map(|rule| (*rule).to_owned()).collect()
+    };
     Netns {
         name: like.name.clone(),
         links: like.links.iter().filter(|link| link.name == "lo").cloned().collect(),
         things: State(like.things.0.iter().filter(is_lo).filter(|thing| !is_given(thing)).cloned().collect()),
-        ip_rules: rules(&FRESH_RULES),
-        ip6_rules: rules(&FRESH_RULES[..2]),
+        ip_rules: rules(&FRESH_RULES, &like.ip_rules),
+        ip6_rules: rules(&FRESH_RULES[..2], &like.ip6_rules),
         ..Netns::default()
     }
 }
