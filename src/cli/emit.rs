@@ -1,14 +1,16 @@
 //! `netwright emit`: a script as plain shell, out of one rehearsal.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::run::{Finished, Manner, exit_code, show_errors, start};
-use super::{Common, fail};
+use super::{Common, copy, fail};
 use crate::emit::{Origin, Scripts, emit as made};
 use crate::error::{Error, Kind, Result};
 use crate::files::Folder;
+use crate::op::{Command, Where};
 use crate::report::human::{self, Human};
 use crate::session::Mode;
 
@@ -20,11 +22,15 @@ takes back what up.sh did. POSIX sh; the tools are those of the commands.
 
 Examples:
   netwright emit -o out scripts/05-runbook.rhai --pods 3
-  netwright emit --strict -o out lab.rhai")]
+  netwright emit --strict -o out lab.rhai
+  sudo netwright emit --on this -o out runbook.rhai")]
 pub(super) struct EmitArgs {
     /// The folder for the three scripts
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
+    /// Only what that machine lacks: FILE, or `this`
+    #[arg(long, value_name = "SNAPSHOT")]
+    on: Option<OsString>,
     /// What has no plain command is an error
     #[arg(long)]
     strict: bool,
@@ -53,7 +59,9 @@ pub(super) fn emit(arguments: &EmitArgs) -> u8 {
     let strict = arguments.strict;
     let script = arguments.common.split().0.first().cloned().unwrap_or_default();
     let origin = origin(&script);
-    let manner = Manner { in_order: true, ..Manner::new(Mode::Sandbox) };
+    let copy = arguments.on.as_ref().map(copy::Source::of);
+    let rehearses = copy.is_some();
+    let manner = Manner { in_order: true, copy, rehearses, ..Manner::new(Mode::Sandbox) };
     start(&arguments.common, manner, Human::quiet(false), move |finished| {
         let code = exit_code(finished);
         if code != 0 {
@@ -62,6 +70,11 @@ pub(super) fn emit(arguments: &EmitArgs) -> u8 {
             return code;
         }
         let scripts = made(&finished.session, &origin, &|source, line| line_of(finished, source, line));
+        if !rehearses && finished.session.log().iter().any(|record| names_uplink(&record.op.command)) {
+            human::line(
+                "the uplink is called `eth0` in these scripts, as in the rehearsal: `--on this` takes the machine's own",
+            );
+        }
         for line in &scripts.missing {
             human::line(&format!("not in plain shell: {line}"));
         }
@@ -77,6 +90,13 @@ pub(super) fn emit(arguments: &EmitArgs) -> u8 {
             Err(error) => fail(&error),
         }
     })
+}
+
+/// Whether a command of the host speaks of the link that is the sandbox's uplink.
+fn names_uplink(command: &Command) -> bool {
+    command.netns == Where::Host
+        && command.argv.iter().any(|word| word == "eth0")
+        && !command.argv.iter().any(|word| word == "peer")
 }
 
 fn line_of(finished: &Finished, source: &str, line: usize) -> Option<String> {
