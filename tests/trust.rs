@@ -150,6 +150,25 @@ fn nothing_of_the_callers_environment_changes_what_root_runs() {
     assert_eq!(ran.stdout, "0\n0\n0\n0\nwatch 3\nwatch 3\nwatch 3\nwatch 3\nwatch 3\n1\n2\n", "{}", ran.stderr);
 }
 
+/// Not only the nine tools: all that netwright asks on its own account.
+#[test]
+fn root_asks_no_program_of_the_callers_and_waits_at_no_pipe() {
+    let Some(ran) = on_a_machine(
+        r#"
+        mkdir evil; ip netns add x; ip netns exec x iptables -A INPUT -s 10.9.9.9 -j DROP; iptables -A INPUT -s 10.9.9.9 -j DROP
+        for tool in iptables-nft-save ip6tables-nft-save iptables-legacy-save ip6tables-legacy-save ipset ss wg conntrack tcpdump; do
+            printf '#!/bin/sh\necho "$0 $(id -u)" >> /run/evil.log\n' > evil/$tool; chmod +x evil/$tool; done
+        chown -R 12345 evil
+        asked() { for words in "show" "why host 127.0.0.1" "why x tcp/127.0.0.1:80" "doctor" "doctor --network" "snapshot"; do timeout 60 "$NETWRIGHT" $words > /dev/null 2>&1; echo "$words $?"; done; }
+        PATH=/run/work/evil:$PATH asked > /dev/null; cat /run/evil.log 2> /dev/null
+        mkfifo /run/netns/pipe; asked | grep 124; timeout 60 "$NETWRIGHT" gc --scan > /dev/null 2>&1; echo "gc $?"
+        "#,
+    ) else {
+        return;
+    };
+    assert!(matches!(ran.stdout.as_str(), "gc 0\n" | "gc 5\n"), "{}{}", ran.stdout, ran.stderr);
+}
+
 #[test]
 fn captures_are_roots_alone() {
     let Some(ran) = on_a_machine(

@@ -330,7 +330,6 @@ fn silent_killers_are_found_and_a_clean_machine_raises_no_alarm() {
         ("duplicate", "ADDR_DUPLICATE"),
         ("mtu-step", "MTU_L2_MISMATCH"),
         ("tentative", "V6_DAD_PENDING"),
-        ("mac-floats", "BRIDGE_MAC_FLOATS"),
         ("mac-floats-here", "BRIDGE_MAC_FLOATS"),
     ];
     let mut seen = 0;

@@ -117,7 +117,8 @@ fn lines(finished: &Finished) -> String {
 /// A program of the script's own, as the line that it is.
 fn put_program(noted: &Noted, put: &mut impl FnMut(Option<&Place>, &str)) {
     let Noted::Program { netns, words, background, place } = noted else { return };
-    let line = crate::op::quote(&crate::op::as_typed(netns, words));
+    let words = crate::op::secret::hide(words, crate::op::secret::Of::User);
+    let line = crate::op::quote(&crate::op::as_typed(netns, &words));
     let line = if *background { format!("{line} &") } else { line };
     put(place.as_ref(), &format!("{line}   # the script's own program; its effect is not known"));
 }

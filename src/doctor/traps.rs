@@ -157,7 +157,7 @@ fn both_backends(exec: &Exec, nft: bool) -> Result<State> {
         if name == "nf_tables" && !nft {
             continue;
         }
-        let rules = match tools::find(program) {
+        let rules = match tools::find_own(program) {
             Some(_) => {
                 let words = [program.to_owned()];
                 let output = exec.run_user(&Where::Host, &words, None, deadline())?;

@@ -65,8 +65,16 @@ impl Programs {
             ip: session.exec().tools().path(Tool::Ip)?,
             nft: chosen(Tool::Nft),
             save: [
-                [chosen(Tool::IptablesSave), tools::find("iptables-nft-save"), tools::find("iptables-legacy-save")],
-                [chosen(Tool::Ip6tablesSave), tools::find("ip6tables-nft-save"), tools::find("ip6tables-legacy-save")],
+                [
+                    chosen(Tool::IptablesSave),
+                    tools::find_own("iptables-nft-save"),
+                    tools::find_own("iptables-legacy-save"),
+                ],
+                [
+                    chosen(Tool::Ip6tablesSave),
+                    tools::find_own("ip6tables-nft-save"),
+                    tools::find_own("ip6tables-legacy-save"),
+                ],
             ],
             asker: Asker::new(session.exec().interrupt()),
         })

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::step::{self, Step, word};
 use super::{Check, Item, Origin, What};
-use crate::op::{as_typed, quote};
+use crate::op::{as_typed, quote, secret};
 use crate::session::noted::Noted;
 
 fn steps(items: &[Item]) -> impl Iterator<Item = (usize, &str, &Step)> {
@@ -113,6 +113,7 @@ fn up_step(number: usize, step: &Step, out: &mut String) {
 fn up_program(number: usize, noted: &Noted, out: &mut String) {
     match noted {
         Noted::Program { netns, words, background, .. } => {
+            let shown = quote(&as_typed(netns, &secret::hide(words, secret::Of::User)));
             let line = quote(&as_typed(netns, words));
             let line = if *background {
                 format!("{line} >/dev/null 2>&1 &")
@@ -127,7 +128,7 @@ fn up_program(number: usize, noted: &Noted, out: &mut String) {
             let _ = writeln!(
                 out,
                 "if done_before {number}; then same=$((same + 1)); else try {number} {}; fi",
-                word(&quote(&as_typed(netns, words)))
+                word(&shown)
             );
         }
         other => {

@@ -163,8 +163,11 @@ impl Background {
             let _ = self.started.handle.wait_deadline(deadline);
             started.signal(Signal::KILL);
         }
-        // The group may outlive its leader; its id stays taken while anyone is in it.
-        group(Signal::KILL);
+        // The group may outlive its leader; its id stays taken while anyone is in it. When the leader was reaped and its number is there again, the
+        // group was empty, and the number is somebody else's.
+        if self.running() || !std::path::Path::new("/proc").join(self.pid().to_string()).exists() {
+            group(Signal::KILL);
+        }
         matches!(self.started.handle.wait_timeout(crate::patience::scaled(TERM_GRACE)), Ok(Some(_)))
     }
 }

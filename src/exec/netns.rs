@@ -7,6 +7,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
+use rustix::fs::{Mode, OFlags};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 use crate::error::{Error, Kind, Result};
@@ -106,7 +107,9 @@ impl NetnsFile {
     ///
     /// What the kernel says; `InvalidInput` when the file is not a network namespace.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        // A pipe of that name must not hold whoever looks at it.
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
         // A broken entry under /run/netns is an ordinary file; setns would fail later and less clearly.
         let magic = rustix::fs::fstatfs(&file)?.f_type;
         if magic != NSFS_MAGIC {

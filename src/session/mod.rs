@@ -6,26 +6,26 @@
 //! machines (network, mounts, `/run`, processes of their own, and what others have built, of every kind), breaks something there, and compares
 //! a snapshot (links, addresses, routes, rules, both firewalls, settings, namespaces, processes, `/run/netwright`). `cargo test --test loops` runs
 //! short forms, `NETWRIGHT_FULL=1` all; `tests/loops/RESULTS.md` tells of the last runs, and of every case that did not hold. The full counts are of
-//! 28 November 2026, those of `verbs` and `settings` of the day after; what came in since ran in the short forms.
+//! 29 November 2026; what came in since ran in the short forms.
 //!
 //! | loop | promise | short | full, held of all |
 //! |---|---|---|---|
 //! | `faults` | five scripts, every command × eight faults, once and lasting: as it was | 121 | 2288 of 2288 |
-//! | `lies` | a tool that says yes and does nothing is noticed, at every command and at every step of the undo | 41 | 204 of 204 |
+//! | `lies` | a tool that says yes and does nothing is noticed, at every command and at every step of the undo | 39 | 195 of 195 |
 //! | `double` | build and undo fail, or the undo's tool lies: exit 5, what is left is named, `gc` leaves nothing | 60 | 414 of 414 |
 //! | `kill-lines` | `kill -9` before, amid and after every journal line, then `gc` twice; also of a runbook as users write it | 44 | 996 of 996 |
 //! | `kill-commands` | `kill -9` before and after every command, and with an orphan that acts late | 44 | 480 of 480 |
-//! | `kill-random` | `kill -9` at random moments | 60 | 1000 of 1000 |
-//! | `kill-undo` | `kill -9` of `down`, up to three times, then `down` and `gc` | 12 | see there |
-//! | `kill-tree` | `kill -9` of a run and all its tools at once | 12 | see there |
+//! | `kill-random` | `kill -9` at random moments | 60 | 2940 of 2940 |
+//! | `kill-undo` | `kill -9` of `down`, up to three times, then `down` and `gc` | 12 | 1000 of 1000 |
+//! | `kill-tree` | `kill -9` of a run and all its tools at once | 12 | 997 of 1000 |
 //! | `signals` | INT, TERM, HUP, single and double, at random moments | 48 | 600 of 600 |
 //! | `decoys` | what others made is never touched or moved; what was taken out goes back between its neighbours | 94 | 1031 of 1034 |
-//! | `pairs` | two at once, and a run beside `gc` | 24 | 300 of 300 |
-//! | `space` | the disk full at every position of the journal | 45 | 1278 of 1278 |
+//! | `pairs` | two at once, and a run beside `gc` | 26 | 309 of 310 |
+//! | `space` | the disk full at every position of the journal | 74 | 2125 of 2125 |
 //! | `deadlines` | every way to hang ends within the deadline + 2.5 s; a daemon that a tool leaves keeps nothing | 22 | 94 of 94 |
-//! | `verbs` | each verb on what others built, in a run that fails and one that is taken down: all is as it was | 6 | 142 of 144 |
-//! | `settings` | what several runs need stays until the last is gone; what others set since is theirs | 4 | 21 of 25 |
-//! | `rootless` | the short forms of all others on machines that a plain user makes | 101 | 603 of 603 |
+//! | `verbs` | each verb on what others built, in a run that fails and one that is taken down: all is as it was | 6 | 144 of 144 |
+//! | `settings` | what several runs need stays until the last is gone; what others set since is theirs | 4 | 25 of 25 |
+//! | `rootless` | the short forms of all others on machines that a plain user makes | 111 | 666 of 666 |
 //!
 //! `tests/fuzz.rs`, `src/why/fuzz.rs` and the journal's own tests are the fuzz targets: no input panics, and what is accepted is what was there.
 //!

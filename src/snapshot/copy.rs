@@ -95,7 +95,7 @@ pub fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
             Work::Run { program, argv, stdin } => {
                 let path = match program.tool() {
                     Some(tool) => exec.tools().path(tool).ok(),
-                    None => tools::find(program.name()).or_else(|| tools::find(program.other_name())),
+                    None => tools::find_own(program.name()).or_else(|| tools::find_own(program.other_name())),
                 };
                 let Some(path) = path else {
                     lacking.insert(format!("`{}` is not installed here: what it makes is missing", program.name()));

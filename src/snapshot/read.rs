@@ -194,7 +194,7 @@ impl Reader {
         ];
         let savers = names.into_iter().filter_map(|(name, file, program, tool)| {
             // A machine with one kind of iptables calls it by its plain name.
-            Some((name, file, tools::find(program).or_else(|| chosen(tool))?))
+            Some((name, file, tools::find_own(program).or_else(|| chosen(tool))?))
         });
         let fresh = Apart::new().ok().and_then(|apart| exec.within(&apart.netns(), settings).ok());
         Ok(Self {
@@ -203,8 +203,8 @@ impl Reader {
             bridge: chosen(Tool::Bridge),
             tc: chosen(Tool::Tc),
             nft: chosen(Tool::Nft),
-            ipset: tools::find(IPSET),
-            wg: tools::find("wg"),
+            ipset: tools::find_own(IPSET),
+            wg: tools::find_own("wg"),
             savers: savers.collect(),
             fresh,
         })

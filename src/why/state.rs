@@ -111,7 +111,7 @@ impl Programs {
         let by_tool = |name: &str| Tool::ALL.into_iter().find(|tool| tool.program() == name);
         let path = |name: &'static str| match by_tool(name) {
             Some(tool) => chosen.path(tool).ok(),
-            None => tools::find(name),
+            None => tools::find_own(name),
         };
         let paths = PROGRAMS.into_iter().filter_map(|name| Some((name, path(name)?))).collect();
         Self { paths, interrupt: session.exec().interrupt().clone() }

@@ -191,15 +191,15 @@ const ADDRESS_SET: &str = "3";
 /// lower one comes. Where that is a network card it stays; where it is a cable to a container it does not.
 fn floating_bridges(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
     let network = net.ns(ns);
-    // `/sys` shows the links of one namespace, which need not even be this one; elsewhere the address alone must tell.
-    let given = |bridge: &Link| {
+    // `/sys` shows the links of one namespace, which need not even be this one: elsewhere nobody can say, so nothing is said.
+    let floats = |bridge: &Link| {
         let says = |file: &str, value: &str| {
             let path = format!("/sys/class/net/{}/{file}", bridge.ifname);
             std::fs::read_to_string(path).is_ok_and(|text| text.trim() == value)
         };
         network.at == Where::Host
             && says("ifindex", &bridge.ifindex.to_string())
-            && says("addr_assign_type", ADDRESS_SET)
+            && !says("addr_assign_type", ADDRESS_SET)
     };
     for bridge in network.links.iter().filter(|link| link.kind() == Some("bridge") && link.is_up()) {
         let lowest =
@@ -208,7 +208,7 @@ fn floating_bridges(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
             continue;
         };
         let speaks = network.addrs_of(&bridge.ifname).any(|addr| !link_local(addr.ip));
-        if !speaks || given(bridge) {
+        if !speaks || !floats(bridge) {
             continue;
         }
         let (at, name, mac) = (&network.at, &bridge.ifname, bridge.address.clone().unwrap_or_default());

@@ -52,7 +52,7 @@ ip -n a -6 addr del fd77::2/64 dev eth0
 # a bridge with the address of its port: in a namespace, and on the machine, where somebody has given it that one
 bridge9() { ip -n "$1" link add br9 type bridge; ip -n "$1" link add v9 type veth peer name w9; ip -n "$1" link set v9 master br9 up
   ip -n "$1" link set w9 up; ip -n "$1" addr add 10.80.0.1/24 dev br9; ip -n "$1" link set br9 up; sleep 0.2; }
-bridge9 c; ask mac-floats; ip -n c link del br9; ip -n c link del v9
+bridge9 c; ask clean-mac-not-known; ip -n c link del br9; ip -n c link del v9
 ip link add br9 type bridge; ip link add v9 type veth peer name w9; ip link set v9 master br9 up; ip link set w9 up; ip addr add 10.80.0.1/24 dev br9
 ip link set br9 up; ask mac-floats-here; ip link set br9 address "$(ip -j link show br9 | python3 -c 'import json, sys; print(json.load(sys.stdin)[0]["address"])')"
 ask clean-mac-fixed; ip link del br9; ip link del v9

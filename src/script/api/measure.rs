@@ -200,7 +200,7 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
     let run = &netns.run;
     let filter = reject(context, words(&Dynamic::from(filter.to_owned()), "capture"))?;
     let running = act(context, run, |session| -> Result<_> {
-        if tools::find("tcpdump").is_none() {
+        if tools::find_own("tcpdump").is_none() {
             return Err(Error::new(Kind::ToolMissing, "`tcpdump` is not installed")
                 .hint(format!("install it: {}", tools::install("tcpdump")))
                 .hint("needs(\"tcpdump\") skips where it is missing"));
@@ -230,7 +230,9 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
         let file = folder.join(name);
         // Without `-U` packets wait in a buffer.
         // Without immediate mode the kernel holds packets back for up to a second, and who stops then loses them.
-        let words = ["tcpdump", "--immediate-mode", "-i", link, "-n", "-U", "-Z", "root", "-w", "-"].map(String::from);
+        let program = tools::find_own("tcpdump").map_or_else(|| "tcpdump".into(), |path| path.display().to_string());
+        let words =
+            [program.as_str(), "--immediate-mode", "-i", link, "-n", "-U", "-Z", "root", "-w", "-"].map(String::from);
         let words: Vec<String> = words.into_iter().chain(filter).collect();
         let running = session.start_user_into(&netns.at, &words, Some(open))?;
         run.0.captures.all.borrow_mut().push((Rc::clone(&running), file.clone()));
