@@ -151,8 +151,10 @@ fn read_version(found: &mut Found, tool: Tool, ok: bool, text: &str) {
 /// No tool of netwright's own, but what people want beside it.
 fn tcpdump(exec: &Exec) -> Found {
     let path = tools::find_own("tcpdump");
-    let words = ["tcpdump".to_owned(), "--version".to_owned()];
-    let said = path.as_ref().and_then(|_| exec.run_user(&Where::Host, &words, None, deadline()).ok());
+    let said = path.as_ref().and_then(|path| {
+        let words = [path.display().to_string(), "--version".to_owned()];
+        exec.run_user(&Where::Host, &words, None, deadline()).ok()
+    });
     let said = said.map(|output| format!("{}{}", output.ran.stdout, output.ran.stderr)).unwrap_or_default();
     Found {
         name: "tcpdump",

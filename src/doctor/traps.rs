@@ -158,8 +158,8 @@ fn both_backends(exec: &Exec, nft: bool) -> Result<State> {
             continue;
         }
         let rules = match tools::find_own(program) {
-            Some(_) => {
-                let words = [program.to_owned()];
+            Some(path) => {
+                let words = [path.display().to_string()];
                 let output = exec.run_user(&Where::Host, &words, None, deadline())?;
                 match output {
                     output if output.ok => parse_save(&output.ran.stdout)?,
