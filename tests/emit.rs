@@ -237,6 +237,24 @@ R
 }
 
 #[test]
+fn keys_are_in_the_scripts_that_run_them_and_nowhere_else() {
+    if !is_root() {
+        return;
+    }
+    let ran = on_the_machine(
+        r#"
+        echo 'let key = "0xfeed" + "face"; host().exec(["sh", "-c", "echo $2 >got", "x", "psk", key]);' >keys.rhai
+        "$NETWRIGHT" emit -o out keys.rhai >said 2>&1; echo "emit $?"; rm -f got
+        grep -c "its key stands in up.sh" said; stat -c %a out/up.sh out/down.sh
+        sh out/up.sh -n >>said 2>&1; sh out/up.sh >>said 2>&1; echo "up $?"; cat got; sh out/verify.sh >>said 2>&1; sh out/down.sh >>said 2>&1; echo "down $?"
+        "$NETWRIGHT" plan keys.rhai >>said 2>&1; grep -c feedface said
+        "#,
+        &[],
+    );
+    assert_eq!(ran.stdout, "emit 0\n1\n700\n700\nup 0\n0xfeedface\ndown 0\n0\n", "{ran:#?}");
+}
+
+#[test]
 fn shellcheck_has_nothing_to_say() {
     if !has("shellcheck") {
         return;

@@ -250,6 +250,58 @@ fn what_lies_beyond_a_stand_in_is_not_known() {
     assert!(closed.contains("drift: `c1` cannot reach tcp/172.17.0.12:80") && closed.ends_with("exit 1"), "{closed}");
 }
 
+/// "reachable", "ok" and an exit code of 0 are only for what was read, ran, and was not caught on the way.
+#[test]
+fn what_could_not_be_read_or_did_not_run_is_no_promise() {
+    if !is_root() {
+        return;
+    }
+    let ran = on_the_machine(
+        r#"
+        cp "$NETWRIGHT" nw; iptables -A OUTPUT -d 198.51.100.1 -j DROP
+        setpriv --reuid 65534 --regid 65534 --clear-groups ./nw snapshot >plain.json 2>/dev/null; chmod 644 plain.json
+        echo "== why"; "$NETWRIGHT" why --on plain.json host 198.51.100.1 2>&1; echo "exit $?"
+        echo "== rehearsed"; "$NETWRIGHT" why --on plain.json --rehearse host 172.17.0.1 2>&1; echo "exit $?"
+        echo 'expect(host()).reaches("172.17.0.1");' >reaches.rhai
+        iptables -F OUTPUT; "$NETWRIGHT" snapshot >whole.json 2>/dev/null
+        echo "== stand-in"; "$NETWRIGHT" why --on whole.json --rehearse host 192.168.9.1 2>&1; echo "exit $?"
+        echo "== on"; "$NETWRIGHT" run --on plain.json reaches.rhai 2>&1; echo "exit $?"
+        echo "== diff"; "$NETWRIGHT" diff plain.json plain.json 2>&1; echo "exit $?"
+        echo 'needs("no-such-thing-at-all");' >needs.rhai; echo 'skip("not here");' >skip.rhai
+        echo 'try { host().exec("true"); } catch (e) { } expect(host()).reaches("172.17.0.1");' >caught.rhai
+        for script in needs skip caught; do
+            echo "== plan $script"; "$NETWRIGHT" plan --host $script.rhai 2>&1; echo "exit $?"
+            echo "== check $script"; "$NETWRIGHT" run --host --check $script.rhai 2>&1; echo "exit $?"
+            echo "== json $script"; "$NETWRIGHT" run --host --check --json $script.rhai 2>/dev/null | tr -d ' \n'; echo " exit $?"
+        done
+        "#,
+    );
+    // The packets were answered, but not on the machine.
+    for name in ["why", "rehearsed", "on", "stand-in"] {
+        let said = part(&ran, name);
+        assert!(said.contains("inconclusive") && said.ends_with("exit 1"), "{name}: {said}");
+        assert!(!said.contains("ok:"), "{name}: {said}");
+    }
+    let diff = part(&ran, "diff");
+    assert!(diff.contains("no difference was found in what could be read") && diff.ends_with("exit 4"), "{diff}");
+    for script in ["needs", "skip"] {
+        for command in ["plan", "check"] {
+            let said = part(&ran, &format!("{command} {script}"));
+            assert!(!said.contains("as the script says\n") && !said.contains("nothing to do"), "{script}: {said}");
+            assert!(said.contains("skipped") || said.contains("no-such-thing"), "{script}: {said}");
+            assert!(!said.ends_with("exit 0"), "{script}: {said}");
+        }
+        assert!(!part(&ran, &format!("json {script}")).contains("\"drift\":false"), "{script}: {ran:#?}");
+    }
+    let caught = part(&ran, "check caught");
+    assert!(
+        caught.starts_with("ok: ") && caught.contains("only the copy was asked: `true` is not started"),
+        "{caught}"
+    );
+    let first = caught.lines().next().unwrap_or_default();
+    assert!(first.contains("from line 1 on the copy only"), "the line of monitoring says it: {caught}");
+}
+
 #[test]
 fn a_document_that_is_none_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -120,7 +120,12 @@ pub(super) fn session(
     for netns in &copied.hidden {
         session.add_hidden(netns.clone());
     }
-    session.is_copy_of(&snapshot.machine.hostname, copied.world.clone());
+    let unread = |netns: &crate::snapshot::Netns| {
+        let at = copied.place(&netns.name);
+        netns.unread.iter().map(|why| (at.clone(), why.clone())).collect::<Vec<_>>()
+    };
+    let unread = snapshot.namespaces.iter().flat_map(unread).collect();
+    session.is_copy_of(&snapshot.machine.hostname, copied.world.clone(), unread);
     if !quiet {
         tell(&copied.missing);
     }

@@ -13,12 +13,13 @@ use serde_json::{Value, json};
 
 use super::run::{executor, raise_open_files};
 use super::{Common, fail, on_big_stack, require_root};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Place, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::exec::reexec;
 use crate::report::human::{self, Human};
 use crate::report::json as documents;
 use crate::script::engine::{self, Job, Outcome};
+use crate::session::copy::HeldBack;
 use crate::session::{Event, Mode, Session};
 use crate::text::{SCHEMA, plural};
 
@@ -34,20 +35,30 @@ pub(super) fn check(common: &Common, as_json: bool) -> u8 {
         Ok(rehearsed) => rehearsed,
         Err(error) => return fail(&error),
     };
+    if let Some(reason) = rehearsed.document.get("skipped").and_then(Value::as_str) {
+        // Nothing of it was looked at.
+        return not_known(&format!("the script was skipped: {reason}"), as_json, Kind::Unsupported.exit_code());
+    }
     if rehearsed.code > 1 {
-        human::line(
-            "whether the machine is as the script says is not known: the rehearsal on a copy of it ended early",
-        );
-        for error in rehearsed.errors() {
-            human::line(&format!("  {error}"));
-        }
-        return rehearsed.code;
+        let errors = rehearsed.errors().join("; ");
+        let why = format!("the rehearsal on a copy of the machine ended early: {errors}");
+        return not_known(&why, as_json, rehearsed.code);
     }
     // An expectation that fails on the copy where nothing is lacking is asked of the machine itself.
     if rehearsed.lacks() {
         return differs(&rehearsed, as_json);
     }
     on_machine(common, as_json, rehearsed)
+}
+
+/// Says that nobody knows; the exit code.
+fn not_known(why: &str, as_json: bool, code: u8) -> u8 {
+    if as_json {
+        documents::print(&json!({ "schema": SCHEMA, "drift": null, "not_known": why }));
+    } else {
+        human::text(&format!("not known: {why}\n"));
+    }
+    code
 }
 
 /// What the rehearsal printed.
@@ -136,6 +147,10 @@ fn differs(rehearsed: &Rehearsed, as_json: bool) -> u8 {
     for error in errors {
         human::line(&format!("  the rehearsal: {error}"));
     }
+    // A difference may be one of the copy.
+    let missing: Vec<String> =
+        rehearsed.list("not_copied").iter().filter_map(|line| line.as_str().map(str::to_owned)).collect();
+    super::copy::tell(&missing);
     1
 }
 
@@ -179,57 +194,64 @@ fn on_machine(common: &Common, as_json: bool, rehearsed: Rehearsed) -> u8 {
         session.only_read();
         let outcome = engine::run(&job, &session);
         session.stop_background();
-        verdict(&outcome, as_json, &rehearsed)
+        verdict(&outcome, &session.held_back(), as_json, &rehearsed)
     })
 }
 
 /// What the run on the machine itself says.
-fn verdict(outcome: &Outcome, as_json: bool, rehearsed: &Rehearsed) -> u8 {
-    // A program of the script's own is not started: the lines behind it were seen on the copy only.
-    let stopped = outcome.errors.first().filter(|error| error.kind() == Kind::Unsupported);
+fn verdict(outcome: &Outcome, held_back: &[HeldBack], as_json: bool, rehearsed: &Rehearsed) -> u8 {
+    if let Some(reason) = &outcome.skipped {
+        return not_known(&format!("the script was skipped: {reason}"), as_json, Kind::Unsupported.exit_code());
+    }
+    let line = |place: Option<&Place>| place.map(|place| format!("line {}", place.line)).unwrap_or_default();
+    // A program of the script's own is not started: the lines behind it were seen on the copy only. What its error led to says nothing.
+    let stopped = held_back.iter().find(|one| !one.changes);
+    let from = stopped.map(|one| line(one.place.as_ref()));
+    // What would have been changed counts, whoever caught the error.
+    let changes: Vec<&str> = held_back.iter().filter(|one| one.changes).map(|one| one.text.as_str()).collect();
     let failed = outcome.errors.first().filter(|_| stopped.is_none());
-    let code = match failed {
-        Some(error) => error.kind().exit_code(),
-        None if outcome.tests[1] > 0 => 1,
-        None => 0,
-    };
-    let note = stopped.map(|error| {
-        let line =
-            error.parts().place.as_ref().map(|place| format!("from line {} on ", place.line)).unwrap_or_default();
-        format!("{line}only the copy was asked: {error}")
-    });
+    if let Some(error) = failed.filter(|error| error.kind() != Kind::CheckFailed && changes.is_empty()) {
+        return not_known(&error.to_string(), as_json, error.kind().exit_code());
+    }
+    let drifted = !changes.is_empty() || failed.is_some() || outcome.tests[1] > 0;
+    let note =
+        stopped.zip(from.as_ref()).map(|(one, from)| format!("from {from} on only the copy was asked: {}", one.text));
     if as_json {
         documents::print(&json!({
             "schema": SCHEMA,
-            "drift": code == 1,
+            "drift": drifted,
             "differences": [],
             "commands": [],
+            "would_change": changes,
             "checks_held": outcome.passed,
             "not_copied": rehearsed.list("not_copied"),
             "not_judged": note.iter().collect::<Vec<_>>(),
             "errors": outcome.errors.iter().filter(|_| failed.is_some()).map(documents::error).collect::<Vec<_>>(),
         }));
-        return code;
+        return u8::from(drifted);
     }
-    if code == 0 {
+    let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    if !drifted {
         let checks = match outcome.passed {
             0 => String::new(),
-            held => format!(", {} held", plural(usize::try_from(held).unwrap_or(usize::MAX), "check")),
+            held => format!(", {} held", plural(count(held), "check")),
         };
-        human::text(&format!("ok: the machine is as the script says{checks}\n"));
+        let copy = from.map(|from| format!(" (from {from} on the copy only)")).unwrap_or_default();
+        human::text(&format!("ok: the machine is as the script says{checks}{copy}\n"));
+    } else if let Some(change) = changes.first() {
+        human::text(&format!("drift: {change}\n"));
     } else if let Some(error) = failed {
         human::text(&format!("drift: {error}\n"));
-        human::error(error, outcome.sources());
     } else {
-        human::text(&format!(
-            "drift: {} failed\n",
-            plural(usize::try_from(outcome.tests[1]).unwrap_or(usize::MAX), "test")
-        ));
+        human::text(&format!("drift: {} failed\n", plural(count(outcome.tests[1]), "test")));
+    }
+    if let Some(error) = failed {
+        human::error(error, outcome.sources());
     }
     if let Some(note) = note {
         human::line(&note);
     }
-    code
+    u8::from(drifted)
 }
 
 impl Common {

@@ -78,6 +78,9 @@ pub(super) fn emit(arguments: &EmitArgs) -> u8 {
         for line in &scripts.missing {
             human::line(&format!("not in plain shell: {line}"));
         }
+        for line in &scripts.with_keys {
+            human::line(&format!("{line}: its key stands in {UP} as it is; only its owner may read the scripts"));
+        }
         if strict && !scripts.missing.is_empty() {
             let error = Error::new(Kind::Unsupported, "nothing was written: not all of it has a plain command");
             return fail(&error.hint("without `--strict` such lines are comments"));
@@ -114,16 +117,18 @@ fn origin(script: &Path) -> Origin {
     }
 }
 
-/// The mode of a script that others may run.
+/// The mode of a script that others may run, and of one that holds keys.
 const EXECUTABLE: u32 = 0o777;
+const WITH_KEYS: u32 = 0o700;
 
 fn write(folder: &Path, scripts: &Scripts) -> Result<()> {
     let cannot = |error: std::io::Error| {
         Error::new(Kind::CommandFailed, format!("cannot write to `{}`: {error}", folder.display()))
     };
+    let mode = if scripts.with_keys.is_empty() { EXECUTABLE } else { WITH_KEYS };
     let opened = Folder::make(folder, EXECUTABLE).map_err(cannot)?;
     for (name, text) in [(UP, &scripts.up), (VERIFY, &scripts.verify), (DOWN, &scripts.down)] {
-        opened.replace(name.as_ref(), EXECUTABLE, text.as_bytes()).map_err(cannot)?;
+        opened.replace(name.as_ref(), mode, text.as_bytes()).map_err(cannot)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::run::{Finished, Manner, exit_code, show_errors, start};
 use super::{PlanArgs, copy, document, snapshot};
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Kind, Place, Result};
 use crate::report::human::{self, Human};
 use crate::session::Mode;
 use crate::session::noted::Noted;
@@ -43,7 +43,12 @@ fn on_machine(finished: &Finished, code: u8, as_json: bool) -> u8 {
         Err(error) => return super::fail(&error),
     };
     let lacks = finished.session.log().iter().any(crate::session::Record::succeeded);
-    let code = if code == 0 { u8::from(lacks) } else { code };
+    let code = match code {
+        // Nothing of a script that was skipped was looked at.
+        0 if finished.outcome.skipped.is_some() => Kind::Unsupported.exit_code(),
+        0 => u8::from(lacks),
+        code => code,
+    };
     let missing = finished.copied.as_ref().map(|copied| copied.missing.clone()).unwrap_or_default();
     let passed_over = finished.session.passed_over();
     if as_json {
@@ -65,7 +70,7 @@ fn on_machine(finished: &Finished, code: u8, as_json: bool) -> u8 {
             let at = place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
             human::line(&format!("{at}not judged: {why}"));
         }
-        if !lacks && code == 0 {
+        if !lacks && code == 0 && finished.outcome.skipped.is_none() {
             human::line("nothing to do: the machine is as the script says");
         }
     }

@@ -26,6 +26,8 @@ pub struct Scripts {
     pub down: String,
     /// What has no plain command, each with its line.
     pub missing: Vec<String>,
+    /// The lines of the script whose commands hold keys, which stand in the scripts as they are.
+    pub with_keys: Vec<String>,
 }
 
 /// Where the scripts come from.
@@ -46,7 +48,7 @@ pub fn emit(session: &Session, origin: &Origin, line: &dyn Fn(&str, usize) -> Op
     let kept = kept(&log);
     let mut made: HashMap<&str, usize> = HashMap::new();
     let mut items: Vec<Item> = Vec::new();
-    let mut missing = Vec::new();
+    let (mut missing, mut with_keys) = (Vec::new(), Vec::new());
     let noted = session.noted();
     let mut programs = noted.iter().filter(|(_, noted)| noted.is_of_up()).peekable();
     let mut number = 0;
@@ -67,6 +69,9 @@ pub fn emit(session: &Session, origin: &Origin, line: &dyn Fn(&str, usize) -> Op
             made.insert(name, number);
         }
         let step = Step::of(&record.op, inside);
+        if record.op.command.without_keys().is_some() {
+            with_keys.push(place(record));
+        }
         if let Some(why) = &step.without_undo {
             missing.push(format!("{}: `{}` cannot be taken back: {why}", place(record), record.op.command.line()));
         }
@@ -78,11 +83,11 @@ pub fn emit(session: &Session, origin: &Origin, line: &dyn Fn(&str, usize) -> Op
         items.push(Item { number, head: head(noted.place(), line), what: What::Noted(noted.clone()) });
     }
     for (_, one) in &noted {
+        if one.has_keys() {
+            with_keys.push(line_of(one.place()));
+        }
         if let Some(why) = one.why_not_plain() {
-            missing.push(format!(
-                "{}: {why}",
-                one.place().map_or_else(|| "?".into(), |place| format!("line {}", place.line))
-            ));
+            missing.push(format!("{}: {why}", line_of(one.place())));
         }
     }
     let serves = noted.iter().any(|(_, one)| one.serves());
@@ -98,6 +103,7 @@ pub fn emit(session: &Session, origin: &Origin, line: &dyn Fn(&str, usize) -> Op
         verify: scripts::verify(origin, &items, &checks),
         down: scripts::down(origin, &items),
         missing,
+        with_keys,
     }
 }
 
@@ -175,7 +181,11 @@ fn kept(log: &[Record]) -> std::collections::HashSet<usize> {
 }
 
 fn place(record: &Record) -> String {
-    record.op.place.as_ref().map_or_else(|| "?".to_owned(), |place| format!("line {}", place.line))
+    line_of(record.op.place.as_ref())
+}
+
+fn line_of(place: Option<&crate::error::Place>) -> String {
+    place.map_or_else(|| "?".to_owned(), |place| format!("line {}", place.line))
 }
 
 /// `# runbook.rhai:7  let br = host().bridge("br0");`
@@ -183,7 +193,10 @@ fn head(place: Option<&crate::error::Place>, line: &dyn Fn(&str, usize) -> Optio
     let Some(place) = place else { return String::new() };
     let source = place.source.clone().unwrap_or_default();
     let text = line(&source, place.line).unwrap_or_default();
-    // A comment is one line, whatever a name holds.
-    let one = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-    format!("# {}:{}  {}", one(&source), place.line, one(text.trim()))
+    format!("# {}:{}  {}", one_line(&source), place.line, one_line(text.trim()))
+}
+
+/// A text as part of a comment, which is one line, whatever a name holds.
+fn one_line(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

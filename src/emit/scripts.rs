@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::step::{self, Step, word};
-use super::{Check, Item, Origin, What};
+use super::{Check, Item, Origin, What, one_line};
 use crate::op::{as_typed, quote, secret};
 use crate::session::noted::Noted;
 
@@ -16,13 +16,12 @@ fn steps(items: &[Item]) -> impl Iterator<Item = (usize, &str, &Step)> {
 
 /// What all three begin with.
 fn prologue(name: &str, origin: &Origin, what: &str) -> String {
-    let one = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
     format!(
         "#!/bin/sh\n# {name}: {what}\n# Made by netwright {} from {} (sha256 {}).\nLC_ALL=C; export LC_ALL; set -u\n\
          say() {{ printf '%s\\n' \"$*\" >&2; }}\n\
          # A question that is answered no.\nnot_so() {{ if eval \"$1\"; then return 1; fi; return 0; }}\n",
         env!("CARGO_PKG_VERSION"),
-        one(&origin.script),
+        one_line(&origin.script),
         &origin.sha256
     )
 }

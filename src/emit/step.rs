@@ -33,7 +33,7 @@ impl Step {
         let typed = |words: &[&str]| words_in(&command.netns, words);
         let mut step = Self {
             ask: None,
-            act: command.line(),
+            act: command.line_with_keys(),
             text: command.line(),
             former: None,
             undo: Vec::new(),
@@ -47,9 +47,9 @@ impl Step {
             step.tools.push("ip");
         }
         match &op.undo {
-            Undo::Commands(commands) => step.undo = commands.iter().map(Command::line).collect(),
+            Undo::Commands(commands) => step.undo = commands.iter().map(Command::line_with_keys).collect(),
             Undo::Rules { commands, .. } => {
-                step.undo = commands.iter().map(Command::line).collect();
+                step.undo = commands.iter().map(Command::line_with_keys).collect();
                 step.without_undo = Some("the rules that went are not written down".into());
             }
             Undo::None(why) => step.without_undo = Some(why.clone()),
@@ -64,7 +64,7 @@ impl Step {
                     typed(&["ip", "-o", "address", "show", "dev", link]),
                     word(&format!(" {addr} "))
                 );
-                step.ask = Some(if op.says("add") { shown } else { format!("not_so {}", sh(&shown)) });
+                step.ask = Some(if op.says("add") { shown } else { format!("not_so {}", word(&shown)) });
             }
             Object::Route { dst } => step.ask = route(op, dst),
             Object::Rule => step.ask = rule(op),
@@ -99,13 +99,13 @@ impl Step {
         let there = format!("{} >/dev/null 2>&1", words_in(&op.command.netns, &["ip", "link", "show", "dev", name]));
         if !op.says("add") {
             let there = format!("{} >/dev/null 2>&1", words_in(netns, &["ip", "link", "show", "dev", name]));
-            self.ask = Some(format!("not_so {}", sh(&there)));
+            self.ask = Some(format!("not_so {}", word(&there)));
             return;
         }
         let kind = after(&op.command.argv, "type").unwrap_or_default();
         let details = words_in(&op.command.netns, &["ip", "-d", "link", "show", "dev", name]);
         self.taken = Some((
-            format!("{there} && not_so {}", sh(&format!("{details} | grep -qwF -- {}", word(kind)))),
+            format!("{there} && not_so {}", word(&format!("{details} | grep -qwF -- {}", word(kind)))),
             format!("`{name}` in `{}` is there and is no {kind}", op.command.netns),
         ));
         self.ask = Some(there.clone());
@@ -142,7 +142,7 @@ impl Step {
         match words.as_slice() {
             // With an alias, which says only whose it is.
             ["up"] | ["up", "alias", _] => self.ask = Some(is_up),
-            ["down"] => self.ask = Some(format!("not_so {}", sh(&is_up))),
+            ["down"] => self.ask = Some(format!("not_so {}", word(&is_up))),
             ["master", master, rest @ ..] => {
                 let up: &[&str] = if rest.contains(&"up") { &["up"] } else { &[] };
                 let more: Vec<&str> = ["master", master].into_iter().chain(up.iter().copied()).collect();
@@ -200,7 +200,7 @@ impl Step {
         } else if op.says("-I") {
             self.ask = check("-I", usize::from(numbered("-I")));
         } else if op.says("-D") && !numbered("-D") {
-            self.ask = check("-D", 0).map(|line| format!("not_so {}", sh(&line)));
+            self.ask = check("-D", 0).map(|line| format!("not_so {}", word(&line)));
             // The rule goes back to the end of its chain: where it stood is not known to plain shell.
             self.undo = edited(&op.command, "-D", "-A", 0).into_iter().collect();
             self.without_undo = None;
@@ -227,11 +227,6 @@ impl Step {
 /// A word as a shell reads it.
 pub(super) fn word(text: &str) -> String {
     quote(&["x".to_owned(), text.to_owned()]).split_off(2)
-}
-
-/// A line of shell as one word, for `not_so`.
-fn sh(line: &str) -> String {
-    word(line)
 }
 
 /// A program and its words in a namespace, as a person would type it.
@@ -299,4 +294,19 @@ pub(super) fn tools<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<&'static s
     all.dedup();
     all.retain(|tool| !tool.is_empty() && *tool != Tool::Nft.program());
     all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_has_its_key_and_what_is_shown_has_not() {
+        let words = ["xfrm", "state", "add", "src", "10.0.0.1", "auth", "hmac(sha1)", "0xfeed"];
+        let command = Command::new(Tool::Ip, &Where::Host, words);
+        let back = Command::new(Tool::Ip, &Where::Host, ["xfrm", "state", "del", "src", "10.0.0.1"]);
+        let step = Step::of(&Op::new(command, Object::Raw, Undo::by(back)), None);
+        assert!(step.act.ends_with(" 0xfeed") && !step.text.contains("0xfeed"), "{step:?}");
+        assert_eq!(step.undo, ["ip xfrm state del src 10.0.0.1"]);
+    }
 }

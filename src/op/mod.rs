@@ -151,17 +151,28 @@ impl Command {
     /// iproute2's programs take `-n NAME`; the others run under `ip netns exec`; a namespace without a name is entered by `nsenter`.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        let program = self.tool.program().to_owned();
-        as_typed(
-            &self.netns,
-            &std::iter::once(program).chain(secret::hide(&self.argv, secret::Of::Tool)).collect::<Vec<_>>(),
-        )
+        self.typed(secret::hide(&self.argv, secret::Of::Tool))
     }
 
-    /// The command as one line that can be pasted into a shell.
+    fn typed(&self, argv: Vec<String>) -> Vec<String> {
+        let program = self.tool.program().to_owned();
+        as_typed(&self.netns, &std::iter::once(program).chain(argv).collect::<Vec<_>>())
+    }
+
+    /// The command as one line that can be pasted into a shell; its keys are hidden.
     #[must_use]
     pub fn line(&self) -> String {
-        let line = quote(&self.words());
+        self.line_of(&self.words())
+    }
+
+    /// The same with its keys, for a file that runs it.
+    #[must_use]
+    pub fn line_with_keys(&self) -> String {
+        self.line_of(&self.typed(self.argv.clone()))
+    }
+
+    fn line_of(&self, words: &[String]) -> String {
+        let line = quote(words);
         match &self.stdin {
             Some(text) => format!("printf %s {} | {line}", quote(std::slice::from_ref(text))),
             None => line,
@@ -369,6 +380,14 @@ mod tests {
             line(&Where::Path("/proc/7/ns/net".into()), Tool::Ip),
             "nsenter --net=/proc/7/ns/net ip link set dev x"
         );
+    }
+
+    #[test]
+    fn a_key_stands_only_where_it_is_asked_for() {
+        let words = ["xfrm", "state", "add", "src", "10.0.0.1", "auth", "hmac(sha1)", "0xfeed"];
+        let command = Command::new(Tool::Ip, &Where::Named("red".into()), words);
+        assert!(command.line().contains(secret::HIDDEN) && !command.line().contains("0xfeed"), "{}", command.line());
+        assert_eq!(command.line_with_keys(), "ip -n red xfrm state add src 10.0.0.1 auth 'hmac(sha1)' 0xfeed");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::{Event, Session};
+use super::Session;
 use crate::error::{Error, Kind, Place, Result};
 use crate::op::{Op, Where};
 
@@ -13,17 +13,37 @@ pub(super) struct Copy {
     machine: String,
     /// The other ends of stand-ins: nothing there is the machine's.
     world: Vec<Where>,
+    /// What could not be read of the machine, by the namespace of the copy that lacks it.
+    unread: Vec<(Where, String)>,
     /// Whether a probe whose answer nobody here knows is passed over, and named in the end.
     passes_over: bool,
     /// The probes that were passed over.
     passed_over: Vec<(Option<Place>, String)>,
 }
 
+/// Something that a session which only reads did not do.
+#[derive(Clone, Debug)]
+pub struct HeldBack {
+    /// Whether it was a command that changes the machine; otherwise it is a program or a listener of the script's own.
+    pub changes: bool,
+    /// What was said of it.
+    pub text: String,
+    /// Where in the script.
+    pub place: Option<Place>,
+}
+
 impl Session {
-    /// Says that this sandbox is the copy of a machine, and where stand-ins lead to.
-    pub fn is_copy_of(&self, machine: &str, world: Vec<Where>) {
+    /// Says that this sandbox is the copy of a machine, where stand-ins lead to, and what of the machine could not be read.
+    pub fn is_copy_of(&self, machine: &str, world: Vec<Where>, unread: Vec<(Where, String)>) {
         let machine = machine.to_owned();
-        *self.copy.borrow_mut() = Some(Copy { machine, world, passes_over: false, passed_over: Vec::new() });
+        let copy = Copy { machine, world, unread, passes_over: false, passed_over: Vec::new() };
+        *self.copy.borrow_mut() = Some(copy);
+    }
+
+    /// What the copy lacks because it could not be read of the machine.
+    #[must_use]
+    pub fn copy_lacks(&self) -> Vec<(Where, String)> {
+        self.copy.borrow().as_ref().map(|copy| copy.unread.clone()).unwrap_or_default()
     }
 
     /// Passes over probes whose answer nobody here knows, so that the rest of the script is seen.
@@ -39,16 +59,21 @@ impl Session {
         self.copy.borrow().as_ref().map(|copy| copy.passed_over.clone()).unwrap_or_default()
     }
 
-    /// Why nobody here knows who answers at an address: it is not one of the machine that this is a copy of.
+    /// Why nobody here knows who answers at an address: it is not one of the machine that this is a copy of, or not all of that could be read.
     ///
     /// # Errors
     ///
     /// When the addresses cannot be read.
-    pub(crate) fn lies_beyond(&self, addr: IpAddr) -> Result<Option<String>> {
+    pub(crate) fn not_known(&self, addr: IpAddr) -> Result<Option<String>> {
         let (machine, world) = match self.copy.borrow().as_ref() {
             Some(copy) => (copy.machine.clone(), copy.world.clone()),
             None => return Ok(None),
         };
+        if let Some((netns, why)) = self.copy_lacks().first() {
+            return Ok(Some(format!(
+                "not all of `{machine}` could be read ({netns}: {why}): what happens in a copy of it proves nothing"
+            )));
+        }
         if addr.is_loopback() {
             return Ok(None);
         }
@@ -78,22 +103,15 @@ impl Session {
         self.reads_only.set(true);
     }
 
-    /// Whether nothing may be changed.
+    /// What was held back since then, whether or not the script caught the error.
     #[must_use]
-    pub fn reads_only(&self) -> bool {
-        self.reads_only.get()
+    pub fn held_back(&self) -> Vec<HeldBack> {
+        self.held_back.borrow().clone()
     }
 
     pub(super) fn may_change(&self, op: &Op) -> Result<()> {
-        if !self.reads_only.get() {
-            return Ok(());
-        }
-        self.emit(&Event::Warning(&format!("would run: {}", op.command.line())));
-        Err(Error::new(Kind::CheckFailed, format!("the machine is not so: `{}` would run", op.command.line())))
-    }
-
-    pub(super) fn may_start(&self, words: &[String]) -> Result<()> {
-        self.may_serve(words.first().map_or("?", String::as_str))
+        let text = format!("the machine is not so: `{}` would run", op.command.line());
+        self.hold_back(true, Kind::CheckFailed, text)
     }
 
     /// Whether a program or a listener may be started here.
@@ -101,10 +119,16 @@ impl Session {
     /// # Errors
     ///
     /// `Unsupported` while nothing may be changed.
-    pub fn may_serve(&self, what: &str) -> Result<()> {
+    pub fn may_start(&self, what: &str) -> Result<()> {
+        let text = format!("`{what}` is not started on the machine: a check changes nothing");
+        self.hold_back(false, Kind::Unsupported, text)
+    }
+
+    fn hold_back(&self, changes: bool, kind: Kind, text: String) -> Result<()> {
         if !self.reads_only.get() {
             return Ok(());
         }
-        Err(Error::new(Kind::Unsupported, format!("`{what}` is not started on the machine: a check changes nothing")))
+        self.held_back.borrow_mut().push(HeldBack { changes, text: text.clone(), place: self.place() });
+        Err(Error::new(kind, text))
     }
 }

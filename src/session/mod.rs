@@ -304,6 +304,7 @@ pub struct Session {
     /// What the script does and expects beside commands, each with the number of commands before it.
     noted: RefCell<Vec<(usize, noted::Noted)>>,
     reads_only: Cell<bool>,
+    held_back: RefCell<Vec<copy::HeldBack>>,
 }
 
 impl Session {
@@ -343,6 +344,7 @@ impl Session {
             copy: RefCell::default(),
             noted: RefCell::default(),
             reads_only: Cell::default(),
+            held_back: RefCell::default(),
         }
     }
 
@@ -790,7 +792,7 @@ impl Session {
     /// Remembers that the user's own program runs on the machine, or in a namespace of others. In one that this run made it may do what it likes:
     /// that goes with the namespace.
     fn note_program(&self, netns: &Where, words: &[String]) -> Result<()> {
-        self.may_start(words)?;
+        self.may_start(words.first().map_or("?", String::as_str))?;
         if self.journal.borrow().is_none() || self.is_made(netns) {
             return Ok(());
         }

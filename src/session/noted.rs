@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::error::Place;
-use crate::op::Where;
+use crate::op::{Where, secret};
 use crate::probe::Target;
 
 /// Something of that kind, with its place in the script.
@@ -62,6 +62,12 @@ impl Noted {
     #[must_use]
     pub fn is_of_up(&self) -> bool {
         matches!(self, Self::Program { .. } | Self::Listener { .. })
+    }
+
+    /// Whether there are keys among its words.
+    #[must_use]
+    pub fn has_keys(&self) -> bool {
+        matches!(self, Self::Program { words, .. } if secret::hide(words, secret::Of::User) != *words)
     }
 
     /// Whether somebody may answer because of it.

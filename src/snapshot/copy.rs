@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::diff::FRESH_RULES;
+use super::read::value_of;
 use super::{Difference, Link, Netns, Snapshot, diff, read};
 use crate::error::{Kind, Result};
 use crate::exec::Exec;
@@ -86,7 +87,7 @@ pub fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
                 for (path, value) in settings {
                     // What cannot be written differs afterwards, and is named then.
                     let at = Path::new("/proc/sys").join(path);
-                    let same = std::fs::read_to_string(&at).is_ok_and(|now| now.trim().replace('\t', " ") == *value);
+                    let same = std::fs::read_to_string(&at).is_ok_and(|now| value_of(&now) == *value);
                     if !same {
                         let _ = sandbox::set(&at, value);
                     }
@@ -119,9 +120,26 @@ pub fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
     for netns in &snapshot.namespaces {
         missing.extend(netns.unread.iter().map(|why| format!("{}: could not be read: {why}", netns.name)));
     }
+    for netns in &snapshot.namespaces {
+        missing.extend(other_settings(exec, &place_of(&plan.places, &netns.name), netns)?);
+    }
     let differs = diff(snapshot, &snapshot_now);
     missing.extend(differs.iter().filter(|one| !plan.stand_ins.is_expected(one)).map(in_words));
     Ok(Copied { snapshot: snapshot_now, hidden, world, missing, services: Vec::new(), places: plan.places })
+}
+
+/// The settings of a namespace that are not so in its copy.
+fn other_settings(exec: &Exec, at: &Where, netns: &Netns) -> Result<Vec<String>> {
+    let read = || {
+        let now = |path: &str| std::fs::read_to_string(Path::new("/proc/sys").join(path)).map(|text| value_of(&text));
+        let differs = |(path, value): (&String, &String)| {
+            let now = now(path).unwrap_or_else(|_| "not there".into());
+            let name = path.replace('/', ".");
+            (now != *value).then(|| format!("{}: sysctl {name} is {now} in the copy, not {value}", netns.name))
+        };
+        netns.sysctls.iter().filter_map(differs).collect()
+    };
+    exec.netns(at)?.within(read)
 }
 
 /// What was read in the sandbox, with the names that its namespaces have in the original.
@@ -162,7 +180,8 @@ impl StandIns {
                 is_stand_in && !of_state
             }
             // Programs are not copied, and keys are not in a snapshot.
-            other => matches!(other, "listener" | "wireguard"),
+            // Settings are compared by their values: which of them a snapshot has depends on who took it.
+            other => matches!(other, "listener" | "wireguard" | "sysctl"),
         }
     }
 }

@@ -527,7 +527,7 @@ fn settings() -> BTreeMap<String, String> {
             } else if !PASSING.contains(&name.as_str())
                 && let Ok(text) = std::fs::read_to_string(entry.path())
             {
-                found.insert(path, text.trim().replace('\t', " "));
+                found.insert(path, value_of(&text));
             }
         }
         folders
@@ -541,6 +541,11 @@ fn settings() -> BTreeMap<String, String> {
     take("net/netfilter");
     take("net/bridge");
     found
+}
+
+/// The value of a setting, as its file shows it.
+pub(super) fn value_of(text: &str) -> String {
+    text.trim().replace('\t', " ")
 }
 
 /// The sockets of the calling thread's namespace that listen.

@@ -76,15 +76,15 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// Whether the target is none of the machine's that this sandbox is a copy of: then nobody here knows.
+    /// Whether this sandbox is a copy that cannot tell: the target is none of the machine's, or not all of the machine could be read.
     #[must_use]
-    pub fn lies_beyond(&self) -> bool {
-        self.word == BEYOND
+    pub fn is_not_known(&self) -> bool {
+        self.word == NOT_KNOWN
     }
 }
 
-/// The word for a target that is none of the machine's that this sandbox is a copy of.
-const BEYOND: &str = "beyond";
+/// The word for what a copy of a machine cannot tell.
+const NOT_KNOWN: &str = "not-known";
 
 impl Session {
     /// One probe from a namespace.
@@ -107,7 +107,7 @@ impl Session {
     /// When the probe cannot be made, or a namespace has no address to reach.
     pub fn reach(&self, from: &Where, aim: &Aim, timeout: Duration) -> Result<Finding> {
         self.each_target(from, aim, |target, owner| {
-            if let Some(finding) = self.beyond(target, Outcome::Reached)? {
+            if let Some(finding) = self.untold(target, Outcome::Reached)? {
                 return Ok(finding);
             }
             self.wait_for_dad(from, target.addr)?;
@@ -145,7 +145,7 @@ impl Session {
     /// As [`Session::reach`].
     pub fn cannot_reach(&self, from: &Where, aim: &Aim, silence: Duration) -> Result<Finding> {
         self.each_target(from, aim, |target, owner| {
-            if let Some(finding) = self.beyond(target, Outcome::NotReached)? {
+            if let Some(finding) = self.untold(target, Outcome::NotReached)? {
                 return Ok(finding);
             }
             self.wait_for_dad(from, target.addr)?;
@@ -166,12 +166,11 @@ impl Session {
         })
     }
 
-    /// The finding about a target that is none of the machine's that this is a copy of: nobody knows, and where such probes are passed over, what was
-    /// `expected`.
-    fn beyond(&self, target: &Target, expected: Outcome) -> Result<Option<Finding>> {
-        let Some(detail) = self.lies_beyond(target.addr)? else { return Ok(None) };
+    /// The finding about what a copy of a machine cannot tell: nobody knows, and where such probes are passed over, what was `expected`.
+    fn untold(&self, target: &Target, expected: Outcome) -> Result<Option<Finding>> {
+        let Some(detail) = self.not_known(target.addr)? else { return Ok(None) };
         let outcome = if self.passes_over(&detail) { expected } else { Outcome::Inconclusive };
-        Ok(Some(Finding { outcome, word: BEYOND, detail, target: target.clone(), after: Duration::ZERO }))
+        Ok(Some(Finding { outcome, word: NOT_KNOWN, detail, target: target.clone(), after: Duration::ZERO }))
     }
 
     /// Goes through the targets of an aim until one is not reached, or the last.

@@ -166,6 +166,13 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
             }
         }
     }
+    // What is answered in the copy of a machine need not be answered on it.
+    if finding.verdict == Verdict::Reachable
+        && let Some(text) = session.not_known(target.addr)?
+    {
+        finding.verdict = Verdict::Inconclusive;
+        finding.notes.push(finding::Evidence { label: finding::Label::State, text });
+    }
     if question.trace {
         trace::trace(session, question, &target, &net, &flow, &mut finding)?;
     }

@@ -155,6 +155,8 @@ pub(super) enum Part {
     Bridges,
     /// Its queueing disciplines.
     Queues,
+    /// Something of the namespace that this one is a copy of.
+    Original,
 }
 
 /// One namespace.
@@ -368,6 +370,11 @@ impl Net {
         net.read_all(&wanted, v6);
         let strangers = net.strangers();
         net.read_all(&strangers, v6);
+        for (at, why) in session.copy_lacks() {
+            for ns in net.all.iter().filter(|ns| ns.at == at) {
+                ns.failed.borrow_mut().push((Part::Original, why.clone()));
+            }
+        }
         Ok(net)
     }
 

@@ -242,7 +242,7 @@ fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, banner: Opt
     }
     let bind = || probe::Listener::bind(std::slice::from_ref(&endpoint), banner.map(String::into_bytes));
     let serving = act(context, &netns.run, |session| -> Result<probe::Listener> {
-        session.may_serve(&endpoint.to_string())?;
+        session.may_start(&endpoint.to_string())?;
         session.within(&netns.at, bind)?
     })?;
     let what = format!("{endpoint} in {}", netns.at);

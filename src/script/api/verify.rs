@@ -98,7 +98,7 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
         note(context, it, &from.at, &finding, true);
         return Ok(());
     }
-    if finding.lies_beyond() && finding.outcome == Outcome::Inconclusive {
+    if finding.is_not_known() && finding.outcome == Outcome::Inconclusive {
         return Err(throw(unknown(&from.at, &aim_text(&target, &finding), &finding).at(place_of(context))));
     }
     let mut error = failed(format!("`{}` cannot reach {}", from.at, aim_text(&target, &finding)))
@@ -175,7 +175,7 @@ fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynam
     let silence = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(SILENCE));
     let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, silence))?;
     let text = aim_text(&target, &finding);
-    if finding.lies_beyond() && finding.outcome == Outcome::Inconclusive {
+    if finding.is_not_known() && finding.outcome == Outcome::Inconclusive {
         return Err(throw(unknown(&from.at, &text, &finding).at(place_of(context))));
     }
     let forbidden = finding.outcome == Outcome::Inconclusive
