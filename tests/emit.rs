@@ -6,7 +6,7 @@ mod common;
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
-use common::{NETWRIGHT, Ran, is_root, root};
+use common::{NETWRIGHT, Ran, is_root, on_a_machine_of_its_own, root};
 
 /// A machine with an uplink.
 const MACHINE: &str = r#"
@@ -25,19 +25,7 @@ same() { "$NETWRIGHT" diff "$1.json" "$2.json" | grep -v -E 'address:|alias netw
 "#;
 
 fn on_the_machine(script: &str, args: &[&str]) -> Ran {
-    let mut command = Command::new("unshare");
-    command.args([
-        "-mnpf",
-        "--mount-proc",
-        "--propagation",
-        "private",
-        "bash",
-        "-c",
-        &format!("{MACHINE}{script}"),
-        "test",
-    ]);
-    command.args(args).env("NETWRIGHT", NETWRIGHT).env("TOP", root()).current_dir(root()).stdin(Stdio::null());
-    command.output().expect("unshare").into()
+    on_a_machine_of_its_own(&format!("{MACHINE}{script}"), args)
 }
 
 fn has(program: &str) -> bool {

@@ -4,7 +4,7 @@ mod common;
 
 use std::process::{Command, Stdio};
 
-use common::{NETWRIGHT, Ran, is_root, root};
+use common::{NETWRIGHT, Ran, is_root, on_a_machine_of_its_own};
 
 /// A machine that others have built: a bridge as Docker makes it with two containers, an uplink, policy routing, both kinds of iptables, a table of nft,
 /// a shaped port, a neighbour that stays, and `ens9`, of which nobody sees the other end.
@@ -57,10 +57,7 @@ cd "$(mktemp -d)"; chmod 755 .
 
 /// Runs a shell script on such a machine: with processes of its own, so that those of this one are not seen.
 fn on_the_machine(script: &str) -> Ran {
-    let mut command = Command::new("unshare");
-    command.args(["-mnpf", "--mount-proc", "--propagation", "private", "bash", "-c", &format!("{MACHINE}{script}")]);
-    command.env("NETWRIGHT", NETWRIGHT).env("NO_COLOR", "1").current_dir(root()).stdin(Stdio::null());
-    command.output().expect("unshare").into()
+    on_a_machine_of_its_own(&format!("{MACHINE}{script}"), &[])
 }
 
 /// What stands between `== NAME` and the next such line.

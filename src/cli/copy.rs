@@ -10,7 +10,6 @@ use super::{fail, human};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::exec::{Exec, reexec};
-use crate::op::Where;
 use crate::probe::{Endpoint, Listener, Proto};
 use crate::sandbox::Sandbox;
 use crate::session::{Event, Mode, Session};
@@ -45,17 +44,14 @@ impl Source {
         }
     }
 
-    /// Writes the snapshot of this machine to what is taken along into the sandbox: by a process of its own, because this one must stay one thread.
+    /// Writes the snapshot of this machine to what is taken along into the sandbox: by a process of its own, because this one must stay one thread. A file
+    /// is only looked at.
     pub(super) fn pack(&self, tools: &[(String, PathBuf)], file: &File) -> Result<()> {
-        if *self != Self::This {
-            return Ok(());
+        if let Self::File(path) = self {
+            // Before anything is made: a file that is no snapshot is told at once.
+            return read_file(path).map(drop);
         }
-        let mut words: Vec<OsString> = vec!["snapshot".into()];
-        for (name, path) in tools {
-            let mut choice = OsString::from(format!("{name}="));
-            choice.push(path);
-            words.extend(["--tool".into(), choice]);
-        }
+        let words: Vec<OsString> = std::iter::once("snapshot".into()).chain(super::tool_words(tools)).collect();
         let status = reexec::into_file(&words, file, false)
             .map_err(|error| Error::new(Kind::CommandFailed, format!("cannot read this machine: {error}")))?;
         if status.success() {
@@ -163,7 +159,7 @@ pub(super) fn tell(missing: &[String]) {
         human::line(&format!("  {line}"));
     }
     if missing.len() > NAMED_MAX {
-        human::line(&format!("  … and {} more (`--json` has all)", missing.len() - NAMED_MAX));
+        human::line(&format!("  … and {} more (`netwright plan --json` has all)", missing.len() - NAMED_MAX));
     }
 }
 
@@ -174,12 +170,6 @@ pub(super) fn enter(
     mut keep: Vec<PathBuf>,
 ) -> std::result::Result<(Sandbox, Snapshot), u8> {
     keep.extend(source.keep());
-    // Before anything is made: a file that is no snapshot is told at once.
-    if let Source::File(path) = source
-        && let Err(error) = read_file(path)
-    {
-        return Err(fail(&error));
-    }
     let sandbox = super::enter_sandbox_with(&keep, Some(&|file: &File| source.pack(tools, file)))?;
     let snapshot = source.unpack(&sandbox).map_err(|error| fail(&error))?;
     Ok((sandbox, snapshot))
@@ -211,8 +201,7 @@ pub(super) fn machine(word: &OsString, exec: impl FnOnce() -> Result<Exec>) -> R
     }
 }
 
-/// The namespaces of a sandbox that are part of the copy and have no name.
+/// What the copy is by now, with the names of the original.
 pub(super) fn again(exec: &Exec, copied: &Copied) -> Result<Snapshot> {
-    let hidden: Vec<Where> = copied.hidden.clone();
-    crate::snapshot::read(exec, &hidden).map(|now| copied.named(now))
+    crate::snapshot::read(exec, &copied.hidden).map(|now| copied.named(now))
 }

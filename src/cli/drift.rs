@@ -265,11 +265,7 @@ impl Common {
         for (name, limit) in [("--timeout", self.timeout), ("--command-timeout", self.command_timeout)] {
             words.extend(limit.into_iter().flat_map(|limit| [OsString::from(name), time(limit).into()]));
         }
-        for (name, path) in &self.tools {
-            let mut choice = OsString::from(format!("{name}="));
-            choice.push(path);
-            words.extend(["--tool".into(), choice]);
-        }
+        words.extend(super::tool_words(&self.tools));
         words.extend(self.words.iter().cloned());
         words
     }

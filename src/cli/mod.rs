@@ -195,6 +195,15 @@ fn parse_tool(text: &str) -> Result<(String, PathBuf), String> {
     }
 }
 
+/// The words that choose the same tools again, for a netwright that this one starts.
+fn tool_words(tools: &[(String, PathBuf)]) -> impl Iterator<Item = OsString> {
+    tools.iter().flat_map(|(name, path)| {
+        let mut choice = OsString::from(format!("{name}="));
+        choice.push(path);
+        ["--tool".into(), choice]
+    })
+}
+
 impl Common {
     /// The scripts, and the words for them: what follows the first word that is no script. A leading `--` ends the scripts.
     fn split(&self) -> (Vec<PathBuf>, Vec<String>) {

@@ -112,33 +112,21 @@ pub(super) fn start(
     if let Err(error) = super::tools(&tools) {
         return fail(&error);
     }
-    let mut stop = None;
-    let sandbox = match mode {
-        Mode::Host => match require_root("--host") {
-            Ok(()) => None,
-            Err(error) => {
-                return fail(&error.hint("or rehearse it without `--host`: in the sandbox no root is needed"));
-            }
+    let keep = || scripts.iter().cloned().chain(tools.iter().map(|(_, path)| path.clone())).collect::<Vec<_>>();
+    let entered = match (mode, &copy) {
+        (Mode::Host, _) => match require_root("--host") {
+            Ok(()) => Ok((None, None)),
+            Err(error) => Err(fail(&error.hint("or rehearse it without `--host`: in the sandbox no root is needed"))),
         },
-        Mode::Sandbox => {
-            let keep: Vec<_> = scripts.iter().cloned().chain(tools.iter().map(|(_, path)| path.clone())).collect();
-            match &copy {
-                None => enter_sandbox(&keep).map(|sandbox| Some((sandbox, None))),
-                Some(source) => {
-                    copy::enter(source, &tools, keep).map(|(sandbox, machine)| Some((sandbox, Some(machine))))
-                }
-            }
-            .map_err(Some)
-            .unwrap_or_else(|code| {
-                stop = code;
-                None
-            })
+        (Mode::Sandbox, None) => enter_sandbox(&keep()).map(|sandbox| (Some(sandbox), None)),
+        (Mode::Sandbox, Some(source)) => {
+            copy::enter(source, &tools, keep()).map(|(sandbox, machine)| (Some(sandbox), Some(machine)))
         }
     };
-    if let Some(code) = stop {
-        return code;
-    }
-    let (sandbox, machine) = sandbox.map_or((None, None), |(sandbox, machine)| (Some(sandbox), machine));
+    let (sandbox, machine) = match entered {
+        Ok(entered) => entered,
+        Err(code) => return code,
+    };
     raise_open_files();
     let interrupt = Interrupt::default();
     if let Err(error) = listen(&interrupt, sandbox) {
@@ -283,13 +271,7 @@ pub(super) fn on_machine(
 
 /// SHA-256 of a script in hex; of nothing when it cannot be read, which the run will say itself.
 pub(super) fn hash(script: &Path) -> String {
-    use sha2::{Digest, Sha256};
-    use std::fmt::Write as _;
-    let digest = Sha256::digest(std::fs::read(script).unwrap_or_default());
-    digest.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
+    crate::text::sha256(&std::fs::read(script).unwrap_or_default())
 }
 
 /// Who runs this: the user behind sudo, or the number of the user.
@@ -327,7 +309,10 @@ pub(super) fn finish(
     if !failed {
         session.stop_background();
         match keep(session, trial) {
-            Ok(()) => return None,
+            Ok(()) => {
+                tell_changes(session);
+                return None;
+            }
             // Whoever cleans up later could not know that it is to be kept: it did not succeed.
             Err(error) => errors.push(error),
         }
@@ -371,7 +356,6 @@ fn tell_changes(session: &Session) {
 
 /// Writes down that what the run made stays, for good or until it is confirmed.
 fn keep(session: &Session, trial: Option<Duration>) -> Result<()> {
-    tell_changes(session);
     if session.log().iter().all(crate::session::Record::is_undone) {
         if let Some(journal) = session.take_journal() {
             journal.remove();

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::error::{Kind, Ran, Result};
-use crate::exec::asker::{Asker, inside, side_by_side};
+use crate::exec::asker::{Asker, complaint, inside, side_by_side};
 use crate::exec::netns::NetnsFile;
 use crate::exec::tools;
 use crate::model::iptables::{self, Ruleset};
@@ -17,7 +17,6 @@ use crate::model::net_addr::Addr;
 use crate::model::nft_drops::COMPAT;
 use crate::model::route::Route;
 use crate::model::rule::Rule;
-use crate::model::said::is_unsupported;
 use crate::op::{Command, Tool, Where};
 use crate::session::{self, Session};
 
@@ -199,9 +198,8 @@ impl Raw {
 
     /// Notes a program that failed, unless the kernel has nothing of the kind.
     fn not_read(&mut self, what: &str, said: &Ran) {
-        if said.status != Some(0) && self.unread.is_none() && !is_unsupported(&said.stderr) {
-            let first = said.stderr.lines().next().unwrap_or("it says nothing");
-            self.unread = Some(format!("{what} could not be read: `{}` failed: {first}", said.command));
+        if self.unread.is_none() {
+            self.unread = complaint(said).map(|why| format!("{what} could not be read: {why}"));
         }
     }
 

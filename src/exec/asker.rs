@@ -7,6 +7,7 @@ use super::interrupt::Interrupt;
 use super::netns::NetnsFile;
 use super::process::{self, End, Limits, Program};
 use crate::error::{Error, Kind, Ran, Result};
+use crate::model::said::is_unsupported;
 use crate::op::{Where, as_typed, quote};
 
 /// How many namespaces are asked at a time, for each processor: the programs wait for the kernel as often as they compute.
@@ -60,6 +61,16 @@ impl Asker {
             End::Flooded => failed(Kind::ToolOutput, format!("`{}` printed too much", ran.command)),
         }
     }
+}
+
+/// What a program that failed has said, for whoever tells what could not be read. `None`: it did not fail, or the kernel has nothing of the kind.
+#[must_use]
+pub fn complaint(said: &Ran) -> Option<String> {
+    let failed = said.status != Some(0) && !is_unsupported(&said.stderr);
+    failed.then(|| {
+        let first = said.stderr.lines().next().unwrap_or("it says nothing");
+        format!("`{}` failed: {first}", said.command)
+    })
 }
 
 /// Runs `work` inside a namespace.

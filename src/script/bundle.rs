@@ -12,6 +12,7 @@ use super::resolver::{Resolver, STD};
 use super::source::{self, Sources};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
+use crate::text::sha256;
 
 /// The line with which the modules begin. The number is that of the format.
 const MARK: &str = "//@ netwright-bundle ";
@@ -48,16 +49,8 @@ impl Part {
         if !text.ends_with('\n') {
             text.push('\n');
         }
-        Self { sha256: sha256(&text), text }
+        Self { sha256: sha256(text.as_bytes()), text }
     }
-}
-
-fn sha256(text: &str) -> String {
-    use sha2::{Digest, Sha256};
-    Sha256::digest(text).iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 impl Bundle {
@@ -154,7 +147,7 @@ impl Bundle {
         let parts = std::iter::once(("script", &bundle.script))
             .chain(bundle.modules.iter().map(|(name, part)| (name.as_str(), part)));
         for (what, part) in parts {
-            if sha256(&part.text) != part.sha256 {
+            if sha256(part.text.as_bytes()) != part.sha256 {
                 let what =
                     if what == "script" { "the script itself".to_owned() } else { format!("the module `{what}`") };
                 return Err(broken(format!("was changed: {what} is not what was bundled"))

@@ -75,7 +75,7 @@ pub fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
     }) {
         sandbox::make_namespace(path, &[])?;
     }
-    for path in &plan.world {
+    for StandIn { world: path, .. } in &plan.stand_ins {
         // No link-local address: what is behind a stand-in speaks only when it is spoken to.
         sandbox::make_namespace(path, &[("net/ipv6/conf/default/addr_gen_mode", "1")])?;
     }
@@ -113,10 +113,10 @@ pub fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
     }
     let hidden: Vec<Where> =
         plan.places.iter().map(|(_, at)| at).filter(|at| matches!(at, Where::Path(_))).cloned().collect();
-    let world: Vec<Where> = plan.world.iter().cloned().map(Where::Path).collect();
+    let world = plan.stand_ins.iter().map(|one| Where::Path(one.world.clone())).collect();
     let snapshot_now = named_as_before(&plan.places, read(exec, &hidden)?);
     let mut missing: Vec<String> = lacking.into_iter().collect();
-    missing.extend(plan.notes);
+    missing.extend(plan.notes.iter().cloned());
     for netns in &snapshot.namespaces {
         missing.extend(netns.unread.iter().map(|why| format!("{}: could not be read: {why}", netns.name)));
     }
@@ -124,7 +124,7 @@ pub fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
         missing.extend(other_settings(exec, &place_of(&plan.places, &netns.name), netns)?);
     }
     let differs = diff(snapshot, &snapshot_now);
-    missing.extend(differs.iter().filter(|one| !plan.stand_ins.is_expected(one)).map(in_words));
+    missing.extend(differs.iter().filter(|one| !plan.is_expected(one)).map(in_words));
     Ok(Copied { snapshot: snapshot_now, hidden, world, missing, services: Vec::new(), places: plan.places })
 }
 
@@ -163,27 +163,14 @@ fn in_words(one: &Difference) -> String {
     format!("{}: {one}", one.netns)
 }
 
-/// The links that stand-ins take the place of.
-#[derive(Debug, Default)]
-struct StandIns(HashSet<(String, String)>);
-
-impl StandIns {
-    /// Whether a difference only says that a link is a stand-in, or what comes and goes with it.
-    fn is_expected(&self, one: &Difference) -> bool {
-        match one.what.as_str() {
-            "link" => {
-                let mut words = one.key.splitn(2, ' ');
-                let name = words.next().unwrap_or_default();
-                let rest = words.next();
-                let is_stand_in = self.0.contains(&(one.netns.clone(), name.to_owned()));
-                let of_state = matches!(rest, Some("mtu" | "address" | "master" | "state"));
-                is_stand_in && !of_state
-            }
-            // Programs are not copied, and keys are not in a snapshot.
-            // Settings are compared by their values: which of them a snapshot has depends on who took it.
-            other => matches!(other, "listener" | "wireguard" | "sysctl"),
-        }
-    }
+/// A link that stands for one that cannot be made.
+#[derive(Clone, Debug)]
+struct StandIn {
+    /// Its namespace, by its name in the document.
+    netns: String,
+    link: String,
+    /// The namespace of its other end.
+    world: PathBuf,
 }
 
 /// One thing to do in one namespace.
@@ -249,10 +236,8 @@ impl Program {
 struct Plan {
     /// The namespaces of the document, and what they are in the sandbox.
     places: Vec<(String, Where)>,
-    /// The other ends of stand-ins.
-    world: Vec<PathBuf>,
     steps: Vec<Step>,
-    stand_ins: StandIns,
+    stand_ins: Vec<StandIn>,
     notes: Vec<String>,
 }
 
@@ -280,14 +265,29 @@ impl Plan {
         for netns in &snapshot.namespaces {
             plan.inside(netns);
         }
-        for netns in &snapshot.namespaces {
-            plan.beyond(netns);
-        }
+        plan.beyond(snapshot);
         plan
     }
 
     fn place(&self, name: &str) -> Where {
         place_of(&self.places, name)
+    }
+
+    /// Whether a difference only says that a link is a stand-in, or what comes and goes with it.
+    fn is_expected(&self, one: &Difference) -> bool {
+        match one.what.as_str() {
+            "link" => {
+                let mut words = one.key.splitn(2, ' ');
+                let name = words.next().unwrap_or_default();
+                let rest = words.next();
+                let is_stand_in = self.stand_ins.iter().any(|it| it.netns == one.netns && it.link == name);
+                let of_state = matches!(rest, Some("mtu" | "address" | "master" | "state"));
+                is_stand_in && !of_state
+            }
+            // Programs are not copied, and keys are not in a snapshot.
+            // Settings are compared by their values: which of them a snapshot has depends on who took it.
+            other => matches!(other, "listener" | "wireguard" | "sysctl"),
+        }
     }
 
     fn push(&mut self, at: &Where, work: Work) {
@@ -435,11 +435,10 @@ impl Plan {
             )),
             None => {}
         }
-        let world = PathBuf::from(format!("{WORLD}{}", self.world.len()));
+        let world = PathBuf::from(format!("{WORLD}{}", self.stand_ins.len()));
         let peer = ["link", "add", "name", name, "type", "veth", "peer", "name", "eth0", "netns"];
         let line = words(&peer).into_iter().chain([world.display().to_string()]).collect();
-        self.world.push(world);
-        self.stand_ins.0.insert((netns.name.clone(), link.name.clone()));
+        self.stand_ins.push(StandIn { netns: netns.name.clone(), link: link.name.clone(), world });
         vec![(at, line)]
     }
 
@@ -578,28 +577,12 @@ impl Plan {
         }
     }
 
-    /// The other ends of the stand-ins of a namespace: up, with the addresses that the machine found there, and a way back.
-    fn beyond(&mut self, netns: &Netns) {
-        let mut number = 0;
-        let mine: Vec<(usize, String)> = {
-            // In the order in which they were made.
-            let mut all = Vec::new();
-            for step in &self.steps {
-                let Work::Run { stdin, .. } = &step.work else { continue };
-                for line in stdin.lines().filter(|line| line.contains(WORLD)) {
-                    let name = line.split(' ').nth(3).unwrap_or_default().to_owned();
-                    if step.at == self.place(&netns.name) {
-                        all.push((number, name));
-                    }
-                    number += 1;
-                }
-            }
-            all
-        };
-        for (number, name) in mine {
-            let Some(path) = self.world.get(number).cloned() else { continue };
-            let answers = answers_on(netns, &name);
-            let nets = nets_of(netns, &name);
+    /// The other ends of the stand-ins: up, with the addresses that the machine found there, and a way back.
+    fn beyond(&mut self, snapshot: &Snapshot) {
+        for StandIn { netns, link, world } in self.stand_ins.clone() {
+            let Some(netns) = snapshot.namespaces.iter().find(|known| known.name == netns) else { continue };
+            let answers = answers_on(netns, &link);
+            let nets = nets_of(netns, &link);
             let mut lines: Vec<Vec<String>> = vec![
                 ["link", "set", "dev", "lo", "up"].map(str::to_owned).into(),
                 ["link", "set", "dev", "eth0", "up"].map(str::to_owned).into(),
@@ -618,7 +601,7 @@ impl Plan {
             for net in nets {
                 lines.push(["route", "add", &net.trunc().to_string(), "dev", "eth0"].map(str::to_owned).into());
             }
-            self.batch(&Where::Path(path), Program::Ip, &[], &lines);
+            self.batch(&Where::Path(world), Program::Ip, &[], &lines);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What is otherwise in one snapshot than in another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::net::Ipv6Addr;
 
@@ -60,17 +60,16 @@ fn shown(value: &str) -> &str {
 
 /// The differences, by namespace. What comes and goes by itself (counters, learned neighbours, lifetimes, a carrier) is not compared.
 #[must_use]
-pub fn diff(first: &Snapshot, second: &Snapshot) -> Vec<Difference> {
+pub fn diff<'a>(first: &'a Snapshot, second: &'a Snapshot) -> Vec<Difference> {
     let mut found = Vec::new();
-    let of = |snapshot: &Snapshot, name: &str| snapshot.namespaces.iter().find(|netns| netns.name == name).cloned();
-    let mut names: Vec<&str> = Vec::new();
-    for netns in first.namespaces.iter().chain(&second.namespaces) {
-        if !names.contains(&netns.name.as_str()) {
-            names.push(&netns.name);
-        }
-    }
-    let names: Vec<String> = names.into_iter().map(str::to_owned).collect();
-    for name in names {
+    let by_name = |snapshot: &'a Snapshot| -> HashMap<&'a str, &'a Netns> {
+        snapshot.namespaces.iter().map(|netns| (netns.name.as_str(), netns)).collect()
+    };
+    let (before, after) = (by_name(first), by_name(second));
+    // In the order of the first, then what is new.
+    let new = second.namespaces.iter().filter(|netns| !before.contains_key(netns.name.as_str()));
+    for netns in first.namespaces.iter().chain(new) {
+        let name = &netns.name;
         let whole = |sign| Difference {
             netns: name.clone(),
             sign,
@@ -79,12 +78,12 @@ pub fn diff(first: &Snapshot, second: &Snapshot) -> Vec<Difference> {
             was: String::new(),
             is: String::new(),
         };
-        match (of(first, &name), of(second, &name)) {
-            (Some(a), Some(b)) => of_netns(&a, &b, &mut found),
+        match (before.get(name.as_str()), after.get(name.as_str())) {
+            (Some(a), Some(b)) => of_netns(a, b, &mut found),
             // What is in one that came or went says what it is.
             (None, Some(b)) => {
                 found.push(whole(Sign::Added));
-                of_netns(&fresh(&b), &b, &mut found);
+                of_netns(&fresh(b), b, &mut found);
             }
             (Some(_), None) => found.push(whole(Sign::Removed)),
             (None, None) => {}

@@ -10,13 +10,12 @@ use super::{Far, Link, Listening, Machine, Neighbour, Netns, Snapshot, VERSION};
 use crate::error::{Error, Kind, Ran, Result};
 use crate::exec::Exec;
 use crate::exec::apart::Apart;
-use crate::exec::asker::{Asker, inside, side_by_side};
+use crate::exec::asker::{Asker, complaint, inside, side_by_side};
 use crate::exec::netns::NetnsFile;
 use crate::exec::tools;
 use crate::exec::whereabouts;
 use crate::model::link::{self, Peer};
 use crate::model::nft_drops::COMPAT;
-use crate::model::said::is_unsupported;
 use crate::model::state::{Part, State};
 use crate::model::{json, link_kinds};
 use crate::op::{Tool, Where};
@@ -226,10 +225,7 @@ impl Reader {
             }
             Ok(said) => said,
         };
-        if said.status != Some(0) && !is_unsupported(&said.stderr) {
-            let first = said.stderr.lines().next().unwrap_or("it says nothing");
-            netns.unread.push(format!("`{}` failed: {first}", said.command));
-        }
+        netns.unread.extend(complaint(&said));
         Ok(said.stdout)
     }
 
@@ -351,8 +347,8 @@ impl Reader {
             if !has || !seen.insert(path) {
                 continue;
             }
-            let said = self.asker.ask(here.0, here.1, path, &["-c"], None);
-            match said {
+            // It has tables: a failure of any sort is one to read them.
+            match self.asker.ask(here.0, here.1, path, &["-c"], None) {
                 Err(error) if error.kind() == Kind::Interrupted => return Err(error),
                 Ok(said) if said.status == Some(0) => {
                     let lines: Vec<String> =

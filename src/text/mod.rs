@@ -20,3 +20,14 @@ pub fn noun(count: usize, noun: &str) -> String {
 pub fn plural(count: usize, what: &str) -> String {
     format!("{count} {}", noun(count, what))
 }
+
+/// SHA-256 in hex.
+#[must_use]
+pub fn sha256(bytes: &[u8]) -> String {
+    use sha2::{Digest, Sha256};
+    use std::fmt::Write as _;
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    })
+}

@@ -68,6 +68,14 @@ pub(crate) fn netwright(who: Who, args: &[&str]) -> Ran {
     command.output().expect("netwright starts").into()
 }
 
+/// Runs a shell script as root on a machine of its own, with processes of its own; `$NETWRIGHT` is the program and `$TOP` the checkout.
+pub(crate) fn on_a_machine_of_its_own(script: &str, args: &[&str]) -> Ran {
+    let mut command = Command::new("unshare");
+    command.args(["-mnpf", "--mount-proc", "--propagation", "private", "bash", "-c", script, "test"]).args(args);
+    command.env("NETWRIGHT", NETWRIGHT).env("TOP", root()).env("NO_COLOR", "1");
+    command.current_dir(root()).stdin(Stdio::null()).output().expect("unshare").into()
+}
+
 /// A time on a command line, as long as `NETWRIGHT_SLOW` says that this machine needs.
 fn slow(time: &str) -> String {
     let time = humantime::parse_duration(time).expect("a time");
