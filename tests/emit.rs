@@ -131,6 +131,36 @@ fn whatever_up_had_done_when_it_was_killed_is_taken_back() {
     );
 }
 
+/// Former values are those of the machine, not of the rehearsal.
+#[test]
+fn what_was_there_before_gets_its_own_values_back() {
+    if !is_root() {
+        return;
+    }
+    let ran = on_the_machine(
+        r#"
+        ip link add brx type bridge; ip link add lan9 address 02:00:00:00:00:09 type veth peer name far9 netns isp; ip link set lan9 master brx; ip link set brx up
+        ip link set lan9 mtu 1450; sysctl -qw net.ipv4.conf.lan9.rp_filter=2; iptables -A FORWARD -s 10.9.9.9 -j DROP
+        cat >before.rhai <<'R'
+let h = host();
+let lan = h.link("lan9");
+lan.mtu(1300).mac("02:00:00:00:00:77").master(h.bridge("br9").up()).up();
+h.sysctl("net.ipv4.conf.lan9.rp_filter", 1);
+h.iptables("-P FORWARD DROP");
+h.iptables("-D FORWARD -s 10.9.9.9 -j DROP");
+R
+        take before; "$NETWRIGHT" emit --on this -o out before.rhai 2>emitted || cat emitted
+        # The values that come back are those of the moment, not those of the rehearsal.
+        ip link set lan9 mtu 1440; take before
+        sh out/up.sh 2>said || cat said; take up; "$NETWRIGHT" diff before.json up.json | grep -c -E 'lan9 (mtu|address|master|state)|rp_filter|FORWARD'
+        sh out/up.sh 2>&1 | grep -c "changed 0"; sh out/verify.sh | grep -c "^not ok"; sh out/down.sh 2>said || cat said
+        take down; "$NETWRIGHT" diff before.json down.json; echo ended
+        "#,
+        &[],
+    );
+    assert_eq!(ran.stdout, "7\n1\n0\nended\n", "{ran:#?}");
+}
+
 #[test]
 fn verify_finds_what_is_broken() {
     if !is_root() {
