@@ -338,16 +338,19 @@ fn wrong_usage_is_known_before_a_test_runs() {
 #[test]
 fn what_failed_last_time_runs_again_and_a_flaky_test_is_called_so() {
     let lab = Lab::new(&[("a_test.rhai", "")]);
-    let mark = lab.path("mark").display().to_string();
+    let mark = lab.path("marks/mark").display().to_string();
+    std::fs::create_dir(lab.path("marks")).unwrap();
+    let marks = lab.path("marks").display().to_string();
+    let keep = ["--keep", marks.as_str()];
     let text = format!(
         "test(\"good\", || {{}});\ntest(\"flaky\", || {{ if !host().exec([\"test\", \"-e\", \"{mark}\"]).ok {{ host().exec([\"touch\", \"{mark}\"]); throw \"not yet\"; }} }});"
     );
     std::fs::write(lab.path("a_test.rhai"), text).unwrap();
-    assert_eq!(lab.test(&[]).0, 1);
-    let (code, err, found) = lab.test(&["--failed"]);
+    assert_eq!(lab.test(&keep).0, 1);
+    let (code, err, found) = lab.test(&[&keep[..], &["--failed"]].concat());
     assert_eq!((code, found), (0, outcomes(&[("a_test.rhai: flaky", "passed")])), "{err}");
     std::fs::remove_file(&mark).unwrap();
-    let (code, err, found) = lab.test(&["--retries", "2"]);
+    let (code, err, found) = lab.test(&[&keep[..], &["--retries", "2"]].concat());
     assert_eq!((code, found.len()), (0, 2), "{err}");
     assert!(err.contains("AGAIN ") && !err.contains("AGAINf"), "{err}");
     assert!(err.contains("1 flaky"), "{err}");

@@ -29,6 +29,7 @@ use std::time::Duration;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use crate::error::{Error, Kind};
+use crate::exec::Exec;
 use crate::exec::tools::Tools;
 use crate::op::Tool;
 use crate::report::human;
@@ -109,7 +110,6 @@ arg(\"pods\", 2) in the script takes --pods 3; SCRIPT --help lists them.
 
 Examples:
   netwright run --trace scripts/02-container-network.rhai
-  netwright run base.rhai lab.rhai --pods 3
   sudo netwright run --host --try 60s runbook.rhai
   sudo netwright run --host --check runbook.rhai")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -123,6 +123,9 @@ struct RunArgs {
     /// Rehearse on a copy of that machine: FILE, or `this`
     #[arg(long, value_name = "SNAPSHOT", conflicts_with = "host")]
     on: Option<OsString>,
+    /// Programs may write there; all else they write goes with the run
+    #[arg(long, value_name = "PATH", conflicts_with = "host")]
+    keep: Vec<PathBuf>,
     /// Print each command with its time
     #[arg(long)]
     trace: bool,
@@ -351,6 +354,16 @@ fn enter_sandbox_with(keep: &[PathBuf], pack: Option<&sandbox::Pack<'_>>) -> Res
         }
         Err(error) => Err(fail(&error)),
     }
+}
+
+/// Gives the user's programs in a sandbox files of their own: what they write goes with the run, but for what is in `keep`.
+fn with_user_files(exec: Exec, mode: sandbox::Mode, keep: Vec<PathBuf>) -> Exec {
+    exec.with_user_files(Box::new(move || sandbox::files(mode, &keep)))
+}
+
+/// An error when something that is to be kept is not there: told before anything is done.
+fn check_keep(keep: &[PathBuf]) -> crate::Result<()> {
+    keep.iter().try_for_each(|path| sandbox::keepable(path).map(drop))
 }
 
 /// Does the work that evaluates scripts on a thread whose stack is big enough for it; the exit code.

@@ -30,7 +30,7 @@ use crate::op::Where;
 use crate::op::firewall::tool;
 use crate::op::route::Family;
 use crate::report::human::{self, Human};
-use crate::sandbox::Sandbox;
+use crate::sandbox::{self, Sandbox};
 use crate::script::engine::Job;
 use crate::script::repl::{Answer, Console};
 use crate::session::{Event, Mode, Session};
@@ -66,6 +66,9 @@ pub(super) struct ReplArgs {
     /// Print each command with its time
     #[arg(long)]
     trace: bool,
+    /// Programs may write there; all else they write goes with the sandbox
+    #[arg(long, value_name = "PATH", conflicts_with = "host")]
+    keep: Vec<PathBuf>,
     /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
@@ -80,7 +83,7 @@ pub(super) fn repl(arguments: &ReplArgs) -> u8 {
         fail(&error);
         return 2;
     }
-    if let Err(error) = super::tools(&arguments.tools) {
+    if let Err(error) = super::tools(&arguments.tools).and_then(|_| super::check_keep(&arguments.keep)) {
         return fail(&error);
     }
     let mode = if arguments.host { Mode::Host } else { Mode::Sandbox };
@@ -99,12 +102,13 @@ pub(super) fn repl(arguments: &ReplArgs) -> u8 {
         }
     };
     super::run::raise_open_files();
+    let files = sandbox.as_ref().map(|sandbox| (sandbox.mode(), arguments.keep.clone()));
     let (interrupt, busy) = (Interrupt::default(), Arc::new(AtomicBool::new(false)));
     if let Err(error) = listen(&interrupt, &busy, sandbox) {
         return fail(&error);
     }
     let (tools, script, trace) = (arguments.tools.clone(), arguments.script.clone(), arguments.trace);
-    let work = move || match Talk::new(&tools, interrupt, mode, trace, script.as_deref(), busy) {
+    let work = move || match Talk::new(&tools, interrupt, files, trace, script.as_deref(), busy) {
         Ok(mut talk) => talk.go(script.as_deref()),
         Err(error) => fail(&error),
     };
@@ -160,7 +164,7 @@ impl Talk {
     fn new(
         tools: &[(String, PathBuf)],
         interrupt: Interrupt,
-        mode: Mode,
+        files: Option<(sandbox::Mode, Vec<PathBuf>)>,
         trace: bool,
         script: Option<&Path>,
         busy: Arc<AtomicBool>,
@@ -173,12 +177,12 @@ impl Talk {
         };
         let events: Box<dyn Fn(&Event<'_>)> = Box::new(events);
         let exec = Exec::new(Tools::new(tools)?, interrupt)?;
-        let session = match mode {
-            Mode::Host => {
+        let session = match files {
+            None => {
                 let job = Job { scripts: script.map(Path::to_path_buf).into_iter().collect(), ..Job::default() };
                 on_machine(exec, events, &job, &OnHost::default())?
             }
-            Mode::Sandbox => in_sandbox(exec, events)?,
+            Some((how, keep)) => in_sandbox(super::with_user_files(exec, how, keep), events)?,
         };
         quiet.set(true);
         let start = facts(&session)?;

@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &RunArgs) -> u8 {
     }
     let on_host = OnHost { audit: arguments.audit.clone(), trial: arguments.trial };
     let copy = arguments.on.as_ref().map(copy::Source::of);
-    let manner = Manner { on_host, copy, ..Manner::new(mode) };
+    let manner = Manner { on_host, copy, keep: arguments.keep.clone(), ..Manner::new(mode) };
     start(&arguments.common, manner, report, move |finished| {
         let code = exit_code(finished);
         if json {
@@ -80,6 +80,8 @@ pub(super) struct Manner {
     pub(super) on_host: OnHost,
     /// The machine that the sandbox begins as a copy of.
     pub(super) copy: Option<copy::Source>,
+    /// Where the script's programs may write to the machine's files, although it is a sandbox.
+    pub(super) keep: Vec<PathBuf>,
     /// Whether what the copy cannot tell is passed over, and nothing is said of it before the end.
     pub(super) rehearses: bool,
 }
@@ -87,7 +89,7 @@ pub(super) struct Manner {
 impl Manner {
     /// The usual one.
     pub(super) fn new(mode: Mode) -> Self {
-        Self { mode, in_order: false, on_host: OnHost::default(), copy: None, rehearses: false }
+        Self { mode, in_order: false, on_host: OnHost::default(), copy: None, keep: Vec::new(), rehearses: false }
     }
 }
 
@@ -98,7 +100,7 @@ pub(super) fn start(
     report: Human,
     after: impl FnOnce(&Finished) -> u8 + Send + 'static,
 ) -> u8 {
-    let Manner { mode, in_order, on_host, copy, rehearses } = manner;
+    let Manner { mode, in_order, on_host, copy, keep: kept, rehearses } = manner;
     let (scripts, words) = common.split();
     // A typing mistake is told before anything is done.
     if let Err(code) = common.check_words() {
@@ -109,7 +111,7 @@ pub(super) fn start(
         fail(&error);
         return 2;
     }
-    if let Err(error) = super::tools(&tools) {
+    if let Err(error) = super::tools(&tools).and_then(|_| super::check_keep(&kept)) {
         return fail(&error);
     }
     let keep = || scripts.iter().cloned().chain(tools.iter().map(|(_, path)| path.clone())).collect::<Vec<_>>();
@@ -128,6 +130,7 @@ pub(super) fn start(
         Err(code) => return code,
     };
     raise_open_files();
+    let files = sandbox.as_ref().map(|sandbox| (sandbox.mode(), kept));
     let interrupt = Interrupt::default();
     if let Err(error) = listen(&interrupt, sandbox) {
         return fail(&error);
@@ -144,7 +147,11 @@ pub(super) fn start(
             interrupt.set_deadline(timeout);
         }
         let events = Box::new(move |event: &Event<'_>| report.event(event));
-        let session = executor(&tools, interrupt, command_timeout).and_then(|exec| match mode {
+        let exec = executor(&tools, interrupt, command_timeout).map(|exec| match files {
+            Some((how, kept)) => super::with_user_files(exec, how, kept),
+            None => exec,
+        });
+        let session = exec.and_then(|exec| match mode {
             Mode::Sandbox => match &machine {
                 None => in_sandbox(exec, events).map(|session| (session, None)),
                 Some(machine) => {

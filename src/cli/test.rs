@@ -16,6 +16,7 @@ use crate::patience::scaled;
 use crate::report::files::{Output, Reports, Spec};
 use crate::report::live::Live;
 use crate::report::{human, stream};
+use crate::sandbox;
 use crate::testing::event::Event;
 use crate::testing::memory::{self, Failed};
 use crate::testing::results::Results;
@@ -71,6 +72,9 @@ pub(super) struct TestArgs {
     /// Where captures go
     #[arg(long, value_name = "FOLDER", default_value = "netwright-artefacts")]
     artefacts: PathBuf,
+    /// Programs may write there; all else they write goes with the test
+    #[arg(long, value_name = "PATH")]
+    keep: Vec<PathBuf>,
     /// Give the scripts an argument
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
@@ -127,6 +131,10 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     let mut args: Vec<OsString> = Vec::new();
     for (name, path) in &arguments.tools {
         args.extend(["--tool".into(), format!("{name}={}", path.display()).into()]);
+    }
+    for path in &arguments.keep {
+        sandbox::keepable(path)?;
+        args.extend(["--keep".into(), path.into()]);
     }
     for var in &arguments.vars {
         args.extend(["--var".into(), var.into()]);

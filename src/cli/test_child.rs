@@ -31,6 +31,8 @@ pub(super) struct ChildArgs {
     vars: Vec<String>,
     #[arg(long = "tool", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
+    #[arg(long = "keep")]
+    keep: Vec<PathBuf>,
     file: PathBuf,
 }
 
@@ -54,6 +56,7 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
         );
     };
     run::raise_open_files();
+    let files = (sandbox.mode(), arguments.keep.clone());
     let interrupt = Interrupt::default();
     if let Err(error) = run::listen(&interrupt, Some(sandbox)) {
         return fail(&error);
@@ -63,7 +66,7 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
     }
     let (tools, vars, file) = (arguments.tools.clone(), arguments.vars.clone(), arguments.file.clone());
     let job = Job { scripts: vec![file], vars, words: Vec::new(), tests: plan, in_order: false };
-    let work = move || match session(&tools, interrupt, &job.tests) {
+    let work = move || match session(&tools, files, interrupt, &job.tests) {
         Err(error) => fail(&error),
         Ok(session) => {
             let begun = Instant::now();
@@ -75,8 +78,13 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
 }
 
 /// A session in the sandbox whose events go to the runner.
-fn session(tools: &[(String, PathBuf)], interrupt: Interrupt, plan: &Plan) -> Result<Rc<Session>> {
-    let exec = Exec::new(Tools::new(tools)?, interrupt)?;
+fn session(
+    tools: &[(String, PathBuf)],
+    (how, keep): (sandbox::Mode, Vec<PathBuf>),
+    interrupt: Interrupt,
+    plan: &Plan,
+) -> Result<Rc<Session>> {
+    let exec = super::with_user_files(Exec::new(Tools::new(tools)?, interrupt)?, how, keep);
     let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
     let (file, shell) = (plan.file.clone(), plan.shell);
     let events = move |event: &Event<'_>| tell(&file, shell, event);

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use super::entry::Entry;
 use super::interrupt::Interrupt;
 use super::netns::NetnsFile;
 use super::process::{self, End, Limits, Program};
@@ -45,7 +46,7 @@ impl Asker {
             stdin,
             env: process::clean_env(),
             // Entering the own namespace anew is a privilege too.
-            netns: (*at != Where::Host).then_some(file),
+            entry: Entry::of((*at != Where::Host).then_some(file)),
         };
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let words: Vec<String> = std::iter::once(name).chain(argv.iter().map(|word| (*word).to_owned())).collect();

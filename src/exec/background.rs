@@ -14,8 +14,8 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, kill_process_group};
 
+use super::entry::Entry;
 use super::leftover::Started as Others;
-use super::netns::NetnsFile;
 use super::process::{OUTPUT_MAX_BYTES, Started, start, start_error};
 use crate::error::Result;
 
@@ -38,12 +38,12 @@ impl Background {
         path: &Path,
         argv: &[OsString],
         env: &[(OsString, OsString)],
-        netns: Option<&NetnsFile>,
+        entry: Entry<'_>,
         line: String,
         stdout: Option<File>,
     ) -> Result<Self> {
         let null = File::open("/dev/null").map_err(|error| start_error(path, &error))?;
-        Self::start_with(path, argv, env, netns, line, (null.into(), stdout.map(OwnedFd::from)))
+        Self::start_with(path, argv, env, entry, line, (null.into(), stdout.map(OwnedFd::from)))
     }
 
     /// The same with an input, and perhaps an output, of its own.
@@ -51,7 +51,7 @@ impl Background {
         path: &Path,
         argv: &[OsString],
         env: &[(OsString, OsString)],
-        netns: Option<&NetnsFile>,
+        entry: Entry<'_>,
         line: String,
         (stdin, stdout): (OwnedFd, Option<OwnedFd>),
     ) -> Result<Self> {
@@ -60,7 +60,7 @@ impl Background {
         rustix::io::ioctl_fionbio(&reader, true).map_err(|error| fail(error.into()))?;
         let stdout = stdout.map_or_else(|| writer.try_clone(), Ok).map_err(fail)?;
         let files = [stdin, stdout, writer];
-        let started = start(path, argv, env, netns, files).map_err(fail)?;
+        let started = start(path, argv, env, entry, files).map_err(fail)?;
         let printed = Arc::new(Printed { reader, tail: Mutex::default() });
         let read = Arc::clone(&printed);
         std::thread::Builder::new().name("output".into()).spawn(move || read.follow()).map_err(fail)?;
@@ -251,7 +251,7 @@ mod tests {
 
     fn run(script: &str) -> Background {
         let words = ["-c", script].map(OsString::from);
-        Background::start(Path::new("/bin/sh"), &words, &[], None, script.into(), None).unwrap()
+        Background::start(Path::new("/bin/sh"), &words, &[], Entry::default(), script.into(), None).unwrap()
     }
 
     fn ended(background: &Background) -> String {

@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use super::background::Background;
+use super::entry::Entry;
 use super::netns::NetnsFile;
 use super::process::start_error;
 use crate::error::Result;
@@ -26,7 +27,7 @@ impl Held {
         line: String,
     ) -> Result<Self> {
         let (reader, writer) = io::pipe().map_err(|error| start_error(path, &error))?;
-        let background = Background::start_with(path, argv, env, Some(netns), line, (reader.into(), None))?;
+        let background = Background::start_with(path, argv, env, Entry::of(Some(netns)), line, (reader.into(), None))?;
         Ok(Self { background, stdin: Some(File::from(std::os::fd::OwnedFd::from(writer))) })
     }
 

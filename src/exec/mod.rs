@@ -9,6 +9,7 @@ pub mod asker;
 pub mod background;
 pub mod census;
 pub mod child;
+pub mod entry;
 pub mod held;
 pub mod interrupt;
 pub mod leftover;
@@ -32,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Ran, Result};
 use crate::op::{Command, Tool, Where, secret};
+use entry::{Entry, UserFiles};
 use interrupt::Interrupt;
 use netns::{NetnsFile, NetnsStamp, id_at, path_of};
 use pool::WarmPool;
@@ -52,6 +54,7 @@ pub struct Exec {
     open: RefCell<HashMap<Where, NetnsFile>>,
     warm: RefCell<WarmPool>,
     mark: Option<String>,
+    files: UserFiles,
     /// Open files that mean nothing, so that there is room for what undoes when files have become short.
     reserve: RefCell<Vec<OwnedFd>>,
 }
@@ -86,6 +89,7 @@ impl Exec {
             interrupt,
             deadline: process::deadline(),
             mark: None,
+            files: UserFiles::default(),
             reserve: RefCell::new((0..RESERVE).map_while(|_| rustix::io::fcntl_dupfd_cloexec(&host, 3).ok()).collect()),
             host,
             open: RefCell::default(),
@@ -105,6 +109,28 @@ impl Exec {
     pub fn with_mark(mut self, id: &str) -> Self {
         self.mark = Some(id.to_owned());
         self
+    }
+
+    /// The same with other files for the user's programs than netwright itself sees: `make` gives the mount namespace, when the first of them starts.
+    #[must_use]
+    pub fn with_user_files(mut self, make: entry::Make) -> Self {
+        self.files = UserFiles::new(make);
+        self
+    }
+
+    /// Runs `work` where the files of the user's programs are.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be made, or not be entered.
+    pub fn in_user_files<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+        Entry::default().with_files(self.files.get()?).within(work)
+    }
+
+    /// Where a program of the user's starts; `ip netns exec` enters a namespace that has a name.
+    fn user_entry<'a>(&'a self, netns: &Where, file: &'a NetnsFile) -> Result<Entry<'a>> {
+        let netns = matches!(netns, Where::Path(_)).then_some(file);
+        Ok(Entry::of(netns).with_files(self.files.get()?))
     }
 
     fn user_env(&self) -> Vec<(OsString, OsString)> {
@@ -227,7 +253,7 @@ impl Exec {
             argv: command.argv.iter().map(OsString::from).collect(),
             stdin: command.stdin.as_deref(),
             env: process::clean_env(),
-            netns: (command.netns != Where::Host).then_some(&netns),
+            entry: Entry::of((command.netns != Where::Host).then_some(&netns)),
         };
         let limits = Limits { deadline: self.deadline, ..Limits::default() };
         let finished = process::run(&program, limits, &self.interrupt)?;
@@ -282,13 +308,7 @@ impl Exec {
         self.interrupt.check()?;
         let file = self.netns(netns)?;
         let (path, argv) = self.user_program(netns, words)?;
-        let program = Program {
-            path: &path,
-            argv,
-            stdin,
-            env: self.user_env(),
-            netns: matches!(netns, Where::Path(_)).then_some(&file),
-        };
+        let program = Program { path: &path, argv, stdin, env: self.user_env(), entry: self.user_entry(netns, &file)? };
         let limits = Limits { deadline, stop_on_interrupt: true, alone: false };
         let finished = process::run(&program, limits, &self.interrupt)?;
         finished_output(&user_line(netns, words), words, finished, deadline).map_err(|error| match error.kind() {
@@ -320,7 +340,7 @@ impl Exec {
     ) -> Result<background::Background> {
         let file = self.netns(netns)?;
         let (path, argv) = self.user_program(netns, words)?;
-        let enter = matches!(netns, Where::Path(_)).then_some(&file);
+        let enter = self.user_entry(netns, &file)?;
         let (env, line) = (self.user_env(), user_line(netns, words));
         let background = background::Background::start(&path, &argv, &env, enter, line, stdout)?;
         if matches!(netns, Where::Named(_)) {
@@ -353,7 +373,7 @@ impl Exec {
     pub fn run_interactive(&self, netns: &Where, words: &[String]) -> Result<i32> {
         let file = self.netns(netns)?;
         let (path, argv) = self.user_program(netns, words)?;
-        let enter = matches!(netns, Where::Path(_)).then_some(&file);
+        let enter = self.user_entry(netns, &file)?;
         process::run_interactive(&path, &argv, enter).map_err(|error| process::start_error(&path, &error))
     }
 
@@ -362,7 +382,10 @@ impl Exec {
             return Err(Error::new(Kind::InvalidArgument, "there is no command to run")
                 .hint("give a program and its words: `ns.exec(\"ip -brief link\")`"));
         };
-        let path = tools::find(program).ok_or_else(|| {
+        // Another program of the user's may have made it.
+        let found =
+            tools::find(program).map_or_else(|| self.in_user_files(|| tools::find(program)), |path| Ok(Some(path)))?;
+        let path = found.ok_or_else(|| {
             Error::new(Kind::ToolMissing, format!("there is no program `{program}`"))
                 .hint(format!("searched in {}", tools::user_path()))
                 .netns(netns.name())

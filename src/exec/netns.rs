@@ -10,6 +10,7 @@ use std::sync::{Arc, OnceLock};
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
+use super::entry::Entry;
 use crate::error::{Error, Kind, Result};
 use crate::op::Where;
 
@@ -158,16 +159,7 @@ impl NetnsFile {
     ///
     /// `PermissionDenied` or what else kept the thread from entering; `Internal` if `work` panicked.
     pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        std::thread::scope(|scope| {
-            let thread = std::thread::Builder::new()
-                .spawn_scoped(scope, || self.enter().map(|()| work()))
-                .map_err(|error| Error::new(Kind::Busy, format!("cannot start a thread: {error}")))?;
-            match thread.join() {
-                Ok(Ok(value)) => Ok(value),
-                Ok(Err(error)) => Err(enter_error(&error)),
-                Err(_) => Err(Error::new(Kind::Internal, "a worker thread panicked")),
-            }
-        })
+        Entry::of(Some(self)).within(work)
     }
 }
 

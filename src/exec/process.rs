@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 
+use super::entry::Entry;
 use super::interrupt::Interrupt;
-use super::netns::NetnsFile;
 use crate::error::{Error, Kind, Result};
 use crate::patience::scaled;
 
@@ -49,8 +49,8 @@ pub struct Program<'a> {
     pub stdin: Option<&'a str>,
     /// Its whole environment.
     pub env: Vec<(OsString, OsString)>,
-    /// The namespace to start it in; `None` for that of the calling thread.
-    pub netns: Option<&'a NetnsFile>,
+    /// Where it starts.
+    pub entry: Entry<'a>,
 }
 
 /// How long it may take, and who may stop it.
@@ -118,12 +118,12 @@ pub(super) struct Started {
     pub(super) pidfd: OwnedFd,
 }
 
-/// Starts a process in its own process group, in `netns`, with these three files.
+/// Starts a process in its own process group, there, with these three files.
 pub(super) fn start(
     path: &Path,
     argv: &[OsString],
     env: &[(OsString, OsString)],
-    netns: Option<&NetnsFile>,
+    entry: Entry<'_>,
     [stdin, stdout, stderr]: [OwnedFd; 3],
 ) -> io::Result<Started> {
     let spawn = || -> io::Result<Started> {
@@ -145,24 +145,18 @@ pub(super) fn start(
         let pidfd = pidfd_open(pid, PidfdFlags::empty())?;
         Ok(Started { handle, pid, pidfd })
     };
-    match netns {
-        None => spawn(),
-        Some(netns) => netns.within(spawn).map_err(|error| io::Error::other(error.to_string()))?,
-    }
+    entry.within(spawn).map_err(|error| io::Error::other(error.to_string()))?
 }
 
 /// Runs a process with our own terminal, in a process group that is ours alone, to its end.
-pub(super) fn run_interactive(path: &Path, argv: &[OsString], netns: Option<&NetnsFile>) -> io::Result<i32> {
+pub(super) fn run_interactive(path: &Path, argv: &[OsString], entry: Entry<'_>) -> io::Result<i32> {
     let run = || -> io::Result<i32> {
         let ended = duct::cmd(path, argv).full_env(user_env()).unchecked().run()?;
         Ok(ended.status.code().unwrap_or(-1))
     };
     let _ = rustix::process::setpgid(None, None);
     take_terminal();
-    let status = match netns {
-        None => run(),
-        Some(netns) => netns.within(run).map_err(|error| io::Error::other(error.to_string()))?,
-    };
+    let status = entry.within(run).map_err(|error| io::Error::other(error.to_string()))?;
     take_terminal();
     status
 }
@@ -195,7 +189,7 @@ pub fn run(program: &Program<'_>, limits: Limits, interrupt: &Interrupt) -> Resu
     let (err_reader, err_writer) = io::pipe().map_err(|error| start_error(&error))?;
     let files = [stdin, out_writer.into(), err_writer.into()];
     let started =
-        start(program.path, &program.argv, &program.env, program.netns, files).map_err(|error| start_error(&error))?;
+        start(program.path, &program.argv, &program.env, program.entry, files).map_err(|error| start_error(&error))?;
     // A thread of its own writes the input: the process may print before it reads.
     if let (Some(text), Some(mut writer)) = (program.stdin, stdin_writer) {
         let text = text.to_owned();

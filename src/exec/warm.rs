@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Signal, kill_process_group};
 
+use super::entry::Entry;
 use super::interrupt::Interrupt;
 use super::netns::NetnsFile;
 use super::process::{FINISH_GRACE, OUTPUT_MAX_BYTES, Started, clean_env, os_words, set_nonblocking, start};
@@ -76,7 +77,7 @@ impl Warm {
             Family::Any => os_words(&ARGV.map(String::from)),
             Family::V6 => os_words(&ARGV_V6.map(String::from)),
         };
-        let started = start(ip, &argv, &clean_env(), netns, files)?;
+        let started = start(ip, &argv, &clean_env(), Entry::of(netns), files)?;
         let file = |fd: OwnedFd| File::from(fd);
         Ok(Self {
             started,

@@ -15,6 +15,7 @@ use signal_hook::low_level::siginfo::Origin;
 
 use super::explain::{Failure, Step};
 use super::lifeline::{Heard, Lifeline};
+use super::settings::{put_as_booted, unlike_booted};
 use super::supervisor::{self, Caught};
 use super::{ENV, init, loopback, mounts};
 use crate::exec::reexec;
@@ -270,14 +271,6 @@ pub(super) fn supervise(mode: Mode, probe: bool, luggage: Option<&File>) -> Resu
     Ok(Ended { code, signal })
 }
 
-/// A new network namespace inherits the machine's current IPv4 settings (`devinet_init_net` copies `init_net`), for example forwarding
-/// that Docker switched on. The sandbox is the same on every machine: as the kernel boots.
-const AS_BOOTED: [(&str, &str); 3] = [
-    ("/proc/sys/net/ipv4/ip_forward", "0"),
-    ("/proc/sys/net/ipv4/conf/all/rp_filter", "0"),
-    ("/proc/sys/net/ipv4/conf/default/rp_filter", "0"),
-];
-
 /// P1.
 fn become_init(mode: Mode, lifeline: i32, probe: bool, keep: &[PathBuf], inside: &Marker) -> Result<Ended> {
     let death = set_parent_process_death_signal(Some(Signal::KILL));
@@ -293,10 +286,7 @@ fn become_init(mode: Mode, lifeline: i32, probe: bool, keep: &[PathBuf], inside:
     unshare(UnshareFlags::NEWNET, Step::NetNamespace, mode)?;
     unshare(UnshareFlags::NEWNS | UnshareFlags::NEWUTS, Step::MountNamespace, mode)?;
     mounts::arrange(mode, keep).map_err(Failure::explain)?;
-    for (file, value) in AS_BOOTED {
-        // What cannot be written is as the kernel wants it; nothing later depends on it.
-        let _ = std::fs::write(file, value);
-    }
+    put_as_booted(&unlike_booted());
     loopback::up().map_err(|e| Failure::new(Step::Loopback, e, mode).explain())?;
     if probe {
         return Ok(Ended { code: 0, signal: None });

@@ -22,16 +22,20 @@
 mod enter;
 mod explain;
 mod init;
+mod layer;
 mod lifeline;
 mod loopback;
 mod mounts;
 mod probe;
+mod settings;
 mod supervisor;
 mod uplink;
 
 pub use enter::{Ended, Entered, Mode, Pack, Sandbox, enter_or_supervise, enter_with};
 pub use explain::{Facts, Failure, Step, explain};
+pub use layer::{files, keepable};
 pub use probe::{probe, run_probe_child};
+pub use settings::{Setting, put_as_booted, unlike_booted};
 pub use uplink::{INTERNET, Side, Uplink, build_uplink, make_namespace, set, uplink};
 
 /// The variable by which the three processes know which one they are. It never reaches P2's children.

@@ -95,6 +95,9 @@ fn run(keep: &[PathBuf]) -> Result<(), Errno> {
     for name in ["netns", "lock", "netwright"] {
         std::fs::create_dir(Path::new("/run").join(name)).map_err(errno)?;
     }
+    // As `ip netns add` does at its first time: what is mounted there is seen in every copy of this mount namespace.
+    mount_bind_recursive("/run/netns", "/run/netns")?;
+    mount_change("/run/netns", MountPropagationFlags::SHARED)?;
     for (name, target) in links {
         let _ = std::os::unix::fs::symlink(target, Path::new("/run").join(name));
     }

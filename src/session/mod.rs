@@ -101,6 +101,7 @@ use crate::exec::{Exec, Output};
 use crate::model::said;
 use crate::model::state::{Lost, State};
 use crate::op::{self, Command, Object, Op, Undo, Where};
+use crate::sandbox::Setting;
 use audit::Audit;
 use claim::Claims;
 use journal::{Identity, Journal};
@@ -280,6 +281,7 @@ pub struct Session {
     claims: RefCell<Claims>,
     facts: RefCell<Known>,
     inherits_forwarding: Cell<Option<bool>>,
+    unlike_booted: RefCell<Option<Vec<Setting>>>,
     /// Sorted, so that the commands of a run are always in the same order.
     patient: Cell<bool>,
     waiting: RefCell<later::Waiting>,
@@ -329,6 +331,7 @@ impl Session {
             claims: RefCell::default(),
             facts: RefCell::default(),
             inherits_forwarding: Cell::new(None),
+            unlike_booted: RefCell::default(),
             patient: Cell::new(false),
             waiting: RefCell::default(),
             on_their_way: RefCell::default(),

@@ -1,12 +1,13 @@
 //! Namespaces.
 
 use super::owed::{Look, Seen};
-use super::{Did, Session};
+use super::{Did, Mode, Session};
 use crate::error::{Error, Kind, Place, Result};
 use crate::exec::netns::{NETNS_DIR, id_at, names, path_of};
 use crate::model::names::netns_name;
 use crate::model::{link, net_addr, suggest};
 use crate::op::{self, Op, Undo, Where};
+use crate::sandbox::{self, Setting};
 
 /// Whether a namespace is a router for IPv4.
 const FORWARDING: &str = "net.ipv4.ip_forward";
@@ -72,12 +73,31 @@ impl Session {
                 .netns(name.to_owned()));
         }
         self.exec.warm_up(&netns);
-        if self.inherits_forwarding(&netns)? {
+        if self.mode() == Mode::Sandbox {
+            self.as_booted(&netns)?;
+        } else if self.inherits_forwarding(&netns)? {
             let op = op::sysctl::set(&netns, FORWARDING, "0", "1");
             self.apply(Op { undo: Undo::Commands(Vec::new()), place: place.clone(), ..op })?;
         }
         let lo_up = Op { place, ..op::link::lo_up(&netns, self.mark().as_deref()) };
         self.put_off(lo_up, Look::at_link("lo", Seen::is_up), "`lo` is down");
+        Ok(())
+    }
+
+    /// Gives a new namespace of the sandbox the settings that it has on every machine ([`sandbox::unlike_booted`]). That belongs to the sandbox, not to
+    /// the script, so it is no command of the run. What differs is the same for all, and looked for once.
+    fn as_booted(&self, netns: &Where) -> Result<()> {
+        let work = |known: Option<Vec<Setting>>| {
+            let settings = known.unwrap_or_else(sandbox::unlike_booted);
+            sandbox::put_as_booted(&settings);
+            settings
+        };
+        let known = self.unlike_booted.borrow().clone();
+        if known.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(());
+        }
+        let settings = self.exec.within(netns, || work(known))?;
+        *self.unlike_booted.borrow_mut() = Some(settings);
         Ok(())
     }
 

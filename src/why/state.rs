@@ -16,6 +16,7 @@ use super::ipset::Ipsets;
 use super::iptables::Tables;
 use super::nft::Nft;
 use crate::error::{Error, Kind, Result};
+use crate::exec::entry::Entry;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::netns::{self, NetnsFile, NetnsId};
 use crate::exec::process::{self, End, Limits, Program};
@@ -128,7 +129,7 @@ impl Programs {
             argv: argv.iter().map(Into::into).collect(),
             stdin,
             env: process::clean_env(),
-            netns: Some(file),
+            entry: Entry::of(Some(file)),
         };
         match process::run(&program, Limits::default(), &self.interrupt) {
             Ok(done) => Answer {

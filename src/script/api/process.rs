@@ -132,7 +132,7 @@ impl Ready {
     fn is_so(&self, session: &Session, program: &Program) -> Result<bool> {
         Ok(match self {
             Self::Port(endpoint) => session.within(&program.at, || probe::listens(endpoint))??,
-            Self::File(path) => path.exists(),
+            Self::File(path) => session.exec().in_user_files(|| path.exists())?,
             Self::Time(time) => program.running.age() >= *time,
             Self::Line(part) => program.running.output().contains(part.as_str()),
         })
@@ -255,7 +255,8 @@ fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, banner: Opt
 #[export_module]
 pub mod api {
     /// Runs a program in the namespace and waits for it: `#{ ok, status, stdout, stderr }`. A string is split as a shell splits words and never
-    /// given to a shell; or an array of words. A program that fails is no error: look at `ok`, or use `run`.
+    /// given to a shell; or an array of words. A program that fails is no error: look at `ok`, or use `run`. What it writes to files in a sandbox is
+    /// seen by the programs after it, and gone with the run, unless `--keep PATH` names it.
     ///
     /// ```rhai
     /// let said = netns("ns-blue").exec("ip -brief link");

@@ -1,0 +1,127 @@
+//! What the programs of a sandbox write reaches nobody's files, but for what is kept by name.
+
+mod common;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use common::{NETWRIGHT, Ran, ScriptFile, Who, everyone};
+
+/// A folder that `who` owns.
+fn folder(who: Who) -> tempfile::TempDir {
+    let folder = tempfile::Builder::new().prefix("netwright-files-").tempdir().expect("a folder");
+    if who == Who::Nobody {
+        std::os::unix::fs::chown(folder.path(), Some(65534), Some(65534)).expect("given away");
+    }
+    folder
+}
+
+fn netwright(who: Who, here: &Path, args: &[&str]) -> Ran {
+    let mut command = match who {
+        Who::Me => Command::new(NETWRIGHT),
+        Who::Nobody => {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", NETWRIGHT]);
+            command
+        }
+    };
+    command.args(args).current_dir(here).env("NO_COLOR", "1").stdin(Stdio::null()).output().expect("it starts").into()
+}
+
+/// Whether there are sandboxes for this user at all.
+fn can(ran: &Ran) -> bool {
+    if ran.code == 4 {
+        println!("skipped: no sandbox here: {}", ran.stderr);
+    }
+    ran.code != 4
+}
+
+#[test]
+fn what_a_program_writes_is_seen_by_the_next_and_gone_with_the_run() {
+    for who in everyone() {
+        let here = folder(who);
+        let mark = here.path().file_name().expect("a name").to_str().expect("UTF-8").to_owned();
+        let script = ScriptFile::new(&format!(
+            r#"
+            let a = netns("a");
+            a.run(["sh", "-c", "echo one > /tmp/{mark}.a; echo two > /var/tmp/{mark}; echo three > /dev/shm/{mark}; echo four > here"]);
+            a.run(["sh", "-c", "mkdir -p /etc/netns/a && echo '10.0.0.9 {mark}.test' > /etc/netns/a/hosts"]);
+            assert_eq!(host().run("cat /tmp/{mark}.a /var/tmp/{mark} /dev/shm/{mark} here"), "one\ntwo\nthree\nfour");
+            assert(a.run("getent hosts {mark}.test").contains("10.0.0.9"));
+            a.start(["sh", "-c", "sleep 0.2; touch /tmp/{mark}.ready; sleep 60"], #{{ ready: "/tmp/{mark}.ready" }});
+            host().run(["sh", "-c", "printf '#!/bin/sh\necho made here' > /tmp/{mark}.sh; chmod +x /tmp/{mark}.sh"]);
+            assert_eq!(a.run("/tmp/{mark}.sh"), "made here");
+            host().run("ip netns add other");
+            assert(netns("other").run("ip netns list").contains("other"));
+            "#
+        ).replace("assert_eq!(", "assert_eq("));
+        let ran = netwright(who, here.path(), &["run", script.path()]);
+        if !can(&ran) {
+            continue;
+        }
+        assert_eq!(ran.code, 0, "{who:?}: {ran:#?}");
+        let paths = ["/tmp/{}.a", "/tmp/{}.ready", "/tmp/{}.sh", "/var/tmp/{}", "/dev/shm/{}"];
+        let mut left: Vec<PathBuf> = paths.iter().map(|path| path.replace("{}", &mark).into()).collect();
+        left.push(here.path().join("here"));
+        left.retain(|path| path.exists());
+        assert_eq!(left, [] as [PathBuf; 0], "{who:?}");
+        assert!(!Path::new("/etc/netns/a/hosts").exists());
+    }
+}
+
+#[test]
+fn what_is_kept_by_name_stays() {
+    for who in everyone() {
+        let here = folder(who);
+        let script = ScriptFile::new(r#"host().run(["sh", "-c", "echo kept > out/file; echo gone > file"]);"#);
+        let missing = netwright(who, here.path(), &["run", "--keep", "out", script.path()]);
+        assert_eq!(missing.code, 3, "{missing:#?}");
+        assert!(missing.stderr.contains("`--keep out`: no such file or directory"), "{missing:#?}");
+        assert!(missing.stderr.contains("mkdir -p out"), "{missing:#?}");
+        std::fs::create_dir(here.path().join("out")).expect("a folder");
+        if who == Who::Nobody {
+            std::os::unix::fs::chown(here.path().join("out"), Some(65534), Some(65534)).expect("given away");
+        }
+        let ran = netwright(who, here.path(), &["run", "--keep", "out", script.path()]);
+        if !can(&ran) {
+            continue;
+        }
+        assert_eq!(ran.code, 0, "{who:?}: {ran:#?}");
+        assert_eq!(std::fs::read_to_string(here.path().join("out/file")).expect("kept"), "kept\n");
+        assert!(!here.path().join("file").exists());
+
+        let tests =
+            r#"test("writes", || { host().run(["sh", "-c", "echo of a test > out/file; echo gone > file"]); });"#;
+        std::fs::write(here.path().join("it_test.rhai"), tests).expect("written");
+        let ran = netwright(who, here.path(), &["test", "--keep", "out", "it_test.rhai"]);
+        assert_eq!(ran.code, 0, "{who:?}: {ran:#?}");
+        assert_eq!(std::fs::read_to_string(here.path().join("out/file")).expect("kept"), "of a test\n");
+        assert!(!here.path().join("file").exists());
+    }
+    let on_host = netwright(Who::Me, Path::new("/"), &["run", "--host", "--keep", "/tmp", "x.rhai"]);
+    assert_eq!(on_host.code, 2, "{on_host:#?}");
+}
+
+#[test]
+fn a_sandbox_in_a_sandbox_in_a_sandbox_writes_nothing_either() {
+    for who in everyone() {
+        let here = folder(who);
+        let mark = here.path().file_name().expect("a name").to_str().expect("UTF-8").to_owned();
+        // The kernel lays no overlay on an overlay that lies on another: the innermost has an empty /tmp, and reads the rest.
+        let inner = ScriptFile::new(&format!("host().run([\"sh\", \"-c\", \"echo x > /tmp/{mark}.in\"]);"));
+        let script = |path: &str| {
+            let line = format!("print(host().run([\"{NETWRIGHT}\", \"run\", \"{path}\"]));");
+            ScriptFile::new(&format!("host().run([\"sh\", \"-c\", \"echo x > /tmp/{mark}.out\"]);\n{line}"))
+        };
+        let middle = script(inner.path());
+        let outer = script(middle.path());
+        let ran = netwright(who, here.path(), &["run", outer.path()]);
+        if !can(&ran) {
+            continue;
+        }
+        assert_eq!(ran.code, 0, "{who:?}: {ran:#?}");
+        for path in [format!("/tmp/{mark}.in"), format!("/tmp/{mark}.out")] {
+            assert!(!Path::new(&path).exists(), "{who:?}: {path}");
+        }
+    }
+}
