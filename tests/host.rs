@@ -515,6 +515,23 @@ fn runs_in_two_network_namespaces_that_share_run_do_not_meet() {
 }
 
 #[test]
+fn a_scan_that_could_not_look_does_not_say_that_there_is_nothing() {
+    for fake in ["exit 1", "exit 0", "echo nonsense", "echo oh no >&2; exit 4"] {
+        let script = r#"
+            mount -t tmpfs t /run; mkdir -p /run/netns; printf '#!/bin/sh\n%s\n' "$1" > /run/fake; chmod +x /run/fake
+            "$NETWRIGHT" gc --scan; echo "before $?"
+            mount --bind /run/fake "$(readlink -f "$(command -v iptables)")"
+            "$NETWRIGHT" gc --scan 2>&1; echo "after $?"
+        "#;
+        let ran = common::on_a_machine_of_its_own(script, &[fake]);
+        let (before, after) = ran.stdout.split_once("before 0\n").expect(&ran.stdout);
+        assert!(ran.stderr.contains("nothing to clean up"), "{before} {ran:#?}");
+        assert!(after.contains("not looked at: ") && after.ends_with("after 5\n"), "{fake}: {ran:#?}");
+        assert!(!after.contains("nothing to clean up"), "{fake}: {ran:#?}");
+    }
+}
+
+#[test]
 fn a_scan_leaves_the_runs_of_others_with_a_run_folder_of_their_own_alone() {
     let script = ScriptFile::new(
         r#"let b = host().bridge("cbr").addr("10.9.0.1/24").up(); host().masquerade(b, "10.9.0.0/24"); print("up"); sleep("60s");"#,

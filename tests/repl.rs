@@ -1,5 +1,7 @@
 //! The REPL in a pipe and on a terminal. Each conversation has a sandbox of its own.
 
+mod common;
+
 use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -344,4 +346,28 @@ fn on_the_host_ctrl_d_asks_only_when_something_would_be_left() {
     terminal.expect("keep, undo or stay? [k/u/s]").unwrap();
     line(&mut terminal, "u", "nothing left behind");
     terminal.expect(Eof).unwrap();
+}
+
+#[test]
+fn a_session_on_the_machine_that_is_hung_up_is_undone() {
+    if !common::is_root() {
+        return;
+    }
+    for signal in ["HUP", "TERM"] {
+        let script = r#"
+            mount -t tmpfs t /run; mkdir -p /run/netns
+            mkfifo /run/lines; ( "$NETWRIGHT" repl --host < /run/lines > /run/said 2>&1; echo "ended $?" >> /run/said ) &
+            exec 9> /run/lines; echo 'host().bridge("br-hung"); netns("hung"); ' >&9; echo >&9
+            for i in $(seq 200); do ip link show br-hung >/dev/null 2>&1 && [ -e /run/netns/hung ] && break; sleep 0.05; done
+            ip link show br-hung >/dev/null && echo made
+            sleep 0.5; pkill -$1 -x -f "$NETWRIGHT repl --host"
+            for i in $(seq 400); do [ -z "$(ls /run/netwright/runs 2>/dev/null)" ] && break; sleep 0.05; done
+            cat /run/said; ip -br link; ls /run/netns /run/netwright/runs 2>/dev/null; echo done
+        "#;
+        let ran = common::on_a_machine_of_its_own(script, &[signal]);
+        assert!(ran.stdout.starts_with("made\n") && ran.stdout.ends_with("done\n"), "{signal}: {ran:#?}");
+        assert!(ran.stdout.contains("is undone now"), "{signal}: {ran:#?}");
+        let after = ran.stdout.rsplit_once("ended 1").expect("it ended").1;
+        assert!(!after.contains("br-hung") && !after.contains("hung"), "{signal}: {ran:#?}");
+    }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use clap::Args;
 use rustyline::error::ReadlineError;
@@ -18,12 +18,13 @@ use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
 use super::history::{self, History};
 use super::repl_line::Assistant;
-use super::run::{OnHost, finish, hostname, in_sandbox, on_machine};
+use super::run::{OnHost, WATCHES, finish, hostname, in_sandbox, on_machine};
 use super::{enter_sandbox, fail, on_big_stack, parse_tool, require_root, signal_code};
 use crate::draw::Topology;
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
+use crate::exec::reexec;
 use crate::exec::tools::Tools;
 use crate::files;
 use crate::op::Where;
@@ -104,22 +105,34 @@ pub(super) fn repl(arguments: &ReplArgs) -> u8 {
     super::run::raise_open_files();
     let files = sandbox.as_ref().map(|sandbox| (sandbox.mode(), arguments.keep.clone()));
     let (interrupt, busy) = (Interrupt::default(), Arc::new(AtomicBool::new(false)));
-    if let Err(error) = listen(&interrupt, &busy, sandbox) {
+    let id = Arc::new(OnceLock::new());
+    if let Err(error) = listen(&interrupt, &busy, sandbox, &id) {
         return fail(&error);
     }
     let (tools, script, trace) = (arguments.tools.clone(), arguments.script.clone(), arguments.trace);
     let work = move || match Talk::new(&tools, interrupt, files, trace, script.as_deref(), busy) {
-        Ok(mut talk) => talk.go(script.as_deref()),
+        Ok(mut talk) => {
+            if talk.session.mode() == Mode::Host {
+                let _ = id.set(talk.session.id().to_owned());
+            }
+            talk.go(script.as_deref())
+        }
         Err(error) => fail(&error),
     };
     on_big_stack(work)
 }
 
-/// Ctrl-C ends the running call and nothing else; TERM and HUP end the session, with the terminal as it was.
-fn listen(interrupt: &Interrupt, busy: &Arc<AtomicBool>, sandbox: Option<Sandbox>) -> Result<()> {
+/// Ctrl-C ends the running call and nothing else; TERM and HUP end the session, with the terminal as it was. What was done on this machine, by the
+/// run `id`, is undone by another process: the one that waits for a line cannot be woken.
+fn listen(
+    interrupt: &Interrupt,
+    busy: &Arc<AtomicBool>,
+    sandbox: Option<Sandbox>,
+    id: &Arc<OnceLock<String>>,
+) -> Result<()> {
     let cannot = |error: std::io::Error| Error::new(Kind::Internal, format!("cannot listen to signals: {error}"));
     let mut signals = SignalsInfo::<WithOrigin>::new([SIGINT, SIGTERM, SIGHUP]).map_err(cannot)?;
-    let (cell, busy) = (interrupt.cell(), Arc::clone(busy));
+    let (cell, busy, id) = (interrupt.cell(), Arc::clone(busy), Arc::clone(id));
     let terminal = rustix::termios::tcgetattr(std::io::stdin()).ok();
     let listen = move || {
         for origin in signals.forever() {
@@ -133,12 +146,21 @@ fn listen(interrupt: &Interrupt, busy: &Arc<AtomicBool>, sandbox: Option<Sandbox
                     let now = rustix::termios::OptionalActions::Now;
                     let _ = rustix::termios::tcsetattr(std::io::stdin(), now, terminal);
                 }
-                human::line("\nended by a signal; `netwright gc` undoes what was done on this machine");
+                human::line(&format!("\nended by a signal{}", undo_later(id.get())));
                 std::process::exit(signal_code(origin.signal).into());
             }
         }
     };
     std::thread::Builder::new().name("signals".into()).spawn(listen).map(drop).map_err(cannot)
+}
+
+/// Starts what undoes a run as soon as this process has ended; what is said of it.
+fn undo_later(id: Option<&String>) -> &'static str {
+    let Some(id) = id else { return "" };
+    match reexec::detached_at_the_end(&["__watch".into(), id.into()], WATCHES, id) {
+        Ok(()) => "; what was done on this machine is undone now",
+        Err(_) => "; `netwright gc` undoes what was done on this machine",
+    }
 }
 
 /// How the conversation goes on.
@@ -508,6 +530,8 @@ impl Talk {
         // From a pipe it is a run like any other: what failed is undone. A person has seen what failed and decides.
         let failed = code != 0 && !std::io::stdin().is_terminal();
         let mut late = Vec::new();
+        // A signal that comes now must not end the undoing.
+        self.busy.store(true, Ordering::SeqCst);
         let undone = finish(&self.session, failed, &mut late, None);
         for error in &late {
             self.complain(error);

@@ -469,7 +469,7 @@ fn scan_all(dry_run: bool, code: &mut u8) -> Result<bool> {
         known.add(id, past.ok().map(|past| past.header.netns), &here);
     }
     known.add_elsewhere(&here);
-    let orphans = scan::orphans(&exec, &known)?;
+    let scan::Found { orphans, unread } = scan::orphans(&exec, &known)?;
     for orphan in &orphans {
         if dry_run {
             human::line(&format!("{orphan} belongs to no run"));
@@ -483,7 +483,11 @@ fn scan_all(dry_run: bool, code: &mut u8) -> Result<bool> {
             }
         }
     }
-    Ok(!orphans.is_empty())
+    for what in &unread {
+        human::line(&format!("not looked at: {what}"));
+        *code = (*code).max(5);
+    }
+    Ok(!orphans.is_empty() || !unread.is_empty())
 }
 
 impl std::fmt::Display for Orphan {

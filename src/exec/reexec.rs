@@ -6,6 +6,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io;
+use std::os::fd::BorrowedFd;
 use std::os::unix::process::CommandExt;
 use std::process::ExitStatus;
 
@@ -91,4 +92,19 @@ pub fn detached(args: &[OsString], variable: &str, value: &str) -> io::Result<()
     let words = ["--fork".into(), myself.into_os_string()].into_iter().chain(args.iter().cloned());
     // `setsid --fork` ends at once, so waiting for it is waiting for nothing.
     duct::cmd(setsid, words).env(variable, value).stdin_null().stdout_null().stderr_null().run().map(drop)
+}
+
+/// The same for a caller that is about to end: nothing that it has open is left to the new process, locks that its tools inherit neither.
+///
+/// # Errors
+///
+/// As [`detached`].
+pub fn detached_at_the_end(args: &[OsString], variable: &str, value: &str) -> io::Result<()> {
+    let numbers = std::fs::read_dir("/proc/self/fd")?.flatten();
+    for number in numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|number| *number > 2) {
+        // SAFETY: only a flag of the number is set, whatever it is by now; nothing is closed here.
+        let file = unsafe { BorrowedFd::borrow_raw(number) };
+        let _ = rustix::io::fcntl_setfd(file, rustix::io::FdFlags::CLOEXEC);
+    }
+    detached(args, variable, value)
 }

@@ -64,27 +64,41 @@ impl Known {
     }
 }
 
+/// What a search found, and what it could not look at.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// What belongs to no run.
+    pub orphans: Vec<Orphan>,
+    /// What was not seen, with the reason: there may be more.
+    pub unread: Vec<String>,
+}
+
 /// Finds them, in the host and in all named namespaces.
 ///
 /// # Errors
 ///
-/// When the host cannot be read. A namespace that cannot be read is passed over.
-pub fn orphans(exec: &Exec, known: &Known) -> Result<Vec<Orphan>> {
-    let mut found = Vec::new();
+/// When the host cannot be read.
+pub fn orphans(exec: &Exec, known: &Known) -> Result<Found> {
+    let Found { orphans: mut found, mut unread } = Found::default();
     let mut namespaces = vec![Where::Host];
     for name in names()? {
         let netns = Where::Named(name.clone());
         match exec.netns(&netns) {
             Ok(_) => namespaces.push(netns),
             Err(error) if error.kind() == Kind::InvalidArgument => found.extend(broken(&name)),
-            Err(_) => {}
+            // Deleted meanwhile.
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => unread.push(format!("netns {name}: {error}")),
         }
     }
     for netns in namespaces {
         let links = match exec.run(&op::link::show_all(&netns)) {
             Ok(output) => link::parse(&output.ran.stdout, "ip address show")?,
             Err(error) if netns == Where::Host => return Err(error),
-            Err(_) => continue,
+            Err(error) => {
+                unread.push(format!("netns {netns}: {error}"));
+                continue;
+            }
         };
         let ours = |link: &&link::Link| orphan_mark(link.ifalias.as_deref(), &known.runs);
         if let Where::Named(name) = &netns
@@ -96,10 +110,10 @@ pub fn orphans(exec: &Exec, known: &Known) -> Result<Vec<Orphan>> {
         found.extend(links.iter().filter(ours).map(|link| Orphan::Link(netns.clone(), link.ifname.clone())));
         // Rules carry no run's name: while any run is known, they may be its.
         if !known.rules {
-            found.extend(rules(exec, &netns));
+            found.extend(rules(exec, &netns, &mut unread));
         }
     }
-    Ok(found)
+    Ok(Found { orphans: found, unread })
 }
 
 /// Whether an alias is a mark of a run that is not known.
@@ -115,13 +129,32 @@ fn broken(name: &str) -> Option<Orphan> {
     (metadata.is_file() && metadata.len() == 0).then_some(Orphan::Broken(path))
 }
 
-fn rules(exec: &Exec, netns: &Where) -> Vec<Orphan> {
+/// The rules with the mark. A table that the kernel has not, or whose tool this machine has not, has none of netwright's; another failure is noted.
+fn rules(exec: &Exec, netns: &Where, unread: &mut Vec<String>) -> Vec<Orphan> {
     let mut found = Vec::new();
     for family in [Family::V4, Family::V6] {
         for table in TABLES {
-            let Ok(output) = exec.run(&firewall::list(netns, family, table, None)) else { continue };
-            let Ok(listed) = iptables::parse_list(table, &output.ran.stdout) else { continue };
-            for chain in listed.chains.iter().filter(|_| output.ok) {
+            let command = firewall::list(netns, family, table, None);
+            let listed = exec.run(&command).and_then(|output| match output.ok {
+                true => iptables::parse_list(table, &output.ran.stdout),
+                false => Err(super::failure(&command, output.ran)),
+            });
+            let listed = match listed {
+                // A table has its built-in chains, always.
+                Ok(listed) if listed.chains.is_empty() => {
+                    unread.push(format!("{}: it printed nothing", command.line()));
+                    continue;
+                }
+                Ok(listed) => listed,
+                Err(error) if matches!(error.kind(), Kind::ToolMissing | Kind::Unsupported | Kind::NotFound) => {
+                    continue;
+                }
+                Err(error) => {
+                    unread.push(format!("{}: {error}", command.line()));
+                    continue;
+                }
+            };
+            for chain in &listed.chains {
                 let marked = |rule: &&iptables::Rule| rule.comments().any(|comment| comment == MARK);
                 for rule in chain.rules.iter().filter(marked) {
                     let command = firewall::command(netns, family, table, &["-D", &chain.name], &rule.words);
