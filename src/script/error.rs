@@ -515,7 +515,14 @@ fn values(error: &EvalAltResult, context: &Context<'_>) -> Error {
             let found = if found == "nothing" { "`()`".to_owned() } else { with_article(&found) };
             let error = invalid(format!("expected {}, found {found}", with_article(&wanted)));
             let error = error.label(format!("this is {found}"));
-            if map && wanted == "bool" { error.hint("`.ok` tells whether it worked") } else { error }
+            match wanted.as_str() {
+                "bool" if map => error.hint("`.ok` tells whether it worked"),
+                // What Rhai says of `map[0]`.
+                "string" if found == "an integer" => {
+                    error.hint("a map is read by its keys, `.dev` or `[\"dev\"]`: it has no first or second")
+                }
+                _ => error,
+            }
         }
         EvalAltResult::ErrorArrayBounds(length, index, _) => bounds("array", "element", *length, *index),
         EvalAltResult::ErrorStringBounds(length, index, _) => bounds("string", "character", *length, *index),

@@ -140,9 +140,24 @@ impl<'a> Explainer<'a> {
         let own = self.methods_of(receiver);
         let error = match suggest(name, &own) {
             Some(near) => error.hint(format!("did you mean `{near}`?")),
-            None => error,
+            None => match self.of_what_it_gives(name, receiver) {
+                Some((near, owner, way)) => error.hint(format!(
+                    "did you mean `{near}` of {}? write `{written}.{way}(…).{near}(…)`",
+                    with_article(owner)
+                )),
+                None => error,
+            },
         };
         if self.is_standard(receiver) { error } else { listed(error, "functions", receiver, &own) }
+    }
+
+    /// A method of nearly that name, of something that a method of the receiver of the same name gives: a namespace has `link`, a link has `addr`.
+    fn of_what_it_gives(&self, name: &str, receiver: &str) -> Option<(&str, &str, &str)> {
+        let steps = self.all.iter().filter(|step| step.module.is_none() && is_method_of(step, receiver));
+        steps.filter(|step| step.name == step.returns).find_map(|step| {
+            let methods = self.methods_of(&step.returns);
+            suggest(name, &methods).map(|near| (near, step.returns.as_str(), step.name.as_str()))
+        })
     }
 
     /// The method exists, on another type than the receiver's.

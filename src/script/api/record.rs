@@ -19,7 +19,7 @@ const KEYS: &[(&str, &[&str])] = &[
 ];
 
 /// Keys that iproute2 has for a kind of object, there or not. The lists are those of its JSON (`ipaddress.c`, `iproute.c`, `iprule.c`,
-/// `ipneigh.c` up to 6.15): a key that is missing is `()`, a key that iproute2 does not have is a typing mistake.
+/// `ipneigh.c` up to 7.1): a key that is missing is `()`, a key that iproute2 does not have is a typing mistake.
 const ROWS: &[(&str, &[&str])] = &[
     ("links", LINK),
     ("addrs", LINK),
@@ -27,6 +27,7 @@ const ROWS: &[(&str, &[&str])] = &[
         "addr_info",
         &[
             "family",
+            "family_index",
             "local",
             "peer",
             "address",
@@ -34,6 +35,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "metric",
             "broadcast",
             "anycast",
+            "multicast",
             "scope",
             "ifa_flags",
             "secondary",
@@ -99,7 +101,10 @@ const ROWS: &[(&str, &[&str])] = &[
             "tsage",
             "ttl",
             "ttl-propagate",
+            "ttl-propogate",
             "ttl_propogate",
+            "to",
+            "host",
             "family",
             "deleted",
             "weight",
@@ -181,6 +186,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "extern_learn",
             "offload",
             "managed",
+            "miss",
             "extern_valid",
             "state",
             "protocol",
@@ -326,6 +332,17 @@ impl Record {
     }
 
     #[expect(clippy::unnecessary_box_returns, reason = "Rhai's errors are boxed")]
+    /// The error of `map[0]`: it is one, not a list of such.
+    fn by_number(&self) -> Box<EvalAltResult> {
+        let some: Vec<&str> = self.fields.keys().take(4).map(rhai::Identifier::as_str).collect();
+        let message = format!("this is one map of `{}`, not a list: it has no first or second", self.of);
+        let hint = match some.first() {
+            Some(first) => format!("read it by its keys: `.{first}`; it has {}", some.join(", ")),
+            None => "it is empty".to_owned(),
+        };
+        throw(Error::new(Kind::InvalidArgument, message).hint(hint))
+    }
+
     fn unknown(&self, key: &str) -> Box<EvalAltResult> {
         let own: Vec<&str> = self.fields.keys().map(rhai::Identifier::as_str).collect();
         if self.may_have.is_empty() {
@@ -379,6 +396,9 @@ pub(super) fn register(engine: &mut Engine) {
                 None => return Err(record.unknown(key)),
             }
             Ok(())
+        })
+        .register_indexer_get(|record: &mut Record, _: i64| -> Result<Dynamic, Box<EvalAltResult>> {
+            Err(record.by_number())
         })
         .register_fn("get", |record: &mut Record, key: &str| record.fields.get(key).cloned().unwrap_or(Dynamic::UNIT))
         .register_fn("contains", |record: &mut Record, key: &str| record.fields.contains_key(key))
