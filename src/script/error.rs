@@ -319,7 +319,7 @@ fn ended(leaf: EvalAltResult, at: &Place, context: &Context<'_>) -> Ended {
         EvalAltResult::ErrorIndexingType(text, _) => context.explained(at, |explainer| explainer.index(&text)),
         other => names(&other, at, context)
             .or_else(|| limits(&other, context.engine))
-            .unwrap_or_else(|| values(&other, context)),
+            .unwrap_or_else(|| values(&other, at, context)),
     })
 }
 
@@ -504,8 +504,16 @@ fn limits(error: &EvalAltResult, engine: &Engine) -> Option<Error> {
     })
 }
 
+/// Whether a place comes right after this character.
+fn stands_behind(what: char, at: &Place, context: &Context<'_>) -> bool {
+    let text = context.text(at.source.as_deref().unwrap_or(context.main));
+    let line = text.lines().nth(at.line.saturating_sub(1)).unwrap_or_default();
+    let before: Vec<char> = line.chars().take(at.column.saturating_sub(1)).collect();
+    before.iter().rev().find(|character| !character.is_whitespace()) == Some(&what)
+}
+
 /// Errors about values, and whatever a later Rhai adds.
-fn values(error: &EvalAltResult, context: &Context<'_>) -> Error {
+fn values(error: &EvalAltResult, at: &Place, context: &Context<'_>) -> Error {
     let invalid = |message: String| Error::new(Kind::InvalidArgument, message);
     match error {
         EvalAltResult::ErrorMismatchDataType(wanted, found, _)
@@ -518,7 +526,7 @@ fn values(error: &EvalAltResult, context: &Context<'_>) -> Error {
             match wanted.as_str() {
                 "bool" if map => error.hint("`.ok` tells whether it worked"),
                 // What Rhai says of `map[0]`.
-                "string" if found == "an integer" => {
+                "string" if stands_behind('[', at, context) => {
                     error.hint("a map is read by its keys, `.dev` or `[\"dev\"]`: it has no first or second")
                 }
                 _ => error,

@@ -135,9 +135,11 @@ fn rules(exec: &Exec, netns: &Where, unread: &mut Vec<String>) -> Vec<Orphan> {
     for family in [Family::V4, Family::V6] {
         for table in TABLES {
             let command = firewall::list(netns, family, table, None);
-            let listed = exec.run(&command).and_then(|output| match output.ok {
-                true => iptables::parse_list(table, &output.ran.stdout),
-                false => Err(super::failure(&command, output.ran)),
+            let listed = exec.run(&command).and_then(|output| {
+                if !output.ok {
+                    return Err(super::failure(&command, output.ran));
+                }
+                iptables::parse_list(table, &output.ran.stdout)
             });
             let listed = match listed {
                 // A table has its built-in chains, always.

@@ -331,8 +331,8 @@ impl Record {
         self.fields.iter().map(|(key, value)| (key.clone(), plain(value))).collect()
     }
 
-    #[expect(clippy::unnecessary_box_returns, reason = "Rhai's errors are boxed")]
     /// The error of `map[0]`: it is one, not a list of such.
+    #[expect(clippy::unnecessary_box_returns, reason = "Rhai's errors are boxed")]
     fn by_number(&self) -> Box<EvalAltResult> {
         let some: Vec<&str> = self.fields.keys().take(4).map(rhai::Identifier::as_str).collect();
         let message = format!("this is one map of `{}`, not a list: it has no first or second", self.of);
@@ -343,6 +343,7 @@ impl Record {
         throw(Error::new(Kind::InvalidArgument, message).hint(hint))
     }
 
+    #[expect(clippy::unnecessary_box_returns, reason = "Rhai's errors are boxed")]
     fn unknown(&self, key: &str) -> Box<EvalAltResult> {
         let own: Vec<&str> = self.fields.keys().map(rhai::Identifier::as_str).collect();
         if self.may_have.is_empty() {
