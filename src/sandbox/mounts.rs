@@ -3,7 +3,7 @@
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, Mode as FileMode, OFlags, access, open};
+use rustix::fs::{Access, FileType, Mode as FileMode, OFlags, access, fstat, open, openat};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_bind_recursive, mount_change, mount_remount};
 
@@ -121,16 +121,24 @@ fn outward_links() -> Vec<(std::ffi::OsString, PathBuf)> {
         .collect()
 }
 
+/// Brings one back. It was found out before where it really is, so a link on the way has been put there since, by somebody else: it is not followed.
 fn bring_back(old: &OwnedFd, relative: &Path) -> Result<(), Errno> {
-    let source = Path::new("/proc/self/fd").join(old.as_raw_fd().to_string()).join(relative);
-    let target = Path::new("/run").join(relative);
-    if source.is_dir() {
-        std::fs::create_dir_all(&target).map_err(errno)?;
-    } else {
-        std::fs::create_dir_all(target.parent().unwrap_or(Path::new("/run"))).map_err(errno)?;
-        std::fs::File::create(&target).map_err(errno)?;
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let mut source = openat(old, ".", flags, FileMode::empty())?;
+    for name in relative {
+        source = openat(&source, name, flags, FileMode::empty())?;
     }
-    mount_bind_recursive(&source, &target)
+    let kind = FileType::from_raw_mode(fstat(&source)?.st_mode);
+    let target = Path::new("/run").join(relative);
+    match kind {
+        FileType::Symlink => return Err(Errno::LOOP),
+        FileType::Directory => std::fs::create_dir_all(&target).map_err(errno)?,
+        _ => {
+            std::fs::create_dir_all(target.parent().unwrap_or(Path::new("/run"))).map_err(errno)?;
+            std::fs::File::create(&target).map_err(errno)?;
+        }
+    }
+    mount_bind_recursive(format!("/proc/self/fd/{}", source.as_raw_fd()), &target)
 }
 
 /// The machine's own knobs read-only: what root may change in `/proc` and no namespace separates. `/proc/sys/net` stays writable:
