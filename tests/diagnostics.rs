@@ -154,6 +154,14 @@ fn run_file(folder: &Path, name: &str, text: &str, problems: &mut String) -> Str
     golden
 }
 
+/// What a plain user is told, too: what the kernel's recorder says of a probe, it says to root alone.
+fn seen_by_all(text: &str) -> String {
+    if rustix::process::geteuid().is_root() {
+        return text.to_owned();
+    }
+    text.lines().filter(|line| !line.starts_with("  = probe:")).fold(String::new(), |all, line| all + line + "\n")
+}
+
 #[test]
 fn scripts_fail_as_they_say() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/diagnostics");
@@ -185,7 +193,7 @@ fn scripts_fail_as_they_say() {
         let path = file.with_extension("stderr");
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             fs::write(&path, &golden).unwrap();
-        } else if fs::read_to_string(&path).unwrap_or_default() != golden {
+        } else if seen_by_all(&fs::read_to_string(&path).unwrap_or_default()) != seen_by_all(&golden) {
             let _ = writeln!(said, "{} is out of date, now:\n{golden}", path.display());
         }
         problems.lock().unwrap().push_str(&said);

@@ -61,6 +61,8 @@ fn normal(text: &str) -> String {
         (r"(?m)^ *\d+ \|", "N |"),
         (r"(?m)^ +\|", "|"),
         (r"(?m)^(   = probe: .*? within N ms).*$", "$1"),
+        // What a plain user is told beside it: the recorder is root's.
+        (r"(?m)^   = inferred: the flight recorder [^\n]*\n", ""),
         (r"(?m) +$", ""),
     ] {
         text = Regex::new(pattern).unwrap().replace_all(&text, by).into_owned();
