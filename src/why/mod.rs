@@ -6,7 +6,7 @@
 //! | `state` | what the machine is, read in parallel and when needed; read only |
 //! | `walk` | the legs: from hop to hop by the kernel's own route oracle |
 //! | `segment` | between two devices: veth, bridges, neighbours |
-//! | `filters`, `iptables`, `ipset`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
+//! | `filters`, `iptables`, `ipset`, `recent`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
 //! | `causes` | why a packet is what it is when a rule drops it |
 //! | `tunnel` | packets inside packets |
 //! | `routes` | why the kernel would not route |
@@ -36,6 +36,7 @@ mod nft;
 mod oracle;
 mod packet;
 mod ports;
+mod recent;
 pub mod recorder;
 mod routes;
 mod segment;

@@ -176,6 +176,8 @@ pub(super) struct Packet {
 pub(super) struct Past {
     /// The rule that set its mark, and where: the index of the namespace is not known to the rule.
     pub marked: Option<Arc<RuleRef>>,
+    /// The rule that told this namespace not to track it.
+    pub untracked: Option<Arc<RuleRef>>,
 }
 
 impl Packet {

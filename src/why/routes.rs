@@ -834,29 +834,26 @@ impl Walk<'_> {
 
     /// A router does not track the connection, so it never translates it; noted.
     fn untracked(&mut self, router: usize, out: &str, packet: &Packet, kernel: &str) -> bool {
-        if self.notrack.as_ref().is_none_or(|(ns, _)| *ns != router) {
-            return false;
-        }
         let net = self.net;
         let at = net.ns(router).at.clone();
         let translates = |words: &[String]| words.iter().any(|word| word == "MASQUERADE" || word == "SNAT");
         let all = net.tables(router, packet.v6());
         let there = net.nft(router).translates()
             || all.iter().any(|tables| tables.rules("nat", "POSTROUTING").iter().any(|rule| translates(&rule.words)));
-        let rule = self.untracking(router, packet.v6(), &["PREROUTING", "OUTPUT"]);
-        let Some((tool, chain, rule)) = rule.filter(|_| there) else { return false };
-        let text = rule.text();
-        self.fault(
-            Culprit::new("NAT_WRONG", &at, "rule", format!("{tool} raw {chain}"))
-                .value(text)
-                .says(format!(
-                    "a raw rule of {at} (`-A {chain} {text}`) keeps {} from being tracked, and what is untracked is never translated (NAT): it leaves {out} as it is",
-                    packet.dst
-                ))
-                .because(Label::State, format!("{tool} raw in {at}: -A {chain} {text}"))
-                .because(Label::Kernel, kernel)
-                .fix_words(super::walk::deletion(tool, "raw", &chain, rule)),
-        );
+        let Some((rule, passed)) = self.untracking(router, Leg::Request).filter(|_| there) else { return false };
+        let culprit = Culprit::new("NAT_WRONG", &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
+            .value(rule.text.clone())
+            .says(format!(
+                "a raw rule of {at} (`{}`) keeps {} from being tracked, and what is untracked is never translated (NAT): it leaves {out} as it is",
+                rule.text, packet.dst
+            ))
+            .because(Label::State, format!("{} {} in {at}: {}", rule.tool, rule.table, rule.text))
+            .because(Label::Kernel, kernel);
+        // The exemption is for the request, whose answer is at hand here.
+        let leg = std::mem::replace(&mut self.leg, Leg::Request);
+        let culprit = self.mend_rule(culprit, &passed, ("", ""), &rule);
+        self.leg = leg;
+        self.fault(culprit);
         true
     }
 

@@ -138,7 +138,7 @@ fn predict(net: &Net, shot: &Shot) -> Said {
     // What comes after the first is as if that were mended: the packet may go where nobody waits for it.
     // A raw rule that keeps the answer from being tracked leaves it untranslated, and lets it pass.
     let untracked = |fault: &crate::why::Culprit| {
-        fault.code == "NAT_WRONG" && fault.leg == Leg::Reply && fault.name.contains(" raw ")
+        fault.code == "NAT_WRONG" && fault.leg == Leg::Reply && fault.message.contains("from being tracked")
     };
     let known = |fault: &crate::why::Culprit| fault.code.starts_with("NF_") || untracked(fault);
     assert!(walk.faults.first().is_none_or(known), "{:?}", walk.faults);
