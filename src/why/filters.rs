@@ -122,6 +122,7 @@ impl Walk<'_> {
             };
             let mut effect = run(packet, None);
             self.first_cause(packet, &mut effect, &run);
+            self.mark_cause(ns, packet, &effect, &run);
             let translates = nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
             if translates && std::mem::replace(&mut translated, true) {
                 // Which of the two comes first nobody says.

@@ -84,6 +84,8 @@ pub(super) struct Walk<'a> {
     pub(super) origin: Option<(usize, Packet)>,
     /// Where, on which leg, and by which rule a packet was told not to be tracked, and which one.
     pub(super) untracked: Vec<(usize, Leg, Arc<RuleRef>, Packet)>,
+    /// The named sets that decided which mark a packet got, and where.
+    pub(super) mark_sets: Vec<(usize, super::packet::Asked)>,
     /// A rule that cannot be judged may have sent the packet elsewhere: what is found behind it is a suspect.
     pub(super) guess: bool,
     /// Where a rule set the time to live.
@@ -110,6 +112,7 @@ impl<'a> Walk<'a> {
             end: None,
             origin: None,
             untracked: Vec::new(),
+            mark_sets: Vec::new(),
             guess: false,
             lived: None,
             visits: Vec::new(),
