@@ -221,8 +221,8 @@ impl Walk<'_> {
 }
 
 /// Addresses that stand for the world: those of documentation (RFC 5737, RFC 3849), which no rule names.
-const WORLD4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(203, 0, 113, 254);
-const WORLD6: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0xffff, 0, 0, 0, 0xfe);
+pub(super) const WORLD4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(203, 0, 113, 254);
+pub(super) const WORLD6: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0xffff, 0, 0, 0, 0xfe);
 
 /// The command after which a set says the contrary.
 fn contrary(asked: &Asked) -> String {

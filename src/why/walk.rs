@@ -91,6 +91,8 @@ pub(super) struct Walk<'a> {
     /// Where a rule set the time to live.
     pub(super) lived: Option<(usize, Hook)>,
     pub(super) visits: Vec<(usize, String, IpAddr, Leg)>,
+    /// The link that the packet is bound to.
+    pub(super) bound: Option<String>,
     /// How deep in tunnels.
     pub(super) depth: u8,
     /// The time to live that the tunnel gives its outer packets, and which tunnel that is.
@@ -116,9 +118,17 @@ impl<'a> Walk<'a> {
             guess: false,
             lived: None,
             visits: Vec::new(),
+            bound: None,
             depth: 0,
             tunnel_ttl: None,
         }
+    }
+
+    /// The link that the packet must leave by, while it is still where it begins.
+    fn bound_to(&self, ns: usize) -> Option<&str> {
+        let first = self.hops.is_empty() && self.leg == Leg::Request && self.depth == 0;
+        let begins = self.origin.as_ref().is_none_or(|(origin, _)| *origin == ns);
+        self.bound.as_deref().filter(|_| first && begins)
     }
 
     /// Both legs.
@@ -280,6 +290,14 @@ impl<'a> Walk<'a> {
         }
         if let Some(iif) = iif {
             words.extend(["iif", iif]);
+        }
+        if let Some(dev) = self.bound_to(ns).filter(|_| iif.is_none()) {
+            words.extend(["oif", dev]);
+        }
+        // What policy rules look at of it (`IPTOS_RT_MASK`).
+        let tos = format!("0x{:02x}", packet.tos.unwrap_or(0) & 0x1c);
+        if tos != "0x00" {
+            words.extend(["tos", &tos]);
         }
         let mark = packet.mark.unwrap_or(0).to_string();
         if mark != "0" {
