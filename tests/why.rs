@@ -40,8 +40,8 @@ const OWN: [(&str, &str); 12] = [
 ];
 /// Problems of public trackers that the short form plays: quick ones, for what is refused need not be waited for.
 const PUBLIC: [&str; 2] = ["22", "28"];
-/// Those that no command can mend: a service without endpoints wants an endpoint.
-const PUBLIC_WITHOUT_COMMAND: [&str; 1] = ["19"];
+/// Those that no command can mend: a service without endpoints wants an endpoint, a macvlan another way to its host.
+const PUBLIC_WITHOUT_COMMAND: [&str; 2] = ["19", "78"];
 const OWN_DECOYS: [&str; 2] = ["decoy:proxy_arp", "decoy:locked_but_known"];
 
 fn corpus(name: &str) -> PathBuf {
@@ -300,6 +300,55 @@ fn a_trace_leaves_nothing_behind_when_it_is_killed() {
         for _ in $(seq 3000); do has || { echo gone; break; }; sleep 0.01; done"#;
     let output = machine(script).output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stdout), "seen\ngone\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn what_fix_runs_is_taken_back_by_down_also_when_it_was_killed() {
+    if !possible(&["nft"]) {
+        return;
+    }
+    // Root's helpers come from root's folders only; this one does what it is told, and then is slow.
+    let script = r#"export HOME=/root; mount -t tmpfs t /mnt; ip netns exec r nft flush ruleset
+        off() { ip netns exec r sysctl -qw net.ipv4.ip_forward=0; }
+        forwards() { ip netns exec r sysctl -n net.ipv4.ip_forward; }
+        runs() { ls /run/netwright/runs; }
+        off; "$1" why a 10.1.0.1 --fix --yes >/dev/null 2>/mnt/said || cat /mnt/said; echo "mended: $(forwards), runs: $(runs | wc -l)"
+        "$1" down "$(runs)" >/dev/null 2>&1; echo "taken back: $(forwards)"
+        printf '#!/bin/sh\n%s "$@" || exit\ncase "$*" in *ip_forward=1*) echo $$ >/mnt/pid; exec sleep 300;; esac\n' "$(command -v sysctl)" >/mnt/sysctl
+        chmod 755 /mnt/sysctl; off; "$1" why a 10.1.0.1 --fix --yes --tool sysctl=/mnt/sysctl >/mnt/said 2>&1 & slow=$!
+        for _ in $(seq 3000); do [ -s /mnt/pid ] && break; sleep 0.01; done; echo "half done: $(forwards)"
+        kill -9 $slow $(cat /mnt/pid); wait $slow 2>/dev/null
+        "$1" gc >/mnt/gc 2>&1; echo "swept: $(forwards)""#;
+    let output = machine(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let want = "mended: 1, runs: 1\ntaken back: 0\nhalf done: 1\nswept: 0\n";
+    assert_eq!(said, want, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn a_packet_may_have_a_mark_a_port_a_link_and_other_protocols() {
+    if !possible(&["nft"]) {
+        return;
+    }
+    let script = r#"ip netns exec r nft flush ruleset; ip netns exec r nft -f - <<EOF
+table inet guard { chain fw { type filter hook forward priority 0; policy accept;
+  ip protocol gre drop
+  icmp type timestamp-request drop
+  tcp sport 4000 drop
+  ip dscp 0x04 drop
+}
+}
+EOF
+        ip -n a rule add fwmark 0x10 pref 100 blackhole
+        code() { "$1" why a "${@:2}" --json | python3 -c 'import json,sys; d=json.load(sys.stdin); print((d["culprit"] or {}).get("code", d["verdict"]))'; }
+        for words in "10.1.0.1" "10.1.0.1 --mark 0x10" "10.1.0.1 --proto gre" "10.1.0.1 --icmp 13" "b --port 80 --sport 4000" "10.1.0.1 --tos 0x10"           "10.1.0.1 --dev lo"; do echo "$words: $(code "$1" $words)"; done
+        "$1" why a >/dev/null; echo "outlook: $?"; "$1" why a --json | python3 -c 'import json,sys; print(json.load(sys.stdin)[0]["what"])'"#;
+    let output = machine(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let want = "10.1.0.1: reachable\n10.1.0.1 --mark 0x10: RULE_MISDIRECT\n10.1.0.1 --proto gre: NF_DROP\n10.1.0.1 --icmp 13: NF_DROP\n\
+                b --port 80 --sport 4000: NF_DROP\n10.1.0.1 --tos 0x10: NF_DROP\n";
+    assert!(said.starts_with(want), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("outlook: 1\ngateway 10.0.0.254\n"), "{said}");
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod drift;
 mod emit;
 mod generate;
 mod history;
+mod mend;
 mod plan;
 mod repl;
 mod repl_line;

@@ -1,7 +1,6 @@
 //! `netwright why`: which hop is to blame, how that is known, and what mends it.
 
 use std::ffi::OsString;
-use std::io::IsTerminal as _;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
@@ -13,14 +12,13 @@ use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::model::suggest;
 use crate::op::Where;
+use crate::probe::{Proto, Target};
 use crate::report::{finding as picture, human, json};
 use crate::session::{Mode, Session};
 use crate::verify::Aim;
-use crate::why::finding::{Change, Culprit, Finding, Fix, Leg, Verdict};
-use crate::why::{Question, codes, why};
-
-/// How often `--fix` mends and looks again.
-const ROUNDS: usize = 5;
+use crate::why::finding::{Finding, Verdict};
+use crate::why::outlook::{Prospect, outlook};
+use crate::why::{PROTOCOLS, Question, Shape, codes, why};
 
 /// `netwright why`
 #[derive(Args, Debug)]
@@ -31,6 +29,7 @@ Exit codes: 0 reachable, 1 blocked or inconclusive, 2 usage, 4 something missing
 Examples:
   netwright why blue 10.0.0.2
   netwright why pid:4711 tcp/10.0.0.2:80 --json
+  netwright why blue
   netwright why --on machine.json blue 10.0.0.2")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct WhyArgs {
@@ -38,8 +37,7 @@ pub(super) struct WhyArgs {
     #[arg(required_unless_present = "explain")]
     from: Option<String>,
     #[arg(
-        required_unless_present = "explain",
-        help = "A namespace, an address, tcp/10.0.0.2:80 or udp/[2001:db8::2]:53"
+        help = "A namespace, an address, tcp/10.0.0.2:80 or udp/[2001:db8::2]:53;\nnone: the gateways, the resolvers and the way out of FROM"
     )]
     to: Option<String>,
     /// Print the finding as JSON
@@ -49,11 +47,29 @@ pub(super) struct WhyArgs {
     #[arg(long, value_name = "BYTES")]
     size: Option<u32>,
     /// Come from this address
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long = "from", value_name = "ADDRESS", alias = "from-address")]
     from_address: Option<IpAddr>,
-    /// Carry this firewall mark
-    #[arg(long)]
+    /// Come from this port
+    #[arg(long, value_name = "PORT")]
+    sport: Option<u16>,
+    /// Go to this port, by TCP or by --proto udp
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Another protocol, by name or number: udp, gre, 112
+    #[arg(long, value_name = "PROTO")]
+    proto: Option<String>,
+    /// Another ICMP type than that of a ping
+    #[arg(long, value_name = "TYPE", conflicts_with_all = ["port", "sport", "proto"])]
+    icmp: Option<u8>,
+    /// Carry this firewall mark: 16 or 0x10
+    #[arg(long, value_parser = parse_number)]
     mark: Option<u32>,
+    /// Carry this type of service: 0x10
+    #[arg(long, value_parser = parse_tos)]
+    tos: Option<u8>,
+    /// Leave by this link
+    #[arg(long, value_name = "LINK")]
+    dev: Option<String>,
     /// Send no packet: judge by the state alone
     #[arg(long)]
     no_probe: bool,
@@ -77,7 +93,14 @@ pub(super) struct WhyArgs {
     explain: Option<String>,
     /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
-    tools: Vec<(String, PathBuf)>,
+    pub(super) tools: Vec<(String, PathBuf)>,
+}
+
+impl WhyArgs {
+    /// Whether `--fix` asks nobody.
+    pub(super) fn yes(&self) -> bool {
+        self.yes
+    }
 }
 
 /// Runs `netwright why`; the exit code.
@@ -91,18 +114,59 @@ pub(super) fn run(arguments: &WhyArgs) -> u8 {
             Ok(u8::from(finding.verdict != Verdict::Reachable))
         });
     }
+    if arguments.to.is_none() {
+        return match prospects(arguments) {
+            Ok(fine) => u8::from(!fine),
+            Err(error) => failed(&error),
+        };
+    }
     match answer(arguments) {
         Ok(finding) => u8::from(finding.verdict != Verdict::Reachable),
-        Err(error) => {
-            let code = fail(&error);
-            // A name or address that means nothing is wrong usage; what else fails is the machine.
-            match error.kind() {
-                Kind::InvalidArgument => 2,
-                Kind::NotFound => 1,
-                _ => code.max(4),
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &Error) -> u8 {
+    let code = fail(error);
+    // A name or address that means nothing is wrong usage; what else fails is the machine.
+    match error.kind() {
+        Kind::InvalidArgument => 2,
+        Kind::NotFound => 1,
+        _ => code.max(4),
+    }
+}
+
+/// Shows what a namespace cannot do. Returns whether nothing stands in its way.
+fn prospects(arguments: &WhyArgs) -> Result<bool> {
+    let exec = Exec::new(super::tools(&arguments.tools)?, Interrupt::default())?;
+    let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
+    let from = there(&session, place(arguments.from.as_deref().unwrap_or_default())?)?;
+    let all = outlook(&session, &from)?;
+    if arguments.json {
+        let one = |prospect: &Prospect| serde_json::json!({ "what": prospect.what, "fine": prospect.fine, "finding": prospect.finding.json() });
+        json::print(&serde_json::Value::Array(all.iter().map(one).collect()));
+    } else {
+        for prospect in &all {
+            match &prospect.finding.probe {
+                _ if !prospect.fine => {
+                    human::print(&format!("{}:\n", prospect.what));
+                    human::print(&picture::render(&prospect.finding, picture::Style::of_stdout()));
+                }
+                Some(probe) => human::print(&format!("ok: {}: {}\n", prospect.what, probe.detail)),
+                None => human::print(&format!("ok: {}: nothing stands in the way\n", prospect.what)),
             }
         }
     }
+    Ok(all.iter().all(|prospect| prospect.fine))
+}
+
+/// A namespace that is there.
+fn there(session: &Session, netns: Where) -> Result<Where> {
+    if let Err(error) = session.exec().netns(&netns) {
+        return Err(missing(error, &netns));
+    }
+    session.know(&netns);
+    Ok(netns)
 }
 
 fn explain(code: &str) -> u8 {
@@ -135,7 +199,7 @@ fn answer(arguments: &WhyArgs) -> Result<Finding> {
     let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
     let (question, mut finding) = ask(arguments, &session)?;
     if arguments.fix {
-        finding = mend(arguments, &session, &question, finding)?;
+        finding = super::mend::mend(arguments, &session, &question, finding, &|finding| show(arguments, finding))?;
     }
     Ok(finding)
 }
@@ -147,143 +211,75 @@ fn ask(arguments: &WhyArgs, session: &Session) -> Result<(Question, Finding)> {
         size: arguments.size,
         source: arguments.from_address,
         mark: arguments.mark,
+        shape: Shape {
+            sport: arguments.sport,
+            tos: arguments.tos,
+            dev: arguments.dev.clone(),
+            icmp: arguments.icmp,
+            proto: protocol(arguments)?.0,
+        },
         probe: !arguments.no_probe && (arguments.on.is_none() || arguments.rehearse),
         trace: arguments.trace_rules,
         ..question(session, from, to)?
     };
+    let question = Question { aim: by_port(arguments, session, &question)?, ..question };
     let finding = why(session, &question)?;
     show(arguments, &finding);
     Ok((question, finding))
 }
 
-/// Mends round by round: shows what it would run, asks, runs it, looks again, and takes back a round that did not bring the packet further.
-fn mend(arguments: &WhyArgs, session: &Session, question: &Question, mut finding: Finding) -> Result<Finding> {
-    for _ in 0..ROUNDS {
-        let Some(culprit) = finding.culprit.clone().filter(|culprit| !culprit.fix.is_empty()) else { break };
-        let mut commands = Vec::new();
-        for fix in &culprit.fix {
-            match refused(session, question, &finding, fix) {
-                Some(reason) => human::line(&format!("not run: {}   ({reason})", fix.hint())),
-                None => commands.push(fix.clone()),
-            }
-        }
-        if commands.is_empty() || !agreed(arguments, &commands)? {
-            break;
-        }
-        let mut back = Vec::new();
-        for fix in &commands {
-            let inverse = inverse(session, fix);
-            let output = session.run_user(&fix.netns, &fix.words, None, crate::exec::process::deadline())?;
-            let said = output.ran.stderr.lines().next().unwrap_or_default().to_owned();
-            let end = if output.ok { String::new() } else { format!("   (failed: {said})") };
-            human::line(&format!("ran: {}{end}", fix.line()));
-            if output.ok {
-                back.push((fix, inverse));
-            }
-        }
-        let before = finding;
-        finding = why(session, question)?;
-        show(arguments, &finding);
-        let same = |new: &Culprit| (new.code, &new.at, &new.name) == (culprit.code, &culprit.at, &culprit.name);
-        let no_further = finding.verdict == Verdict::Inconclusive
-            || finding
-                .culprit
-                .as_ref()
-                .is_some_and(|new| same(new) && new.value == culprit.value && new.leg == culprit.leg);
-        if finding.verdict != Verdict::Reachable && no_further {
-            human::line("that did not bring the packet further: it is taken back");
-            for (fix, inverse) in back.into_iter().rev() {
-                let Some(inverse) = inverse else {
-                    human::line(&format!("left: {}   (it has no inverse)", fix.line()));
-                    continue;
-                };
-                let output =
-                    session.run_user(&inverse.netns, &inverse.words, None, crate::exec::process::deadline())?;
-                let end = if output.ok { "" } else { "   (failed)" };
-                human::line(&format!("took back: {}{end}", inverse.line()));
-            }
-            finding = before;
-            break;
-        }
-    }
-    Ok(finding)
+/// A number as iproute2 takes it: decimal, or hex with `0x`.
+fn parse_number(text: &str) -> std::result::Result<u32, String> {
+    let read = text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u32::from_str_radix(hex, 16));
+    read.map_err(|_| format!("`{text}` is no number: 16 or 0x10"))
 }
 
-/// Why a command is for a person to run only.
-fn refused(session: &Session, question: &Question, finding: &Finding, fix: &Fix) -> Option<&'static str> {
-    let has = |words: &[&str]| words.iter().all(|word| fix.words.iter().any(|have| have == word));
-    if fix.kind() == Change::Removes && has(&["route", "default"]) {
-        return Some("a default route is never deleted");
-    }
-    let culprit = finding.culprit.as_ref()?;
-    let guard = matches!(culprit.code, "NF_DROP" | "NF_REJECT" | "NF_POLICY_DROP");
-    if guard && fix.kind() == Change::Removes {
-        return Some("a rule that may be right is not deleted");
-    }
-    // The flow only leaves to the last namespace of its way there, unless the target is on this machine: then that one is between the two.
-    let target = match &question.aim {
-        Aim::Target(target) => Some(target.addr),
-        Aim::Netns(_) => None,
-    };
-    let way: Vec<_> = finding.hops.iter().filter(|hop| hop.leg == Leg::Request).collect();
-    let last = way.last().filter(|last| !last.out && last.at == fix.netns && last.at != question.from)?;
-    let passes = way.iter().any(|hop| hop.out && hop.at == last.at);
-    let has_target = |netns: &Where| {
-        session.addrs(netns).is_ok_and(|addrs| {
-            addrs.iter().flat_map(crate::model::net_addr::Addr::ipnets).any(|net| Some(net.addr()) == target)
-        })
-    };
-    let owns = has_target(&last.at) || session.everywhere().iter().any(has_target);
-    (target.is_some() && !passes && !owns).then_some("the flow only leaves to this namespace: it is not ours to mend")
+fn parse_tos(text: &str) -> std::result::Result<u8, String> {
+    parse_number(text)?.try_into().map_err(|_| format!("`{text}` is more than a type of service holds: 0 to 0xff"))
 }
 
-/// Shows the commands and asks, unless `--yes` said so.
-fn agreed(arguments: &WhyArgs, commands: &[Fix]) -> Result<bool> {
-    if arguments.yes {
-        return Ok(true);
+/// What `--proto` says: the number of a protocol without ports, and whether it is UDP.
+fn protocol(arguments: &WhyArgs) -> Result<(Option<u8>, bool)> {
+    let Some(word) = arguments.proto.as_deref() else { return Ok((None, false)) };
+    match word {
+        "tcp" | "6" => return Ok((None, false)),
+        "udp" | "17" => return Ok((None, true)),
+        "icmp" | "1" | "ipv6-icmp" | "58" if arguments.port.is_none() => return Ok((None, false)),
+        _ => {}
     }
-    for fix in commands {
-        human::line(&format!("would run ({}): {}", fix.kind().word(), fix.hint()));
-    }
-    if !std::io::stdin().is_terminal() {
-        return Err(Error::new(
+    let known = PROTOCOLS.iter().find(|(number, name)| word == *name || word.parse() == Ok(*number));
+    match known {
+        Some(_) if arguments.port.is_some() || arguments.sport.is_some() => Err(Error::new(
             Kind::InvalidArgument,
-            "`--fix` asks before it runs anything, and nobody can answer here",
-        )
-        .hint("`--fix --yes` runs what is shown without asking"));
+            format!("the protocol `{word}` has no ports that are asked for here"),
+        )),
+        Some((number, _)) => Ok((Some(*number), false)),
+        None => {
+            let names: Vec<&str> = PROTOCOLS.iter().map(|(_, name)| *name).collect();
+            Err(Error::new(Kind::InvalidArgument, format!("`{word}` is no protocol that can be asked for"))
+                .hint(format!("there are: tcp, udp, icmp, {}", names.join(", "))))
+        }
     }
-    human::line("run that? [y/N]");
-    let mut answer = String::new();
-    std::io::stdin().read_line(&mut answer).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
-    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The command that takes another back, where there is one. A rule of nft has none: its handle is not told.
-fn inverse(session: &Session, fix: &Fix) -> Option<Fix> {
-    let words: Vec<&str> = fix.words.iter().map(String::as_str).collect();
-    let owned = |words: &[&str]| Some(Fix::of(&fix.netns, words.iter().copied()));
-    match words.as_slice() {
-        [tool, "-t", table, "-I", chain, number, rest @ ..] if number.parse::<u32>().is_ok() => {
-            owned(&[&[*tool, "-t", table, "-D", chain], rest].concat())
+/// The aim with the port that `--port` says.
+fn by_port(arguments: &WhyArgs, session: &Session, question: &Question) -> Result<Aim> {
+    let udp = protocol(arguments)?.1;
+    let Some(port) = arguments.port else {
+        let has_ports = matches!(&question.aim, Aim::Target(target) if target.proto != Proto::Icmp);
+        if (udp || arguments.sport.is_some()) && !has_ports {
+            return Err(Error::new(Kind::InvalidArgument, "this needs a port to go to")
+                .hint("`--port 53`, or `udp/10.0.0.2:53`"));
         }
-        [tool, "-I", chain, number, rest @ ..] if number.parse::<u32>().is_ok() => {
-            owned(&[&[*tool, "-D", chain], rest].concat())
-        }
-        ["ip", "link", "set", "dev", dev, "up"] => owned(&["ip", "link", "set", "dev", dev, "down"]),
-        ["sysctl", "-w", setting] => {
-            let name = setting.split('=').next()?;
-            let value = session.sysctl_get(&fix.netns, name).ok()?;
-            owned(&["sysctl", "-w", &format!("{name}={value}")])
-        }
-        // The verb turned round takes the same words back.
-        [program, ..] => {
-            let (verb, turned) = if program.contains("tables") { ("-A", "-D") } else { ("add", "del") };
-            let at = words.iter().position(|word| *word == verb).filter(|at| *at <= 4 && *program != "nft")?;
-            let (head, rest) = (words.get(..at)?, words.get(at + 1..)?);
-            owned(&[head, &[turned], rest].concat())
-        }
-        [] => None,
-    }
+        return Ok(question.aim.clone());
+    };
+    let addr = match &question.aim {
+        Aim::Target(target) => target.addr,
+        Aim::Netns(netns) => session.shared_addrs(&question.from, netns)?.first().copied().ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("`{netns}` has no address that could be reached")).netns(netns.name())
+        })?,
+    };
+    Ok(Aim::Target(if udp { Target::udp(addr, port) } else { Target::tcp(addr, port) }))
 }
 
 /// The question of two places as people write them.

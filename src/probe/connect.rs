@@ -26,13 +26,27 @@ pub struct ConnectOptions {
     pub source: Option<IpAddr>,
     /// The firewall mark of the packets.
     pub mark: Option<u32>,
+    /// The port to come from; the kernel's choice unless told.
+    pub sport: Option<u16>,
+    /// The type of service of the packets, a traffic class with IPv6.
+    pub tos: Option<u8>,
+    /// The link that they may leave by.
+    pub device: Option<String>,
     /// What a UDP datagram carries; random unless told. A [`Witness`](super::Witness) sees it arrive even where nobody answers.
     pub token: Option<Token>,
 }
 
 impl Default for ConnectOptions {
     fn default() -> Self {
-        Self { timeout: scaled(Duration::from_secs(2)), source: None, mark: None, token: None }
+        Self {
+            timeout: scaled(Duration::from_secs(2)),
+            source: None,
+            mark: None,
+            sport: None,
+            tos: None,
+            device: None,
+            token: None,
+        }
     }
 }
 
@@ -119,6 +133,8 @@ pub fn connect(target: &Target, options: &ConnectOptions, cancel: &dyn Fn() -> b
             timeout: options.timeout,
             source: options.source,
             mark: options.mark,
+            tos: options.tos,
+            device: options.device.clone(),
             token: Some(token),
             ..PingOptions::for_target(target)
         };
@@ -155,8 +171,9 @@ pub fn connect(target: &Target, options: &ConnectOptions, cancel: &dyn Fn() -> b
     if let Some(mark) = options.mark {
         socket.set_mark(mark).map_err(|error| sys::failed("cannot set the mark", &error))?;
     }
+    sys::shape(&socket, to.is_ipv6(), options.tos, options.device.as_deref())?;
     let mut call = Call { socket, to, began: Instant::now(), timeout: options.timeout };
-    let verdict = call.run(tcp, options.source, target.zone.as_deref(), token, cancel)?;
+    let verdict = call.run(tcp, (options.source, options.sport), target.zone.as_deref(), token, cancel)?;
     let ends = if verdict.is_reached() { call.local().map(|local| (local, to)) } else { None };
     let open = (tcp && verdict.is_reached()).then_some(call.socket);
     Ok(Established { verdict, token, ends, open })
@@ -174,13 +191,15 @@ impl Call {
     fn run(
         &mut self,
         tcp: bool,
-        source: Option<IpAddr>,
+        (source, sport): (Option<IpAddr>, Option<u16>),
         zone: Option<&str>,
         token: Token,
         cancel: &dyn Fn() -> bool,
     ) -> Result<Verdict> {
-        if let Some(source) = source {
-            let from = sys::socket_addr(source, 0, zone)?;
+        let any = || if self.to.is_ipv6() { IpAddr::from([0u16; 8]) } else { IpAddr::from([0u8; 4]) };
+        if source.is_some() || sport.is_some() {
+            let source = source.unwrap_or_else(any);
+            let from = sys::socket_addr(source, sport.unwrap_or(0), zone)?;
             match self.socket.bind(&SockAddr::from(from)) {
                 Ok(()) => {}
                 Err(error) if error.raw_os_error() == Some(libc::EADDRNOTAVAIL) => return Ok(self.refused(&error)),

@@ -30,6 +30,10 @@ pub struct PingOptions {
     pub source: Option<IpAddr>,
     /// The firewall mark of the packets.
     pub mark: Option<u32>,
+    /// The type of service of the packets, a traffic class with IPv6.
+    pub tos: Option<u8>,
+    /// The link that they may leave by.
+    pub device: Option<String>,
     /// The hop limit of the packets.
     pub ttl: Option<u8>,
     /// Never fragment: a packet that is too big is an answer.
@@ -49,6 +53,8 @@ impl Default for PingOptions {
             interval: Duration::from_millis(100),
             source: None,
             mark: None,
+            tos: None,
+            device: None,
             ttl: None,
             dont_fragment: false,
             zone: None,
@@ -458,6 +464,7 @@ impl Line {
         if let Some(mark) = options.mark {
             socket.set_mark(mark).map_err(|error| sys::failed("cannot set the mark", &error))?;
         }
+        sys::shape(&socket, v6, options.tos, options.device.as_deref())?;
         sys::roomy(&socket);
         if let Some(source) = options.source {
             let source = sys::socket_addr(source, 0, options.zone.as_deref())?;

@@ -280,3 +280,18 @@ pub(super) fn any(v6: bool) -> IpAddr {
 }
 
 const _: () = assert!(size_of_val(&[0u8; 20]) == size_of::<libc::in6_pktinfo>());
+
+/// Sets the type of service, or traffic class, and the link of a socket.
+pub(super) fn shape(socket: &Socket, v6: bool, tos: Option<u8>, device: Option<&str>) -> Result<()> {
+    if let Some(tos) = tos {
+        let set = if v6 { socket.set_tclass_v6(tos.into()) } else { socket.set_tos_v4(tos.into()) };
+        set.map_err(|error| failed("cannot set the type of service", &error))?;
+    }
+    let Some(device) = device else { return Ok(()) };
+    socket.bind_device(Some(device.as_bytes())).map_err(|error| {
+        if error.raw_os_error() == Some(libc::ENODEV) {
+            return Error::new(Kind::NotFound, format!("there is no link `{device}`")).hint("`ip link` lists them");
+        }
+        failed(&format!("cannot send by `{device}`"), &error)
+    })
+}

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::finding::{Culprit, Fix, Label};
-use super::packet::{Asked, Packet, RuleRef};
+use super::packet::{Asked, Ct, Hook, Packet, RuleRef, Sort, Spot};
 use super::trail::{Cause, Effect};
 use super::walk::{Conn, Walk};
 
@@ -37,6 +37,79 @@ impl Walk<'_> {
                 effect.cause.push(Cause::Source(before));
             }
         }
+    }
+
+    /// Notes the named sets that decide which mark the rules give a packet or its connection.
+    pub(super) fn mark_cause(&mut self, ns: usize, packet: &Packet, effect: &Effect, again: &Again<'_>) {
+        let marks = |effect: &Effect| effect.after.as_ref().map(|after| (after.packet.mark, after.packet.track.mark));
+        let now = marks(effect);
+        if now.is_none() || now == Some((packet.mark, packet.track.mark)) {
+            return;
+        }
+        for asked in effect.asked.iter().filter(|asked| !asked.element.is_empty()) {
+            let known = self.mark_sets.iter().any(|(at, one)| *at == ns && one == asked);
+            if !known && marks(&again(packet, Some(asked))) != now {
+                self.mark_sets.push((ns, asked.clone()));
+            }
+        }
+    }
+
+    /// Tells where the mark comes from by which a policy rule takes a packet, and mends it there when a set decides it.
+    pub(super) fn marked_by(&self, ns: usize, mut culprit: Culprit, packet: &Packet) -> Culprit {
+        if let Some(by) = &packet.past.marked {
+            culprit = culprit.because(Label::State, format!("its mark is from {} {}: {}", by.tool, by.table, by.text));
+        }
+        let at = self.net.ns(ns).at.clone();
+        // A set that lacks something is mended by adding: what it holds may be there for others.
+        let sets = || self.mark_sets.iter().filter(|(of, asked)| *of == ns && !asked.held).map(|(_, asked)| asked);
+        // It is the answer's own target that would be looked for in the set.
+        let target = packet.dst.to_string();
+        let Some(asked) = sets().find(|asked| asked.element == target).or_else(|| sets().next()) else {
+            return culprit;
+        };
+        let _ = write!(culprit.message, "; it has that mark because the set {} lacks {}", asked.set, asked.element);
+        let tool = asked.tool.split_whitespace().next().unwrap_or_default().to_owned();
+        culprit = culprit.because(
+            Label::State,
+            format!("{tool} in {at}: {} lacks {}, asked by `{}`", asked.set, asked.element, asked.rule),
+        );
+        culprit.fix = vec![Fix::new(&at, &contrary(asked))];
+        culprit
+    }
+
+    /// The rule by which a router translates what a client sends to the world, though not what it sends to this end; `packet` is the answer.
+    pub(super) fn spares(&self, router: usize, out: &str, packet: &Packet) -> Option<RuleRef> {
+        let world: std::net::IpAddr = if packet.v6() { WORLD6.into() } else { WORLD4.into() };
+        let request = Packet { reply: false, ct: Ct::New, dst: world, ..packet.answer() };
+        let sort =
+            |ip: std::net::IpAddr| if self.net.ns(router).owns(ip).is_some() { Sort::Local } else { Sort::Unicast };
+        let back = |_: std::net::IpAddr| None;
+        let spot = Spot {
+            hook: Hook::Postrouting,
+            iif: "",
+            oif: out,
+            physin: None,
+            physout: None,
+            sort: &sort,
+            back: &back,
+            arp: false,
+            macs: None,
+        };
+        let translated = |effect: Effect| effect.after.filter(|after| !after.guess)?.nat.map(|(_, rule)| rule);
+        let tables = self.net.tables(router, packet.v6());
+        let by_tables = tables.iter().find_map(|tables| {
+            let chain = tables.rules("nat", "POSTROUTING");
+            (!chain.is_empty()).then(|| translated(tables.run("nat", &request, &spot, None))).flatten()
+        });
+        by_tables.or_else(|| {
+            let nft = self.net.nft(router);
+            let families = [if packet.v6() { "ip6" } else { "ip" }, "inet"];
+            let bases = nft.bases(&families, Hook::Postrouting, out, &|family, table| {
+                family != "inet" && tables.iter().any(|tables| !tables.legacy && tables.has(table))
+            });
+            let mut nat = bases.into_iter().filter(|(_, index)| nft.kind(*index) == "nat");
+            nat.find_map(|(_, index)| translated(nft.run(index, &request, &spot, None)))
+        })
     }
 
     /// The connection whose translation made the source of a packet.
@@ -83,12 +156,7 @@ impl Walk<'_> {
                         Label::State,
                         format!("{short} in {at}: {set} {has} {element}, asked by `{}`", asked.rule),
                     );
-                    let line = match (asked.tool.strip_prefix("nft "), asked.held) {
-                        (None, false) => format!("ipset add {set} {element}"),
-                        (None, true) => format!("ipset del {set} {element}"),
-                        (Some(table), false) => format!("nft add element {table} {set} {{ {element} }}"),
-                        (Some(table), true) => format!("nft delete element {table} {set} {{ {element} }}"),
-                    };
+                    let line = contrary(&asked);
                     if first && (!asked.held || asked.exact) {
                         culprit.fix = vec![Fix::new(&at, &line)];
                     }
@@ -149,5 +217,20 @@ impl Walk<'_> {
         );
         culprit.fix = vec![Fix::new(&there, &line)];
         culprit
+    }
+}
+
+/// Addresses that stand for the world: those of documentation (RFC 5737, RFC 3849), which no rule names.
+pub(super) const WORLD4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(203, 0, 113, 254);
+pub(super) const WORLD6: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0xffff, 0, 0, 0, 0xfe);
+
+/// The command after which a set says the contrary.
+fn contrary(asked: &Asked) -> String {
+    let (set, element) = (&asked.set, &asked.element);
+    match (asked.tool.strip_prefix("nft "), asked.held) {
+        (None, false) => format!("ipset add {set} {element}"),
+        (None, true) => format!("ipset del {set} {element}"),
+        (Some(table), false) => format!("nft add element {table} {set} {{ {element} }}"),
+        (Some(table), true) => format!("nft delete element {table} {set} {{ {element} }}"),
     }
 }

@@ -52,7 +52,7 @@ PREFIX_MISMATCH "the two ends disagree about what is on their segment" "`ip addr
 NEIGH_STATIC_WRONG "a permanent neighbour entry has the wrong hardware address" "`ip neigh` shows PERMANENT" "ip neigh del ADDR dev X"
 NEIGH_STALE_WRONG "a learned neighbour entry has an old or foreign hardware address" "`ip neigh` shows an address that nobody on the way has" "ip neigh flush to ADDR dev X"
 ARP_DISABLED "a link neither asks nor answers ARP" "`ip link` shows NOARP" "ip link set dev X arp on"
-ARP_IGNORED "a namespace does not answer ARP for the address on this link" "arp_ignore, arp_filter" "sysctl -w net.ipv4.conf.X.arp_ignore=0"
+ARP_IGNORED "a namespace does not answer ARP (or neighbour discovery) for the address on this link" "arp_ignore, arp_filter, proxy_arp, proxy_ndp" "sysctl -w net.ipv4.conf.X.arp_ignore=0"
 ROUTE_MISSING "no route leads to the target" "`ip route get` says: Network is unreachable" "ip route add"
 RETURN_ROUTE_MISSING "the answer has no route back" "`ip route get` at the answering end" "ip route add there, or translate the source address on the way"
 ROUTE_GATEWAY_DEAD "a route leads to a gateway that nobody is" "no `ip addr` on the segment shows the gateway" "ip route replace … via the right one"

@@ -8,22 +8,15 @@ use super::state::Net;
 use super::{OTHERS, Question};
 use crate::op::Where;
 use crate::patience::scaled;
-use crate::probe::{ConnectOptions, PingOptions, Proto, Target, connect, ping};
+use crate::probe::{ConnectOptions, PingOptions, Proto, Target, Verdict as Answer, connect, ping};
 use crate::session::Session;
 
 /// How long the recorded packet is waited for: what the kernel does with it, it does at once.
 const PATIENCE: Duration = Duration::from_millis(300);
 
-/// Records one more packet and takes what it shows into the finding. Where nothing can be recorded, the finding stands and says so.
-pub(super) fn confirm(
-    session: &Session,
-    question: &Question,
-    target: &Target,
-    net: &Net,
-    from: usize,
-    finding: &mut Finding,
-) {
-    let recording = match take(session, question, target, net, from) {
+/// Takes what one more packet showed into the finding. Where nothing could be recorded, the finding stands and says so.
+pub(super) fn confirm(recorded: crate::Result<Recording>, question: &Question, finding: &mut Finding) {
+    let recording = match recorded {
         Ok(recording) => recording,
         Err(error) => {
             let text = format!("the flight recorder cannot be used here: {error}");
@@ -349,7 +342,18 @@ fn observed(at: &Where, dev: Option<&str>, dropped: &Dropped) -> Option<Culprit>
     )
 }
 
-fn take(session: &Session, question: &Question, target: &Target, net: &Net, from: usize) -> crate::Result<Recording> {
+/// Records one more packet. Returns what came of it, where it could be sent, and what was seen.
+///
+/// # Errors
+///
+/// When nothing can be recorded here.
+pub(super) fn take(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    net: &Net,
+    from: usize,
+) -> crate::Result<(Option<Answer>, Recording)> {
     let places = net
         .all
         .iter()
@@ -376,24 +380,28 @@ fn take(session: &Session, question: &Question, target: &Target, net: &Net, from
     let interrupt = session.exec().interrupt().clone();
     let cancel = || interrupt.is_set();
     let file = net.ns(from).file();
-    let recorded = if target.proto == Proto::Icmp {
+    if target.proto == Proto::Icmp {
         let options = PingOptions {
             timeout: scaled(PATIENCE),
             size: usize::try_from(size).unwrap_or(56).clamp(16, 65_507),
             source: question.source,
             mark: question.mark,
+            tos: question.shape.tos,
+            device: question.shape.dev.clone(),
             dont_fragment: question.size.is_some(),
             ..PingOptions::for_target(target)
         };
-        record(file, &plan, || ping(target.addr, &options, &cancel).map(drop))
+        record(file, &plan, || ping(target.addr, &options, &cancel).map(|report| report.verdict).ok())
     } else {
         let options = ConnectOptions {
             timeout: scaled(PATIENCE),
             source: question.source,
             mark: question.mark,
+            sport: question.shape.sport,
+            tos: question.shape.tos,
+            device: question.shape.dev.clone(),
             ..ConnectOptions::default()
         };
-        record(file, &plan, || connect(target, &options, &cancel).map(drop))
-    };
-    recorded.map(|(_, recording)| recording)
+        record(file, &plan, || connect(target, &options, &cancel).map(|open| open.verdict().clone()).ok())
+    }
 }

@@ -75,9 +75,8 @@ impl Walk<'_> {
         let mut tracked = !matches!(hook, Hook::Prerouting | Hook::Output) || iif == "lo";
         let related = packet.ct == Ct::Related;
         if !tracked {
-            (packet.ct, packet.track) = (Ct::Invalid, Track::default());
+            (packet.ct, packet.track, packet.past.untracked) = (Ct::Invalid, Track::default(), None);
         }
-        let mut notrack = Tri::No;
         let (mut passes, mut translated, mut restored, mut legacy) = (true, false, false, false);
         let sort = |ip: IpAddr| sort(network, ip);
         let asking = packet.clone();
@@ -99,7 +98,7 @@ impl Walk<'_> {
         for (prio, base) in bases {
             let prio = if is_nat(&base) { nat_at } else { prio };
             if !tracked && prio >= CONNTRACK {
-                self.track(ns, packet, notrack, related);
+                self.track(ns, packet, related);
                 tracked = true;
             }
             if !restored && prio >= nat_at {
@@ -123,16 +122,17 @@ impl Walk<'_> {
             };
             let mut effect = run(packet, None);
             self.first_cause(packet, &mut effect, &run);
+            self.mark_cause(ns, packet, &effect, &run);
             let translates = nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
             if translates && std::mem::replace(&mut translated, true) {
                 // Which of the two comes first nobody says.
                 self.guess = true;
                 continue;
             }
-            passes &= self.take(ns, hook, packet, (iif, oif), bridged.is_some(), effect, &mut notrack);
+            passes &= self.take(ns, hook, packet, (iif, oif), bridged.is_some(), effect);
         }
         if !tracked {
-            self.track(ns, packet, notrack, related);
+            self.track(ns, packet, related);
         }
         if !restored {
             self.restore(ns, hook, packet);
@@ -141,7 +141,6 @@ impl Walk<'_> {
     }
 
     /// Takes what a chain did.
-    #[expect(clippy::too_many_arguments, reason = "one frame or packet at one place")]
     fn take(
         &mut self,
         ns: usize,
@@ -150,7 +149,6 @@ impl Walk<'_> {
         devs: (&str, &str),
         bridged: bool,
         effect: Effect,
-        notrack: &mut Tri,
     ) -> bool {
         let passes = effect.drop.is_none();
         for rule in effect.suspects {
@@ -169,26 +167,10 @@ impl Walk<'_> {
         if after.packet.track.mark != packet.track.mark {
             self.keep_mark(ns, &after.packet);
         }
+        let before = packet.past.untracked.is_some();
         *packet = after.packet;
-        if after.notrack != Tri::No {
-            *notrack = after.notrack;
-            self.notrack = self.notrack.take().or(Some((
-                ns,
-                RuleRef {
-                    tool: "iptables".into(),
-                    table: "raw".into(),
-                    chain: hook.chain().into(),
-                    text: "CT --notrack".into(),
-                    policy: false,
-                    packets: None,
-                    reject: false,
-                    delete: Vec::new(),
-                    base: hook.chain().into(),
-                    handle: 0,
-                    path: Vec::new(),
-                    element: None,
-                },
-            )));
+        if let Some(rule) = packet.past.untracked.clone().filter(|_| !before) {
+            self.untracked.push((ns, self.leg, rule, packet.clone()));
         }
         let unsure = after.guess || packet.ct == Ct::Unknown && after.nat.is_some();
         if let Some((nat, rule)) = after.nat {
@@ -222,8 +204,9 @@ impl Walk<'_> {
         }
     }
 
-    fn track(&mut self, ns: usize, packet: &mut Packet, notrack: Tri, related: bool) {
-        if notrack == Tri::Yes || related {
+    fn track(&mut self, ns: usize, packet: &mut Packet, related: bool) {
+        let unsure = packet.ct == Ct::Unknown;
+        if packet.ct == Ct::Untracked || related {
             packet.ct = if related { Ct::Related } else { Ct::Untracked };
             return;
         }
@@ -252,7 +235,7 @@ impl Walk<'_> {
         } else {
             packet.ct = Ct::Invalid;
         }
-        if notrack == Tri::Maybe {
+        if unsure {
             packet.ct = Ct::Unknown;
         }
     }
@@ -457,8 +440,9 @@ impl Walk<'_> {
         }
         if packet.ct == Ct::Untracked && rule.policy {
             message += "; the packet is untracked (a raw rule with --notrack), so no rule on its conntrack state (ctstate) accepts it";
-            if let Some(notrack) = self.notrack_rule(ns, packet, hook, iif) {
-                return culprit.because(Label::State, notrack.0).says(message).fix_words(notrack.1);
+            if let Some(by) = &packet.past.untracked {
+                let culprit = culprit.because(Label::State, format!("{} {}: {}", by.tool, by.table, by.text));
+                return self.mend_rule(culprit.says(message), packet, ("", ""), by);
             }
         }
         if packet.ct == Ct::New && self.leg == Leg::Reply || packet.ct == Ct::Invalid {
@@ -471,14 +455,13 @@ impl Walk<'_> {
         self.mend_rule(culprit, packet, (iif, oif), rule)
     }
 
-    fn notrack_rule(&self, ns: usize, packet: &Packet, hook: Hook, _iif: &str) -> Option<(String, Vec<String>)> {
-        let start = if hook == Hook::Output { "OUTPUT" } else { "PREROUTING" };
-        let (tool, chain, rule) = self.untracking(ns, packet.v6(), &[start])?;
-        let text = rule.text();
-        Some((format!("{tool} raw: -A {chain} {text}"), super::walk::deletion(tool, "raw", &chain, rule)))
-    }
-
-    fn mend_rule(&self, mut culprit: Culprit, packet: &Packet, (iif, oif): (&str, &str), rule: &RuleRef) -> Culprit {
+    pub(super) fn mend_rule(
+        &self,
+        mut culprit: Culprit,
+        packet: &Packet,
+        (iif, oif): (&str, &str),
+        rule: &RuleRef,
+    ) -> Culprit {
         if !rule.policy {
             let narrow = self.before_rule(packet, (iif, oif), rule);
             if narrow.is_empty() {

@@ -373,6 +373,14 @@ pub struct Tried {
     pub took: Duration,
 }
 
+impl Tried {
+    /// Whether nobody answered, neither with what was asked for nor with an error.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        !self.reached && self.word == crate::probe::Reason::Timeout.word()
+    }
+}
+
 /// Where the flight recorder saw a packet last, and why it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastSeen {

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 
 use super::ipset::Ipsets;
 use super::packet::{Asked, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Tri, icmp_kind, icmp6_kind, protocol};
+use super::recent::Recents;
 use super::trail::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::u32_match;
 use crate::model::iptables::{self, Rule, Ruleset};
@@ -21,6 +22,8 @@ pub(super) struct Tables {
     rules: Ruleset,
     /// The sets that its rules ask.
     sets: Arc<Ipsets>,
+    /// The lists that its rules ask.
+    recents: Arc<Recents>,
 }
 
 impl Tables {
@@ -31,14 +34,29 @@ impl Tables {
     /// When it is not what that program prints.
     pub(super) fn parse(stdout: &str, v6: bool, legacy: bool) -> crate::Result<Option<Self>> {
         let rules = iptables::parse_save(stdout)?;
-        Ok((!rules.tables.is_empty()).then_some(Self { v6, legacy, rules, sets: Arc::default() }))
+        Ok((!rules.tables.is_empty()).then_some(Self {
+            v6,
+            legacy,
+            rules,
+            sets: Arc::default(),
+            recents: Arc::default(),
+        }))
     }
 
     /// Whether any rule asks a set of `ipset`.
     #[must_use]
     pub(super) fn asks_sets(&self) -> bool {
-        let mut rules = self.rules.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules);
-        rules.any(|rule| rule.words.iter().any(|word| word == "--match-set"))
+        self.all().any(|rule| rule.words.iter().any(|word| word == "--match-set"))
+    }
+
+    /// All rules.
+    fn all(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.tables.iter().flat_map(|table| &table.chains).flat_map(|chain| &chain.rules)
+    }
+
+    /// Reads the lists of `-m recent` that its rules ask: `read` gives the file of one.
+    pub(super) fn know_recents(&mut self, read: &dyn Fn(&str) -> String) {
+        self.recents = Arc::new(Recents::of(self.all(), read));
     }
 
     /// Tells it the sets of its namespace.
@@ -161,7 +179,7 @@ impl Tables {
         let rules = self.rules(table, name);
         for rule in rules.iter().filter(|_| depth < DEPTH) {
             let Some(state) = &trail.here else { break };
-            let matched = if run.step() { matches(rule, &state.packet, run, &self.sets) } else { Tri::Maybe };
+            let matched = if run.step() { matches(rule, &state.packet, run, self) } else { Tri::Maybe };
             if matched != Tri::No {
                 self.target(table, name, rule, matched, &mut trail, run, depth);
             }
@@ -205,9 +223,9 @@ impl Tables {
             }),
             "DSCP" | "TOS" | "ECN" => trail.change(matched, |state| state.packet.tos = new_tos(rule, state.packet.tos)),
             "TTL" | "HL" => trail.change(matched, |state| state.packet.ttl = new_ttl(rule, state.packet.ttl)),
-            "NOTRACK" => trail.change(matched, |state| state.notrack = Tri::Yes),
+            "NOTRACK" => trail.change(matched, |state| state.untrack(this())),
             "CT" if rule.words.iter().any(|word| word == "--notrack") => {
-                trail.change(matched, |state| state.notrack = Tri::Yes);
+                trail.change(matched, |state| state.untrack(this()));
             }
             "MASQUERADE" | "SNAT" | "DNAT" | "REDIRECT" | "NETMAP" => {
                 trail.translate(matched, translation(target, rule), this());
@@ -378,12 +396,15 @@ fn flags(packet: &Packet, mask: &str, want: &str) -> Tri {
 }
 
 /// The modules that match or not without being given an option.
-const OPAQUE: [&str; 13] =
-    ["ah", "cgroup", "dst", "esp", "eui64", "frag", "hbh", "ipv6header", "mh", "osf", "rpfilter", "rt", "socket"];
+const OPAQUE: [&str; 6] = ["cgroup", "eui64", "ipv6header", "osf", "rpfilter", "socket"];
+
+/// The modules that look for a header which no packet here has: without it they do not match, also when negated (`ip6t_rt.c`, `ip6t_frag.c`,
+/// `ip6t_hbh.c`, `ip6t_mh.c`, `ip6t_ah.c`, `xt_esp.c`).
+const HEADERS: [&str; 7] = ["ah", "dst", "esp", "frag", "hbh", "mh", "rt"];
 
 /// Whether a rule matches, and whether that can be said.
 #[must_use]
-fn matches(rule: &Rule, packet: &Packet, run: &Run<'_>, sets: &Ipsets) -> Tri {
+fn matches(rule: &Rule, packet: &Packet, run: &Run<'_>, tables: &Tables) -> Tri {
     let spot = run.spot;
     let words: Vec<&str> = rule.words.iter().map(String::as_str).collect();
     let (mut all, mut module, mut not, mut index) = (Tri::Yes, "", false, 0);
@@ -394,14 +415,24 @@ fn matches(rule: &Rule, packet: &Packet, run: &Run<'_>, sets: &Ipsets) -> Tri {
             "!" => (not, index) = (true, index + 1),
             "-m" => {
                 module = value;
-                all = all.and(if OPAQUE.contains(&value) { Tri::Maybe } else { Tri::Yes });
+                all = all.and(match value {
+                    _ if HEADERS.contains(&value) => Tri::No,
+                    _ if OPAQUE.contains(&value) => Tri::Maybe,
+                    _ => Tri::Yes,
+                });
                 index += 2;
             }
+            "--set" | "--rcheck" | "--update" | "--remove" if module == "recent" => {
+                all = all.and(tables.recents.matches(rule, packet).flip(not));
+                (not, index) = (false, index + 1);
+            }
+            "--rsource" | "--rdest" | "--rttl" | "--reap" if module == "recent" => index += 1,
+            "--name" | "--seconds" | "--hitcount" | "--mask" if module == "recent" => index += 2,
             // Counters of a set are no condition, negated or not.
             "--update-counters" | "--update-subcounters" => (not, index) = (false, index + 1),
             "--match-set" => {
                 let sides = words.get(index + 2).copied().unwrap_or_default();
-                all = all.and(in_set(rule, (value, sides), packet, run, sets).flip(not));
+                all = all.and(in_set(rule, (value, sides), packet, run, &tables.sets).flip(not));
                 (not, index) = (false, index + 3);
             }
             _ => {

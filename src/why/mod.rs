@@ -6,7 +6,7 @@
 //! | `state` | what the machine is, read in parallel and when needed; read only |
 //! | `walk` | the legs: from hop to hop by the kernel's own route oracle |
 //! | `segment` | between two devices: veth, bridges, neighbours |
-//! | `filters`, `iptables`, `ipset`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
+//! | `filters`, `iptables`, `ipset`, `recent`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
 //! | `causes` | why a packet is what it is when a rule drops it |
 //! | `tunnel` | packets inside packets |
 //! | `routes` | why the kernel would not route |
@@ -18,6 +18,8 @@
 //! | `unread` | what could not be read, and what is not known then |
 //! | `survey` | what kills packets silently, whoever sends them |
 //! | `trace` | with consent: what the rules did with one packet, by nft's trace |
+//! | `outlook` | without a destination: gateways, resolvers, the way out |
+//! | `trial` | the packet that is tried, beside the reading |
 //! | `finding`, `codes` | the answer, and the one table of what can be wrong |
 
 mod again;
@@ -34,8 +36,10 @@ mod nft;
 #[cfg(test)]
 #[path = "../../tests/netfilter/oracle.rs"]
 mod oracle;
+pub mod outlook;
 mod packet;
 mod ports;
+mod recent;
 pub mod recorder;
 mod routes;
 mod segment;
@@ -44,6 +48,7 @@ mod state;
 pub mod survey;
 mod trace;
 mod trail;
+mod trial;
 mod tunnel;
 mod u32_match;
 mod unread;
@@ -56,14 +61,14 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::op::Where;
 use crate::patience::scaled;
-use crate::probe::{
-    ConnectOptions, Established, PingOptions, Proto, Target, Verdict as Answer, Witness, connect, ping,
-};
+use crate::probe::{Established, Proto, Target, Verdict as Answer};
 use crate::session::Session;
 use crate::verify::Aim;
 use finding::{Confidence, Culprit, Evidence, Finding, Label, Leg, Tried, Verdict};
+pub use packet::PROTOCOLS;
 use packet::{Ct, Packet, Port};
 use state::Net;
+use trial::{Trial, stale};
 use walk::{Suspect, Walk, unspecified};
 
 /// How long one try waits for an answer.
@@ -72,6 +77,29 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const ACCEPT: Duration = Duration::from_millis(150);
 /// Further culprits that are told.
 const OTHERS: usize = 3;
+
+/// What else is asked of a packet.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shape {
+    /// The port to come from.
+    pub sport: Option<u16>,
+    /// Its type of service, or traffic class.
+    pub tos: Option<u8>,
+    /// The link that it leaves by.
+    pub dev: Option<String>,
+    /// The type of its ICMP message; an echo request unless told. Others are judged and not sent.
+    pub icmp: Option<u8>,
+    /// The number of its protocol, when it is none of TCP, UDP and ICMP. Such are judged and not sent.
+    pub proto: Option<u8>,
+}
+
+impl Shape {
+    /// Whether a probe can have it.
+    #[must_use]
+    pub fn is_sent(&self, v6: bool) -> bool {
+        self.proto.is_none() && self.icmp.is_none_or(|kind| kind == if v6 { 128 } else { 8 })
+    }
+}
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -86,6 +114,8 @@ pub struct Question {
     pub source: Option<IpAddr>,
     /// The firewall mark.
     pub mark: Option<u32>,
+    /// What else is asked of the packet.
+    pub shape: Shape,
     /// Whether a packet may be tried.
     pub probe: bool,
     /// Whether the rules may be traced, which changes them for that moment.
@@ -96,7 +126,7 @@ impl Question {
     /// Whether `from` reaches `aim`.
     #[must_use]
     pub fn new(from: Where, aim: Aim) -> Self {
-        Self { from, aim, size: None, source: None, mark: None, probe: true, trace: false }
+        Self { from, aim, size: None, source: None, mark: None, shape: Shape::default(), probe: true, trace: false }
     }
 }
 
@@ -114,20 +144,30 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
     if question.trace {
         trace::possible(session)?;
     }
-    let begun = Instant::now();
     let (target, owner) = aim_at(session, question)?;
     let v6 = target.addr.is_ipv6();
-    let tried = if question.probe { Some(attempt(session, question, &target, owner.as_ref())?) } else { None };
+    let trial = Trial::of(session, question, &target, owner.as_ref());
+    let sent = question.shape.is_sent(v6);
+    let running = if question.probe && sent { Some(trial?.begin()?) } else { None };
     let reading = Instant::now();
-    let failed = failed || tried.as_ref().is_some_and(|(tried, _)| !tried.reached);
     let mut given = vec![&question.from];
     given.extend(owner.as_ref());
-    let net = Net::read(session, &given, v6)?;
-    let from = net
-        .index(&question.from)
-        .ok_or_else(|| Error::new(Kind::NotFound, format!("no namespace `{}`", question.from)))?;
-    let mut walk = Walk::new(&net);
-    walk.round_trip(from, packet(question, &target));
+    let net = Net::read(session, &given, v6);
+    let walked = net.as_ref().ok().and_then(|net| {
+        let from = net.index(&question.from)?;
+        let mut walk = Walk::new(net);
+        walk.bound.clone_from(&question.shape.dev);
+        walk.round_trip(from, packet(question, &target));
+        Some((from, walk))
+    });
+    let read = reading.elapsed();
+    let mut tried = running.map(trial::Running::end).transpose()?;
+    let judging = Instant::now();
+    let net = net.as_ref().map_err(Clone::clone)?;
+    let (from, mut walk) =
+        walked.ok_or_else(|| Error::new(Kind::NotFound, format!("no namespace `{}`", question.from)))?;
+    let recorded = second_look(session, question, &target, net, from, &mut tried);
+    let failed = failed || tried.as_ref().is_some_and(|(tried, _)| !tried.reached);
     let flow = trace::Flow::of(&walk, from, &packet(question, &target));
     let mut finding = Finding {
         from: question.from.clone(),
@@ -142,12 +182,12 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
         trace: Vec::new(),
         took: Duration::ZERO,
     };
-    let silent = tried.as_ref().and_then(|(_, open)| silent_service(&net, &walk, &target, open.as_ref()));
+    let silent = tried.as_ref().and_then(|(_, open)| silent_service(net, &walk, &target, open.as_ref()));
     match (&tried, silent) {
         (Some((tried, _)), None) if tried.reached => {
             finding.verdict = Verdict::Reachable;
             finding.confidence = Confidence::Observed;
-            open_eyes(&net, &walk, from, &packet(question, &target), &mut finding);
+            open_eyes(net, &walk, from, &packet(question, &target), &mut finding);
         }
         (Some(_), Some(culprit)) => {
             finding.verdict = Verdict::Blocked;
@@ -155,16 +195,20 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
             finding.culprit = Some(culprit);
         }
         _ => {
-            judge(session, question, &target, &net, &mut walk, &mut finding)?;
-            if finding.probe.is_some() {
-                confirm::confirm(session, question, &target, &net, from, &mut finding);
+            judge(session, question, &target, net, &mut walk, &mut finding)?;
+            if let Some(recorded) = recorded {
+                confirm::confirm(recorded, question, &mut finding);
             }
-            unread::weigh(&net, walk.complete, &mut finding);
+            unread::weigh(net, walk.complete, &mut finding);
             if failed && finding.culprit.is_none() {
                 finding.verdict = Verdict::Inconclusive;
-                again::ask_again(session, question, &target, &net, &mut finding, reading)?;
+                again::ask_again(session, question, &target, net, &mut finding, reading)?;
             }
         }
+    }
+    if question.probe && !sent {
+        let text = "predicted only: no probe can send that packet".to_owned();
+        finding.notes.push(Evidence { label: Label::Inferred, text });
     }
     // What is answered in the copy of a machine need not be answered on it.
     if finding.verdict == Verdict::Reachable
@@ -174,9 +218,9 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
         finding.notes.push(finding::Evidence { label: finding::Label::State, text });
     }
     if question.trace {
-        trace::trace(session, question, &target, &net, &flow, &mut finding)?;
+        trace::trace(session, question, &target, net, &flow, &mut finding)?;
     }
-    finding.took = reading.elapsed().min(begun.elapsed());
+    finding.took = read + judging.elapsed();
     Ok(finding)
 }
 
@@ -230,6 +274,36 @@ pub fn forbids(session: &Session, from: &Where, silent: &Target) -> Result<bool>
     Ok(finding.verdict == Verdict::Blocked && finding.culprit.is_some_and(|culprit| codes.contains(&culprit.code)))
 }
 
+/// Records one more packet of a flow that was not answered. When that one arrives, it comes and goes.
+fn second_look(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    net: &Net,
+    from: usize,
+    tried: &mut Option<(Tried, Option<Established>)>,
+) -> Option<Result<recorder::Recording>> {
+    let (tried, _) = tried.as_mut().filter(|(tried, _)| !tried.reached)?;
+    let (answer, recording) = match confirm::take(session, question, target, net, from) {
+        Ok((answer, recording)) => (answer, Ok(recording)),
+        // Without the recorder silence is listened to twice all the same.
+        Err(error) if tried.is_silent() => {
+            (once(session, question, target, None).ok().map(|(answer, _)| answer), Err(error))
+        }
+        Err(error) => (None, Err(error)),
+    };
+    // What only told of an earlier packet, or was answered by a stranger, is no better for being asked again without a witness.
+    if let Some(answer) =
+        answer.filter(|answer| answer.is_reached() && tried.is_silent() && matches!(question.aim, Aim::Target(_)))
+    {
+        tried.reached = true;
+        answer.word().clone_into(&mut tried.word);
+        // Neither is lost to the resolution of an address: the kernel keeps those that wait for it.
+        tried.detail = format!("{}, after 1 without an answer: it comes and goes", answer.detail());
+    }
+    Some(recording)
+}
+
 /// The address to try, and the namespace that must answer when the aim names one.
 fn aim_at(session: &Session, question: &Question) -> Result<(Target, Option<Where>)> {
     match &question.aim {
@@ -255,74 +329,26 @@ fn packet(question: &Question, target: &Target) -> Packet {
         (Proto::Udp, size) => size.unwrap_or(16) + 8,
         (Proto::Tcp, size) => size.unwrap_or(0) + 40,
     };
-    let ports = target.proto != Proto::Icmp;
+    let shape = &question.shape;
+    let ports = target.proto != Proto::Icmp && shape.proto.is_none();
+    let echo = if v6 { 128 } else { 8 };
     Packet {
         src: question.source.unwrap_or_else(|| unspecified(v6)),
         dst: target.addr,
-        proto: Packet::number(target.proto, v6),
-        sport: if ports { Port::Ephemeral } else { Port::None },
+        proto: shape.proto.unwrap_or_else(|| Packet::number(target.proto, v6)),
+        sport: if ports { shape.sport.map_or(Port::Ephemeral, Port::Exact) } else { Port::None },
         dport: if ports { Port::Exact(target.port) } else { Port::None },
-        icmp: (!ports).then_some(if v6 { 128 } else { 8 }),
+        icmp: (!ports && shape.proto.is_none()).then(|| shape.icmp.unwrap_or(echo)),
         reply: false,
         size: size + header,
         df: question.size.is_some() || target.proto == Proto::Tcp,
         ttl: Some(64),
-        tos: Some(0),
+        tos: Some(shape.tos.unwrap_or(0)),
         mark: Some(question.mark.unwrap_or(0)),
         ct: Ct::New,
         track: packet::Track::default(),
         past: packet::Past::default(),
     }
-}
-
-/// Tries it: twice when there is silence, because the first packet may be lost to address resolution.
-fn attempt(
-    session: &Session,
-    question: &Question,
-    target: &Target,
-    owner: Option<&Where>,
-) -> Result<(Tried, Option<Established>)> {
-    let begun = Instant::now();
-    let mut last = None;
-    let mut silent = 0;
-    for round in 0..3 {
-        let (answer, open) = once(session, question, target, owner)?;
-        silent += usize::from(answer.is_inconclusive());
-        session.exec().interrupt().check()?;
-        // Silence is listened to twice.
-        let stale = stale(&answer);
-        let settled = !(stale || answer.is_inconclusive() && round != 1);
-        last = Some((answer, open));
-        if settled {
-            break;
-        }
-        if stale {
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-    let Some((answer, open)) = last else { return Err(Error::new(Kind::Internal, "nothing was tried")) };
-    let tried = Tried {
-        reached: answer.is_reached(),
-        word: answer.word().to_owned(),
-        // Neither is lost to the resolution of an address: the kernel keeps those that wait for it.
-        detail: if answer.is_reached() && silent > 0 {
-            format!("{}, after {silent} without an answer: it comes and goes", answer.detail())
-        } else {
-            answer.detail()
-        },
-        refused: match &answer {
-            Answer::NotReached(not) if not.by.is_none() && not.icmp.is_none() => not.errno.map(|_| not.reason.name()),
-            _ => None,
-        },
-        last: None,
-        took: begun.elapsed(),
-    };
-    Ok((tried, open))
-}
-
-/// Whether it tells of an earlier packet: a neighbour did not answer that one, and is asked again only now.
-fn stale(answer: &Answer) -> bool {
-    matches!(answer, Answer::NotReached(not) if not.reason == crate::probe::Reason::HostUnreachable && not.icmp.is_some())
 }
 
 /// One more packet that really leaves.
@@ -341,36 +367,7 @@ fn once(
     target: &Target,
     owner: Option<&Where>,
 ) -> Result<(Answer, Option<Established>)> {
-    let interrupt = session.exec().interrupt().clone();
-    let cancel = || interrupt.is_set();
-    if target.proto == Proto::Icmp {
-        let options = PingOptions {
-            timeout: scaled(PATIENCE),
-            size: question.size.map_or(56, |size| usize::try_from(size).unwrap_or(56).clamp(16, 65_507)),
-            source: question.source,
-            mark: question.mark,
-            dont_fragment: question.size.is_some(),
-            ..PingOptions::for_target(target)
-        };
-        let mut witness = owner.and_then(|owner| session.within(owner, Witness::open).ok()?.ok());
-        let report = session.within(&question.from, || ping(target.addr, &options, &cancel))??;
-        if let Some(witness) = witness.as_mut().filter(|_| report.verdict.is_reached())
-            && !witness.saw(report.token, scaled(Duration::from_millis(200)))?
-        {
-            // Answered by a stranger: that is no answer.
-            let silence = crate::probe::Silence { after: scaled(PATIENCE), cancelled: false };
-            return Ok((Answer::Inconclusive(silence), None));
-        }
-        return Ok((report.verdict, None));
-    }
-    let options = ConnectOptions {
-        timeout: scaled(PATIENCE),
-        source: question.source,
-        mark: question.mark,
-        ..ConnectOptions::default()
-    };
-    let open = session.within(&question.from, || connect(target, &options, &cancel))??;
-    Ok((open.verdict().clone(), Some(open)))
+    Trial::of(session, question, target, owner)?.once()
 }
 
 /// The connection stands, and nobody takes it from the queue.

@@ -282,7 +282,7 @@ impl Nft {
                 trail.anything(this());
                 trail.accept(when);
             }
-            "notrack" => trail.change(when, |state| state.notrack = Tri::Yes),
+            "notrack" => trail.change(when, |state| state.untrack(this())),
             "mangle" => trail.change(when, |state| {
                 let before = state.packet.mark;
                 self.mangle(chain, body, state, run);

@@ -176,6 +176,8 @@ pub(super) struct Packet {
 pub(super) struct Past {
     /// The rule that set its mark, and where: the index of the namespace is not known to the rule.
     pub marked: Option<Arc<RuleRef>>,
+    /// The rule that told this namespace not to track it.
+    pub untracked: Option<Arc<RuleRef>>,
 }
 
 impl Packet {
@@ -215,7 +217,7 @@ impl Packet {
             6 => "tcp",
             17 => "udp",
             58 => "ipv6-icmp",
-            _ => "icmp",
+            other => PROTOCOLS.iter().find(|(number, _)| *number == other).map_or("icmp", |(_, name)| name),
         }
     }
 
@@ -223,6 +225,8 @@ impl Packet {
     #[must_use]
     pub(super) fn answer(&self) -> Self {
         let icmp = match (self.icmp, self.v6()) {
+            // What is no question is answered by its like, if at all.
+            (Some(kind), _) if !matches!(kind, 8 | 128) => Some(kind),
             (Some(_), true) => Some(129),
             (Some(_), false) => Some(0),
             (None, _) => None,
@@ -273,6 +277,20 @@ impl Packet {
         }
     }
 }
+
+/// Protocols without ports that can be asked for, by number and by the name that `iptables` and `nft` have for them.
+pub const PROTOCOLS: [(u8, &str); 10] = [
+    (2, "igmp"),
+    (4, "ipencap"),
+    (41, "ipv6"),
+    (47, "gre"),
+    (50, "esp"),
+    (51, "ah"),
+    (89, "ospf"),
+    (103, "pim"),
+    (112, "vrrp"),
+    (132, "sctp"),
+];
 
 /// The number of a protocol by its name.
 #[must_use]

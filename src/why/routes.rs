@@ -275,17 +275,21 @@ impl Walk<'_> {
                 .filter(|mark| *mark != 0)
                 .map(|mark| format!(" (its mark is 0x{mark:x})"))
                 .unwrap_or_default();
-            self.fault(
-                Culprit::new("RULE_MISDIRECT", &at, "rule", rule_text.clone())
-                    .value(kind.clone())
-                    .says(format!(
-                        "the policy rule `{rule_text}` of {at} takes {} → {}{mark} to `{kind}`{detail}",
-                        packet.src, packet.dst
-                    ))
-                    .because(Label::Kernel, format!("{line} → {said}"))
-                    .because(Label::State, format!("ip rule in {at}: {rule_text}"))
-                    .fix(&format!("ip {family}rule del pref {pref}")),
-            );
+            let culprit = Culprit::new("RULE_MISDIRECT", &at, "rule", rule_text.clone())
+                .value(kind.clone())
+                .says(format!(
+                    "the policy rule `{rule_text}` of {at} takes {} → {}{mark} to `{kind}`{detail}",
+                    packet.src, packet.dst
+                ))
+                .because(Label::Kernel, format!("{line} → {said}"))
+                .because(Label::State, format!("ip rule in {at}: {rule_text}"))
+                .fix(&format!("ip {family}rule del pref {pref}"));
+            let culprit = if mark.is_empty() || rule.get("fwmark").is_none() {
+                culprit
+            } else {
+                self.marked_by(ns, culprit, packet)
+            };
+            self.fault(culprit);
             return true;
         }
         let code = match kind.as_str() {
@@ -295,15 +299,41 @@ impl Walk<'_> {
         };
         let route_text = route_text(route);
         let what = if self.leg == Leg::Reply { "the reply " } else { "" };
-        self.fault(
-            Culprit::new(code, &at, "route", route_text.clone())
-                .value(kind.clone())
-                .says(format!("the {kind} route `{route_text}` of {at} stops {what}{} → {}", packet.src, packet.dst))
-                .because(Label::Kernel, format!("{line} → {said}"))
-                .because(Label::State, format!("ip route in {at}: {route_text}"))
-                .fix(&format!("ip {family}route del {route_text}")),
-        );
+        let culprit = Culprit::new(code, &at, "route", route_text.clone())
+            .value(kind.clone())
+            .says(format!("the {kind} route `{route_text}` of {at} stops {what}{} → {}", packet.src, packet.dst))
+            .because(Label::Kernel, format!("{line} → {said}"))
+            .because(Label::State, format!("ip route in {at}: {route_text}"));
+        // A longer route past it opens less than its deletion, where a router of a segment leads there.
+        let longer =
+            self.past(ns, packet).filter(|_| route.destination().is_none_or(|net| net.prefix_len() < host_len(packet)));
+        let culprit = match longer {
+            Some(line) => culprit.fix(&line),
+            None => culprit.fix(&format!("ip {family}route del {route_text}")),
+        };
+        self.fault(culprit);
         true
+    }
+
+    /// The route to just this target by a router of a segment that knows the way on.
+    fn past(&self, ns: usize, packet: &Packet) -> Option<String> {
+        let net = self.net;
+        if net.all.iter().all(|other| other.owns(packet.dst).is_none()) {
+            return None;
+        }
+        let family = if packet.v6() { "-6 " } else { "" };
+        net.ns(ns).addrs.iter().filter(|addr| addr.dev != "lo" && addr.ip.is_ipv6() == packet.v6()).find_map(|addr| {
+            let stations = self.flood(ns, &addr.dev);
+            stations.iter().filter(|station| station.ns != ns).find_map(|station| {
+                let gateway = net.ns(station.ns).addrs_of(&station.dev).find(|theirs| addr.covers(theirs.ip))?.ip;
+                let onward = Packet { src: super::walk::unspecified(packet.v6()), mark: Some(0), ..packet.clone() };
+                let got = self.route(station.ns, &onward, None).ok()?;
+                let on = got.local || got.dev != station.dev;
+                on.then(|| {
+                    format!("ip {family}route add {}/{} via {gateway} dev {}", packet.dst, host_len(packet), addr.dev)
+                })
+            })
+        })
     }
 
     fn not_forwarding(&mut self, ns: usize, packet: &Packet, iif: &str, all: i64, said: &str, line: &str) {
@@ -345,11 +375,16 @@ impl Walk<'_> {
             mark,
             ..packet.clone()
         };
-        let reverse = self.explain_route(ns, &back, None);
+        // What is forwarded is looked up as if it came in by the link that it goes out by (`__mkroute_input`).
+        let forth = self.explain_route(ns, packet, Some(iif)).filter(|(_, route)| route.kind() == "unicast");
+        let out = forth.and_then(|(_, route)| route.dev);
+        let reverse = self.explain_route(ns, &back, out.as_deref());
         let unicast = reverse.as_ref().filter(|(_, route)| route.kind() == "unicast");
+        // A link without an address has no way back at all: there the loose filter is as strict (`last_resort` in `__fib_validate_source`).
+        let addressed = net.ns(ns).addrs_of(iif).any(|addr| addr.ip.is_ipv4());
         let other = match unicast {
             Some((_, route)) if leaves_by(route, iif) => return false,
-            Some(_) if mode == 2 => return false,
+            Some(_) if mode == 2 && addressed => return false,
             Some((rule, route)) => {
                 let by = if ordinary(rule) {
                     String::new()
@@ -375,7 +410,7 @@ impl Walk<'_> {
             .says(format!("{} arrives on {iif}, but {at} {other}; the {} reverse path filter of {iif} drops it", packet.src, if mode == 1 { "strict" } else { "loose" }))
             .because(Label::Kernel, format!("{line} → {said}"))
             .because(Label::State, format!("net.ipv4.conf.all.rp_filter = {all}, net.ipv4.conf.{iif}.rp_filter = {own} in {at}: the greater counts"));
-        if mode == 1 && unicast.is_some() {
+        if mode == 1 && unicast.is_some() && addressed {
             // The greater of the two counts, and 2 is greater than 1.
             culprit = culprit.fix(&format!("sysctl -w net.ipv4.conf.{iif}.rp_filter=2"));
         } else {
@@ -547,6 +582,12 @@ impl Walk<'_> {
         let _ = iif;
         culprit = self.unadvertised(ns, packet.v6(), culprit);
         if let Some(line) = self.route_line(ns, packet) {
+            if line.ends_with(" onlink") {
+                culprit = culprit.because(
+                    Label::Inferred,
+                    "the gateway lies outside the subnets of this end: the kernel refuses a route to it without `onlink`",
+                );
+            }
             culprit = culprit.fix(&line);
         } else {
             culprit = culprit.advise("ip route add … via a router of this segment");
@@ -711,16 +752,46 @@ impl Walk<'_> {
                     .find(|theirs| addr.covers(theirs.ip) && theirs.ip != addr.ip)
                     .map(|addr| addr.ip);
                 if let Some(gateway) = gateway {
-                    let has_default =
-                        net.ns(ns).routes.iter().any(|route| {
-                            route.is_default() && route.is_ipv6() == packet.v6() && route.kind() == "unicast"
-                        });
-                    let dst = if has_default { self.subnet_of(packet.dst) } else { "default".into() };
-                    return Some(format!("ip {family}route add {dst} via {gateway} dev {}", addr.dev));
+                    return Some(format!(
+                        "ip {family}route add {} via {gateway} dev {}",
+                        self.aimed(ns, packet),
+                        addr.dev
+                    ));
                 }
             }
         }
-        None
+        self.off_subnet(ns, packet)
+    }
+
+    /// What a missing route is for: everything at an end, the target's subnet where there is a default route already or packets of others
+    /// pass.
+    fn aimed(&self, ns: usize, packet: &Packet) -> String {
+        let mut routes = self.net.ns(ns).routes.iter();
+        let has_default =
+            routes.any(|route| route.is_default() && route.is_ipv6() == packet.v6() && route.kind() == "unicast");
+        let forwarding = if packet.v6() { "ipv6/conf/all/forwarding" } else { "ipv4/ip_forward" };
+        let known = self.net.all.iter().any(|other| other.owns(packet.dst).is_some());
+        let router = self.leg == Leg::Reply && known && self.net.setting(ns, forwarding) == 1;
+        if has_default || router { self.subnet_of(packet.dst) } else { "default".into() }
+    }
+
+    /// The gateway is on the segment and outside every subnet of ours, as with an address of its own (/32): the kernel takes the route only
+    /// with `onlink`.
+    fn off_subnet(&self, ns: usize, packet: &Packet) -> Option<String> {
+        let net = self.net;
+        let family = if packet.v6() { "-6 " } else { "" };
+        let mine = net.ns(ns).addrs.iter().filter(|addr| addr.dev != "lo" && addr.ip.is_ipv6() == packet.v6());
+        mine.filter(|addr| addr.len == host_len(packet)).find_map(|addr| {
+            let back = Packet { src: super::walk::unspecified(packet.v6()), dst: addr.ip, ..packet.clone() };
+            let stations = self.flood(ns, &addr.dev);
+            let knows = |one: &&super::segment::Station| {
+                one.ns != ns && self.route(one.ns, &back, None).is_ok_and(|got| got.dev == one.dev)
+            };
+            let station = stations.iter().find(knows)?;
+            let mut theirs = net.ns(station.ns).addrs_of(&station.dev);
+            let gateway = theirs.find(|one| one.ip.is_ipv6() == packet.v6() && one.ip != addr.ip)?.ip;
+            Some(format!("ip {family}route add {} via {gateway} dev {} onlink", self.aimed(ns, packet), addr.dev))
+        })
     }
 
     fn mend_route(&mut self, ns: usize, packet: &Packet) {
@@ -812,6 +883,9 @@ impl Walk<'_> {
                 }
             }
         }
+        if self.spared(router, &out, packet, &there, kernel) {
+            return true;
+        }
         any |= net.nft(router).translates();
         // A router that translates for others, or an end that is not ours to route (its address is public, the client's is private).
         let public = !private(packet.src) && private(client);
@@ -832,31 +906,48 @@ impl Walk<'_> {
         true
     }
 
+    /// A router translates what the client sends to the world, and not what it sends to this end; noted.
+    fn spared(&mut self, router: usize, out: &str, packet: &Packet, there: &str, kernel: &str) -> bool {
+        let Some(rule) = self.spares(router, out, packet) else { return false };
+        let (at, client) = (self.net.ns(router).at.clone(), packet.dst);
+        let tool = if packet.v6() { "ip6tables" } else { "iptables" };
+        self.fault(
+            Culprit::new("NAT_MISSING", &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
+                .value(rule.text.clone())
+                .says(format!(
+                    "{at} translates what {client} sends to the world (`{}`) and spares {}; and {there} has no route back to {client}",
+                    rule.text, packet.src
+                ))
+                .because(Label::State, format!("{} {} in {at}: {}", rule.tool, rule.table, rule.text))
+                .because(Label::Kernel, kernel)
+                .because(Label::Inferred, format!("a route back in {there} would do as well"))
+                .fix(&format!("{tool} -t nat -I POSTROUTING 1 -s {client} -d {} -o {out} -j MASQUERADE", packet.src)),
+        );
+        true
+    }
+
     /// A router does not track the connection, so it never translates it; noted.
     fn untracked(&mut self, router: usize, out: &str, packet: &Packet, kernel: &str) -> bool {
-        if self.notrack.as_ref().is_none_or(|(ns, _)| *ns != router) {
-            return false;
-        }
         let net = self.net;
         let at = net.ns(router).at.clone();
         let translates = |words: &[String]| words.iter().any(|word| word == "MASQUERADE" || word == "SNAT");
         let all = net.tables(router, packet.v6());
         let there = net.nft(router).translates()
             || all.iter().any(|tables| tables.rules("nat", "POSTROUTING").iter().any(|rule| translates(&rule.words)));
-        let rule = self.untracking(router, packet.v6(), &["PREROUTING", "OUTPUT"]);
-        let Some((tool, chain, rule)) = rule.filter(|_| there) else { return false };
-        let text = rule.text();
-        self.fault(
-            Culprit::new("NAT_WRONG", &at, "rule", format!("{tool} raw {chain}"))
-                .value(text)
-                .says(format!(
-                    "a raw rule of {at} (`-A {chain} {text}`) keeps {} from being tracked, and what is untracked is never translated (NAT): it leaves {out} as it is",
-                    packet.dst
-                ))
-                .because(Label::State, format!("{tool} raw in {at}: -A {chain} {text}"))
-                .because(Label::Kernel, kernel)
-                .fix_words(super::walk::deletion(tool, "raw", &chain, rule)),
-        );
+        let Some((rule, passed)) = self.untracking(router, Leg::Request).filter(|_| there) else { return false };
+        let culprit = Culprit::new("NAT_WRONG", &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
+            .value(rule.text.clone())
+            .says(format!(
+                "a raw rule of {at} (`{}`) keeps {} from being tracked, and what is untracked is never translated (NAT): it leaves {out} as it is",
+                rule.text, packet.dst
+            ))
+            .because(Label::State, format!("{} {} in {at}: {}", rule.tool, rule.table, rule.text))
+            .because(Label::Kernel, kernel);
+        // The exemption is for the request, whose answer is at hand here.
+        let leg = std::mem::replace(&mut self.leg, Leg::Request);
+        let culprit = self.mend_rule(culprit, &passed, ("", ""), &rule);
+        self.leg = leg;
+        self.fault(culprit);
         true
     }
 
@@ -927,4 +1018,9 @@ pub(super) fn private(ip: IpAddr) -> bool {
         IpAddr::V4(ip) => ip.is_private(),
         IpAddr::V6(ip) => ip.is_unique_local(),
     }
+}
+
+/// The prefix length of one address.
+fn host_len(packet: &Packet) -> u8 {
+    if packet.v6() { 128 } else { 32 }
 }

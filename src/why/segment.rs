@@ -9,11 +9,13 @@
 //! | `queue` | queueing disciplines and filters of tc |
 //! | `neighbour` | ARP and neighbour discovery |
 //! | `missing` | the next hop is not there |
+//! | `proxy` | who answers for an address that is not his |
 
 mod bridge;
 mod flood;
 mod missing;
 mod neighbour;
+mod proxy;
 mod queue;
 
 use std::net::IpAddr;
@@ -63,6 +65,10 @@ impl Walk<'_> {
         };
         let by_mac = entry.as_ref().and_then(|entry| owners.iter().find(|owner| Some(mac_of(owner)) == entry.mac));
         let Some(&owner) = by_mac.or_else(|| owners.iter().find(exact)).or_else(|| owners.first()) else {
+            if let Some(station) = self.proxied(ns, nexthop, packet, &stations) {
+                self.way(ns, &station, packet, &mac_of(&station));
+                return Some((station.ns, station.dev));
+            }
             return self.missing_neighbour(ns, link, nexthop, gateway, packet, &stations);
         };
         let owner = owner.clone();

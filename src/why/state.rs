@@ -607,6 +607,9 @@ impl Net {
                     tables.know_sets(&sets);
                 }
             }
+            for tables in &mut found {
+                tables.know_recents(&|name| self.proc_net(ns, &format!("xt_recent/{name}")));
+            }
             found
         });
         all.iter().filter(|tables| tables.v6 == v6).collect()

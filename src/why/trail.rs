@@ -3,6 +3,7 @@
 //! iptables and nft agree in this: a rule surely matches, surely does not, or may. Where it may, the packet both leaves and goes on.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 
 use super::packet::{Asked, Ct, Nat, Packet, RuleRef, Spot, Step, Tri};
 
@@ -17,8 +18,6 @@ const FUEL: u32 = 2_000_000;
 pub(super) struct State {
     /// The packet as the next rule sees it.
     pub packet: Packet,
-    /// Whether it is told not to be tracked.
-    pub notrack: Tri,
     /// Its translation.
     pub nat: Option<(Nat, RuleRef)>,
     /// Whether that is only one of several translations, one of them perhaps none.
@@ -29,7 +28,7 @@ impl State {
     /// A packet that no rule has seen.
     #[must_use]
     pub(super) fn new(packet: &Packet) -> Self {
-        Self { packet: packet.clone(), notrack: Tri::No, nat: None, guess: false }
+        Self { packet: packet.clone(), nat: None, guess: false }
     }
 
     /// The packet came here by one of two ways: what differs between them is not known.
@@ -44,8 +43,19 @@ impl State {
         }
         let translated = |nat: &Option<(Nat, RuleRef)>| nat.as_ref().map(|(nat, _)| nat.clone());
         let guess = self.guess || other.guess || translated(&self.nat) != translated(&other.nat);
-        let notrack = if self.notrack == other.notrack { self.notrack } else { Tri::Maybe };
-        Self { packet, notrack, nat: other.nat.or(self.nat), guess }
+        if packet.ct != first.ct {
+            packet.ct = Ct::Unknown;
+        }
+        packet.past.untracked = packet.past.untracked.or(first.past.untracked);
+        Self { packet, nat: other.nat.or(self.nat), guess }
+    }
+
+    /// A rule tells it not to be tracked: its state is `UNTRACKED` from there on. What is tracked already stays so (`xt_CT.c`, `nft_ct.c`).
+    pub(super) fn untrack(&mut self, rule: RuleRef) {
+        if tracked(&self.packet) != Tri::Yes {
+            self.packet.ct = Ct::Untracked;
+            self.packet.past.untracked = Some(Arc::new(rule));
+        }
     }
 }
 

@@ -4,11 +4,12 @@
 //! `service` what happens at the end. A fault is noted and the walk goes on as if it were mended, where it can.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use super::finding::{Culprit, Hop, Label, Leg};
-use super::packet::{Ct, Hook, Packet, Port, RuleRef};
+use super::packet::{Ct, Hook, Packet, Past, Port, RuleRef};
 use super::state::{Net, text};
 use crate::model::iptables::Rule;
 use crate::model::link::Link;
@@ -81,12 +82,17 @@ pub(super) struct Walk<'a> {
     pub(super) end: Option<(usize, Packet)>,
     /// The namespace and address that asked.
     pub(super) origin: Option<(usize, Packet)>,
-    pub(super) notrack: Option<(usize, RuleRef)>,
+    /// Where, on which leg, and by which rule a packet was told not to be tracked, and which one.
+    pub(super) untracked: Vec<(usize, Leg, Arc<RuleRef>, Packet)>,
+    /// The named sets that decided which mark a packet got, and where.
+    pub(super) mark_sets: Vec<(usize, super::packet::Asked)>,
     /// A rule that cannot be judged may have sent the packet elsewhere: what is found behind it is a suspect.
     pub(super) guess: bool,
     /// Where a rule set the time to live.
     pub(super) lived: Option<(usize, Hook)>,
     pub(super) visits: Vec<(usize, String, IpAddr, Leg)>,
+    /// The link that the packet is bound to.
+    pub(super) bound: Option<String>,
     /// How deep in tunnels.
     pub(super) depth: u8,
     /// The time to live that the tunnel gives its outer packets, and which tunnel that is.
@@ -107,13 +113,22 @@ impl<'a> Walk<'a> {
             left: None,
             end: None,
             origin: None,
-            notrack: None,
+            untracked: Vec::new(),
+            mark_sets: Vec::new(),
             guess: false,
             lived: None,
             visits: Vec::new(),
+            bound: None,
             depth: 0,
             tunnel_ttl: None,
         }
+    }
+
+    /// The link that the packet must leave by, while it is still where it begins.
+    fn bound_to(&self, ns: usize) -> Option<&str> {
+        let first = self.hops.is_empty() && self.leg == Leg::Request && self.depth == 0;
+        let begins = self.origin.as_ref().is_none_or(|(origin, _)| *origin == ns);
+        self.bound.as_deref().filter(|_| first && begins)
     }
 
     /// Both legs.
@@ -194,37 +209,26 @@ impl<'a> Walk<'a> {
 
     /// The router that translated the request does not track the answer, so it is not turned back; noted.
     fn answer_untracked(&mut self, router: usize, answer: &Packet, asked: &Packet) -> bool {
-        if self.notrack.as_ref().is_none_or(|(ns, _)| *ns != router) {
-            return false;
-        }
-        let Some((tool, chain, rule)) = self.untracking(router, answer.v6(), &["PREROUTING", "OUTPUT"]) else {
-            return false;
-        };
-        let text = rule.text();
+        let Some((rule, packet)) = self.untracking(router, Leg::Reply) else { return false };
         let at = self.net.ns(router).at.clone();
-        let culprit = Culprit::new("NAT_WRONG", &at, "rule", format!("{tool} raw {chain}"))
-            .value(text)
+        let culprit = Culprit::new("NAT_WRONG", &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
+            .value(rule.text.clone())
             .says(format!(
-                "a raw rule of {at} (`-A {chain} {text}`) keeps the answer of {} from being tracked, and what is untracked is not turned back \
+                "a raw rule of {at} (`{}`) keeps the answer of {} from being tracked, and what is untracked is not turned back \
                  into {}: the client gets an answer from a stranger",
-                answer.src, asked.dst
+                rule.text, answer.src, asked.dst
             ))
-            .because(Label::State, format!("{tool} raw in {at}: -A {chain} {text}"))
-            .because(Label::Inferred, format!("the reply comes from {}, not from {}", answer.src, asked.dst))
-            .fix_words(deletion(tool, "raw", &chain, rule));
+            .because(Label::State, format!("{} {} in {at}: {}", rule.tool, rule.table, rule.text))
+            .because(Label::Inferred, format!("the reply comes from {}, not from {}", answer.src, asked.dst));
+        let culprit = self.mend_rule(culprit, &packet, ("", ""), &rule);
         self.fault(culprit);
         true
     }
 
-    /// The first rule of a namespace's own raw chains that keeps packets from being tracked: its tool, its chain, the rule.
-    pub(super) fn untracking(&self, ns: usize, v6: bool, chains: &[&str]) -> Option<(&'static str, String, &Rule)> {
-        self.net.tables(ns, v6).iter().find_map(|tables| {
-            chains.iter().find_map(|chain| {
-                let mut rules = tables.rules("raw", chain).iter();
-                let rule = rules.find(|rule| rule.words.iter().any(|word| word == "--notrack" || word == "NOTRACK"))?;
-                Some((tables.tool(), (*chain).to_owned(), rule))
-            })
-        })
+    /// The rule that told a namespace not to track this leg's packet, and that packet as it was there.
+    pub(super) fn untracking(&self, ns: usize, leg: Leg) -> Option<(Arc<RuleRef>, Packet)> {
+        let found = self.untracked.iter().find(|(at, way, ..)| *at == ns && *way == leg);
+        found.map(|(.., rule, packet)| (Arc::clone(rule), packet.clone()))
     }
 
     /// The subnet of an address, by whoever has it.
@@ -286,6 +290,14 @@ impl<'a> Walk<'a> {
         }
         if let Some(iif) = iif {
             words.extend(["iif", iif]);
+        }
+        if let Some(dev) = self.bound_to(ns).filter(|_| iif.is_none()) {
+            words.extend(["oif", dev]);
+        }
+        // What policy rules look at of it (`IPTOS_RT_MASK`).
+        let tos = format!("0x{:02x}", packet.tos.unwrap_or(0) & 0x1c);
+        if tos != "0x00" {
+            words.extend(["tos", &tos]);
         }
         let mark = packet.mark.unwrap_or(0).to_string();
         if mark != "0" {
@@ -464,7 +476,7 @@ impl<'a> Walk<'a> {
         };
         if to != ns {
             // The mark stays behind: `skb_scrub_packet`.
-            (packet.mark, packet.past.marked) = (Some(0), None);
+            (packet.mark, packet.past) = (Some(0), Past::default());
         }
         let end = self.arrive(to, &dev_in, packet);
         if end.is_none() {
@@ -561,7 +573,9 @@ impl<'a> Walk<'a> {
         };
         let Some(place) = fault.hop.checked_sub(1).and_then(|index| self.hops.get(index)) else { return };
         let passed = |hop: &Hop| hop.leg == Leg::Request && hop.at == place.at && hop.dev == place.dev;
-        if fault.at == self.net.ns(ns).at || self.hops.iter().any(passed) {
+        // Who asks by one link and takes the answer by none but that is to blame itself.
+        let own = self.origin.as_ref().is_some_and(|(asker, _)| self.net.ns(*asker).at == fault.at);
+        if fault.at == self.net.ns(ns).at || fault.code == "RP_FILTER" && own || self.hops.iter().any(passed) {
             return;
         }
         let (dropped, by) = (fault.at.clone(), fault.message.clone());

@@ -138,7 +138,7 @@ fn predict(net: &Net, shot: &Shot) -> Said {
     // What comes after the first is as if that were mended: the packet may go where nobody waits for it.
     // A raw rule that keeps the answer from being tracked leaves it untranslated, and lets it pass.
     let untracked = |fault: &crate::why::Culprit| {
-        fault.code == "NAT_WRONG" && fault.leg == Leg::Reply && fault.name.contains(" raw ")
+        fault.code == "NAT_WRONG" && fault.leg == Leg::Reply && fault.message.contains("from being tracked")
     };
     let known = |fault: &crate::why::Culprit| fault.code.starts_with("NF_") || untracked(fault);
     assert!(walk.faults.first().is_none_or(known), "{:?}", walk.faults);
@@ -526,4 +526,79 @@ fn the_rules_of_docker_kubernetes_ufw_and_firewalld_are_judged_as_the_kernel_doe
         );
         assert!(fates.len() > 25 && count(Fate::Pass) > 3 && count(Fate::Drop) + count(Fate::Reject) > 3);
     }
+}
+
+/// Rule sets that the programs themselves wrote (`record.sh`), by the files of each, and how many of a hundred packets may be undecided:
+/// rules with a rate decide by chance.
+const RECORDED: [(&[&str], usize); 4] = [
+    (&["ufw-0.36.rules", "ufw-0.36.rules6"], 2),
+    (&["firewalld-1.3.nft"], 2),
+    (&["netavark-1.4.rules"], 2),
+    (&["libvirt-9.0.rules"], 2),
+];
+
+#[test]
+fn the_rules_that_programs_wrote_are_judged_as_the_kernel_does() {
+    let has_nft = crate::exec::tools::find("nft").is_some();
+    let full = std::env::var_os("NETWRIGHT_FULL").is_some_and(|full| full == "1");
+    let mut dice = Dice(7);
+    let mut next = 0;
+    let mut wrong = Vec::new();
+    for (files, most) in RECORDED {
+        let nft = files[0].ends_with("nft");
+        if nft && !has_nft {
+            println!("skipped: {}, nft is not installed", files[0]);
+            continue;
+        }
+        // A fresh lab has no connections and no lists.
+        let Some(lab) = Lab::new() else { return };
+        flush(&lab, has_nft, false);
+        for file in files {
+            let path = format!("{}/tests/fixtures/firewalls/recorded/{file}", env!("CARGO_MANIFEST_DIR"));
+            let program: &[&str] = match file.rsplit('.').next() {
+                Some("nft") => &["nft", "-f", "-"],
+                Some("rules6") => &["ip6tables-nft-restore"],
+                _ => &["iptables-nft-restore"],
+            };
+            let text = std::fs::read_to_string(path).unwrap();
+            run(lab.netns(At::Router), program, &text).unwrap_or_else(|error| panic!("{file}: {error}"));
+        }
+        let v6 = nft || files.len() > 1;
+        let (mut agree, mut open, mut dropped, mut translated) = (0, 0, 0, 0);
+        for _ in 0..if full { 100 } else { 12 } {
+            let shots = shots(&mut dice, true, v6, &mut next);
+            // What a rule remembers of the packets before is read anew.
+            let net = Net::of(&session(), &places(&lab), v6);
+            let said: Vec<Said> = shots.iter().map(|shot| predict(&net, shot)).collect();
+            let seen = lab.fire(&shots, 9, Duration::from_millis(60));
+            for (said, shot) in said.iter().zip(&shots) {
+                let (mut fault, decided) = judge(said, shot, &seen, false);
+                let mut words = String::new();
+                if fault.is_some() {
+                    next += 1;
+                    let again = Shot { token: next, sport: u16::try_from(20000 + next % 40000).unwrap(), ..*shot };
+                    let said = predict(&Net::of(&session(), &places(&lab), v6), &again);
+                    let seen = lab.fire(&[again], 9, Duration::from_millis(400));
+                    fault = judge(&said, &again, &seen, false).0;
+                    words = format!("{again:?}\n  said {said:?}\n  seen {seen:?}");
+                }
+                match fault {
+                    Some(text) => wrong.push(format!("{}: {words}\n  but {text}", files[0])),
+                    None if decided => agree += 1,
+                    None => open += 1,
+                }
+                let asked = (shot.src, shot.dst);
+                dropped += usize::from(said.request != Fate::Pass);
+                translated += usize::from(
+                    said.arrived.is_some_and(|(src, _, dst, _)| (src, dst) != asked && said.request == Fate::Pass),
+                );
+                if !decided && std::env::var_os("NETWRIGHT_SHOW").is_some() {
+                    println!("undecided: {shot:?}: {said:?}");
+                }
+            }
+        }
+        println!("{}: agree {agree}, undecided {open}, not passed {dropped}, translated {translated}", files[0]);
+        assert!(open * 100 <= most * (agree + open) && dropped + translated > 0, "{}", files[0]);
+    }
+    assert!(wrong.is_empty(), "{} wrong\n{}", wrong.len(), wrong.join("\n\n"));
 }

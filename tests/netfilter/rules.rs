@@ -157,6 +157,9 @@ fn other_match(dice: &mut Dice, v6: bool, table: &str, chain: &str) -> String {
                 "-m statistic --mode random --probability 0.5",
                 "-m statistic --mode nth --every 2 --packet 0",
                 "-m recent --name seen --rcheck --rsource",
+                "-m recent --name seen --set --rsource",
+                "-m recent --name often --update --seconds 30 --hitcount 19 --rsource",
+                "-m recent --name seen ! --rcheck --rdest",
                 "-m tcpmss --mss 1000:1500",
                 "-m hashlimit --hashlimit-upto 10/sec --hashlimit-name h",
             ])
@@ -179,6 +182,9 @@ fn other_match(dice: &mut Dice, v6: bool, table: &str, chain: &str) -> String {
         28 => format!("-m dscp {not}--dscp {}", dice.pick(&["0x00", "0x2e", "0x08"])),
         29 => format!("-m tos {not}--tos {}", dice.pick(&["0x00/0xff", "0x10/0x3f"])),
         30 => format!("-m pkttype {not}--pkt-type {}", dice.pick(&["unicast", "multicast", "broadcast"])),
+        31 if v6 => dice
+            .pick(&["-m rt --rt-type 0", "-m rt ! --rt-type 2", "-m frag --fragid 1:9", "-m hbh --hbh-len 8"])
+            .into(),
         31 if !v6 => format!(
             "-m u32 {not}--u32 \"{}\"",
             dice.pick(&[

@@ -274,7 +274,7 @@ fn table_error(context: &NativeCallContext, run: &Run, table: &Matrix) -> Error 
             }
         }
         if let Some(fix) = answer.culprit.as_ref().and_then(|culprit| culprit.fix.first()) {
-            error = error.hint(fix.line());
+            error = error.hint(fix.hint());
         }
     }
     error

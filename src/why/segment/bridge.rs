@@ -189,25 +189,11 @@ impl Walk<'_> {
     }
 
     pub(super) fn vlans(&mut self, ns: usize, bridge: &Link, from: Option<&str>, to: Option<&str>) {
-        let filtering =
-            bridge.linkinfo.info_data.as_ref().and_then(|data| data.get("vlan_filtering")).and_then(Value::as_u64);
-        if filtering != Some(1) {
+        if !filters_vlans(bridge) {
             return;
         }
         let at = self.net.ns(ns).at.clone();
-        let of = |dev: &str| -> Vec<(u64, u64, bool)> {
-            let entry = self.net.vlans(ns).iter().find(|entry| text(entry, "ifname") == dev);
-            let vlans =
-                entry.and_then(|entry| entry.get("vlans")).and_then(Value::as_array).cloned().unwrap_or_default();
-            vlans
-                .iter()
-                .map(|vlan| {
-                    let id = vlan.get("vlan").and_then(Value::as_u64).unwrap_or(0);
-                    let flags = vlan.get("flags").map(Value::to_string).unwrap_or_default();
-                    (id, vlan.get("vlanEnd").and_then(Value::as_u64).unwrap_or(id), flags.contains("PVID"))
-                })
-                .collect()
-        };
+        let of = |dev: &str| port_vlans(self.net.vlans(ns), dev);
         let (inn, out) = (from.unwrap_or(&bridge.ifname), to.unwrap_or(&bridge.ifname));
         let pvid = of(inn).iter().find(|(_, _, pvid)| *pvid).map(|(id, _, _)| *id);
         let passes = pvid.is_some_and(|id| of(out).iter().any(|(low, high, _)| (*low..=*high).contains(&id)));
@@ -218,6 +204,12 @@ impl Walk<'_> {
         let dev = if pvid.is_none() { inn } else { out };
         let want = pvid.or_else(|| of(out).iter().find(|(_, _, pvid)| *pvid).map(|(id, _, _)| *id)).unwrap_or(1);
         let own = if dev == bridge.ifname { " self" } else { "" };
+        let tagged = dev == out && self.wants_tag(ns, dev, want);
+        let (how, why) = if tagged {
+            (String::new(), format!("what is behind {dev} takes VLAN {want} with its tag"))
+        } else {
+            (" pvid untagged".to_owned(), format!("what is behind {dev} takes frames without a tag"))
+        };
         self.fault(
             Culprit::new("PORT_VLAN", &at, "port", dev)
                 .value(format!("pvid of {inn}: {vid}"))
@@ -226,8 +218,38 @@ impl Walk<'_> {
                     bridge.ifname
                 ))
                 .because(Label::State, format!("bridge vlan show in {at}"))
-                .fix(&format!("bridge vlan add dev {dev} vid {want} pvid untagged{own}")),
+                .because(Label::State, why)
+                .fix(&format!("bridge vlan add dev {dev} vid {want}{how}{own}")),
         );
+    }
+
+    /// Whether what is behind a port of a bridge, or on the bridge itself, takes frames of a VLAN with their tag: it has a link for that
+    /// VLAN, or is a port of another bridge that has it tagged.
+    fn wants_tag(&self, ns: usize, dev: &str, vid: u64) -> bool {
+        let network = self.net.ns(ns);
+        let Some(link) = network.link(dev) else { return false };
+        let (there, end) = match self.net.peer(ns, link) {
+            Some((there, peer)) => (there, peer),
+            None if link.kind() == Some("bridge") => (ns, link),
+            None => return false,
+        };
+        let other = self.net.ns(there);
+        let master = end.master.as_deref().filter(|_| end.ifname != dev || there != ns);
+        let has_link = |below: &str| {
+            other.links.iter().any(|above| {
+                above.kind() == Some("vlan")
+                    && above.parent() == Some(below)
+                    && above.linkinfo.info_data.as_ref().and_then(|data| data.get("id")).and_then(Value::as_u64)
+                        == Some(vid)
+            })
+        };
+        let Some(bridge) = master.and_then(|master| other.link(master)) else { return has_link(&end.ifname) };
+        if !filters_vlans(bridge) {
+            return has_link(&end.ifname) || has_link(&bridge.ifname);
+        }
+        port_vlans(self.net.vlans(there), &end.ifname)
+            .iter()
+            .any(|(low, high, pvid)| (*low..=*high).contains(&vid) && !pvid)
     }
 
     /// Whether `br_netfilter` shows what a bridge bridges to the hooks of IP.
@@ -321,4 +343,22 @@ impl Walk<'_> {
         // What is translated while it is only bridged may come back by another way.
         self.guess |= before != (packet.src, packet.dst) || packet.track.dnat;
     }
+}
+
+fn filters_vlans(bridge: &Link) -> bool {
+    bridge.linkinfo.info_data.as_ref().and_then(|data| data.get("vlan_filtering")).and_then(Value::as_u64) == Some(1)
+}
+
+/// The VLANs of a port, from `bridge -j vlan show`: first, last, and whether it is the port's own (`pvid`).
+fn port_vlans(all: &[Value], dev: &str) -> Vec<(u64, u64, bool)> {
+    let entry = all.iter().find(|entry| text(entry, "ifname") == dev);
+    let vlans = entry.and_then(|entry| entry.get("vlans")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+    vlans
+        .iter()
+        .map(|vlan| {
+            let id = vlan.get("vlan").and_then(Value::as_u64).unwrap_or(0);
+            let flags = vlan.get("flags").map(Value::to_string).unwrap_or_default();
+            (id, vlan.get("vlanEnd").and_then(Value::as_u64).unwrap_or(id), flags.contains("PVID"))
+        })
+        .collect()
 }

@@ -97,6 +97,11 @@ impl Walk<'_> {
         if holders.is_empty() && self.nobodys_target(ip, &nobody) {
             return None;
         }
+        if !holders.iter().any(|(other, _)| stations.iter().any(|station| station.ns == *other))
+            && self.unproxied(ns, ip, packet, stations)
+        {
+            return None;
+        }
         if let Some((other, other_dev)) = holders.first().cloned() {
             if self.own_parent(ns, link, ip, other, &other_dev) {
                 return None;
@@ -634,18 +639,42 @@ impl Walk<'_> {
             "is still tentative: duplicate address detection (DAD) has not ended"
         };
         self.pending |= !addr.dadfailed;
+        let heard = self.heard_itself(ns, &addr.dev, ip).filter(|_| addr.dadfailed);
         let culprit = Culprit::new(code, &at, "address", format!("{ip}/{}", addr.len))
             .value(if addr.dadfailed { "dadfailed" } else { "tentative" })
             .says(format!("{ip} of {at}/{} {word}", addr.dev))
             .because(Label::State, format!("ip -6 addr show dev {} in {at}: {ip} tentative", addr.dev));
-        let culprit = if addr.dadfailed {
-            culprit.advise("use another address, or take it from the other")
-        } else {
+        let again = |culprit: Culprit| {
             culprit
                 .fix(&format!("ip -6 addr del {ip}/{} dev {}", addr.len, addr.dev))
                 .fix(&format!("ip -6 addr add {ip}/{} dev {} nodad", addr.len, addr.dev))
         };
+        let culprit = if let Some((place, port)) = heard {
+            let mut culprit = culprit
+                .because(Label::State, format!("nobody else here has {ip}"))
+                .because(Label::State, format!("bridge -d link show dev {port} in {place}: hairpin on"));
+            culprit.message = format!(
+                "{ip} of {at}/{} has failed duplicate address detection against itself: the bridge port {place}/{port} is in hairpin mode and sends \
+                 it its own question back",
+                addr.dev
+            );
+            again(culprit.fix_at(&place, &format!("bridge link set dev {port} hairpin off")))
+        } else if addr.dadfailed {
+            culprit.advise("use another address, or take it from the other")
+        } else {
+            again(culprit)
+        };
         self.fault(culprit);
         true
+    }
+
+    /// The bridge port in hairpin mode behind which an address is that nobody else has.
+    fn heard_itself(&self, ns: usize, dev: &str, ip: IpAddr) -> Option<(crate::op::Where, String)> {
+        let net = self.net;
+        let twin = net.all.iter().enumerate().any(|(other, known)| other != ns && known.owns(ip).is_some());
+        let (there, port) = net.ns(ns).link(dev).and_then(|link| net.peer(ns, link)).filter(|_| !twin)?;
+        let data = port.linkinfo.info_slave_data.as_ref()?;
+        let on = data.get("hairpin").and_then(serde_json::Value::as_bool) == Some(true);
+        on.then(|| (net.ns(there).at.clone(), port.ifname.clone()))
     }
 }

@@ -1,0 +1,193 @@
+//! `netwright why --fix`: mends round by round, each of them a run of its own.
+//!
+//! What is run is journalled with its inverse before it runs, so that `netwright down` takes it back, and `netwright gc` what a round left
+//! that was killed.
+
+use std::io::IsTerminal as _;
+
+use super::run::{OnHost, finish, on_machine};
+use super::why::WhyArgs;
+use crate::error::{Error, Kind, Result};
+use crate::exec::Exec;
+use crate::exec::interrupt::Interrupt;
+use crate::op::{Command, Object, Op, Tool, Undo, Where};
+use crate::report::human;
+use crate::script::engine::Job;
+use crate::session::{Did, Session};
+use crate::verify::Aim;
+use crate::why::finding::{Change, Culprit, Finding, Fix, Leg, Verdict};
+use crate::why::{Question, why};
+
+/// How often `--fix` mends and looks again.
+const ROUNDS: usize = 5;
+/// What the runs are listed as.
+const NAME: &str = "netwright why --fix";
+/// The programs whose commands are journalled with an inverse; others are only named.
+const TOOLS: [Tool; 7] = [Tool::Ip, Tool::Bridge, Tool::Tc, Tool::Iptables, Tool::Ip6tables, Tool::Sysctl, Tool::Nft];
+
+/// Mends round by round: shows what it would run, asks, runs it, looks again, and takes back a round that did not bring the packet further.
+pub(super) fn mend(
+    arguments: &WhyArgs,
+    session: &Session,
+    question: &Question,
+    mut finding: Finding,
+    show: &dyn Fn(&Finding),
+) -> Result<Finding> {
+    for _ in 0..ROUNDS {
+        let Some(culprit) = finding.culprit.clone().filter(|culprit| !culprit.fix.is_empty()) else { break };
+        let mut commands = Vec::new();
+        for fix in &culprit.fix {
+            match refused(session, question, &finding, fix) {
+                Some(reason) => human::line(&format!("not run: {}   ({reason})", fix.hint())),
+                None => commands.push(fix.clone()),
+            }
+        }
+        if commands.is_empty() || !agreed(arguments, &commands)? {
+            break;
+        }
+        let exec = Exec::new(super::tools(&arguments.tools)?, Interrupt::default())?;
+        let job = Job { scripts: vec![NAME.into()], ..Job::default() };
+        let round = on_machine(exec, Box::new(|_| {}), &job, &OnHost::default())?;
+        let mut ran = Vec::new();
+        for fix in &commands {
+            let inverse = inverse(session, fix);
+            let said = apply(&round, fix, inverse.as_ref());
+            let end = said.err().map(|error| format!("   (failed: {error})")).unwrap_or_default();
+            human::line(&format!("ran: {}{end}", fix.line()));
+            if end.is_empty() {
+                ran.push((fix, inverse));
+            }
+        }
+        let before = finding;
+        finding = why(session, question)?;
+        show(&finding);
+        let same = |new: &Culprit| (new.code, &new.at, &new.name) == (culprit.code, &culprit.at, &culprit.name);
+        let no_further = finding.verdict == Verdict::Inconclusive
+            || finding
+                .culprit
+                .as_ref()
+                .is_some_and(|new| same(new) && new.value == culprit.value && new.leg == culprit.leg);
+        let back = finding.verdict != Verdict::Reachable && no_further;
+        if back {
+            human::line("that did not bring the packet further: it is taken back");
+            for (fix, inverse) in ran.iter().rev() {
+                human::line(&match inverse {
+                    Some(inverse) => format!("takes back: {}", inverse.line()),
+                    None => format!("left: {}   (it has no inverse)", fix.line()),
+                });
+            }
+        }
+        let mut errors = Vec::new();
+        finish(&round, back, &mut errors, None);
+        round.release_claims();
+        if let Some(error) = errors.into_iter().next() {
+            return Err(error);
+        }
+        if back {
+            finding = before;
+            break;
+        }
+    }
+    Ok(finding)
+}
+
+/// Runs a command, journalled with its inverse.
+fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<()> {
+    let command = |fix: &Fix| {
+        let (program, rest) = fix.words.split_first()?;
+        let tool = TOOLS.into_iter().find(|tool| tool.program() == program)?;
+        Some(Command::new(tool, &fix.netns, rest.iter().cloned()))
+    };
+    if let Some(act) = command(fix) {
+        let undo = inverse.and_then(command).map_or_else(|| Undo::None("no command takes it back".into()), Undo::by);
+        round.apply(Op::new(act, Object::Raw, undo))?;
+        round.count(Did::Something);
+        return Ok(());
+    }
+    let output = round.run_user(&fix.netns, &fix.words, None, crate::exec::process::deadline())?;
+    if output.ok {
+        return Ok(());
+    }
+    let said = output.ran.stderr.lines().next().unwrap_or("it failed").to_owned();
+    Err(Error::new(Kind::CommandFailed, said))
+}
+
+/// Why a command is for a person to run only.
+fn refused(session: &Session, question: &Question, finding: &Finding, fix: &Fix) -> Option<&'static str> {
+    let has = |words: &[&str]| words.iter().all(|word| fix.words.iter().any(|have| have == word));
+    if fix.kind() == Change::Removes && has(&["route", "default"]) {
+        return Some("a default route is never deleted");
+    }
+    let culprit = finding.culprit.as_ref()?;
+    let guard = matches!(culprit.code, "NF_DROP" | "NF_REJECT" | "NF_POLICY_DROP");
+    if guard && fix.kind() == Change::Removes {
+        return Some("a rule that may be right is not deleted");
+    }
+    // The flow only leaves to the last namespace of its way there, unless the target is on this machine: then that one is between the two.
+    let target = match &question.aim {
+        Aim::Target(target) => Some(target.addr),
+        Aim::Netns(_) => None,
+    };
+    let way: Vec<_> = finding.hops.iter().filter(|hop| hop.leg == Leg::Request).collect();
+    let last = way.last().filter(|last| !last.out && last.at == fix.netns && last.at != question.from)?;
+    let passes = way.iter().any(|hop| hop.out && hop.at == last.at);
+    let has_target = |netns: &Where| {
+        session.addrs(netns).is_ok_and(|addrs| {
+            addrs.iter().flat_map(crate::model::net_addr::Addr::ipnets).any(|net| Some(net.addr()) == target)
+        })
+    };
+    let owns = has_target(&last.at) || session.everywhere().iter().any(has_target);
+    (target.is_some() && !passes && !owns).then_some("the flow only leaves to this namespace: it is not ours to mend")
+}
+
+/// Shows the commands and asks, unless `--yes` said so.
+fn agreed(arguments: &WhyArgs, commands: &[Fix]) -> Result<bool> {
+    if arguments.yes() {
+        return Ok(true);
+    }
+    for fix in commands {
+        human::line(&format!("would run ({}): {}", fix.kind().word(), fix.hint()));
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Error::new(
+            Kind::InvalidArgument,
+            "`--fix` asks before it runs anything, and nobody can answer here",
+        )
+        .hint("`--fix --yes` runs what is shown without asking"));
+    }
+    human::line("run that? [y/N]");
+    let mut answer = String::new();
+    std::io::stdin().read_line(&mut answer).map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
+    Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
+}
+
+/// The command that takes another back, where there is one. A rule of nft has none: its handle is not told.
+fn inverse(session: &Session, fix: &Fix) -> Option<Fix> {
+    let words: Vec<&str> = fix.words.iter().map(String::as_str).collect();
+    let owned = |words: &[&str]| Some(Fix::of(&fix.netns, words.iter().copied()));
+    match words.as_slice() {
+        [tool, "-t", table, "-I", chain, number, rest @ ..] if number.parse::<u32>().is_ok() => {
+            owned(&[&[*tool, "-t", table, "-D", chain], rest].concat())
+        }
+        [tool, "-I", chain, number, rest @ ..] if number.parse::<u32>().is_ok() => {
+            owned(&[&[*tool, "-D", chain], rest].concat())
+        }
+        ["bridge", "link", "set", "dev", dev, flag, value @ ("on" | "off")] => {
+            owned(&["bridge", "link", "set", "dev", dev, flag, if *value == "on" { "off" } else { "on" }])
+        }
+        ["ip", "link", "set", "dev", dev, "up"] => owned(&["ip", "link", "set", "dev", dev, "down"]),
+        ["sysctl", "-w", setting] => {
+            let name = setting.split('=').next()?;
+            let value = session.sysctl_get(&fix.netns, name).ok()?;
+            owned(&["sysctl", "-w", &format!("{name}={value}")])
+        }
+        // The verb turned round takes the same words back.
+        [program, ..] => {
+            let (verb, turned) = if program.contains("tables") { ("-A", "-D") } else { ("add", "del") };
+            let at = words.iter().position(|word| *word == verb).filter(|at| *at <= 4 && *program != "nft")?;
+            let (head, rest) = (words.get(..at)?, words.get(at + 1..)?);
+            owned(&[head, &[turned], rest].concat())
+        }
+        [] => None,
+    }
+}

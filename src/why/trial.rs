@@ -1,0 +1,159 @@
+//! One packet that is tried, on threads of its own: what is read meanwhile costs no time.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::finding::Tried;
+use super::{PATIENCE, Question};
+use crate::error::{Error, Kind, Result};
+use crate::exec::interrupt::Interrupt;
+use crate::exec::netns::NetnsFile;
+use crate::op::Where;
+use crate::patience::scaled;
+use crate::probe::{
+    ConnectOptions, Established, PingOptions, Proto, Reason, Silence, Target, Verdict as Answer, Witness, connect, ping,
+};
+use crate::session::Session;
+
+/// How long the reading waits for the packet: what it does to neighbours and connections, it does at once.
+const HEAD_START: Duration = Duration::from_millis(50);
+
+/// What is tried, and from where.
+pub(super) struct Trial {
+    question: Question,
+    target: Target,
+    from: NetnsFile,
+    /// The namespace that must answer.
+    owner: Option<NetnsFile>,
+    interrupt: Interrupt,
+}
+
+/// A trial that goes on.
+pub(super) struct Running(JoinHandle<Result<(Tried, Option<Established>)>>);
+
+impl Trial {
+    /// A trial of a question.
+    ///
+    /// # Errors
+    ///
+    /// When a namespace is not there.
+    pub(super) fn of(session: &Session, question: &Question, target: &Target, owner: Option<&Where>) -> Result<Self> {
+        session.settle_all()?;
+        let file = |at: &Where| session.exec().netns(at);
+        Ok(Self {
+            question: question.clone(),
+            target: target.clone(),
+            from: file(&question.from)?,
+            owner: owner.map(file).transpose()?,
+            interrupt: session.exec().interrupt().clone(),
+        })
+    }
+
+    /// Begins it, and waits until it is over or has done what it does at once.
+    ///
+    /// # Errors
+    ///
+    /// When no thread can be started.
+    pub(super) fn begin(self) -> Result<Running> {
+        let (done, over) = mpsc::channel();
+        let thread = std::thread::Builder::new().spawn(move || {
+            let tried = self.run();
+            let _ = done.send(());
+            tried
+        });
+        let thread = thread.map_err(|error| Error::new(Kind::Busy, format!("cannot start a thread: {error}")))?;
+        let _ = over.recv_timeout(scaled(HEAD_START));
+        Ok(Running(thread))
+    }
+
+    /// Tries it until it is answered, refused or met by silence. That is listened to once more by the flight recorder.
+    fn run(&self) -> Result<(Tried, Option<Established>)> {
+        let begun = Instant::now();
+        let mut last = self.once()?;
+        for _ in 0..2 {
+            self.interrupt.check()?;
+            if !stale(&last.0) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+            last = self.once()?;
+        }
+        self.interrupt.check()?;
+        let (answer, open) = last;
+        let tried = Tried {
+            reached: answer.is_reached(),
+            word: answer.word().to_owned(),
+            detail: answer.detail(),
+            refused: match &answer {
+                Answer::NotReached(not) if not.by.is_none() && not.icmp.is_none() => {
+                    not.errno.map(|_| not.reason.name())
+                }
+                _ => None,
+            },
+            last: None,
+            took: begun.elapsed(),
+        };
+        Ok((tried, open))
+    }
+
+    /// Tries it once.
+    ///
+    /// # Errors
+    ///
+    /// When nothing can be sent at all.
+    pub(super) fn once(&self) -> Result<(Answer, Option<Established>)> {
+        let (question, target) = (&self.question, &self.target);
+        let interrupt = self.interrupt.clone();
+        let cancel = || interrupt.is_set();
+        if target.proto == Proto::Icmp {
+            let options = PingOptions {
+                timeout: scaled(PATIENCE),
+                size: question.size.map_or(56, |size| usize::try_from(size).unwrap_or(56).clamp(16, 65_507)),
+                source: question.source,
+                mark: question.mark,
+                tos: question.shape.tos,
+                device: question.shape.dev.clone(),
+                dont_fragment: question.size.is_some(),
+                ..PingOptions::for_target(target)
+            };
+            let mut witness = self.owner.as_ref().and_then(|owner| owner.within(Witness::open).ok()?.ok());
+            let report = self.from.within(|| ping(target.addr, &options, &cancel))??;
+            if let Some(witness) = witness.as_mut().filter(|_| report.verdict.is_reached())
+                && !witness.saw(report.token, scaled(Duration::from_millis(200)))?
+            {
+                // Answered by a stranger: that is no answer.
+                let silence = Silence { after: scaled(PATIENCE), cancelled: false };
+                return Ok((Answer::Inconclusive(silence), None));
+            }
+            return Ok((report.verdict, None));
+        }
+        let options = ConnectOptions {
+            timeout: scaled(PATIENCE),
+            source: question.source,
+            mark: question.mark,
+            sport: question.shape.sport,
+            tos: question.shape.tos,
+            device: question.shape.dev.clone(),
+            ..ConnectOptions::default()
+        };
+        let open = self.from.within(|| connect(target, &options, &cancel))??;
+        Ok((open.verdict().clone(), Some(open)))
+    }
+}
+
+impl Running {
+    /// What came of it.
+    ///
+    /// # Errors
+    ///
+    /// When nothing could be sent at all.
+    pub(super) fn end(self) -> Result<(Tried, Option<Established>)> {
+        self.0.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a worker thread panicked")))
+    }
+}
+
+/// Whether it tells of an earlier packet: a neighbour did not answer that one, and is asked again only now.
+pub(super) fn stale(answer: &Answer) -> bool {
+    matches!(answer, Answer::NotReached(not) if not.reason == Reason::HostUnreachable && not.icmp.is_some())
+}
