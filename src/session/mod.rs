@@ -79,6 +79,7 @@ mod sysctl;
 mod taken;
 pub mod things;
 pub mod undo;
+mod undo_bulk;
 mod undo_last;
 mod undo_look;
 mod undo_taken;
