@@ -615,6 +615,54 @@ pub enum State {
     Make,
 }
 
+/// An open folder, for reading many files of it: by their whole paths the kernel would look, in `/proc/sys/net`, among the files of that name of all
+/// namespaces, each time.
+#[derive(Debug)]
+pub struct ReadFolder(OwnedFd);
+
+impl ReadFolder {
+    /// Opens a folder; `None` when there is none that may be read.
+    #[must_use]
+    pub fn open(path: &Path) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::open(path, flags, Mode::empty()).ok().map(Self)
+    }
+
+    /// Opens a folder in it.
+    #[must_use]
+    pub fn folder(&self, name: &str) -> Option<Self> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.0, name, flags, Mode::empty()).ok().map(Self)
+    }
+
+    /// The names in it, and which of them are folders.
+    #[must_use]
+    pub fn names(&self) -> Vec<(String, bool)> {
+        let entries = rustix::fs::Dir::read_from(&self.0).into_iter().flatten().flatten();
+        let named = |entry: rustix::fs::DirEntry| {
+            let name = entry.file_name().to_str().ok().filter(|name| !matches!(*name, "." | ".."))?;
+            Some((name.to_owned(), entry.file_type().is_dir()))
+        };
+        entries.filter_map(named).collect()
+    }
+
+    /// What stands in a file of it; `None` when it cannot be read or is no text.
+    #[must_use]
+    pub fn read(&self, name: &str) -> Option<String> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        let file = rustix::fs::openat(&self.0, name, flags, Mode::empty()).ok()?;
+        let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
+        loop {
+            match rustix::io::read(&file, &mut buffer) {
+                Ok(0) => return String::from_utf8(text).ok(),
+                Ok(count) => text.extend_from_slice(buffer.get(..count)?),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(_) => return None,
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

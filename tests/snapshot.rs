@@ -171,7 +171,8 @@ fn a_machine_is_asked_what_it_lacks_of_a_runbook_and_nothing_is_changed_by_askin
         broken masquerade iptables -t nat -F POSTROUTING
         broken rule ip rule del priority 900
         broken address ip -n db address del 10.9.0.3/24 dev eth0
-        broken pod ip netns del app
+        # The kernel takes the cable away a moment later.
+        broken pod 'ip netns del app; while ip link show v-app >/dev/null 2>&1; do sleep 0.01; done'
         "$NETWRIGHT" down runbook.rhai >/dev/null 2>&1
         "#
     );

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::error::{Kind, Ran, Result};
-use crate::exec::asker::{Asker, complaint, inside, side_by_side};
+use crate::exec::asker::{complaint, inside, side_by_side};
 use crate::exec::netns::NetnsFile;
 use crate::exec::tools;
 use crate::model::iptables::{self, Ruleset};
@@ -18,6 +18,7 @@ use crate::model::nft_drops::COMPAT;
 use crate::model::route::Route;
 use crate::model::rule::Rule;
 use crate::op::{Command, Tool, Where};
+use crate::session::reading::Reading;
 use crate::session::{self, Session};
 
 /// A namespace as its tools show it.
@@ -46,6 +47,8 @@ struct Settings {
     forwards: bool,
     /// The tables of iptables-legacy: of IPv4, of IPv6.
     legacy: [bool; 2],
+    /// Whether it may have rules of nftables, or of the iptables that is built on it.
+    may_have_nft: bool,
 }
 
 /// The programs; may be used by several threads.
@@ -54,7 +57,7 @@ pub(super) struct Programs {
     nft: Option<PathBuf>,
     /// `iptables-save` as it was chosen, of nftables, of the kernel's older tables; then the same of IPv6.
     save: [[Option<PathBuf>; 3]; 2],
-    asker: Asker,
+    reading: Reading,
 }
 
 impl Programs {
@@ -75,7 +78,7 @@ impl Programs {
                     tools::find_own("ip6tables-legacy-save"),
                 ],
             ],
-            asker: Asker::new(session.exec().interrupt()),
+            reading: Reading::new(session.exec().interrupt()),
         })
     }
 
@@ -101,14 +104,16 @@ impl Programs {
     }
 
     fn read(&self, at: &Where, file: &NetnsFile) -> Result<Raw> {
-        self.asker.interrupt().check()?;
-        let settings = inside(at, file, settings).unwrap_or_default();
+        self.reading.asker().interrupt().check()?;
+        let mut settings = inside(at, file, settings).unwrap_or_default();
+        settings.may_have_nft = self.reading.may_have_nft(at, file);
         let mut raw = Raw { forwards: settings.forwards, ..Raw::of(at, file) };
         let what = "`ip -batch`";
         // A kernel without policy routing, or without a table, answers one of these with an error.
         let batch = "address show\nroute show table all\nrule show\n";
         let ask = |batch| -> Result<(Ran, Vec<Value>)> {
-            let said = self.asker.ask(at, file, &self.ip, &["-j", "-d", "-force", "-batch", "-"], Some(batch))?;
+            let said =
+                self.reading.asker().ask(at, file, &self.ip, &["-j", "-d", "-force", "-batch", "-"], Some(batch))?;
             let records = json::records(&said.stdout, what)?;
             Ok((said, records))
         };
@@ -136,7 +141,7 @@ impl Programs {
             return Err(session::failure(&command, Ran { command: command.line(), ..said }));
         }
         if raw.uses_ipv6() {
-            let said = self.asker.ask(at, file, &self.ip, &["-6", "-j", "rule", "show"], None)?;
+            let said = self.reading.policy_rules_v6(at, file, &self.ip, &["-6", "-j", "rule", "show"])?;
             for record in json::records(&said.stdout, "`ip -6 rule`").unwrap_or_default() {
                 raw.rules[1].push(json::view(record, "`ip -6 rule`")?);
             }
@@ -147,8 +152,10 @@ impl Programs {
 
     /// A machine without nft or iptables has no rules of theirs.
     fn read_rules(&self, raw: &mut Raw, settings: &Settings) -> Result<()> {
-        if let Some(nft) = &self.nft {
-            let said = self.asker.ask(&raw.at, &raw.file, nft, &["-j", "list", "ruleset"], None)?;
+        if !settings.may_have_nft {
+            raw.nft = serde_json::json!({ "nftables": [] });
+        } else if let Some(nft) = &self.nft {
+            let said = self.reading.asker().ask(&raw.at, &raw.file, nft, &["-j", "list", "ruleset"], None)?;
             raw.not_read("its rules", &said);
             raw.nft = serde_json::from_str(&said.stdout).unwrap_or_default();
         }
@@ -166,7 +173,7 @@ impl Programs {
             for (has, tool) in [(in_nft, nft.as_ref()), (settings.legacy[index], legacy.as_ref())] {
                 let Some(path) = tool.or(chosen.as_ref()).filter(|_| has) else { continue };
                 if asked.insert(path.clone()) {
-                    let said = self.asker.ask(&raw.at, &raw.file, path, &[], None)?;
+                    let said = self.reading.asker().ask(&raw.at, &raw.file, path, &[], None)?;
                     raw.saved.extend(iptables::parse_save(&said.stdout).ok().map(|ruleset| (index == 1, ruleset)));
                     answers.push(said);
                 }
@@ -216,6 +223,7 @@ fn settings() -> Settings {
     let read = |path: &str| std::fs::read_to_string(path).unwrap_or_default();
     Settings {
         forwards: read("/proc/sys/net/ipv4/ip_forward").trim() == "1",
+        may_have_nft: true,
         legacy: ["ip", "ip6"].map(|family| !read(&format!("/proc/thread-self/net/{family}_tables_names")).is_empty()),
     }
 }

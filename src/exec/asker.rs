@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::entry::Entry;
 use super::interrupt::Interrupt;
 use super::netns::NetnsFile;
-use super::process::{self, End, Limits, Program};
+use super::process::{self, End, Finished, Limits, Program};
 use crate::error::{Error, Kind, Ran, Result};
 use crate::model::said::is_unsupported;
 use crate::op::{Where, as_typed, quote};
@@ -40,18 +40,10 @@ impl Asker {
     ///
     /// What kept it from running; `Interrupted`, `TimedOut`, or `ToolOutput` when it printed too much.
     pub fn ask(&self, at: &Where, file: &NetnsFile, path: &Path, argv: &[&str], stdin: Option<&str>) -> Result<Ran> {
-        let program = Program {
-            path,
-            argv: argv.iter().map(Into::into).collect(),
-            stdin,
-            env: process::clean_env(),
-            // Entering the own namespace anew is a privilege too.
-            entry: Entry::of((*at != Where::Host).then_some(file)),
-        };
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let words: Vec<String> = std::iter::once(name).chain(argv.iter().map(|word| (*word).to_owned())).collect();
         let command = quote(&as_typed(at, &words));
-        let done = process::run(&program, Limits::default(), &self.interrupt)?;
+        let done = self.finish(at, file, path, argv, stdin)?;
         let ran = Ran { command, status: None, stdout: done.stdout, stderr: done.stderr, took: done.took };
         let failed = |kind, message: String| Err(Error::new(kind, message).ran(ran.clone()));
         match done.end {
@@ -61,6 +53,30 @@ impl Asker {
             End::TimedOut => failed(Kind::TimedOut, format!("`{}` did not end", ran.command)),
             End::Flooded => failed(Kind::ToolOutput, format!("`{}` printed too much", ran.command)),
         }
+    }
+
+    /// The same; however it ended is an answer.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from running.
+    pub fn finish(
+        &self,
+        at: &Where,
+        file: &NetnsFile,
+        path: &Path,
+        argv: &[&str],
+        stdin: Option<&str>,
+    ) -> Result<Finished> {
+        let program = Program {
+            path,
+            argv: argv.iter().map(Into::into).collect(),
+            stdin,
+            env: process::clean_env(),
+            // Entering the own namespace anew is a privilege too.
+            entry: Entry::of((*at != Where::Host).then_some(file)),
+        };
+        process::run(&program, Limits::default(), &self.interrupt)
     }
 }
 

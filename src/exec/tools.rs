@@ -82,6 +82,19 @@ impl Tools {
     }
 }
 
+/// The programs of iptables: each is all of them, by the name that it is called or told.
+const XTABLES: [&str; 2] = ["xtables-nft-multi", "xtables-legacy-multi"];
+
+impl Tools {
+    /// The program of iptables that can be told to be `iptables-restore`, where the one that was chosen or found is such a program.
+    #[must_use]
+    pub fn restorer(&self, tool: Tool) -> Option<PathBuf> {
+        let real = self.path(tool).ok()?.canonicalize().ok()?;
+        let name = real.file_name()?.to_str()?;
+        (matches!(tool, Tool::Iptables | Tool::Ip6tables) && XTABLES.contains(&name)).then_some(real)
+    }
+}
+
 /// The command that installs a package, by its Debian name, on this system.
 #[must_use]
 pub fn install(package: &str) -> String {

@@ -132,6 +132,54 @@ fn option<'a>(all: &'a [String], names: &[&str]) -> Option<Operand<'a>> {
     None
 }
 
+/// What iptables prints of a rule as it was given it, in one form: its target, addresses, links. Rules of which one may be the other
+/// ([`Rule::may_be`]) have the same. `None` where that cannot be told from the words: a name or a mask in dots for an address, a long option cut short.
+#[must_use]
+pub fn likeness(words: &[String]) -> Option<String> {
+    let words = unglued(words);
+    let is_cut = |word: &String| {
+        let longer = |name: &&str| name.len() > word.len() && name.starts_with(word.as_str());
+        word.starts_with("--") && word.len() > 2 && COMPARED.iter().copied().flatten().any(longer)
+    };
+    if words.iter().any(is_cut) {
+        return None;
+    }
+    let mut form = String::new();
+    for (at, names) in COMPARED.iter().enumerate() {
+        let said = option(&words, names);
+        let value = match (at, said.map(|said| said.value)) {
+            (_, None) | (3 | 4, Some("+")) => None,
+            (0, Some("NOTRACK" | "CT")) => return None,
+            (1 | 2, Some(text)) => match network(text) {
+                Some(net) if net.prefix_len() == 0 => None,
+                Some(net) => Some(net.to_string()),
+                None => return None,
+            },
+            (_, Some(text)) => Some(text.to_owned()),
+        };
+        let not = said.is_some_and(|said| said.not);
+        let value = value.map(|value| if not { format!("!{value}") } else { value });
+        form.push_str(value.as_deref().unwrap_or("-"));
+        form.push(' ');
+    }
+    Some(form)
+}
+
+/// What is written alike by whoever gives a rule and by iptables: the target, the source, the destination, the links.
+const COMPARED: [&[&str]; 5] = [
+    &["-j", "--jump", "-g", "--goto"],
+    &["-s", "--source", "--src"],
+    &["-d", "--destination", "--dst"],
+    &["-i", "--in-interface"],
+    &["-o", "--out-interface"],
+];
+
+/// An address or a network as numbers.
+fn network(text: &str) -> Option<ipnet::IpNet> {
+    let host = || text.parse().ok().map(|ip: std::net::IpAddr| ipnet::IpNet::from(ip));
+    text.parse().ok().or_else(host).map(|net: ipnet::IpNet| net.trunc())
+}
+
 impl Rule {
     /// The rule's words as they were printed, after `-A CHAIN` and without counters.
     #[must_use]
@@ -161,10 +209,6 @@ impl Rule {
             // What everything has is not printed.
             (None, Some(want)) => want.value == "+" || want.value.ends_with("/0"),
             (Some(_), None) => cut_short(names),
-        };
-        let network = |text: &str| -> Option<ipnet::IpNet> {
-            let host = || text.parse().ok().map(|ip: std::net::IpAddr| ipnet::IpNet::from(ip));
-            text.parse().ok().or_else(host).map(|net: ipnet::IpNet| net.trunc())
         };
         // A name, a list or a mask in dots is not compared.
         let address = |have: &str, want: &str| match (network(have), network(want)) {
@@ -450,6 +494,54 @@ mod tests {
     use super::*;
 
     /// `!` belongs to the option behind it, wherever that stands.
+    #[test]
+    fn a_rule_that_may_be_another_is_like_it() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        let parts: [&[&str]; 5] = [
+            &[
+                "",
+                "-j ACCEPT",
+                "-j DROP",
+                "--jump=ACCEPT",
+                "-j NOTRACK",
+                "-j CT --notrack",
+                "-g ACCEPT",
+                "--jum ACCEPT",
+            ],
+            &[
+                "",
+                "-s 10.0.0.1",
+                "-s 10.0.0.1/32",
+                "! -s 10.0.0.1/32",
+                "-s 10.0.0.0/8",
+                "--src 10.9.9.9/8",
+                "-s 0.0.0.0/0",
+            ],
+            &["", "-d host.example", "-d 10.0.0.0/255.0.0.0", "-d10.0.0.2", "--destination 10.0.0.2/32", "--dst ::1"],
+            &["", "-i eth0", "-i +", "! -i eth0"],
+            &["", "-o eth1", "-p tcp -m tcp --dport 80", "--comment netwright"],
+        ];
+        let mut all = vec![String::new()];
+        for part in parts {
+            all = all.iter().flat_map(|one| part.iter().map(move |more| format!("{one} {more}"))).collect();
+        }
+        let mut alike = 0;
+        for (at, have) in all.iter().enumerate() {
+            // As iptables prints them.
+            let have = unglued(&words(have));
+            let rule = Rule { words: have.clone(), ..Rule::default() };
+            for want in all.iter().skip(at % 151).step_by(151).map(|want| words(want)) {
+                if let (true, Some(one), Some(other)) = (rule.may_be(&want), likeness(&have), likeness(&want)) {
+                    alike += 1;
+                    assert_eq!(one, other, "{have:?} may be {want:?}");
+                }
+            }
+        }
+        assert!(alike > 100, "only {alike} are alike");
+        assert_ne!(likeness(&words("-s 10.0.0.1 -j DROP")), likeness(&words("-s 10.0.0.2 -j DROP")));
+        assert_eq!(likeness(&words("-s 10.0.0.1/255.255.255.0 -j DROP")), None);
+    }
+
     #[test]
     fn a_negation_is_kept_at_the_first_option_too() {
         let rule = |text: &str| {

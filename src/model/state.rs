@@ -452,6 +452,24 @@ fn route(part: Part, line: &str) -> Option<Thing> {
     Some(thing)
 }
 
+/// Which family a line of `ip -o -d route show table all` is of, where both are listed. iproute2 does not say of a default route; every IPv6 route of
+/// the kernel has a preference (`pref medium`). `None` for a line that is no route of either.
+#[must_use]
+pub fn family_of(line: &str) -> Option<Part> {
+    let mut words = line.split_whitespace();
+    let dst = words.nth(1)?;
+    let text = dst.split('/').next()?;
+    let v6 = match text.parse::<std::net::IpAddr>() {
+        Ok(ip) => ip.is_ipv6(),
+        Err(_) if dst == "default" => {
+            let words: Vec<&str> = words.collect();
+            words.windows(2).any(|two| matches!(two, ["pref", "low" | "medium" | "high"]))
+        }
+        Err(_) => return None,
+    };
+    Some(if v6 { Part::Route6 } else { Part::Route4 })
+}
+
 /// The words of the route of a list of `ip -o -d route show` that has a metric, for an inverse.
 #[must_use]
 pub fn route_words(part: Part, text: &str, metric: Option<u32>) -> Option<Vec<String>> {
@@ -524,6 +542,27 @@ mod tests {
 
     fn values(state: &State, part: Part) -> Vec<String> {
         state.0.iter().filter(|one| one.part == part).map(|one| format!("{}: {}", one.key, one.value)).collect()
+    }
+
+    #[test]
+    fn the_family_of_a_route_is_told_where_both_are_listed() {
+        for (line, family) in [
+            ("unicast default via 10.1.0.9 dev d0 table main proto boot scope global ", Some(Part::Route4)),
+            ("unicast default via inet6 fe80::1 dev pref table main proto boot", Some(Part::Route4)),
+            ("unicast default via fe80::9 dev d0 table main proto boot metric 1024 pref medium", Some(Part::Route6)),
+            (
+                "unreachable default dev lo table unspec proto kernel metric 4294967295 error -101 pref medium",
+                Some(Part::Route6),
+            ),
+            ("unicast 10.8.0.0/16 via inet6 2001:db8::4 dev d0 table main", Some(Part::Route4)),
+            ("blackhole 10.9.0.1 table main proto boot", Some(Part::Route4)),
+            ("multicast ff00::/8 dev d0 table local proto kernel metric 256 pref medium", Some(Part::Route6)),
+            ("\tnh_info id 7 via 10.1.0.3 dev d0 scope link proto unspec ", None),
+            ("100 as to 200 via inet 10.1.0.1 dev d0 proto static", None),
+            ("", None),
+        ] {
+            assert_eq!(family_of(line), family, "{line}");
+        }
     }
 
     #[test]

@@ -72,6 +72,52 @@ pub fn save(netns: &Where, family: Family, table: Option<&str>) -> Command {
     Command::new(tool, netns, ["-c"].into_iter().chain(table.into_iter().flat_map(|table| ["-t", table])))
 }
 
+/// Whether the words of a rule can be a line of `iptables-restore`, which knows quotes but splits at blanks.
+#[must_use]
+pub fn is_plain(spec: &[String]) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.:/@%+,=-!".contains(c);
+    spec.iter().all(|word| !word.is_empty() && word.chars().all(plain))
+}
+
+/// Whether two commands append rules to one table of a namespace, in words that `iptables-restore` takes.
+#[must_use]
+pub fn go_together(one: &Command, other: &Command) -> bool {
+    let appends = |command: &Command| {
+        parts(command).filter(|(_, letter, rest)| *letter == "-A" && is_plain(rest)).map(|(table, ..)| table.to_owned())
+    };
+    (one.tool, &one.netns) == (other.tool, &other.netns)
+        && appends(one).is_some_and(|table| appends(other) == Some(table))
+}
+
+/// Runs several commands about single rules of one table in one go, all or none: `iptables-restore --noflush`. By the program that the tool is: the two
+/// backends of iptables have a restorer each.
+#[must_use]
+pub fn all_at_once<'a>(commands: impl Iterator<Item = &'a Command>) -> Option<Command> {
+    let mut commands = commands.peekable();
+    let first = *commands.peek()?;
+    let (table, ..) = parts(first)?;
+    let mut text = format!("*{table}\n");
+    for (_, letter, rest) in commands.map_while(parts) {
+        text.push_str(letter);
+        for word in rest {
+            text.push(' ');
+            text.push_str(word);
+        }
+        text.push('\n');
+    }
+    text.push_str("COMMIT\n");
+    let program = format!("{}-restore", first.tool.program());
+    let mut command = Command::new(first.tool, &first.netns, [&program, "--noflush", "-w", LOCK_WAIT_S]);
+    command.stdin = Some(text);
+    Some(command)
+}
+
+/// Whether a command is one of [`all_at_once`].
+#[must_use]
+pub fn is_restore(command: &Command) -> bool {
+    command.stdin.is_some() && command.argv.first().is_some_and(|word| word.ends_with("tables-restore"))
+}
+
 /// A chain as it was before some of its rules went: where those go back to is told by the ones that stood around them.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct FormerChain {

@@ -19,7 +19,8 @@
 //! | [`http`] | a GET, so that nothing like `curl` is needed |
 //! | [`throughput`] | bits per second over TCP |
 //! | `changes` | what the kernel announces about the network |
-//! | `nsid` | the ids by which a namespace knows others |
+//! | `dump` | whether there are tables of nftables; the policy rules of IPv6 |
+//! | `nsid` | the ids by which a namespace knows others, and the indexes of links |
 //! | `dad` | waiting for IPv6 addresses to become usable |
 //! | `packet` | bytes to values and back; pure |
 //! | `sys` | system calls that socket2 and rustix do not have; all `unsafe` is there |
@@ -27,6 +28,7 @@
 mod changes;
 mod connect;
 mod dad;
+mod dump;
 pub mod http;
 mod listener;
 mod nsid;
@@ -41,8 +43,9 @@ mod witness;
 pub use changes::{announcements, drain};
 pub use connect::{ConnectOptions, Established, connect};
 pub use dad::{Dad, Inet6Addr, wait_dad};
+pub use dump::{has_nft_tables, policy_rules_v6};
 pub use listener::{Counts, Listener};
-pub use nsid::Ids;
+pub use nsid::{Ids, link_index};
 pub use packet::Connection;
 pub use ping::{PingOptions, PingReport, ping, ping_many};
 pub use target::{Endpoint, Proto, Target};

@@ -52,6 +52,19 @@ impl Ids {
     }
 }
 
+/// The index of a link of the calling thread's namespace; `None` when there is none of that name.
+///
+/// # Errors
+///
+/// What the kernel says.
+pub fn link_index(name: &str) -> io::Result<Option<u32>> {
+    match rustix::net::netdevice::name_to_index(socket(None, &[])?, name) {
+        Ok(index) => Ok(Some(index)),
+        Err(rustix::io::Errno::NODEV) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// The id in an answer: a header of 16 bytes, `struct rtgenmsg` of 4, then attributes. -1 is none.
 fn answered(answer: &[u8]) -> Option<i32> {
     let short = |at: usize| Some(u16::from_ne_bytes(answer.get(at..at + 2)?.try_into().ok()?));
@@ -73,6 +86,12 @@ fn answered(answer: &[u8]) -> Option<i32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn links_have_an_index() {
+        assert_eq!(link_index("lo").unwrap(), Some(1), "LOOPBACK_IFINDEX");
+        assert_eq!(link_index("no such link").unwrap(), None);
+    }
 
     #[test]
     fn a_namespace_has_no_id_for_one_that_no_link_leads_to() {

@@ -4,6 +4,7 @@ use regex::Regex;
 use rhai::{LexError, ParseErrorType};
 
 use super::error::{Context, lower};
+use super::sides;
 use crate::error::Place;
 use crate::model::suggest::nearest;
 use crate::text::span::line_range;
@@ -199,6 +200,14 @@ fn lexical(what: &LexError, at: &Place, context: &Context<'_>) -> Error {
             let error = invalid(format!("`{symbol}` does not work here"));
             if why.is_empty() { error } else { error.hint(lower(why).replace('\'', "`")) }
         }
+        LexError::Runtime(why) if why == sides::TOO_MANY => invalid(format!(
+            "more than {} variables at a time",
+            sides::VARIABLES_MAX
+        ))
+        .label("one too many")
+        .hint(
+            "keep many values in an array or a map: `let ports = [80, 443];`, or in functions and files of their own",
+        ),
         LexError::UnexpectedInput(text) => invalid(format!("unexpected `{text}`")),
         other => invalid(lower(&other.to_string())),
     }

@@ -5,7 +5,7 @@
 
 use std::cell::{Cell, RefCell};
 
-use rhai::{Dynamic, Engine, EvalAltResult, NativeCallContext, Position, Token};
+use rhai::{Dynamic, Engine, EvalAltResult, LexError, NativeCallContext, Position, Token};
 
 use super::value_text::shown;
 
@@ -52,15 +52,42 @@ pub(super) fn take() -> Option<Sides> {
     LAST.take()
 }
 
-/// Where the parser is: how many parentheses of a watched call are open.
+/// How many variables a text may have at a time. Rhai's parser looks through all of them for each new one: 20,000 take seconds, these a fifth of one.
+pub(super) const VARIABLES_MAX: usize = 4000;
+
+/// Where the parser is: how many parentheses of a watched call are open, and how many variables each open block has.
 #[derive(Default)]
 struct Watch {
     last: Cell<Option<Position>>,
+    variables: RefCell<Vec<usize>>,
     announced: Cell<bool>,
     depth: Cell<usize>,
 }
 
+/// What Rhai is told of a text with more; `parse` says it in a script author's words.
+pub(super) const TOO_MANY: &str = "too many variables";
+
 impl Watch {
+    /// Counts the variables that a token brings or takes away; whether there are too many.
+    fn counts_too_many(&self, token: &Token) -> bool {
+        let mut variables = self.variables.borrow_mut();
+        match token {
+            Token::LeftBrace | Token::MapStart => variables.push(0),
+            Token::RightBrace => drop(variables.pop()),
+            Token::Let | Token::Const => {
+                if variables.is_empty() {
+                    variables.push(0);
+                }
+                if let Some(last) = variables.last_mut() {
+                    *last += 1;
+                }
+                return variables.iter().sum::<usize>() > VARIABLES_MAX;
+            }
+            _ => {}
+        }
+        false
+    }
+
     fn see(&self, token: Token, at: Position) -> Token {
         // Another text is read from its beginning. Some tokens of a text between backticks have no place, or one before the last.
         let begins = |last: Position| {
@@ -70,6 +97,10 @@ impl Watch {
         if last.is_some_and(begins) {
             self.announced.set(false);
             self.depth.set(0);
+            self.variables.borrow_mut().clear();
+        }
+        if self.counts_too_many(&token) {
+            return Token::LexError(Box::new(LexError::Runtime(TOO_MANY.to_owned())));
         }
         let announced = self.announced.replace(false);
         match (&token, self.depth.get()) {
@@ -135,6 +166,20 @@ mod tests {
         drop(take());
         engine.run(script).unwrap();
         take().map(|sides| (sides.left, sides.operator, sides.right))
+    }
+
+    #[test]
+    fn variables_are_counted_where_they_live() {
+        let mut engine = Engine::new();
+        register(&mut engine);
+        let lets = |count: usize| (0..count).map(|n| format!("let v{n} = {n};")).collect::<Vec<_>>().join("\n");
+        assert!(engine.compile(lets(VARIABLES_MAX)).is_ok());
+        let error = engine.compile(lets(VARIABLES_MAX + 1)).unwrap_err();
+        assert_eq!(error.1.line(), Some(VARIABLES_MAX + 1), "{error}");
+        let blocks =
+            format!("{{ {} }} let m = #{{ a: 1 }}; {{ {} }}", lets(VARIABLES_MAX - 1), lets(VARIABLES_MAX - 1));
+        assert!(engine.compile(blocks).is_ok(), "those of a block go with it");
+        assert!(engine.compile(lets(VARIABLES_MAX)).is_ok(), "another text begins anew");
     }
 
     #[test]

@@ -59,6 +59,12 @@ impl Session {
     fn firewall_change(&self, netns: &Where, family: Family, call: &Invocation) -> Result<Did> {
         let at = At { netns, family, table: &call.table };
         let table = at.table;
+        if let Words::Append { chain } = &call.command
+            && self.rule_soon(at, chain, call)?
+        {
+            return Ok(Did::Something);
+        }
+        self.facts.borrow_mut().forget_chains(netns);
         match &call.command {
             Words::Append { chain } => {
                 self.rule_add(at, chain, call, |spec| ops::append(netns, family, table, chain, spec))
@@ -122,6 +128,31 @@ impl Session {
             // Questions have been answered; what is left is `-Z`.
             _ => self.apply(ops::zero(netns, family, table, &untabled(call.argv()))).map(|_| Did::Something),
         }
+    }
+
+    /// Puts off a rule for a namespace that this run made, where it cannot be there already: many are appended in one go, and a script cannot tell
+    /// ([`super::later`]). Whether it was.
+    fn rule_soon(&self, at: At<'_>, chain: &str, call: &Invocation) -> Result<bool> {
+        let marked = call.with_comment(MARK);
+        let key = (at.netns.clone(), ops::tool(at.family), at.table.to_owned(), chain.to_owned());
+        if !(self.waits(at.netns) && self.exec.tools().restorer(key.1).is_some() && ops::is_plain(&marked.spec)) {
+            return Ok(false);
+        }
+        if !self.facts.borrow().knows_chain(&key) {
+            let Some(rules) = self.chain_rules(at, chain)? else { return Ok(false) };
+            self.facts.borrow_mut().saw_chain(key.clone(), &rules);
+        }
+        let Some(index) = self.facts.borrow_mut().append(&key, &call.spec) else { return Ok(false) };
+        let (spec, target) = (marked.spec.clone(), call.target().map(str::to_owned));
+        let is_it =
+            move |rule: &iptables::Rule| is_marked(rule) && rule.target() == target.as_deref() && rule.may_be(&spec);
+        // Where it was put; or further on, should somebody have put one above.
+        let holds = move |rules: &[iptables::Rule]| rules.iter().skip(index).any(&is_it);
+        let look =
+            Look::Rules(ops::list(at.netns, at.family, at.table, Some(chain)), at.table.to_owned(), Box::new(holds));
+        let op = ops::append(at.netns, at.family, at.table, chain, &marked.spec);
+        self.put_off(op, look, format!("the rule is not in `{chain}`"));
+        Ok(true)
     }
 
     /// Adds a rule, unless it is there, marked or not.
@@ -228,7 +259,8 @@ impl Session {
     ) -> Result<Option<Invocation>> {
         let marked = listed.iter().any(is_marked).then(|| call.with_comment(MARK));
         let plain = (!listed.is_empty()).then(|| call.clone());
-        for form in marked.into_iter().chain(plain) {
+        let may_be = |form: &Invocation| listed.iter().any(|rule| rule.may_be(&form.spec));
+        for form in marked.into_iter().chain(plain).filter(may_be) {
             let command = ops::check(at.netns, at.family, at.table, chain, &form.spec);
             let output = self.ask(&command)?;
             if output.ok {

@@ -8,8 +8,9 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::model::iptables;
 use crate::op::route::Family;
-use crate::op::{Object, Op, Undo, Where};
+use crate::op::{Object, Op, Tool, Undo, Where};
 
 /// What is known of the namespaces that this run made, and of bridges that it saw.
 #[derive(Debug, Default)]
@@ -18,6 +19,34 @@ pub(super) struct Known {
     bridges: HashSet<(Where, String)>,
     /// The links of namespaces at the last look around, and those made since.
     links: HashMap<Where, HashSet<String>>,
+    /// The addresses of links at the last look, and those added since.
+    addresses: HashMap<(Where, String), HashSet<IpNet>>,
+    /// The chains of iptables that were looked at, and what was appended since.
+    chains: HashMap<ChainAt, Chain>,
+}
+
+/// A chain, by namespace, program, table and name.
+pub(super) type ChainAt = (Where, Tool, String, String);
+
+/// What is known of the rules of a chain.
+#[derive(Clone, Debug, Default)]
+struct Chain {
+    /// How many there are.
+    length: usize,
+    /// What they are like ([`iptables::likeness`]).
+    like: HashSet<String>,
+    /// Of some it cannot be told what they are like.
+    vague: bool,
+}
+
+impl Chain {
+    fn take(&mut self, words: &[String]) {
+        self.length += 1;
+        match iptables::likeness(words) {
+            Some(like) => drop(self.like.insert(like)),
+            None => self.vague = true,
+        }
+    }
 }
 
 /// A namespace since it was made.
@@ -29,7 +58,12 @@ struct Fresh {
     /// Links with the addresses that they were given.
     addresses: HashSet<(String, IpNet)>,
     routed: HashSet<Family>,
+    /// Somebody has changed the rules of its firewall otherwise than by appending what [`Known::append`] was told.
+    ruled: bool,
 }
+
+/// The chains that every table has.
+const BUILT_IN: [&str; 5] = ["PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"];
 
 impl Known {
     /// There is no link of this name.
@@ -47,6 +81,55 @@ impl Known {
         let by_kernel = matches!(addr.addr(), IpAddr::V6(addr) if addr.is_unicast_link_local());
         let fresh = self.namespaces.get(netns).filter(|_| !by_kernel);
         fresh.is_some_and(|fresh| fresh.links.contains(link) && !fresh.addresses.contains(&(link.to_owned(), addr)))
+    }
+
+    /// The link had no such address when it was looked at, and got none since, as far as this run knows.
+    pub(super) fn saw_no_address(&self, netns: &Where, link: &str, addr: IpNet) -> bool {
+        self.addresses.get(&(netns.clone(), link.to_owned())).is_some_and(|all| !all.contains(&addr))
+    }
+
+    /// These are all the addresses of a link.
+    pub(super) fn saw_addresses(&mut self, netns: &Where, link: &str, all: HashSet<IpNet>) {
+        self.addresses.insert((netns.clone(), link.to_owned()), all);
+    }
+
+    /// What was seen of the addresses of a link does not hold any more; whether anything had been seen.
+    pub(super) fn forget_addresses(&mut self, netns: &Where, link: &str) -> bool {
+        self.addresses.remove(&(netns.clone(), link.to_owned())).is_some()
+    }
+
+    /// The rules of a chain.
+    pub(super) fn saw_chain(&mut self, at: ChainAt, rules: &[iptables::Rule]) {
+        let mut chain = Chain::default();
+        for rule in rules {
+            chain.take(&rule.words);
+        }
+        self.chains.insert(at, chain);
+    }
+
+    /// Whether the rules of a chain are known: it was looked at, or it is one that a new namespace has.
+    pub(super) fn knows_chain(&self, at: &ChainAt) -> bool {
+        let fresh = || self.namespaces.get(&at.0).is_some_and(|fresh| !fresh.ruled) && BUILT_IN.contains(&&*at.3);
+        self.chains.contains_key(at) || fresh()
+    }
+
+    /// Takes a rule that will be appended to a chain that is known: its place there, from 0. `None` when it may be there already.
+    pub(super) fn append(&mut self, at: &ChainAt, words: &[String]) -> Option<usize> {
+        let chain = self.chains.entry(at.clone()).or_default();
+        let like = iptables::likeness(words)?;
+        if chain.vague || chain.like.contains(&like) {
+            return None;
+        }
+        chain.take(words);
+        Some(chain.length - 1)
+    }
+
+    /// Nothing is known of the rules of a namespace any more.
+    pub(super) fn forget_chains(&mut self, netns: &Where) {
+        self.chains.retain(|(at, ..), _| at != netns);
+        if let Some(fresh) = self.namespaces.get_mut(netns) {
+            fresh.ruled = true;
+        }
     }
 
     /// Nobody made a route of this family by hand.
@@ -93,6 +176,8 @@ impl Known {
             Object::Netns { name } => {
                 let netns = Where::Named(name.clone());
                 self.namespaces.remove(&netns);
+                self.addresses.retain(|(at, _), _| *at != netns);
+                self.forget_chains(&netns);
                 if matches!(op.undo, Undo::Commands(_)) {
                     self.namespaces.insert(netns, Fresh::default());
                 } else {
@@ -125,8 +210,12 @@ impl Known {
                 }
             }
             Object::Addr { link, addr } => {
-                if let (Some(fresh), Ok(addr)) = (self.namespaces.get_mut(netns), addr.parse()) {
+                let Ok(addr) = addr.parse() else { return };
+                if let Some(fresh) = self.namespaces.get_mut(netns) {
                     fresh.addresses.insert((link.clone(), addr));
+                }
+                if let Some(seen) = self.addresses.get_mut(&(netns.clone(), link.clone())) {
+                    seen.insert(addr);
                 }
             }
             Object::Route { .. } => {
@@ -149,6 +238,30 @@ impl Known {
 mod tests {
     use super::*;
     use crate::op;
+
+    #[test]
+    fn a_rule_is_appended_unseen_only_where_it_cannot_be() {
+        let (red, words) =
+            (Where::Named("red".into()), |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let at = |chain: &str| (red.clone(), Tool::Iptables, "filter".to_owned(), chain.to_owned());
+        let mut known = Known::default();
+        assert!(!known.knows_chain(&at("INPUT")), "nothing is known of a namespace that was there before");
+        known.learn(&op::netns::add("red"));
+        assert!(known.knows_chain(&at("INPUT")) && !known.knows_chain(&at("own")));
+        assert_eq!(known.append(&at("INPUT"), &words("-s 10.0.0.1 -j DROP")), Some(0));
+        assert_eq!(known.append(&at("INPUT"), &words("-s 10.0.0.2 -j DROP")), Some(1));
+        assert_eq!(known.append(&at("INPUT"), &words("-s 10.0.0.1/32 -p tcp -j DROP")), None, "it may be the first");
+        assert_eq!(known.append(&at("INPUT"), &words("-s host.example -j DROP")), None, "nobody knows");
+        known.forget_chains(&red);
+        assert!(!known.knows_chain(&at("INPUT")) && !known.knows_chain(&at("OUTPUT")));
+        let rule = |text: &str| {
+            iptables::parse_list("filter", &format!("-A own {text}")).unwrap().chain("own").unwrap().rules.clone()
+        };
+        known.saw_chain(at("own"), &rule("-j ACCEPT"));
+        assert_eq!(known.append(&at("own"), &words("-j DROP")), Some(1));
+        known.learn(&op::netns::add("red"));
+        assert_eq!(known.append(&at("own"), &words("-j DROP")), Some(0), "another of that name");
+    }
 
     #[test]
     fn what_is_known_ends_when_somebody_else_may_have_acted() {

@@ -1,4 +1,5 @@
-//! What can wait: in a namespace that this run made, a link comes up, an address and a first route are added, and nothing known is in the way.
+//! What can wait: in a namespace that this run made, a link comes up, an address, a first route and rules of iptables are added, and nothing known
+//! is in the way.
 //!
 //! The warm `ip` of a new namespace needs a millisecond to start, and ports that come up on a bridge talk to all others. So such commands wait
 //! until somebody looks, and then many namespaces run theirs side by side. A script cannot tell: whatever could see the difference (a question, a packet, another program, a line of output,
@@ -9,12 +10,14 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::owed::Look;
 use super::{Event, Op, Session};
-use crate::error::{Error, Result};
+use crate::error::{Error, Ran, Result};
 use crate::exec::Output;
-use crate::op::{Command, Where};
+use crate::op::{Command, Where, firewall};
 
 /// How many namespaces may wait before all of them are served: their warm processes are ready by then, and must still be there.
 const WAITING_MAX: usize = 120;
+/// How many rules are given to `iptables-restore` at a time, at most: well within the deadline of a command.
+const TOGETHER_MAX: usize = 1000;
 
 /// A command that waits, and what is to be seen after it.
 pub(super) struct Later {
@@ -34,6 +37,11 @@ impl Session {
         self.patient.set(patient);
     }
 
+    /// Whether what is put off for a namespace can wait.
+    pub(super) fn waits(&self, netns: &Where) -> bool {
+        self.patient.get() && self.is_made(netns)
+    }
+
     /// Puts off a command that cannot fail in a way that matters, until its namespace is next used: meanwhile its warm `ip` starts.
     pub(super) fn put_off(&self, mut op: Op, look: Look, otherwise: impl Into<String>) {
         op.place = op.place.or_else(|| self.place());
@@ -47,7 +55,7 @@ impl Session {
     /// Makes something that nothing known is in the way of: at once, or later together with others. `look` shows it.
     pub(super) fn make_soon(&self, op: Op, look: Look, otherwise: impl Into<String>) -> Result<()> {
         let netns = op.command.netns.clone();
-        if !self.patient.get() || !self.is_made(&netns) {
+        if !self.waits(&netns) {
             let number = self.make(op)?;
             return self.owe(number, &netns, look, otherwise);
         }
@@ -140,23 +148,38 @@ impl Session {
     fn give_all(&self, netns: Where, all: VecDeque<Later>) -> Result<Served> {
         let looks = self.looks(&netns, &all);
         let begin = |later: Later| self.begin(later.op.clone()).map(|number| (later, number));
-        Ok(Served { all: all.into_iter().map(begin).collect::<Result<_>>()?, looks, netns })
+        let all: Vec<(Later, usize)> = all.into_iter().map(begin).collect::<Result<_>>()?;
+        let runs = runs(&all);
+        Ok(Served { netns, all, runs, looks })
     }
 
     /// Writes down what came of it; the errors, each with its place among all that ever waited.
-    fn served(&self, Served { netns, all, looks }: Served, outputs: Vec<Result<Output>>) -> Vec<(u64, Error)> {
-        let mut outputs = outputs.into_iter();
+    fn served(&self, Served { netns, all, runs, looks }: Served, outputs: Vec<Result<Output>>) -> Vec<(u64, Error)> {
+        let (mut outputs, mut all) = (outputs.into_iter(), all.into_iter());
         let mut errors = Vec::new();
-        for ((Later { nth, op, look, otherwise }, number), output) in all.into_iter().zip(outputs.by_ref()) {
-            let noted = self.note(number, output).and_then(|output| {
-                if !output.ok {
-                    return Err(self.failed(number, output)?);
+        for (run, output) in runs.into_iter().zip(outputs.by_ref()) {
+            let together: Vec<(Later, usize)> = all.by_ref().take(run).collect();
+            // All of them were done, or none: what was wrong with which is told by each alone.
+            let each = match output {
+                Ok(output) if run > 1 && !output.ok && !output.unsure => None,
+                output => Some(output),
+            };
+            for (Later { nth, op, look, otherwise }, number) in together {
+                let output = each.clone().unwrap_or_else(|| self.exec.run(&op.command));
+                let output = output.map(|output| if run > 1 { one_of(run, &op.command, output) } else { output });
+                let noted = self.note(number, output).and_then(|output| {
+                    if !output.ok {
+                        return Err(self.failed(number, output)?);
+                    }
+                    self.remember(number, &netns, look, otherwise);
+                    Ok(())
+                });
+                if let Err(error) = noted {
+                    errors.push((nth, op.place.map_or(error.clone(), |place| error.late_at(place))));
+                    if run > 1 {
+                        break;
+                    }
                 }
-                self.remember(number, &netns, look, otherwise);
-                Ok(())
-            });
-            if let Err(error) = noted {
-                errors.push((nth, op.place.map_or(error.clone(), |place| error.late_at(place))));
             }
         }
         for (question, output) in looks.iter().zip(outputs).filter(|_| errors.is_empty()) {
@@ -183,16 +206,52 @@ impl Session {
     }
 }
 
+/// How many commands that follow each other are done in one go, one after the other: rules of one table.
+fn runs(all: &[(Later, usize)]) -> Vec<usize> {
+    let mut runs: Vec<usize> = Vec::new();
+    let mut first = None;
+    for (later, _) in all {
+        let command = &later.op.command;
+        match (first, runs.last_mut()) {
+            (Some(first), Some(run)) if *run < TOGETHER_MAX && firewall::go_together(first, command) => *run += 1,
+            _ => {
+                first = Some(command);
+                runs.push(1);
+            }
+        }
+    }
+    runs
+}
+
 /// A namespace that runs what waited there.
 struct Served {
     netns: Where,
     all: Vec<(Later, usize)>,
+    /// How many of them are done in one go, one after the other.
+    runs: Vec<usize>,
     looks: Vec<Command>,
+}
+
+/// What came of one of several commands that were done in one go.
+fn one_of(many: usize, command: &Command, output: Output) -> Output {
+    let share = u32::try_from(many).unwrap_or(u32::MAX).max(1);
+    let ran = Ran { command: command.line(), took: output.ran.took / share, ..output.ran };
+    Output { ran, ..output }
 }
 
 impl Served {
     /// All that it runs in one go.
     fn commands(&self) -> Vec<Command> {
-        self.all.iter().map(|(later, _)| later.op.command.clone()).chain(self.looks.iter().cloned()).collect()
+        let mut all = self.all.iter().map(|(later, _)| &later.op.command);
+        let mut commands = Vec::with_capacity(self.runs.len() + self.looks.len());
+        for run in &self.runs {
+            let together: Vec<&Command> = all.by_ref().take(*run).collect();
+            commands.extend(match together[..] {
+                [one] => Some(one.clone()),
+                _ => firewall::all_at_once(together.into_iter()),
+            });
+        }
+        commands.extend(self.looks.iter().cloned());
+        commands
     }
 }

@@ -1,5 +1,7 @@
 //! Links, their settings and their addresses.
 
+use std::collections::HashSet;
+
 use ipnet::IpNet;
 
 use super::owed::{Look, Seen};
@@ -391,11 +393,18 @@ impl Session {
     /// `NotFound` for the link; what `ip` says, for instance where IPv6 is disabled.
     pub fn addr_ensure(&self, at: At<'_>, addr: IpNet) -> Result<Did> {
         let (netns, name) = at;
-        let has =
-            || self.addrs_of(at).map(|have| have.iter().flat_map(net_addr::Addr::ipnets).any(|have| have == addr));
+        let have =
+            || -> Result<HashSet<IpNet>> { Ok(self.addrs_of(at)?.iter().flat_map(net_addr::Addr::ipnets).collect()) };
         let fresh = self.facts.borrow().no_address(netns, name, addr);
-        if !fresh && has()? {
-            return Ok(self.count(Did::Nothing));
+        // Looked at once for many: one that somebody added meanwhile is refused by the kernel.
+        let seen = self.facts.borrow().saw_no_address(netns, name, addr);
+        if !fresh && !seen {
+            let all = have()?;
+            let there = all.contains(&addr);
+            self.facts.borrow_mut().saw_addresses(netns, name, all);
+            if there {
+                return Ok(self.count(Did::Nothing));
+            }
         }
         let op = op::link::addr_add(netns, name, &addr.to_string());
         let (look, otherwise) =
@@ -403,8 +412,18 @@ impl Session {
         if fresh {
             self.make_soon(op, look, otherwise)?;
         } else {
-            let number = self.make(op)?;
-            self.owe(number, netns, look, otherwise)?;
+            match self.make(op) {
+                Ok(number) => self.owe(number, netns, look, otherwise)?,
+                Err(error)
+                    if error.kind() == Kind::AlreadyExists && self.facts.borrow_mut().forget_addresses(netns, name) =>
+                {
+                    if !have()?.contains(&addr) {
+                        return Err(error);
+                    }
+                    return Ok(self.count(Did::Nothing));
+                }
+                Err(error) => return Err(error),
+            }
         }
         Ok(self.count(Did::Something))
     }

@@ -70,6 +70,7 @@ mod owed;
 mod peer;
 mod put_back;
 mod raw;
+pub mod reading;
 mod route;
 pub mod scan;
 mod shape;
@@ -78,6 +79,7 @@ mod sysctl;
 mod taken;
 pub mod things;
 pub mod undo;
+mod undo_bulk;
 mod undo_last;
 mod undo_look;
 mod undo_taken;
@@ -90,7 +92,7 @@ pub use shape::Shape;
 pub use undo::Undone;
 
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -498,12 +500,9 @@ impl Session {
     pub fn everywhere(&self) -> Vec<Where> {
         let mut all = vec![Where::Host];
         all.extend(self.known.borrow().iter().filter(|netns| **netns != Where::Host).cloned());
-        for name in crate::exec::netns::names().unwrap_or_default() {
-            let netns = Where::Named(name);
-            if !all.contains(&netns) {
-                all.push(netns);
-            }
-        }
+        let known: HashSet<Where> = all.iter().cloned().collect();
+        let named = crate::exec::netns::names().unwrap_or_default().into_iter().map(Where::Named);
+        all.extend(named.filter(|netns| !known.contains(netns)));
         all.extend(self.hidden.borrow().iter().cloned());
         all
     }

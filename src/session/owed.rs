@@ -10,9 +10,9 @@ use serde::Deserialize;
 use super::Session;
 use crate::error::{Error, Kind, Place, Result};
 use crate::exec::Output;
-use crate::model::json;
 use crate::model::net_addr::AddrInfo;
 use crate::model::route::Route;
+use crate::model::{iptables, json};
 use crate::op::{self, Command, Where};
 
 /// How many namespaces may owe a look before all of them are looked at: their warm processes must still be there.
@@ -29,6 +29,8 @@ pub(super) enum Look {
     Routes(Command, Holds<[Route]>),
     /// At what a command prints.
     Text(Command, Holds<str>),
+    /// At the rules of the chain of a table that a command lists.
+    Rules(Command, String, Holds<[iptables::Rule]>),
 }
 
 impl Look {
@@ -41,7 +43,7 @@ impl Look {
     pub(super) fn question(&self, netns: &Where) -> Command {
         match self {
             Self::Links(_) => op::link::show_all(netns),
-            Self::Routes(command, _) | Self::Text(command, _) => command.clone(),
+            Self::Routes(command, _) | Self::Text(command, _) | Self::Rules(command, ..) => command.clone(),
         }
     }
 }
@@ -84,6 +86,7 @@ enum Answer {
     Links(Vec<Seen>),
     Routes(Vec<Route>),
     Text(String),
+    Rules(Vec<iptables::Rule>),
 }
 
 impl Answer {
@@ -92,6 +95,10 @@ impl Answer {
             Look::Links(_) => Self::Links(json::brief(text, "ip address show")?),
             Look::Routes(..) => Self::Routes(json::brief(text, "ip route show")?),
             Look::Text(..) => Self::Text(text.to_owned()),
+            Look::Rules(_, table, _) => {
+                let chains = iptables::parse_list(table, text)?.chains;
+                Self::Rules(chains.into_iter().next().map(|chain| chain.rules).unwrap_or_default())
+            }
         })
     }
 
@@ -100,6 +107,7 @@ impl Answer {
             (Look::Links(holds), Self::Links(seen)) => holds(seen),
             (Look::Routes(_, holds), Self::Routes(routes)) => holds(routes),
             (Look::Text(_, holds), Self::Text(text)) => holds(text),
+            (Look::Rules(.., holds), Self::Rules(rules)) => holds(rules),
             _ => false,
         }
     }

@@ -4,13 +4,14 @@
 //! alone comes again), a link has the index that was chosen before it was made and no other alias than the run's mark, a rule has the comment. What carries the same name and
 //! is something else is left alone.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use super::journal::{Identity, Journal, Owes};
 use super::put_back::Stuck;
 use super::shared::{self, Released};
+use super::undo_bulk as bulk;
 use super::undo_look::Verdict;
 use super::undo_taken::Place;
 use super::{Record, Session};
@@ -105,6 +106,8 @@ impl Session {
 enum Step {
     /// It is undone, or there was nothing to undo.
     Done,
+    /// The tool says that an address is deleted; many of a link are looked at together.
+    Unseen,
     /// Another run needs it.
     Needed(String),
     /// It is something else now.
@@ -116,9 +119,11 @@ enum Step {
 /// The undoing of a run from its records.
 pub struct Undoing<'a> {
     exec: &'a Exec,
+    /// Whether namespaces were deleted since the warm processes were started: links of others went with them, which they may have cached.
+    stale: Cell<bool>,
     pub(super) records: &'a [Record],
     pub(super) journal: Option<&'a mut Journal>,
-    id: Option<String>,
+    pub(super) id: Option<String>,
     mark: Option<String>,
     pub(super) undone: Undone,
     /// The first record that is undone.
@@ -141,6 +146,7 @@ impl<'a> Undoing<'a> {
         let mark = id.as_deref().map(mark_of);
         Self {
             exec,
+            stale: Cell::new(false),
             records,
             journal,
             id,
@@ -161,7 +167,7 @@ impl<'a> Undoing<'a> {
     }
 
     /// Whether what a record did is gone with the namespace that played the host.
-    fn went_with_host(&self, record: &Record) -> bool {
+    pub(super) fn went_with_host(&self, record: &Record) -> bool {
         self.host_gone
             && match &record.op.changes {
                 Object::Netns { .. } => false,
@@ -203,8 +209,17 @@ impl<'a> Undoing<'a> {
         let mut stuck = Stuck::default();
         let records = self.records;
         let mut places = self.places();
-        for number in order {
+        let mut unseen = Vec::new();
+        let mut order = order.as_slice();
+        while let Some((&number, rest)) = order.split_first() {
             let record = &records[number];
+            self.see_addresses(&mut unseen, Some(record));
+            let together = self.rules_together(order, &stuck);
+            if together > 1 && self.delete_rules(&order[..together], &mut stuck) {
+                order = &order[together..];
+                continue;
+            }
+            order = rest;
             let meant = record.op.changes == Object::Raw && record.reach.is_some();
             if meant {
                 self.look_around(&mut places, &record.op.command.netns, false);
@@ -228,6 +243,7 @@ impl<'a> Undoing<'a> {
             match step {
                 Step::Done if makes(record) && !self.went_with_host(record) => to_verify.push(number),
                 Step::Done => self.note(number),
+                Step::Unseen => unseen.push(number),
                 Step::Needed(note) => {
                     self.undone.notes.push(note);
                     self.note(number);
@@ -239,6 +255,7 @@ impl<'a> Undoing<'a> {
                 Step::Failed(why) => self.undone.left.push((record.op.command.line(), why)),
             }
         }
+        self.see_addresses(&mut unseen, None);
         for number in to_verify {
             let record = &self.records[number];
             if self.is_gone(record) {
@@ -267,7 +284,7 @@ impl<'a> Undoing<'a> {
     }
 
     /// Writes down that a step is undone. A journal that cannot be written does not stop the undoing: `gc` finds the step undone already.
-    fn note(&mut self, number: usize) {
+    pub(super) fn note(&mut self, number: usize) {
         let record = &self.records[number];
         self.undone.done += usize::from(record.succeeded());
         record.undone.set(true);
@@ -311,6 +328,11 @@ impl<'a> Undoing<'a> {
         }
         if let Object::Netns { name } = &record.op.changes {
             self.exec.forget(&Where::Named(name.clone()));
+        }
+        if bulk::deletes_address(record, &commands)
+            && commands.iter().all(|command| self.exec().run(command).is_ok_and(|output| output.ok))
+        {
+            return Step::Unseen;
         }
         let mut failed = None;
         for command in &commands {
@@ -470,20 +492,30 @@ impl<'a> Undoing<'a> {
 
     /// The executor, for looking.
     pub(super) fn exec(&self) -> &Exec {
+        if self.stale.replace(false) {
+            self.exec.retire_warm();
+        }
         self.exec
     }
 
     /// Runs a command that must succeed.
     pub(super) fn act(&self, command: &Command) -> std::result::Result<(), String> {
-        let output = self.exec.run(command).map_err(|error| error.to_string())?;
+        let output = self.exec().run(command).map_err(|error| error.to_string())?;
         if output.ok { Ok(()) } else { Err(first_line(&output.ran.stderr)) }
     }
 
     /// Runs one command of an inverse. "Already gone" is success. What perhaps never happened need not be there; but only the tool's own
     /// words or a look tell so: that an inverse fails for another reason must not be taken for it.
-    fn run(&self, command: &Command, record: &Record) -> std::result::Result<(), String> {
-        let result = self.exec.run(command);
-        self.exec.retire_warm();
+    pub(super) fn run(&self, command: &Command, record: &Record) -> std::result::Result<(), String> {
+        // Namespaces go one after the other by one process: their names are all that it is told.
+        let of_netns = command.tool == Tool::Ip
+            && matches!(&command.argv[..], [netns, delete, _] if netns == "netns" && delete == "delete");
+        let result = if of_netns { self.exec.run(command) } else { self.exec().run(command) };
+        if of_netns {
+            self.stale.set(true);
+        } else if !bulk::keeps_names(command) || record.op.changes == Object::Raw {
+            self.exec.retire_warm();
+        }
         match result {
             // What the user's own words undo, only the user can tell.
             Ok(output) if output.ok && record.op.changes == Object::Raw => Ok(()),
@@ -572,7 +604,7 @@ impl<'a> Undoing<'a> {
 
     /// Whether a namespace holds nothing but a `lo` that nobody touched, or one with our mark.
     fn is_new_or_marked(&self, netns: &Where) -> Result<bool> {
-        let output = self.exec.run(&op::link::show_all(netns))?;
+        let output = self.exec().run(&op::link::show_all(netns))?;
         let links = link::parse(&output.ran.stdout, "ip address show")?;
         let marked = links.iter().any(|link| link.is_loopback() && link.ifalias == self.mark);
         let new = links.len() <= 1 && links.iter().all(|link| !link.is_up() && link.ifalias.is_none());
@@ -590,6 +622,12 @@ impl<'a> Undoing<'a> {
 
     /// Whether a link that the run only changed is the one that it changed.
     fn link_same(&self, netns: &Where, name: &str, index: u32) -> Result<Ours> {
+        // The index alone is asked for: a link may have hundreds of addresses.
+        if let Ok(Ok(Some(now))) = self.exec.within(netns, || crate::probe::link_index(name))
+            && now == index
+        {
+            return Ok(Ours::Yes);
+        }
         Ok(match self.find_link(netns, name)? {
             None => Ours::Gone,
             Some(link) if link.ifindex == index => Ours::Yes,
@@ -599,7 +637,7 @@ impl<'a> Undoing<'a> {
 
     pub(super) fn find_link(&self, netns: &Where, name: &str) -> Result<Option<link::Link>> {
         let command = op::link::show(netns, name);
-        let output = match self.exec.run(&command) {
+        let output = match self.exec().run(&command) {
             Err(error) if error.kind() == Kind::NotFound => return Ok(None),
             other => other?,
         };
@@ -633,7 +671,11 @@ impl<'a> Undoing<'a> {
             // What is somebody else's has not come this far.
             (Object::Netns { name }, None) => path_of(&Where::Named(name.clone())).as_deref().and_then(id_at).is_some(),
             (Object::Link { netns, name, .. }, Some(Identity::Link(index))) => {
-                matches!(self.find_link(netns, name), Ok(Some(link)) if link.ifindex == index)
+                // The kernel tells the index of a name without waiting for what it is still taking apart.
+                match self.exec.within(netns, || crate::probe::link_index(name)) {
+                    Ok(Ok(now)) => now == Some(index),
+                    _ => matches!(self.find_link(netns, name), Ok(Some(link)) if link.ifindex == index),
+                }
             }
             _ => false,
         };

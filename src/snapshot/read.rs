@@ -10,16 +10,18 @@ use super::{Far, Link, Listening, Machine, Neighbour, Netns, Snapshot, VERSION};
 use crate::error::{Error, Kind, Ran, Result};
 use crate::exec::Exec;
 use crate::exec::apart::Apart;
-use crate::exec::asker::{Asker, complaint, inside, side_by_side};
+use crate::exec::asker::{complaint, inside, side_by_side};
 use crate::exec::netns::NetnsFile;
 use crate::exec::tools;
 use crate::exec::whereabouts;
+use crate::files::ReadFolder;
 use crate::model::link::{self, Peer};
 use crate::model::nft_drops::COMPAT;
-use crate::model::state::{Part, State};
+use crate::model::state::{self, Part, State};
 use crate::model::{json, link_kinds};
 use crate::op::{Tool, Where};
 use crate::session::ends::{Shown, ends};
+use crate::session::reading::Reading;
 
 /// A namespace as it was read, before it is known which links belong together.
 struct Raw {
@@ -169,7 +171,7 @@ const IPSET: &str = "ipset";
 
 /// What is needed to read namespaces from several threads.
 struct Reader {
-    asker: Asker,
+    reading: Reading,
     ip: PathBuf,
     bridge: Option<PathBuf>,
     tc: Option<PathBuf>,
@@ -197,7 +199,7 @@ impl Reader {
         });
         let fresh = Apart::new().ok().and_then(|apart| exec.within(&apart.netns(), settings).ok());
         Ok(Self {
-            asker: Asker::new(exec.interrupt()),
+            reading: Reading::new(exec.interrupt()),
             ip: exec.tools().path(Tool::Ip)?,
             bridge: chosen(Tool::Bridge),
             tc: chosen(Tool::Tc),
@@ -217,7 +219,12 @@ impl Reader {
         stdin: Option<&str>,
         netns: &mut Netns,
     ) -> Result<String> {
-        let said: Ran = match self.asker.ask(at, file, path, argv, stdin) {
+        Self::note(self.reading.asker().ask(at, file, path, argv, stdin), netns)
+    }
+
+    /// What a program printed; a failure is noted.
+    fn note(said: Result<Ran>, netns: &mut Netns) -> Result<String> {
+        let said: Ran = match said {
             Err(error) if error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => {
                 netns.unread.push(error.to_string());
@@ -230,7 +237,7 @@ impl Reader {
     }
 
     fn namespace(&self, at: &Where, file: &NetnsFile) -> Result<(Vec<link::Link>, Netns)> {
-        self.asker.interrupt().check()?;
+        self.reading.asker().interrupt().check()?;
         let mut netns = Netns::default();
         let here = (at, file);
         let ip = self.ip.as_path();
@@ -299,41 +306,36 @@ impl Reader {
         Ok(())
     }
 
-    fn take_routes(&self, here: (&Where, &NetnsFile), state: &mut State, netns: &mut Netns) -> Result<()> {
-        for (part, flag) in [(Part::Route4, "-4"), (Part::Route6, "-6")] {
-            let v4 = part == Part::Route4;
-            let batch = if v4 {
-                "route show table all\nrule show\nnexthop show\n"
-            } else {
-                "route show table all\nrule show\n"
-            };
-            let argv = ["-o", "-d", flag, "-force", "-batch", "-"];
-            let text = self.ask(here, (&self.ip, &argv), Some(batch), netns)?;
-            let is_rule = |line: &&str| line.split_once(':').is_some_and(|(number, _)| number.parse::<u32>().is_ok());
-            let (rules, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(is_rule);
-            let (nexthops, routes): (Vec<&str>, Vec<&str>) = rest.into_iter().partition(|line| line.starts_with("id "));
-            state.take_nexthops(&nexthops.join("\n"));
-            state.take_routes(part, &routes.join("\n"));
-            let rules = rules.into_iter().map(rule_words).collect();
-            if v4 { netns.ip_rules = rules } else { netns.ip6_rules = rules }
+    fn take_routes(&self, here: (&Where, &NetnsFile), things: &mut State, netns: &mut Netns) -> Result<()> {
+        // One process prints the routes of both families.
+        let batch = "route show table all\nrule show\nnexthop show\n";
+        let text = self.ask(here, (&self.ip, &["-o", "-d", "-force", "-batch", "-"]), Some(batch), netns)?;
+        let is_rule = |line: &&str| line.split_once(':').is_some_and(|(number, _)| number.parse::<u32>().is_ok());
+        let (rules, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(is_rule);
+        let (nexthops, routes): (Vec<&str>, Vec<&str>) = rest.into_iter().partition(|line| line.starts_with("id "));
+        things.take_nexthops(&nexthops.join("\n"));
+        for part in [Part::Route4, Part::Route6] {
+            let own: Vec<&str> = routes.iter().copied().filter(|line| state::family_of(line) == Some(part)).collect();
+            things.take_routes(part, &own.join("\n"));
         }
+        netns.ip_rules = rules.into_iter().map(rule_words).collect();
+        let said = self.reading.policy_rules_v6(here.0, here.1, &self.ip, &["-o", "-d", "-6", "rule", "show"]);
+        netns.ip6_rules = Self::note(said, netns)?.lines().map(rule_words).collect();
         Ok(())
     }
 
     fn take_firewall(&self, here: (&Where, &NetnsFile), netns: &mut Netns) -> Result<()> {
         let mut native = Vec::new();
         let mut of_iptables = Vec::new();
-        if let Some(nft) = &self.nft {
+        let may_have = self.reading.may_have_nft(here.0, here.1);
+        if let Some(nft) = self.nft.as_ref().filter(|_| may_have) {
             let text = self.ask(here, (nft, &["list", "ruleset"]), None, netns)?;
             for table in tables(&text) {
                 if table.is_of_iptables() { of_iptables.push(table) } else { native.push(table) }
             }
         }
         let legacy = inside(here.0, here.1, || {
-            ["ip_tables_names", "ip6_tables_names"].map(|name| {
-                std::fs::read_to_string(Path::new("/proc/thread-self/net").join(name))
-                    .is_ok_and(|text| !text.is_empty())
-            })
+            ["ip_tables_names", "ip6_tables_names"].map(|name| net_file(name).is_some_and(|text| !text.is_empty()))
         })?;
         let mut seen: HashSet<&Path> = HashSet::new();
         for (name, file, path) in &self.savers {
@@ -341,14 +343,15 @@ impl Reader {
             let has = match file {
                 Some(_) => legacy[usize::from(v6)],
                 None => {
-                    self.nft.is_none() || of_iptables.iter().any(|table| table.family == if v6 { "ip6" } else { "ip" })
+                    self.nft.is_none() && may_have
+                        || of_iptables.iter().any(|table| table.family == if v6 { "ip6" } else { "ip" })
                 }
             };
             if !has || !seen.insert(path) {
                 continue;
             }
             // It has tables: a failure of any sort is one to read them.
-            match self.asker.ask(here.0, here.1, path, &["-c"], None) {
+            match self.reading.asker().ask(here.0, here.1, path, &["-c"], None) {
                 Err(error) if error.kind() == Kind::Interrupted => return Err(error),
                 Ok(said) if said.status == Some(0) => {
                     let lines: Vec<String> =
@@ -513,30 +516,33 @@ const PASSING: &[&str] = &[
 /// The settings of the calling thread's namespace, by their path below `/proc/sys`.
 fn settings() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
-    let mut take = |folder: &str| -> Vec<String> {
-        let mut folders = Vec::new();
-        for entry in std::fs::read_dir(Path::new("/proc/sys").join(folder)).into_iter().flatten().flatten() {
-            let Ok(name) = entry.file_name().into_string() else { continue };
-            let path = format!("{folder}/{name}");
-            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                folders.push(path);
-            } else if !PASSING.contains(&name.as_str())
-                && let Ok(text) = std::fs::read_to_string(entry.path())
-            {
-                found.insert(path, value_of(&text));
+    for (folder, below) in [("net/ipv4", true), ("net/ipv6", true), ("net/netfilter", false), ("net/bridge", false)] {
+        let Some(open) = ReadFolder::open(&Path::new("/proc/sys").join(folder)) else { continue };
+        take_settings(&open, folder, &mut found);
+        let Some(conf) = below.then(|| open.folder("conf")).flatten() else { continue };
+        for link in take_settings(&conf, &format!("{folder}/conf"), &mut found) {
+            if let Some(of_link) = conf.folder(&link) {
+                take_settings(&of_link, &format!("{folder}/conf/{link}"), &mut found);
             }
         }
-        folders
-    };
-    for family in ["net/ipv4", "net/ipv6"] {
-        take(family);
-        for link in take(&format!("{family}/conf")) {
-            take(&link);
+    }
+    found
+}
+
+/// Takes the settings that are files of a folder; the names of the folders in it.
+fn take_settings(open: &ReadFolder, folder: &str, found: &mut BTreeMap<String, String>) -> Vec<String> {
+    let mut folders = Vec::new();
+    for (name, is_folder) in open.names() {
+        if PASSING.contains(&name.as_str()) {
+            continue;
+        }
+        if is_folder {
+            folders.push(name);
+        } else if let Some(text) = open.read(&name) {
+            found.insert(format!("{folder}/{name}"), value_of(&text));
         }
     }
-    take("net/netfilter");
-    take("net/bridge");
-    found
+    folders
 }
 
 /// The value of a setting, as its file shows it.
@@ -544,15 +550,28 @@ pub(super) fn value_of(text: &str) -> String {
     text.trim().replace('\t', " ")
 }
 
+/// A file of `/proc/net` as the calling thread's namespace has it.
+fn net_file(name: &str) -> Option<String> {
+    std::fs::read_to_string(Path::new("/proc/thread-self/net").join(name)).ok()
+}
+
 /// The sockets of the calling thread's namespace that listen.
 fn listening() -> Vec<Listening> {
     let mut found = BTreeSet::new();
+    // The kernel counts the sockets of a namespace; to list them it walks the table of all namespaces (`established_get_first`).
+    let counts: String = ["sockstat", "sockstat6"].map(|name| net_file(name).unwrap_or_default()).concat();
+    let has_none = |file: &str| {
+        let word = file.to_uppercase();
+        counts.lines().any(|line| line.split(' ').take(3).eq([&*format!("{word}:"), "inuse", "0"]))
+    };
     // `st` 0A is `TCP_LISTEN`; an UDP socket that is bound and not connected is 07, `TCP_CLOSE` (include/net/tcp_states.h).
     for (file, proto, state) in
         [("tcp", "tcp", "0A"), ("tcp6", "tcp", "0A"), ("udp", "udp", "07"), ("udp6", "udp", "07")]
     {
-        let text = std::fs::read_to_string(Path::new("/proc/thread-self/net").join(file)).unwrap_or_default();
-        for line in text.lines().skip(1) {
+        if has_none(file) {
+            continue;
+        }
+        for line in net_file(file).unwrap_or_default().lines().skip(1) {
             let words: Vec<&str> = line.split_whitespace().collect();
             let (Some(local), Some(&st)) = (words.get(1), words.get(3)) else { continue };
             if st != state {

@@ -4,7 +4,7 @@
 //! comes to need it, and kept. All of it only reads.
 
 use std::cell::{OnceCell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,10 +16,9 @@ use super::ipset::Ipsets;
 use super::iptables::Tables;
 use super::nft::Nft;
 use crate::error::{Error, Kind, Result};
-use crate::exec::entry::Entry;
-use crate::exec::interrupt::Interrupt;
+use crate::exec::asker::side_by_side;
 use crate::exec::netns::{self, NetnsFile, NetnsId};
-use crate::exec::process::{self, End, Limits, Program};
+use crate::exec::process::End;
 use crate::exec::tools;
 use crate::model::json;
 use crate::model::link::Link;
@@ -28,6 +27,7 @@ use crate::model::said::is_unsupported;
 use crate::op::{Tool, Where};
 use crate::probe::Ids;
 use crate::session::Session;
+use crate::session::reading::Reading;
 
 /// An address of a link.
 #[derive(Clone, Debug)]
@@ -86,7 +86,7 @@ pub(super) struct Answer {
 #[derive(Debug)]
 pub(super) struct Programs {
     paths: HashMap<&'static str, PathBuf>,
-    interrupt: Interrupt,
+    reading: Reading,
 }
 
 const PROGRAMS: [&str; 14] = [
@@ -106,6 +106,14 @@ const PROGRAMS: [&str; 14] = [
     "ip6tables-save",
 ];
 
+/// All rules of nftables.
+const LIST: [&str; 3] = ["-j", "list", "ruleset"];
+
+/// A program and its words as one.
+fn words_of(program: &str, argv: &[&str]) -> String {
+    [&[program], argv].concat().join(" ")
+}
+
 impl Programs {
     fn new(session: &Session) -> Self {
         let chosen = session.exec().tools();
@@ -115,7 +123,7 @@ impl Programs {
             None => tools::find_own(name),
         };
         let paths = PROGRAMS.into_iter().filter_map(|name| Some((name, path(name)?))).collect();
-        Self { paths, interrupt: session.exec().interrupt().clone() }
+        Self { paths, reading: Reading::new(session.exec().interrupt()) }
     }
 
     fn ask(&self, at: &Where, file: &NetnsFile, program: &str, argv: &[&str], stdin: Option<&str>) -> Answer {
@@ -124,14 +132,7 @@ impl Programs {
         let Some(path) = self.paths.get(program) else {
             return Answer { missing: true, line, ..Answer::default() };
         };
-        let program = Program {
-            path,
-            argv: argv.iter().map(Into::into).collect(),
-            stdin,
-            env: process::clean_env(),
-            entry: Entry::of(Some(file)),
-        };
-        match process::run(&program, Limits::default(), &self.interrupt) {
+        match self.reading.asker().finish(at, file, path, argv, stdin) {
             Ok(done) => Answer {
                 ok: matches!(done.end, End::Exited(0)),
                 missing: false,
@@ -169,6 +170,8 @@ pub(super) struct Ns {
     file: NetnsFile,
     /// Its links.
     pub links: Vec<Link>,
+    /// Where each of them is, by its name.
+    by_name: HashMap<String, usize>,
     /// Its addresses.
     pub addrs: Vec<Addr>,
     /// Its neighbour entries.
@@ -202,7 +205,7 @@ impl Ns {
     /// The link of that name.
     #[must_use]
     pub(super) fn link(&self, name: &str) -> Option<&Link> {
-        self.links.iter().find(|link| link.ifname == name)
+        self.by_name.get(name).and_then(|at| self.links.get(*at))
     }
 
     /// Whether it owns the address.
@@ -236,6 +239,14 @@ pub(super) struct Net {
     programs: Programs,
     /// The namespaces.
     pub all: Vec<Ns>,
+    /// The ends of veth pairs, by their index and that of their other end: the namespace and the place among its links.
+    veths: HashMap<(u32, u32), Vec<(usize, usize)>>,
+    /// The links that sit on another one and have an address of their own, likewise.
+    stacked: Vec<(usize, usize)>,
+    /// Whether a namespace could not be read.
+    gaps: bool,
+    /// What was asked before somebody wanted it, by the namespace and the words.
+    ahead: RefCell<HashMap<(usize, String), Answer>>,
     /// For each namespace by index, the namespace ids that it knows others by.
     nsids: RefCell<HashMap<usize, HashMap<i32, String>>>,
     /// For each namespace and another one, by index, the id that the first knows the other by.
@@ -250,6 +261,7 @@ fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
         id: file.id(),
         file,
         links: Vec::new(),
+        by_name: HashMap::new(),
         addrs: Vec::new(),
         neighs: Vec::new(),
         routes: Vec::new(),
@@ -306,8 +318,9 @@ fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
         ns.unread = Some(format!("`ip` says nothing of it: {said}"));
     }
     if v6 {
-        let answer = programs.ask(at, &ns.file, "ip", &["-6", "-j", "rule", "show"], None);
-        ns.rules[1] = json::records(&answer.stdout, "`ip rule`").unwrap_or_default();
+        let ip = programs.paths.get("ip").map_or(Path::new("ip"), PathBuf::as_path);
+        let said = programs.reading.policy_rules_v6(at, &ns.file, ip, &["-6", "-j", "rule", "show"]);
+        ns.rules[1] = said.and_then(|said| json::records(&said.stdout, "`ip rule`")).unwrap_or_default();
     }
     ns
 }
@@ -328,6 +341,7 @@ fn add_link(ns: &mut Ns, record: Value) {
             });
         }
     }
+    ns.by_name.entry(link.ifname.clone()).or_insert(ns.links.len());
     ns.links.push(link);
 }
 
@@ -350,9 +364,10 @@ impl Net {
                 .hint(format!("install it: {}", tools::install("iproute2"))));
         }
         let mut wanted: Vec<(Where, NetnsFile)> = Vec::new();
+        let mut known = HashSet::new();
         let mut add = |at: &Where, must: bool| -> Result<()> {
             match session.exec().netns(at) {
-                Ok(file) if wanted.iter().any(|(_, known)| known.id() == file.id()) => Ok(()),
+                Ok(file) if !known.insert(file.id()) => Ok(()),
                 Ok(file) => {
                     wanted.push((at.clone(), file));
                     Ok(())
@@ -367,7 +382,7 @@ impl Net {
         for at in session.everywhere() {
             add(&at, false)?;
         }
-        let mut net = Self { programs, all: Vec::new(), nsids: RefCell::default(), ids: RefCell::default() };
+        let mut net = Self::new(programs);
         net.read_all(&wanted, v6);
         let strangers = net.strangers();
         net.read_all(&strangers, v6);
@@ -382,30 +397,40 @@ impl Net {
     /// Only these namespaces, for tests that made them.
     #[cfg(test)]
     pub(super) fn of(session: &Session, places: &[(Where, NetnsFile)], v6: bool) -> Self {
-        let mut net = Self {
-            programs: Programs::new(session),
-            all: Vec::new(),
-            nsids: RefCell::default(),
-            ids: RefCell::default(),
-        };
+        let mut net = Self::new(Programs::new(session));
         net.read_all(places, v6);
         net
     }
 
+    fn new(programs: Programs) -> Self {
+        Self {
+            programs,
+            all: Vec::new(),
+            veths: HashMap::new(),
+            stacked: Vec::new(),
+            gaps: false,
+            ahead: RefCell::default(),
+            nsids: RefCell::default(),
+            ids: RefCell::default(),
+        }
+    }
+
     fn read_all(&mut self, wanted: &[(Where, NetnsFile)], v6: bool) {
-        let programs = &self.programs;
-        let half = wanted.len().div_ceil(2).max(1);
-        let read = |part: &[(Where, NetnsFile)]| -> Vec<Ns> {
-            part.iter().map(|(at, file)| read_ns(programs, at, file.clone(), v6)).collect()
-        };
-        let mut parts = wanted.chunks(half);
-        let (first, second) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-        let (mut ours, theirs) = std::thread::scope(|scope| {
-            let other = scope.spawn(move || read(second));
-            (read(first), other.join())
-        });
-        ours.extend(theirs.unwrap_or_default());
-        self.all.extend(ours);
+        let (programs, first) = (&self.programs, self.all.len());
+        self.all.extend(side_by_side(wanted, |(at, file)| read_ns(programs, at, file.clone(), v6)));
+        for (at, ns) in self.all.iter().enumerate().skip(first) {
+            self.gaps |= ns.unread.is_some();
+            for (place, link) in ns.links.iter().enumerate() {
+                match link.kind() {
+                    Some("veth") => {
+                        let key = (link.ifindex, link.link_index.unwrap_or(0));
+                        self.veths.entry(key).or_default().push((at, place));
+                    }
+                    Some("macvlan" | "macvtap" | "ipvlan") => self.stacked.push((at, place)),
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// Namespaces without a name that a veth leads into: containers. Found by the processes that live in them.
@@ -416,19 +441,57 @@ impl Net {
         if !self.all.iter().enumerate().any(lost) {
             return Vec::new();
         }
-        let mut known: Vec<NetnsId> = self.all.iter().map(|ns| ns.id).collect();
+        let mut known: HashSet<NetnsId> = self.all.iter().map(|ns| ns.id).collect();
         let mut found = Vec::new();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             let is_pid = entry.file_name().to_string_lossy().bytes().all(|byte| byte.is_ascii_digit());
             let path = entry.path().join("ns/net");
             if let Some(id) = netns::id_at(&path).filter(|id| is_pid && !known.contains(id)) {
-                known.push(id);
+                known.insert(id);
                 if let Ok(file) = NetnsFile::open(&path) {
                     found.push((Where::Path(path), file));
                 }
             }
         }
         found
+    }
+
+    /// The links that sit on another one and have an address of their own: macvlan, macvtap, ipvlan.
+    pub(super) fn stacked(&self) -> impl Iterator<Item = (usize, &Link)> {
+        self.stacked.iter().filter_map(|(at, place)| Some((*at, self.all.get(*at)?.links.get(*place)?)))
+    }
+
+    /// Asks several namespaces at a time what will be asked of each.
+    pub(super) fn ask_ahead(&self, wanted: &[usize], program: &str, argv: &[&str]) {
+        let programs = &self.programs;
+        let places: Vec<(usize, &Where, &NetnsFile)> =
+            wanted.iter().filter_map(|at| self.all.get(*at).map(|ns| (*at, &ns.at, &ns.file))).collect();
+        let answers = side_by_side(&places, |(_, at, file)| programs.ask(at, file, program, argv, None));
+        let words = words_of(program, argv);
+        let mut ahead = self.ahead.borrow_mut();
+        ahead.extend(places.iter().zip(answers).map(|((at, ..), answer)| ((*at, words.clone()), answer)));
+    }
+
+    /// Reads the rules of all namespaces that have some, several at a time.
+    pub(super) fn read_rules(&self) {
+        let reading = &self.programs.reading;
+        let all: Vec<(&Where, &NetnsFile)> = self.all.iter().map(|ns| (&ns.at, &ns.file)).collect();
+        let may_have = side_by_side(&all, |(at, file)| reading.may_have_nft(at, file));
+        let (mut some, mut of_iptables) = (Vec::new(), [Vec::new(), Vec::new()]);
+        for (at, may_have) in may_have.into_iter().enumerate() {
+            if may_have { some.push(at) } else { drop(self.all[at].nft.set(Nft::parse(""))) }
+        }
+        self.ask_ahead(&some, "nft", &LIST);
+        for at in some {
+            for (family, list) in ["ip", "ip6"].iter().zip(&mut of_iptables) {
+                if self.nft(at).families.iter().any(|known| known == family) {
+                    list.push(at);
+                }
+            }
+        }
+        for (program, list) in ["iptables-nft-save", "ip6tables-nft-save"].iter().zip(&of_iptables) {
+            self.ask_ahead(list, program, &["-c"]);
+        }
     }
 
     /// The index of a namespace.
@@ -459,6 +522,9 @@ impl Net {
     /// Asks a program in a namespace.
     #[must_use]
     pub(super) fn ask(&self, ns: usize, program: &str, argv: &[&str]) -> Answer {
+        if let Some(known) = self.ahead.borrow_mut().remove(&(ns, words_of(program, argv))) {
+            return known;
+        }
         let ns = &self.all[ns];
         self.programs.ask(&ns.at, &ns.file, program, argv, None)
     }
@@ -523,15 +589,14 @@ impl Net {
             return Some((ns, self.all[ns].link(name)?));
         }
         let index = link.link_index?;
-        let fits = |other: &Link| {
-            other.kind() == Some("veth") && other.ifindex == index && other.link_index == Some(link.ifindex)
-        };
-        let mut candidates: Vec<(usize, &Link)> = Vec::new();
-        for (at, other) in self.all.iter().enumerate().filter(|(at, _)| *at != ns || link.link_netnsid.is_none()) {
-            candidates.extend(other.links.iter().filter(|other| fits(other)).map(|other| (at, other)));
-        }
+        let fitting = self.veths.get(&(index, link.ifindex)).map(Vec::as_slice).unwrap_or_default();
+        let mut candidates: Vec<(usize, &Link)> = fitting
+            .iter()
+            .filter(|(at, _)| *at != ns || link.link_netnsid.is_none())
+            .filter_map(|(at, place)| Some((*at, self.all.get(*at)?.links.get(*place)?)))
+            .collect();
         // Indices are alike in many namespaces: where a namespace could not be read, the one that fits may be somebody else.
-        if candidates.len() > 1 || self.all.iter().any(|ns| ns.unread.is_some()) {
+        if candidates.len() > 1 || self.gaps {
             candidates.retain(|(at, _)| *at == ns || !matches!(self.nsid(ns, *at), Ok(id) if id != link.link_netnsid));
         }
         if candidates.len() > 1 {
@@ -585,7 +650,8 @@ impl Net {
         let all = self.all[ns].tables.get_or_init(|| {
             let mut found = Vec::new();
             // Without nft nobody says whether there are any: the tool is asked, which makes none.
-            let blind = !self.programs.paths.contains_key("nft");
+            let blind = !self.programs.paths.contains_key("nft")
+                && self.programs.reading.may_have_nft(&self.all[ns].at, &self.all[ns].file);
             let nft_has = |family: &str| blind || self.nft(ns).families.iter().any(|known| known == family);
             for (program, v6, legacy, has) in [
                 ("iptables-nft-save", false, false, nft_has("ip")),
@@ -619,7 +685,12 @@ impl Net {
     #[must_use]
     pub(super) fn nft(&self, ns: usize) -> &Nft {
         self.all[ns].nft.get_or_init(|| {
-            let answer = self.ask_for(ns, Part::Rules, "nft", &["-j", "list", "ruleset"]);
+            let (at, file) = (&self.all[ns].at, &self.all[ns].file);
+            let known = self.ahead.borrow().contains_key(&(ns, words_of("nft", &LIST)));
+            if !known && !self.programs.reading.may_have_nft(at, file) {
+                return Nft::parse("");
+            }
+            let answer = self.ask_for(ns, Part::Rules, "nft", &LIST);
             if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&answer.stdout)
                 && answer.ok
                 && !answer.stdout.trim().is_empty()

@@ -39,6 +39,7 @@ impl Survey {
 /// When the machine's own namespace cannot be read.
 pub fn survey(session: &Session) -> Result<Survey> {
     let net = Net::read(session, &[&Where::Host], true)?;
+    net.read_rules();
     let mut findings = Vec::new();
     for ns in 0..net.all.len() {
         bridged_drop(&net, ns, &mut findings);
@@ -119,23 +120,22 @@ fn pinned(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
     let network = net.ns(ns);
     for entry in network.neighs.iter().filter(|entry| entry.state.iter().any(|state| state == "PERMANENT")) {
         let Some(mac) = entry.mac.as_deref() else { continue };
-        let stations = Walk::new(net).flood(ns, &entry.dev);
-        let has = |station: &&super::segment::Station, mac: &str| {
-            let link = net.ns(station.ns).link(&station.dev);
+        let stations = Walk::new(net).stations(ns, &entry.dev);
+        let has = |(at, dev): &(usize, &str), mac: &str| {
+            let link = net.ns(*at).link(dev);
             link.and_then(|link| link.address.as_deref()).is_some_and(|own| own.eq_ignore_ascii_case(mac))
         };
-        let holds = |station: &&super::segment::Station| {
-            station.ns != ns && net.ns(station.ns).addrs_of(&station.dev).any(|addr| addr.ip == entry.ip)
-        };
-        let Some(holder) = stations.iter().find(holds).filter(|holder| !has(holder, mac)) else { continue };
-        let (at, there) = (&network.at, &net.ns(holder.ns).at);
-        let right = net.ns(holder.ns).link(&holder.dev).and_then(|link| link.address.clone()).unwrap_or_default();
+        let holds = |(at, dev): &(usize, &str)| *at != ns && net.ns(*at).addrs_of(dev).any(|addr| addr.ip == entry.ip);
+        let holder = stations.into_iter().find(holds).filter(|holder| !has(holder, mac));
+        let Some((holder, holder_dev)) = holder else { continue };
+        let (at, there) = (&network.at, &net.ns(holder).at);
+        let right = net.ns(holder).link(holder_dev).and_then(|link| link.address.clone()).unwrap_or_default();
         findings.push(
             Culprit::new("NEIGH_STATIC_WRONG", at, "neighbour", format!("{} dev {}", entry.ip, entry.dev))
                 .value(mac)
                 .says(format!(
                     "{at} has a permanent neighbour entry: {} is at {mac} on {}; it is {there}/{}, at {right}",
-                    entry.ip, entry.dev, holder.dev
+                    entry.ip, entry.dev, holder_dev
                 ))
                 .because(
                     Label::State,
@@ -256,12 +256,12 @@ fn strict_reverse_path(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
             continue;
         }
         let mut walk = Walk::new(net);
-        for station in walk.flood(ns, dev).iter().filter(|station| station.ns != ns) {
-            let there = net.ns(station.ns);
-            for route in there.routes.iter().filter(|route| route.dev.as_deref() == Some(&station.dev)) {
+        for (at, far) in walk.stations(ns, dev).into_iter().filter(|(at, _)| *at != ns) {
+            let there = net.ns(at);
+            for route in there.routes.iter().filter(|route| route.dev.as_deref() == Some(far)) {
                 let hop = route.next_hop().filter(IpAddr::is_ipv4);
                 let Some(hop) = hop.filter(|hop| network.addrs_of(dev).any(|addr| addr.ip == *hop)) else { continue };
-                let own = there.addrs_of(&station.dev).find(|addr| addr.covers(hop)).map(|addr| addr.ip);
+                let own = there.addrs_of(far).find(|addr| addr.covers(hop)).map(|addr| addr.ip);
                 let Some(src) = route.prefsrc.as_deref().and_then(|ip| ip.parse().ok()).or(own) else { continue };
                 let sent = packet(src, hop);
                 if let Err((said, line)) = walk.route(ns, &sent, Some(dev)) {
@@ -350,15 +350,15 @@ fn segment(net: &Net, ns: usize, dev: &str, findings: &mut Vec<Culprit>) {
     }
     let walk = Walk::new(net);
     let mtu = network.link(dev).and_then(|link| link.mtu);
-    for station in walk.flood(ns, dev) {
-        let there = net.ns(station.ns);
+    for (at, far_dev) in walk.stations(ns, dev) {
+        let there = net.ns(at);
         // Each pair once.
-        if station.ns <= ns || there.addrs_of(&station.dev).next().is_none() {
+        if at <= ns || there.addrs_of(far_dev).next().is_none() {
             continue;
         }
-        let (here, far) = (format!("{}/{dev}", network.at), format!("{}/{}", there.at, station.dev));
-        for addr in network.addrs_of(dev).filter(|addr| there.addrs_of(&station.dev).any(|theirs| theirs.ip == addr.ip))
-        {
+        let ends = || (format!("{}/{dev}", network.at), format!("{}/{far_dev}", there.at));
+        for addr in network.addrs_of(dev).filter(|addr| there.addrs_of(far_dev).any(|theirs| theirs.ip == addr.ip)) {
+            let (here, far) = ends();
             findings.push(
                 Culprit::new("ADDR_DUPLICATE", &there.at, "address", addr.ip.to_string())
                     .value(format!("{here} and {far}"))
@@ -367,14 +367,12 @@ fn segment(net: &Net, ns: usize, dev: &str, findings: &mut Vec<Culprit>) {
                     .advise("remove one of them"),
             );
         }
-        let theirs = there.link(&station.dev).and_then(|link| link.mtu);
+        let theirs = there.link(far_dev).and_then(|link| link.mtu);
         let (Some(mtu), Some(theirs)) = (mtu, theirs) else { continue };
         if mtu != theirs {
-            let (small, name, least, most) = if mtu < theirs {
-                (&network.at, dev, mtu, theirs)
-            } else {
-                (&there.at, station.dev.as_str(), theirs, mtu)
-            };
+            let (here, far) = ends();
+            let (small, name, least, most) =
+                if mtu < theirs { (&network.at, dev, mtu, theirs) } else { (&there.at, far_dev, theirs, mtu) };
             findings.push(
                 Culprit::new("MTU_L2_MISMATCH", small, "link", name)
                     .value(format!("mtu {least}"))

@@ -1,5 +1,7 @@
 //! The flood: every station that a frame could come to, also past what bars the way.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
 use super::super::state::Net;
@@ -48,25 +50,33 @@ pub(in crate::why) fn lower(net: &Net, ns: usize, link: &Link) -> Option<(usize,
     Some((there, parent.ifname.clone()))
 }
 
-struct Flood<'w, 'a> {
-    walk: &'w Walk<'a>,
-    seen: Vec<(usize, String)>,
-    found: Vec<Station>,
+struct Flood<'a> {
+    net: &'a Net,
+    seen: HashSet<(usize, &'a str)>,
+    known: HashSet<(usize, &'a str)>,
+    found: Vec<(usize, &'a str, Vec<Piece>)>,
+    /// Whether somebody asks for the ways; in a segment of a thousand they cost more than all else.
+    ways: bool,
 }
 
-impl Flood<'_, '_> {
+impl<'a> Flood<'a> {
     /// A frame leaves by a device.
-    fn emit(&mut self, ns: usize, dev: &str, way: &[Piece], tag: Option<u64>) {
-        let net = self.walk.net;
+    fn emit(&mut self, ns: usize, dev: &'a str, way: &[Piece], tag: Option<u64>) {
+        let net = self.net;
         let Some(link) = net.ns(ns).link(dev) else { return };
         let mut way = way.to_vec();
         match link.kind() {
             Some("bridge") => {
                 let ports: Vec<&Link> =
-                    net.ns(ns).ports(dev).filter(|port| !self.seen.contains(&(ns, port.ifname.clone()))).collect();
+                    net.ns(ns).ports(dev).filter(|port| !self.seen.contains(&(ns, port.ifname.as_str()))).collect();
                 for port in ports {
                     let mut way = way.clone();
-                    way.push(Piece::Bridge { ns, bridge: dev.into(), from: None, to: Some(port.ifname.clone()) });
+                    self.step(&mut way, || Piece::Bridge {
+                        ns,
+                        bridge: dev.into(),
+                        from: None,
+                        to: Some(port.ifname.clone()),
+                    });
                     self.emit(ns, &port.ifname, &way, tag);
                 }
             }
@@ -78,35 +88,36 @@ impl Flood<'_, '_> {
             Some("vlan") => {
                 let id = link.linkinfo.info_data.as_ref().and_then(|data| data.get("id")).and_then(Value::as_u64);
                 if let Some(parent) = link.parent() {
-                    way.push(Piece::Out(ns, dev.into()));
+                    self.step(&mut way, || Piece::Out(ns, dev.into()));
                     self.emit(ns, parent, &way, id);
                 }
             }
             Some("macvlan" | "macvtap" | "ipvlan") => {
-                way.push(Piece::Out(ns, dev.into()));
+                self.step(&mut way, || Piece::Out(ns, dev.into()));
                 let Some((below, parent)) = lower(net, ns, link) else { return };
-                for (at, other) in net.all.iter().enumerate() {
-                    for sibling in other.links.iter().filter(|other| other.kind() == link.kind()) {
-                        let own = (at, &sibling.ifname) == (ns, &link.ifname);
-                        if !own && lower(net, at, sibling) == Some((below, parent.clone())) {
-                            let mut way = way.clone();
-                            way.push(Piece::Sibling { one: (ns, dev.into()), other: (at, sibling.ifname.clone()) });
-                            self.station(at, &sibling.ifname, &way);
-                        }
+                let Some(on) = net.ns(below).link(&parent) else { return };
+                for (at, sibling) in net.stacked().filter(|(_, other)| other.kind() == link.kind()) {
+                    let own = (at, &sibling.ifname) == (ns, &link.ifname);
+                    if !own && lower(net, at, sibling) == Some((below, parent.clone())) {
+                        let mut way = way.clone();
+                        self.step(&mut way, || Piece::Sibling {
+                            one: (ns, dev.into()),
+                            other: (at, sibling.ifname.clone()),
+                        });
+                        self.station(at, &sibling.ifname, &way);
                     }
                 }
-                self.emit(below, &parent, &way, tag);
+                self.emit(below, &on.ifname, &way, tag);
             }
             Some("veth") => {
-                way.push(Piece::Out(ns, dev.into()));
+                self.step(&mut way, || Piece::Out(ns, dev.into()));
                 if let Some((peer, other)) = net.peer(ns, link) {
-                    let name = other.ifname.clone();
-                    self.receive(peer, &name, &way, tag);
+                    self.receive(peer, &other.ifname, &way, tag);
                 }
             }
             Some("vxlan") => {
                 let id = |link: &Link| link.linkinfo.info_data.as_ref().and_then(|data| data.get("id").cloned());
-                way.push(Piece::Out(ns, dev.into()));
+                self.step(&mut way, || Piece::Out(ns, dev.into()));
                 for (at, other) in net.all.iter().enumerate().filter(|(at, _)| *at != ns) {
                     for far in other.links.iter().filter(|far| far.kind() == Some("vxlan") && id(far) == id(link)) {
                         self.receive(at, &far.ifname, &way, tag);
@@ -118,25 +129,24 @@ impl Flood<'_, '_> {
     }
 
     /// A frame comes in by a device.
-    fn receive(&mut self, ns: usize, dev: &str, way: &[Piece], tag: Option<u64>) {
-        if self.seen.contains(&(ns, dev.to_owned())) {
+    fn receive(&mut self, ns: usize, dev: &'a str, way: &[Piece], tag: Option<u64>) {
+        if !self.seen.insert((ns, dev)) {
             return;
         }
-        self.seen.push((ns, dev.to_owned()));
-        let network = self.walk.net.ns(ns);
+        let network = self.net.ns(ns);
         let Some(link) = network.link(dev) else { return };
         let mut way = way.to_vec();
-        way.push(Piece::In(ns, dev.into()));
+        self.step(&mut way, || Piece::In(ns, dev.into()));
         if let Some(bridge) = network.bridge_of(link) {
             let through =
                 |to: Option<String>| Piece::Bridge { ns, bridge: bridge.ifname.clone(), from: Some(dev.into()), to };
             let mut up = way.clone();
-            up.push(through(None));
+            self.step(&mut up, || through(None));
             self.tagged(ns, &bridge.ifname, &up, tag);
             for port in network.ports(&bridge.ifname).filter(|port| port.ifname != dev) {
                 let mut on = way.clone();
-                on.push(through(Some(port.ifname.clone())));
-                self.seen.push((ns, port.ifname.clone()));
+                self.step(&mut on, || through(Some(port.ifname.clone())));
+                self.seen.insert((ns, &port.ifname));
                 self.emit(ns, &port.ifname, &on, tag);
             }
             return;
@@ -153,8 +163,8 @@ impl Flood<'_, '_> {
         self.tagged(ns, dev, &way, tag);
     }
 
-    fn tagged(&mut self, ns: usize, dev: &str, way: &[Piece], tag: Option<u64>) {
-        let network = self.walk.net.ns(ns);
+    fn tagged(&mut self, ns: usize, dev: &'a str, way: &[Piece], tag: Option<u64>) {
+        let network = self.net.ns(ns);
         let above: Vec<&Link> = network.links.iter().filter(|above| above.parent() == Some(dev)).collect();
         match tag {
             Some(tag) => {
@@ -167,31 +177,48 @@ impl Flood<'_, '_> {
             }
             None => {
                 self.station(ns, dev, way);
-                let net = self.walk.net;
-                for (at, other) in net.all.iter().enumerate() {
-                    let virtual_kinds = |link: &&Link| matches!(link.kind(), Some("macvlan" | "macvtap" | "ipvlan"));
-                    for child in other.links.iter().filter(virtual_kinds) {
-                        if lower(net, at, child) == Some((ns, dev.to_owned())) {
-                            self.station(at, &child.ifname, way);
-                        }
+                let net = self.net;
+                for (at, child) in net.stacked() {
+                    if lower(net, at, child).is_some_and(|(below, parent)| below == ns && parent == dev) {
+                        self.station(at, &child.ifname, way);
                     }
                 }
             }
         }
     }
 
-    fn station(&mut self, ns: usize, dev: &str, way: &[Piece]) {
-        if !self.found.iter().any(|known| known.ns == ns && known.dev == dev) {
-            self.found.push(Station { ns, dev: dev.into(), way: way.to_vec() });
+    fn station(&mut self, ns: usize, dev: &'a str, way: &[Piece]) {
+        if self.known.insert((ns, dev)) {
+            self.found.push((ns, dev, way.to_vec()));
+        }
+    }
+
+    /// Lengthens a way, where somebody asks for it.
+    fn step(&self, way: &mut Vec<Piece>, piece: impl FnOnce() -> Piece) {
+        if self.ways {
+            way.push(piece());
         }
     }
 }
 
-impl Walk<'_> {
+/// Every device that a frame from a device could come to, in the order in which it does.
+fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Vec<(usize, &'a str, Vec<Piece>)> {
+    let Some(link) = net.ns(ns).link(dev) else { return Vec::new() };
+    let seen = HashSet::from([(ns, link.ifname.as_str())]);
+    let mut flood = Flood { net, seen, known: HashSet::new(), found: Vec::new(), ways };
+    flood.emit(ns, &link.ifname, &[], None);
+    flood.found
+}
+
+impl<'a> Walk<'a> {
     /// Every device that a frame from a device could come to.
     pub(in crate::why) fn flood(&self, ns: usize, dev: &str) -> Vec<Station> {
-        let mut flood = Flood { walk: self, seen: vec![(ns, dev.to_owned())], found: Vec::new() };
-        flood.emit(ns, dev, &[], None);
-        flood.found
+        let found = flood(self.net, ns, dev, true).into_iter();
+        found.map(|(ns, dev, way)| Station { ns, dev: dev.to_owned(), way }).collect()
+    }
+
+    /// The same without the ways.
+    pub(in crate::why) fn stations(&self, ns: usize, dev: &str) -> Vec<(usize, &'a str)> {
+        flood(self.net, ns, dev, false).into_iter().map(|(ns, dev, _)| (ns, dev)).collect()
     }
 }

@@ -1,0 +1,116 @@
+//! Many things of a kind, which are made, looked at and undone together: as if each had been alone.
+
+mod common;
+
+use common::{ScriptFile, is_root, on_a_machine_of_its_own};
+
+const PRIVATE: &str = "mount -t tmpfs run /run; mkdir /run/netns /run/lock; ip link set lo up;";
+
+#[test]
+fn rules_go_together_in_their_order_and_each_once() {
+    if !is_root() {
+        return;
+    }
+    let script = ScriptFile::new(
+        r#"let r = netns("r");
+for i in 1..=50 { r.iptables(`-A FORWARD -s 10.0.0.${i} -j ACCEPT`); }
+r.iptables("-I FORWARD 1 -p tcp -j ACCEPT");
+for i in 40..=60 { r.iptables(`-A FORWARD -s 10.0.0.${i}/32 -j ACCEPT`); }
+r.iptables(["-A", "FORWARD", "-m", "comment", "--comment", "two words", "-j", "DROP"]);
+r.iptables("-N own");
+r.iptables("-A own -s 10.0.0.9 -j RETURN");
+r.iptables("-t nat -A POSTROUTING -o lo -j MASQUERADE");
+r.ip6tables("-A INPUT -s 2001:db8::1 -j DROP");
+"#,
+    );
+    let ran = on_a_machine_of_its_own(
+        &format!(
+            r#"{PRIVATE} "$NETWRIGHT" run --host "$1" >/dev/null || exit 9
+            ip netns exec r iptables -S FORWARD; ip netns exec r iptables -S own
+            ip netns exec r iptables -t nat -S POSTROUTING; ip netns exec r ip6tables -S INPUT
+            "$NETWRIGHT" run --host "$1" 2>&1 | tail -n 1; "$NETWRIGHT" down "$1" 2>&1; ip netns"#
+        ),
+        &[script.path()],
+    );
+    let mark = "-m comment --comment netwright";
+    let mut wanted = vec!["-P FORWARD ACCEPT".to_owned(), format!("-A FORWARD -p tcp {mark} -j ACCEPT")];
+    wanted.extend((1..=60).map(|n| format!("-A FORWARD -s 10.0.0.{n}/32 {mark} -j ACCEPT")));
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    assert_eq!(
+        lines.get(..wanted.len()),
+        Some(&wanted.iter().map(String::as_str).collect::<Vec<_>>()[..]),
+        "{}",
+        ran.stderr
+    );
+    let rest = &lines[wanted.len()..];
+    assert!(rest[0].contains("two words"), "{rest:?}");
+    let more = [
+        format!("-A own -s 10.0.0.9/32 {mark} -j RETURN"),
+        format!("-A POSTROUTING -o lo {mark} -j MASQUERADE"),
+        format!("-A INPUT -s 2001:db8::1/128 {mark} -j DROP"),
+    ];
+    assert!(more.iter().all(|line| rest.contains(&line.as_str())), "{rest:?}");
+    assert!(
+        ran.stdout.contains("0 changed") && ran.stdout.contains("nothing left behind"),
+        "{}{}",
+        ran.stdout,
+        ran.stderr
+    );
+}
+
+#[test]
+fn the_rule_that_is_wrong_is_named_among_many() {
+    if !is_root() {
+        return;
+    }
+    let script = ScriptFile::new(
+        "let r = netns(\"r\");\nfor i in 1..=30 {\n    r.iptables(`-A FORWARD -s 10.0.0.${i} -j ACCEPT`);\n}\n\
+         r.iptables(\"-A FORWARD -s 10.1.0.1 -j NO-SUCH\");\nr.iptables(\"-A FORWARD -s 10.1.0.2 -j DROP\");\n",
+    );
+    let ran = on_a_machine_of_its_own(
+        &format!(
+            r#"{PRIVATE} "$NETWRIGHT" run --host "$1" >/dev/null; echo "exit $?"; ip netns; ls /run/netwright/runs 2>/dev/null"#
+        ),
+        &[script.path()],
+    );
+    assert!(ran.stderr.contains("NO-SUCH") && ran.stderr.contains(":5:"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("nothing left behind"), "{}", ran.stderr);
+    assert!(ran.stdout.starts_with("exit ") && !ran.stdout.starts_with("exit 0"), "{}", ran.stdout);
+    assert_eq!(ran.stdout.lines().count(), 1, "{}", ran.stdout);
+}
+
+#[test]
+fn what_goes_together_leaves_what_is_of_others() {
+    if !is_root() {
+        return;
+    }
+    let script = ScriptFile::new(
+        r#"let b = host().link("b0");
+for i in 1..=60 {
+    host().iptables(`-A FORWARD -s 10.0.0.${i} -j ACCEPT`);
+    b.addr(`10.0.${i}.1/24`);
+}
+"#,
+    );
+    let ran = on_a_machine_of_its_own(
+        &format!(
+            r#"{PRIVATE} ip link add b0 type bridge; ip link set b0 up; ip address add 10.0.7.1/24 dev b0; ip address add 10.9.0.1/24 dev b0
+            iptables -A FORWARD -s 10.0.0.7 -j ACCEPT; iptables -A FORWARD -s 10.9.0.0/24 -j DROP
+            look() {{ iptables -S FORWARD; ip -o -4 address show dev b0; }}
+            look >/run/before; "$NETWRIGHT" run --host "$1" >/dev/null || exit 9
+            iptables -S FORWARD | wc -l; ip -o -4 address show dev b0 | wc -l
+            "$NETWRIGHT" run --host "$1" 2>&1 | tail -n 1
+            iptables -D FORWARD -s 10.0.0.20 -j ACCEPT -m comment --comment netwright; iptables -I FORWARD 9 -s 10.8.0.0/24 -j DROP
+            ip address delete 10.0.30.1/24 dev b0
+            "$NETWRIGHT" down "$1" 2>&1; iptables -D FORWARD -s 10.8.0.0/24 -j DROP; look | diff /run/before - && echo same"#
+        ),
+        &[script.path()],
+    );
+    let text = format!("{}\n{}", ran.stdout, ran.stderr);
+    assert!(
+        ran.stdout.starts_with("62\n61\n"),
+        "the policy, two of others, 59 rules; 59 addresses and two of others: {text}"
+    );
+    assert!(ran.stdout.contains("0 changed, 120 already so"), "{text}");
+    assert!(ran.stdout.contains("nothing left behind") && ran.stdout.ends_with("same\n"), "{text}");
+}
