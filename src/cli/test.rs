@@ -13,11 +13,12 @@ use super::{fail, parse_tool, signal_code};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::patience::scaled;
-use crate::report::files::{Output, Reports, Spec};
+use crate::report::files::{Format, Output, Reports, Spec};
 use crate::report::live::Live;
-use crate::report::{human, stream};
+use crate::report::{human, mutation, stream};
 use crate::testing::event::Event;
 use crate::testing::memory::{self, Failed};
+use crate::testing::mutate::{self, Limits};
 use crate::testing::results::Results;
 use crate::testing::schedule::{self, Options};
 use crate::testing::{Filter, Plan, TIMEOUT, discover};
@@ -29,6 +30,7 @@ Examples:
   netwright test
   netwright test tests/ --filter 'policy.*database' --report junit=report.xml
   netwright test --failed --keep-on-failure
+  netwright test tests/ --mutate --mutate-fail-under 90
   sudo netwright test --report github --report md=summary.md")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct TestArgs {
@@ -44,6 +46,9 @@ pub(super) struct TestArgs {
     /// Files at once; else as many as cores
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Begin no test after one that failed
+    #[arg(long, conflicts_with = "retries")]
+    fail_fast: bool,
     /// For each test or set-up, else 60s
     #[arg(long, value_name = "TIME", value_parser = super::parse_limit)]
     timeout: Option<Duration>,
@@ -77,6 +82,21 @@ pub(super) struct TestArgs {
     /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
+    /// Break one thing at a time: is it noticed?
+    #[arg(long, conflicts_with_all = ["list", "failed", "retries", "shuffle", "keep_on_failure", "shell_on_failure", "events"])]
+    mutate: bool,
+    /// Break at most so many
+    #[arg(long, value_name = "N", requires = "mutate", value_parser = clap::value_parser!(u32).range(1..))]
+    mutate_limit: Option<u32>,
+    /// For all of it
+    #[arg(long, value_name = "TIME", requires = "mutate", value_parser = super::parse_limit)]
+    mutate_time: Option<Duration>,
+    /// Fail when less is noticed, in percent
+    #[arg(long, value_name = "N", requires = "mutate", value_parser = percent)]
+    mutate_fail_under: Option<f64>,
+    /// Which are broken first
+    #[arg(long, value_name = "SEED", requires = "mutate", default_value_t = 1)]
+    seed: u64,
     /// Files, or folders with *_test.rhai [default: this folder]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
@@ -85,6 +105,7 @@ pub(super) struct TestArgs {
 /// Runs `netwright test`; the exit code.
 pub(super) fn test(arguments: &TestArgs) -> u8 {
     match prepare(arguments) {
+        Ok(prepared) if arguments.mutate => break_things(arguments, prepared),
         Ok(prepared) => go(arguments, prepared),
         Err(error) => {
             fail(&error);
@@ -117,6 +138,7 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
         timeout: Some(arguments.timeout.unwrap_or_else(|| scaled(TIMEOUT))),
         seed: seed(arguments.shuffle.as_deref())?,
         leaks: true,
+        fail_fast: arguments.fail_fast,
         keep: arguments.keep_on_failure,
         shell: arguments.shell_on_failure,
         artefacts,
@@ -133,6 +155,10 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     }
     let mut specs = arguments.reports.clone();
     specs.extend(arguments.json.then(Spec::json));
+    if arguments.mutate && specs.iter().any(|spec| spec.format() == Format::Tap) {
+        return Err(Error::new(Kind::InvalidArgument, "`--mutate` has no TAP report")
+            .hint("--report junit=FILE, json=FILE, md=FILE, github"));
+    }
     let reports = Reports::open(&specs)?;
     let mut events = arguments.events.as_deref().map(Output::open).transpose()?;
     events.as_mut().map_or(Ok(()), Output::begin)?;
@@ -140,6 +166,45 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     listen(&interrupt)?;
     let options = Options { jobs, retries: arguments.retries, plan, only, args };
     Ok(Prepared { files, options, reports, events, interrupt })
+}
+
+/// A share in percent.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').trim().parse::<f64>().ok();
+    number.filter(|number| (0.0..=100.0).contains(number)).ok_or_else(|| "it is a number from 0 to 100".into())
+}
+
+/// Runs the files with one thing broken at a time.
+fn break_things(arguments: &TestArgs, prepared: Prepared) -> u8 {
+    let Prepared { files, options, mut reports, interrupt, .. } = prepared;
+    let limits = Limits {
+        limit: arguments.mutate_limit.and_then(|limit| usize::try_from(limit).ok()),
+        seed: arguments.seed,
+        time: arguments.mutate_time,
+    };
+    let fail_under = arguments.mutate_fail_under;
+    if files.is_empty() {
+        human::line("there is no file named *_test.rhai here");
+        return 4;
+    }
+    let report = mutate::run(&options, limits, &files, &interrupt, &mutation::progress);
+    let written = reports.write_mutation(&report, fail_under);
+    let on_stdout = arguments.json || arguments.reports.iter().any(Spec::is_printed);
+    let text = mutation::text(&report, fail_under);
+    if on_stdout {
+        human::line(text.trim_end());
+    } else {
+        human::text(&text);
+    }
+    let stopped = interrupt.signal().map(|signal| u8::try_from(128 + signal).unwrap_or(130));
+    let exit = stopped.unwrap_or_else(|| report.exit_code(fail_under));
+    match written {
+        Err(error) => {
+            fail(&error);
+            if exit == 0 { 4 } else { exit }
+        }
+        Ok(()) => exit,
+    }
 }
 
 fn seed(shuffle: Option<&str>) -> Result<Option<u64>> {

@@ -17,6 +17,7 @@ use crate::op::Where;
 use crate::report::stream;
 use crate::sandbox::{self, Entered};
 use crate::script::engine::{self, Job, Outcome};
+use crate::session::noted::Noted;
 use crate::session::{Event, Mode, Session};
 use crate::testing::event::{self, Failure, Test};
 use crate::testing::{self, Plan};
@@ -82,6 +83,7 @@ fn session(tools: &[(String, PathBuf)], interrupt: Interrupt, plan: &Plan) -> Re
     let events = move |event: &Event<'_>| tell(&file, shell, event);
     let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(events)));
     session.add_hidden(Where::Path(internet.to_path_buf()));
+    session.set_mutant(plan.mutant.clone());
     Ok(session)
 }
 
@@ -108,10 +110,34 @@ fn tell(file: &str, shell: bool, event: &Event<'_>) {
                 open_shell(&file, ended);
             }
         }
+        Event::Broke(failed) => {
+            stream::print(&event::Event::Broke { file, failed: failed.map(str::to_owned) });
+        }
         Event::Printed(text) => stream::print(&event::Event::Printed { file, text: (*text).to_owned() }),
         Event::Warning(text) => stream::print(&event::Event::Warned { file, text: (*text).to_owned() }),
         _ => {}
     }
+}
+
+/// What the file made that could be broken, and the programs of which nobody knows what they made.
+fn recorded(session: &Session, file: &str) -> event::Event {
+    let breakables = session.breakables().into_iter().map(|one| event::Breakable {
+        mutant: one.mutant,
+        what: one.breakage.what,
+        would: one.breakage.would,
+        commands: one.breakage.commands.iter().map(crate::op::Command::line).collect(),
+        line: one.place.as_ref().map_or(0, |place| place.line),
+        source: one.place.and_then(|place| place.source),
+    });
+    let programs = session.noted().into_iter().filter_map(|(_, noted)| match noted {
+        Noted::Program { words, place, .. } => {
+            let line = crate::op::quote(&crate::op::secret::hide(&words, crate::op::secret::Of::User));
+            let line = line.lines().next().unwrap_or_default().to_owned();
+            Some(place.map_or_else(|| line.clone(), |place| format!("line {}: {line}", place.line)))
+        }
+        _ => None,
+    });
+    event::Event::Recorded { file: file.to_owned(), breakables: breakables.collect(), programs: programs.collect() }
 }
 
 fn open_shell(file: &str, ended: &testing::Ended<'_>) {
@@ -159,6 +185,9 @@ fn finish(job: &Job, session: &Session, outcome: &Outcome, begun: Instant) -> u8
     } else if !unreadable && outcome.met == 0 && outcome.passed > 0 && whole && !plan.list {
         // A file of checks only is one test.
         end(TOP_LEVEL, 0, &[], None);
+    }
+    if plan.record {
+        stream::print(&recorded(session, &plan.file));
     }
     let stuck = session.stop_background();
     let mut left: Vec<String> = stuck.into_iter().map(|line| format!("`{line}` does not end")).collect();

@@ -11,5 +11,6 @@ pub mod json;
 pub mod junit;
 pub mod live;
 pub mod markdown;
+pub mod mutation;
 pub mod stream;
 pub mod tap;

@@ -64,6 +64,7 @@ mod known;
 mod later;
 mod link;
 mod made;
+pub mod mutant;
 mod netns;
 pub mod noted;
 mod owed;
@@ -182,6 +183,8 @@ pub enum Event<'a> {
     },
     /// A test ended.
     TestEnded(&'a crate::testing::Ended<'a>),
+    /// What was to be broken is broken, or why it could not be.
+    Broke(Option<&'a str>),
     /// Something the user should know that is no error.
     Warning(&'a str),
 }
@@ -305,6 +308,8 @@ pub struct Session {
     noted: RefCell<Vec<(usize, noted::Noted)>>,
     reads_only: Cell<bool>,
     held_back: RefCell<Vec<copy::HeldBack>>,
+    /// What is to be broken before the tests look.
+    mutant: RefCell<Option<op::breakage::Mutant>>,
 }
 
 impl Session {
@@ -345,6 +350,7 @@ impl Session {
             noted: RefCell::default(),
             reads_only: Cell::default(),
             held_back: RefCell::default(),
+            mutant: RefCell::default(),
         }
     }
 

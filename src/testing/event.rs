@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ended, Outcome};
 use crate::error::Error;
+use crate::op::breakage::Mutant;
 use crate::text::diagnostic::{self, Sources};
 
 /// The version of the stream.
@@ -67,6 +68,22 @@ pub enum Event {
     },
     /// A test ended.
     TestEnded(Box<Test>),
+    /// What a file made that could be broken (`--mutate`).
+    Recorded {
+        /// The file.
+        file: String,
+        /// In order.
+        breakables: Vec<Breakable>,
+        /// The script's own programs, which nobody knows how to break.
+        programs: Vec<String>,
+    },
+    /// What was to be broken is broken, or why it could not be (`--mutate`).
+    Broke {
+        /// The file.
+        file: String,
+        /// Why not.
+        failed: Option<String>,
+    },
     /// The sandbox of a file with a failure stays open.
     Kept {
         /// The file.
@@ -168,6 +185,23 @@ impl Test {
             picture: None,
         }
     }
+}
+
+/// Something that a file made and that can be broken.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Breakable {
+    /// Which.
+    pub mutant: Mutant,
+    /// What is broken then.
+    pub what: String,
+    /// What a test would have to ask to notice.
+    pub would: String,
+    /// The commands that break it, as a person would type them.
+    pub commands: Vec<String>,
+    /// The script that made it.
+    pub source: Option<String>,
+    /// Its line; 0 when unknown.
+    pub line: usize,
 }
 
 /// A file that ended.
