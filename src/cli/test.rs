@@ -15,7 +15,7 @@ use crate::exec::interrupt::Interrupt;
 use crate::patience::scaled;
 use crate::report::files::{Format, Output, Reports, Spec};
 use crate::report::live::Live;
-use crate::report::{human, mutation, stream};
+use crate::report::{coverage, human, mutation, stream};
 use crate::testing::event::Event;
 use crate::testing::memory::{self, Failed};
 use crate::testing::mutate::{self, Limits};
@@ -31,6 +31,7 @@ Examples:
   netwright test tests/ --filter 'policy.*database' --report junit=report.xml
   netwright test --failed --keep-on-failure
   netwright test tests/ --mutate --mutate-fail-under 90
+  netwright test tests/ --coverage --coverage-fail-under 80
   sudo netwright test --report github --report md=summary.md")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct TestArgs {
@@ -82,6 +83,13 @@ pub(super) struct TestArgs {
     /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
+    /// Which rules, routes, services did no packet touch?
+    #[arg(long, conflicts_with_all = ["mutate", "list"])]
+    coverage: bool,
+    /// Fail when less is touched, in percent
+    // Not listed, but among the examples: a name so long would put each text on a line of its own.
+    #[arg(long, hide = true, value_name = "N", requires = "coverage", value_parser = percent)]
+    coverage_fail_under: Option<f64>,
     /// Break one thing at a time: is it noticed?
     #[arg(long, conflicts_with_all = ["list", "failed", "retries", "shuffle", "keep_on_failure", "shell_on_failure", "events"])]
     mutate: bool,
@@ -139,6 +147,7 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
         seed: seed(arguments.shuffle.as_deref())?,
         leaks: true,
         fail_fast: arguments.fail_fast,
+        coverage: arguments.coverage,
         keep: arguments.keep_on_failure,
         shell: arguments.shell_on_failure,
         artefacts,
@@ -251,11 +260,16 @@ fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
     {
         human::line(&format!("warning: {error}"));
     }
+    let too_little = arguments.coverage && !coverage::print(&results, arguments.coverage_fail_under);
     if let Some(error) = trouble {
         fail(&error);
         return if results.exit == 0 { 4 } else { results.exit };
     }
-    if arguments.list && files.is_empty() { 4 } else { results.exit }
+    match results.exit {
+        0 if arguments.list && files.is_empty() => 4,
+        0 if too_little => 1,
+        exit => exit,
+    }
 }
 
 fn remember(files: &[PathBuf], results: &Results) -> Result<()> {

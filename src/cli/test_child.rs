@@ -84,6 +84,9 @@ fn session(tools: &[(String, PathBuf)], interrupt: Interrupt, plan: &Plan) -> Re
     let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(events)));
     session.add_hidden(Where::Path(internet.to_path_buf()));
     session.set_mutant(plan.mutant.clone());
+    if plan.coverage {
+        session.watch_coverage();
+    }
     Ok(session)
 }
 
@@ -185,6 +188,17 @@ fn finish(job: &Job, session: &Session, outcome: &Outcome, begun: Instant) -> u8
     } else if !unreadable && outcome.met == 0 && outcome.passed > 0 && whole && !plan.list {
         // A file of checks only is one test.
         end(TOP_LEVEL, 0, &[], None);
+    }
+    if plan.coverage {
+        let items = session.covered().into_iter().map(|one| event::Covered {
+            kind: one.kind.to_owned(),
+            what: one.what,
+            touched: one.touched.as_ref().ok().copied(),
+            reason: one.touched.err(),
+            line: one.place.as_ref().map_or(0, |place| place.line),
+            source: one.place.and_then(|place| place.source),
+        });
+        stream::print(&event::Event::Covered { file: plan.file.clone(), items: items.collect() });
     }
     if plan.record {
         stream::print(&recorded(session, &plan.file));

@@ -137,7 +137,7 @@ fn told(op: &Op, commands: &[Command]) -> (String, String) {
             ),
         ),
         Object::NfRule { chain } if made => {
-            (format!("a rule of {chain} in `{netns}` is gone: {}", rule_of(&op.command)), rule_would(op, chain))
+            (format!("a rule of {chain} in `{netns}` is gone: `{}`", rule_of(&op.command)), rule_would(op, chain))
         }
         Object::NfRule { chain } => (
             format!("a rule of {chain} in `{netns}` that was deleted is back"),
@@ -201,7 +201,8 @@ fn sysctl_would(netns: &Where, name: &str) -> String {
 }
 
 /// The rule as iptables has it, without the mark of this program.
-fn rule_of(command: &Command) -> String {
+#[must_use]
+pub fn rule_of(command: &Command) -> String {
     let words = firewall::parts(command).map(|(_, letter, rest)| {
         let mut words = vec![letter.to_owned()];
         words.extend(rest.iter().cloned());
@@ -212,7 +213,7 @@ fn rule_of(command: &Command) -> String {
         }
         words
     });
-    format!("`{}`", super::quote(&words.unwrap_or_else(|| command.argv.clone())))
+    super::quote(&words.unwrap_or_else(|| command.argv.clone()))
 }
 
 fn rule_would(op: &Op, chain: &str) -> String {

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde_json::json;
 
-use super::{github, human, junit, markdown, mutation, tap};
+use super::{coverage, github, human, junit, markdown, mutation, tap};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::testing::mutate;
@@ -170,7 +170,7 @@ impl Reports {
             Format::Markdown => markdown::render(results, usize::MAX),
             Format::Github => github::summary(results),
         };
-        self.write_texts(text, || github::annotations(results))
+        self.write_texts(text, || format!("{}{}", github::annotations(results), coverage::annotations(results)))
     }
 
     /// Writes what `--mutate` found.
@@ -220,6 +220,7 @@ fn document(results: &Results) -> serde_json::Value {
         "took_ms": results.took_ms,
         "seed": results.seed,
         "counts": counts,
+        "coverage": results.coverage(),
         "files": results.files,
     })
 }

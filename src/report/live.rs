@@ -71,6 +71,7 @@ impl Live {
             | Event::Printed { .. }
             | Event::FileBegan { .. }
             | Event::Recorded { .. }
+            | Event::Covered { .. }
             | Event::Broke { .. } => {}
             Event::Warned { file, text } => self.line(&format!("warning: {}: {}", one(file), escape(text))),
             Event::TestEnded(test) => self.test(test),

@@ -60,6 +60,7 @@ pub fn render(results: &Results, limit: usize) -> String {
         }
         add(&mut out, format!("| {mark} | {} | {name} | {:.0} ms |\n", cell(&test.file), test.took_ms));
     }
+    add(&mut out, super::coverage::markdown(results));
     if dropped > 0 {
         let _ = write!(out, "\n{dropped} more entries do not fit here; the other reports have them\n");
     }

@@ -2,6 +2,7 @@
 //!
 //! Beside `cli` this is the only room that prints. A renderer here returns a string; it decides nothing about what happened.
 
+pub mod coverage;
 pub mod doctor;
 pub mod files;
 pub mod finding;

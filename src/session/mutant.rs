@@ -56,6 +56,10 @@ impl Session {
     ///
     /// What was put off before may fail.
     pub fn about_to_look(&self, look: Look) -> Result<()> {
+        if look != Look::Call && self.watch.borrow().is_some() {
+            self.settle_all()?;
+            self.open_eyes();
+        }
         let due = self.mutant.borrow().as_ref().is_some_and(|mutant| look != Look::Call || mutant.has_tests);
         if !due {
             return Ok(());

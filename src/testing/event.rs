@@ -77,6 +77,13 @@ pub enum Event {
         /// The script's own programs, which nobody knows how to break.
         programs: Vec<String>,
     },
+    /// What packets touched of what a file made (`--coverage`).
+    Covered {
+        /// The file.
+        file: String,
+        /// In order.
+        items: Vec<Covered>,
+    },
     /// What was to be broken is broken, or why it could not be (`--mutate`).
     Broke {
         /// The file.
@@ -198,6 +205,23 @@ pub struct Breakable {
     pub would: String,
     /// The commands that break it, as a person would type them.
     pub commands: Vec<String>,
+    /// The script that made it.
+    pub source: Option<String>,
+    /// Its line; 0 when unknown.
+    pub line: usize,
+}
+
+/// Something that a file made, and whether a packet touched it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Covered {
+    /// `rule`, `policy`, `route`, `service`.
+    pub kind: String,
+    /// What it is, in which namespace.
+    pub what: String,
+    /// `None` when nobody can tell.
+    pub touched: Option<bool>,
+    /// Why nobody can tell.
+    pub reason: Option<String>,
     /// The script that made it.
     pub source: Option<String>,
     /// Its line; 0 when unknown.

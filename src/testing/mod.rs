@@ -53,6 +53,9 @@ pub struct Plan {
     /// Say at the end what was made that could be broken.
     #[serde(default)]
     pub record: bool,
+    /// Say at the end what packets touched.
+    #[serde(default)]
+    pub coverage: bool,
     /// Break this before the tests look.
     #[serde(default)]
     pub mutant: Option<Mutant>,

@@ -320,7 +320,11 @@ impl Worker<'_> {
                 let enter = format!("nsenter --target {pid}{user} --mount --net --pid --uts bash");
                 self.tell(Event::Kept { file, pid, enter });
             }
-            Event::Listed { .. } | Event::Warned { .. } | Event::Recorded { .. } | Event::Broke { .. } => {
+            Event::Listed { .. }
+            | Event::Warned { .. }
+            | Event::Recorded { .. }
+            | Event::Covered { .. }
+            | Event::Broke { .. } => {
                 self.tell(event);
             }
             Event::Began { .. } | Event::FileBegan { .. } | Event::Ended { .. } => {}
