@@ -21,7 +21,7 @@ use crate::testing::memory::{self, Failed};
 use crate::testing::mutate::{self, Limits};
 use crate::testing::results::Results;
 use crate::testing::schedule::{self, Options};
-use crate::testing::{Filter, Plan, TIMEOUT, discover};
+use crate::testing::{Filter, Plan, TIMEOUT, discover, names};
 
 /// `netwright test`
 #[derive(Args, Debug)]
@@ -47,6 +47,9 @@ pub(super) struct TestArgs {
     /// Files at once; else as many as cores
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Only a part of the files: 2/5
+    #[arg(long, value_name = "M/N", value_parser = part)]
+    partition: Option<(usize, usize)>,
     /// Begin no test after one that failed
     #[arg(long, conflicts_with = "retries")]
     fail_fast: bool,
@@ -65,7 +68,7 @@ pub(super) struct TestArgs {
     /// Open a shell where a test failed
     #[arg(long, conflicts_with_all = ["jobs", "keep_on_failure"])]
     shell_on_failure: bool,
-    /// junit, tap, json, md or github; FILE may be -
+    /// junit, tap, json, md, html, github; FILE may be -
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<Spec>,
     /// Write every event as a JSON line
@@ -105,7 +108,7 @@ pub(super) struct TestArgs {
     /// Which are broken first
     #[arg(long, value_name = "SEED", requires = "mutate", default_value_t = 1)]
     seed: u64,
-    /// Files, or folders with *_test.rhai [default: this folder]
+    /// Files, `FILE:LINE`, or folders with *_test.rhai [default: this folder]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
@@ -134,7 +137,11 @@ struct Prepared {
 fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     super::tools(&arguments.tools)?;
     Filter::new(arguments.filter.as_deref())?;
-    let mut files = discover::files(&arguments.paths)?;
+    let (paths, chosen) = chosen(&arguments.paths)?;
+    let mut files = discover::files(&paths)?;
+    if let Some(part) = arguments.partition {
+        discover::partition(&mut files, part);
+    }
     let only = arguments.failed.then(memory::recall);
     if let Some(only) = &only {
         files.retain(|file| file.canonicalize().is_ok_and(|file| only.contains_key(&file)));
@@ -164,8 +171,8 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     }
     let mut specs = arguments.reports.clone();
     specs.extend(arguments.json.then(Spec::json));
-    if arguments.mutate && specs.iter().any(|spec| spec.format() == Format::Tap) {
-        return Err(Error::new(Kind::InvalidArgument, "`--mutate` has no TAP report")
+    if arguments.mutate && specs.iter().any(|spec| matches!(spec.format(), Format::Tap | Format::Html)) {
+        return Err(Error::new(Kind::InvalidArgument, "`--mutate` has no TAP report and no page")
             .hint("--report junit=FILE, json=FILE, md=FILE, github"));
     }
     let reports = Reports::open(&specs)?;
@@ -173,8 +180,37 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     events.as_mut().map_or(Ok(()), Output::begin)?;
     let interrupt = Interrupt::default();
     listen(&interrupt)?;
-    let options = Options { jobs, retries: arguments.retries, plan, only, args };
+    let options = Options { jobs, retries: arguments.retries, plan, only, chosen, args };
     Ok(Prepared { files, options, reports, events, interrupt })
+}
+
+/// The paths without their lines, and the tests that the lines mean.
+fn chosen(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Failed)> {
+    let mut tests = Failed::new();
+    let mut plain = Vec::new();
+    for path in paths {
+        let Some((file, line)) = discover::split_line(path) else {
+            plain.push(path.clone());
+            continue;
+        };
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let test = names::at_line(&text, line).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("no test begins at line {line} of `{}` or before", file.display()))
+                .hint("`--list` names the tests; one whose sentence is put together is chosen by `--filter`")
+        })?;
+        let real = file.canonicalize().unwrap_or_else(|_| file.clone());
+        tests.entry(real).or_default().insert(test);
+        plain.push(file);
+    }
+    Ok((plain, tests))
+}
+
+/// Which part of how many.
+fn part(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    numbers
+        .filter(|(part, parts)| (1..=*parts).contains(part))
+        .ok_or_else(|| "it is like 2/5: the second of five".into())
 }
 
 /// A share in percent.
@@ -250,9 +286,15 @@ fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
             _ => live.event(event),
         }
     });
+    let no_part = files.is_empty() && arguments.partition.is_some() && results.exit == 4;
     if files.is_empty() && !arguments.list {
-        let text =
-            if arguments.failed { "nothing failed last time" } else { "there is no file named *_test.rhai here" };
+        let text = if no_part {
+            "no file is in this part"
+        } else if arguments.failed {
+            "nothing failed last time"
+        } else {
+            "there is no file named *_test.rhai here"
+        };
         human::line(text);
     }
     if !arguments.list
@@ -268,6 +310,8 @@ fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
     match results.exit {
         0 if arguments.list && files.is_empty() => 4,
         0 if too_little => 1,
+        // More parts than files: the others have them all.
+        4 if no_part => 0,
         exit => exit,
     }
 }

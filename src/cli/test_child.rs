@@ -162,7 +162,7 @@ fn finish(job: &Job, session: &Session, outcome: &Outcome, begun: Instant) -> u8
         let took = if name == TOP_LEVEL { begun.elapsed() } else { Duration::ZERO };
         let sources = outcome.sources();
         let place = Some(&place);
-        let ended = testing::Ended { name, place, errors, skipped, took, left: &[], picture: None, sources };
+        let ended = testing::Ended { name, place, errors, skipped, took, left: &[], picture: None, svg: None, sources };
         *bad.borrow_mut() |= ended.outcome().is_bad();
         stream::print(&event::Event::TestEnded(Box::new(Test::new(&plan.file, &ended))));
     };

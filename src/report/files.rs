@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde_json::json;
 
-use super::{coverage, github, human, junit, markdown, mutation, tap};
+use super::{coverage, github, html, human, junit, markdown, mutation, tap};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::testing::mutate;
@@ -23,6 +23,8 @@ pub enum Format {
     Json,
     /// Markdown.
     Markdown,
+    /// One page for a browser.
+    Html,
     /// GitHub Actions: annotations, and the summary in `$GITHUB_STEP_SUMMARY`.
     Github,
 }
@@ -65,8 +67,9 @@ impl FromStr for Spec {
             "tap" => Format::Tap,
             "json" => Format::Json,
             "md" => Format::Markdown,
+            "html" => Format::Html,
             "github" => Format::Github,
-            _ => return Err("it is one of junit=FILE, tap=FILE, json=FILE, md=FILE, github".into()),
+            _ => return Err("it is one of junit=FILE, tap=FILE, json=FILE, md=FILE, html=FILE, github".into()),
         };
         match path {
             None if format != Format::Github => Err(format!("write {kind}=FILE; {kind}=- is standard output")),
@@ -168,6 +171,7 @@ impl Reports {
             Format::Tap => tap::render(results),
             Format::Json => format!("{}\n", document(results)),
             Format::Markdown => markdown::render(results, usize::MAX),
+            Format::Html => html::render(results),
             Format::Github => github::summary(results),
         };
         self.write_texts(text, || format!("{}{}", github::annotations(results), coverage::annotations(results)))

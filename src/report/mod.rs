@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod files;
 pub mod finding;
 pub mod github;
+pub mod html;
 pub mod human;
 pub mod json;
 pub mod junit;

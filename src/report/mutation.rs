@@ -93,7 +93,7 @@ pub fn render(report: &Report, format: Format, fail_under: Option<f64>) -> Optio
         Format::Json => Some(format!("{}\n", document(report, fail_under))),
         Format::Markdown | Format::Github => Some(markdown(report, fail_under)),
         Format::Junit => Some(junit(report)),
-        Format::Tap => None,
+        Format::Tap | Format::Html => None,
     }
 }
 
@@ -218,7 +218,7 @@ fn place(file: &str, one: &Tried) -> String {
     if one.line > 0 { format!("{source}:{}", one.line) } else { source.to_owned() }
 }
 
-fn percent(score: f64) -> String {
+pub(super) fn percent(score: f64) -> String {
     // Never up to 100 when something survived.
     format!("{:.1} %", (score * 10.0).floor() / 10.0)
 }

@@ -150,6 +150,9 @@ pub struct Test {
     pub left: Vec<String>,
     /// The live network at the end of a failed test, drawn.
     pub picture: Option<String>,
+    /// The same as SVG.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub svg: Option<String>,
 }
 
 impl Test {
@@ -170,6 +173,7 @@ impl Test {
             printed: Vec::new(),
             left: ended.left.to_vec(),
             picture: ended.picture.map(str::to_owned),
+            svg: ended.svg.map(str::to_owned),
         }
     }
 
@@ -190,6 +194,7 @@ impl Test {
             printed: Vec::new(),
             left: Vec::new(),
             picture: None,
+            svg: None,
         }
     }
 }

@@ -153,6 +153,8 @@ pub struct Ended<'a> {
     pub left: &'a [String],
     /// The live network, drawn, when it failed.
     pub picture: Option<&'a str>,
+    /// The same as SVG.
+    pub svg: Option<&'a str>,
     /// The texts that the errors speak of.
     pub sources: &'a dyn diagnostic::Sources,
 }

@@ -40,6 +40,8 @@ pub struct Options {
     pub plan: Plan,
     /// Only these tests, by absolute path.
     pub only: Option<Failed>,
+    /// Of these files only these tests, by absolute path: `FILE:LINE`.
+    pub chosen: Failed,
     /// What else the child is told on its command line: `--tool`, `--var`.
     pub args: Vec<OsString>,
 }
@@ -194,6 +196,9 @@ impl Worker<'_> {
         if let Some(only) = &self.options.only {
             let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
             plan.only = Some(only.get(&real).cloned().unwrap_or_default());
+        }
+        if let Some(chosen) = path.canonicalize().ok().and_then(|real| self.options.chosen.get(&real)) {
+            plan.only = Some(chosen.clone());
         }
         let mut owed: BTreeMap<String, Test> = BTreeMap::new();
         let mut end = File::default();

@@ -37,6 +37,18 @@ pub(crate) struct Tests {
     pub(crate) current: RefCell<Option<String>>,
 }
 
+impl Tests {
+    fn count(&self, outcome: Outcome) {
+        let mut counts = self.counts.get();
+        counts[match outcome {
+            Outcome::Passed => 0,
+            Outcome::Failed | Outcome::Inconclusive => 1,
+            Outcome::Skipped => 2,
+        }] += 1;
+        self.counts.set(counts);
+    }
+}
+
 /// A test that is to run.
 #[derive(Clone)]
 pub(crate) struct Case {
@@ -227,7 +239,7 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
     left.extend(stuck);
     let sources = script.sources().clone();
     let picture = (!errors.is_empty() && plan.leaks && !stop)
-        .then(|| run.0.picture().ok().map(|topology| topology.text()))
+        .then(|| run.0.picture().ok().map(|topology| (topology.text(), topology.svg())))
         .flatten();
     let end = testing::Ended {
         name: &case.name,
@@ -236,17 +248,12 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
         skipped: skipped.as_deref(),
         took,
         left: &left,
-        picture: picture.as_deref(),
+        picture: picture.as_ref().map(|(text, _)| text.as_str()),
+        svg: picture.as_ref().map(|(_, svg)| svg.as_str()),
         sources: &sources,
     };
     session.emit(&Event::TestEnded(&end));
-    let mut counts = tests.counts.get();
-    counts[match end.outcome() {
-        Outcome::Passed => 0,
-        Outcome::Failed | Outcome::Inconclusive => 1,
-        Outcome::Skipped => 2,
-    }] += 1;
-    tests.counts.set(counts);
+    tests.count(end.outcome());
     limit();
     if stop || interrupt.is_set() {
         return Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE)));
