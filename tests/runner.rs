@@ -498,3 +498,61 @@ fn markdown_draws_the_network_once_and_then_what_changed() {
     let fourth = of("fourth");
     assert!(fourth.contains("10.0.0.3/24") && !fourth.contains("\na\n"), "{fourth}");
 }
+
+const THREE: &str =
+    "test(\"one\", || {\n    assert(true);\n});\ntest(\"two\", || assert(false));\ntest(\"three\", || assert(true));\n";
+
+#[test]
+fn a_line_chooses_the_test_that_it_belongs_to() {
+    let lab = Lab::new(&[("a_test.rhai", THREE), ("b_test.rhai", "test(\"all\", || assert(true));")]);
+    let (code, err, found) = lab.test(&["a_test.rhai:2", "a_test.rhai:5", "b_test.rhai"]);
+    assert_eq!(code, 0, "{err}");
+    let expected = [("a_test.rhai: one", "passed"), ("a_test.rhai: three", "passed"), ("b_test.rhai: all", "passed")];
+    assert_eq!(found, outcomes(&expected));
+    let ran = lab.run(&["test", "a_test.rhai:0"]);
+    assert!(ran.code == 2 && ran.err.contains("there is no `a_test.rhai:0`"), "{}", ran.err);
+    std::fs::write(lab.path("c_test.rhai"), "\n\ntest(\"x\", || {});").unwrap();
+    let ran = lab.run(&["test", "c_test.rhai:1"]);
+    assert!(ran.code == 2 && ran.err.contains("no test begins at line 1"), "{} {}", ran.code, ran.err);
+}
+
+#[test]
+fn a_part_of_the_files_runs_and_the_parts_are_all() {
+    let one = "test(\"t\", || assert(true));";
+    let lab = Lab::new(&[("a_test.rhai", one), ("b_test.rhai", one), ("c_test.rhai", one)]);
+    let (_, _, first) = lab.test(&["--partition", "1/2"]);
+    let (_, _, second) = lab.test(&["--partition", "2/2"]);
+    assert_eq!((first.len(), second.len()), (2, 1), "{first:?} {second:?}");
+    assert_eq!(lab.run(&["test", "--partition", "4/4"]).code, 0, "the other parts have all files");
+    for wrong in ["0/2", "3/2", "2", "a/b"] {
+        let ran = lab.run(&["test", "--partition", wrong]);
+        assert!(ran.code == 2 && ran.err.contains("the second of five"), "{wrong}: {}", ran.err);
+    }
+}
+
+#[test]
+fn nothing_begins_behind_a_failure_when_that_is_asked_for() {
+    let lab = Lab::new(&[("a_test.rhai", THREE)]);
+    let (code, err, found) = lab.test(&["--fail-fast"]);
+    assert_eq!(code, 1, "{err}");
+    assert_eq!(found, outcomes(&[("a_test.rhai: one", "passed"), ("a_test.rhai: two", "failed")]));
+}
+
+#[test]
+fn the_page_has_everything_and_nothing_breaks_out_of_it() {
+    let odd = "test(\"</script><b>\u{202e}bold\", || { print(\"<i>\"); expect(netns(\"a\")).reaches(\"10.0.0.1\"); });\ntest(\"good\", || assert(true));";
+    let lab = Lab::new(&[("a_test.rhai", odd)]);
+    let ran = lab.run(&["test", "--report", "html=page.html"]);
+    assert_eq!(ran.code, 1, "{}", ran.err);
+    let page = std::fs::read_to_string(lab.path("page.html")).unwrap();
+    for part in
+        ["<title>netwright: failed</title>", "data:image/svg+xml,", "✓ passed", "✗ failed", "Content-Security-Policy"]
+    {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    // The name of the language is no address that anybody asks.
+    let page = page.replace("http://www.w3.org/2000/svg", "");
+    for bad in ["</script", "<i>", "\u{202e}", "http://", "https://"] {
+        assert!(!page.contains(bad), "{bad:?} is in the page");
+    }
+}

@@ -13,15 +13,16 @@ use super::{fail, parse_tool, signal_code};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::patience::scaled;
-use crate::report::files::{Output, Reports, Spec};
+use crate::report::files::{Format, Output, Reports, Spec};
 use crate::report::live::Live;
-use crate::report::{human, stream};
+use crate::report::{coverage, human, mutation, stream};
 use crate::sandbox;
 use crate::testing::event::Event;
 use crate::testing::memory::{self, Failed};
+use crate::testing::mutate::{self, Limits};
 use crate::testing::results::Results;
 use crate::testing::schedule::{self, Options};
-use crate::testing::{Filter, Plan, TIMEOUT, discover};
+use crate::testing::{Filter, Plan, TIMEOUT, discover, names};
 
 /// `netwright test`
 #[derive(Args, Debug)]
@@ -30,6 +31,8 @@ Examples:
   netwright test
   netwright test tests/ --filter 'policy.*database' --report junit=report.xml
   netwright test --failed --keep-on-failure
+  netwright test tests/ --mutate --mutate-fail-under 90
+  netwright test tests/ --coverage --coverage-fail-under 80
   sudo netwright test --report github --report md=summary.md")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct TestArgs {
@@ -45,6 +48,12 @@ pub(super) struct TestArgs {
     /// Files at once; else as many as cores
     #[arg(long, short, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     jobs: Option<u16>,
+    /// Only a part of the files: 2/5
+    #[arg(long, value_name = "M/N", value_parser = part)]
+    partition: Option<(usize, usize)>,
+    /// Begin no test after one that failed
+    #[arg(long, conflicts_with = "retries")]
+    fail_fast: bool,
     /// For each test or set-up, else 60s
     #[arg(long, value_name = "TIME", value_parser = super::parse_limit)]
     timeout: Option<Duration>,
@@ -60,7 +69,7 @@ pub(super) struct TestArgs {
     /// Open a shell where a test failed
     #[arg(long, conflicts_with_all = ["jobs", "keep_on_failure"])]
     shell_on_failure: bool,
-    /// junit, tap, json, md or github; FILE may be -
+    /// junit, tap, json, md, html, github; FILE may be -
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<Spec>,
     /// Write every event as a JSON line
@@ -81,7 +90,29 @@ pub(super) struct TestArgs {
     /// Use another program: ip=/opt/iproute2/ip
     #[arg(long = "tool", value_name = "NAME=PATH", value_parser = parse_tool)]
     tools: Vec<(String, PathBuf)>,
-    /// Files, or folders with *_test.rhai [default: this folder]
+    /// Which rules, routes, services did no packet touch?
+    #[arg(long, conflicts_with_all = ["mutate", "list"])]
+    coverage: bool,
+    /// Fail when less is touched, in percent
+    // Not listed, but among the examples: a name so long would put each text on a line of its own.
+    #[arg(long, hide = true, value_name = "N", requires = "coverage", value_parser = percent)]
+    coverage_fail_under: Option<f64>,
+    /// Break one thing at a time: is it noticed?
+    #[arg(long, conflicts_with_all = ["list", "failed", "retries", "shuffle", "keep_on_failure", "shell_on_failure", "events"])]
+    mutate: bool,
+    /// Break at most so many
+    #[arg(long, value_name = "N", requires = "mutate", value_parser = clap::value_parser!(u32).range(1..))]
+    mutate_limit: Option<u32>,
+    /// For all of it
+    #[arg(long, value_name = "TIME", requires = "mutate", value_parser = super::parse_limit)]
+    mutate_time: Option<Duration>,
+    /// Fail when less is noticed, in percent
+    #[arg(long, value_name = "N", requires = "mutate", value_parser = percent)]
+    mutate_fail_under: Option<f64>,
+    /// Which are broken first
+    #[arg(long, value_name = "SEED", requires = "mutate", default_value_t = 1)]
+    seed: u64,
+    /// Files, `FILE:LINE`, or folders with *_test.rhai [default: this folder]
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
 }
@@ -89,6 +120,7 @@ pub(super) struct TestArgs {
 /// Runs `netwright test`; the exit code.
 pub(super) fn test(arguments: &TestArgs) -> u8 {
     match prepare(arguments) {
+        Ok(prepared) if arguments.mutate => break_things(arguments, prepared),
         Ok(prepared) => go(arguments, prepared),
         Err(error) => {
             fail(&error);
@@ -109,7 +141,11 @@ struct Prepared {
 fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     super::tools(&arguments.tools)?;
     Filter::new(arguments.filter.as_deref())?;
-    let mut files = discover::files(&arguments.paths)?;
+    let (paths, chosen) = chosen(&arguments.paths)?;
+    let mut files = discover::files(&paths)?;
+    if let Some(part) = arguments.partition {
+        discover::partition(&mut files, part);
+    }
     let only = arguments.failed.then(memory::recall);
     if let Some(only) = &only {
         files.retain(|file| file.canonicalize().is_ok_and(|file| only.contains_key(&file)));
@@ -121,6 +157,8 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
         timeout: Some(arguments.timeout.unwrap_or_else(|| scaled(TIMEOUT))),
         seed: seed(arguments.shuffle.as_deref())?,
         leaks: true,
+        fail_fast: arguments.fail_fast,
+        coverage: arguments.coverage,
         keep: arguments.keep_on_failure,
         shell: arguments.shell_on_failure,
         artefacts,
@@ -141,13 +179,85 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     }
     let mut specs = arguments.reports.clone();
     specs.extend(arguments.json.then(Spec::json));
+    if arguments.mutate && specs.iter().any(|spec| matches!(spec.format(), Format::Tap | Format::Html)) {
+        return Err(Error::new(Kind::InvalidArgument, "`--mutate` has no TAP report and no page")
+            .hint("--report junit=FILE, json=FILE, md=FILE, github"));
+    }
     let reports = Reports::open(&specs)?;
     let mut events = arguments.events.as_deref().map(Output::open).transpose()?;
     events.as_mut().map_or(Ok(()), Output::begin)?;
     let interrupt = Interrupt::default();
     listen(&interrupt)?;
-    let options = Options { jobs, retries: arguments.retries, plan, only, args };
+    let options = Options { jobs, retries: arguments.retries, plan, only, chosen, args };
     Ok(Prepared { files, options, reports, events, interrupt })
+}
+
+/// The paths without their lines, and the tests that the lines mean.
+fn chosen(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Failed)> {
+    let mut tests = Failed::new();
+    let mut plain = Vec::new();
+    for path in paths {
+        let Some((file, line)) = discover::split_line(path) else {
+            plain.push(path.clone());
+            continue;
+        };
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let test = names::at_line(&text, line).ok_or_else(|| {
+            Error::new(Kind::NotFound, format!("no test begins at line {line} of `{}` or before", file.display()))
+                .hint("`--list` names the tests; one whose sentence is put together is chosen by `--filter`")
+        })?;
+        let real = file.canonicalize().unwrap_or_else(|_| file.clone());
+        tests.entry(real).or_default().insert(test);
+        plain.push(file);
+    }
+    Ok((plain, tests))
+}
+
+/// Which part of how many.
+fn part(text: &str) -> Result<(usize, usize), String> {
+    let numbers = text.split_once('/').and_then(|(part, parts)| Some((part.parse().ok()?, parts.parse().ok()?)));
+    numbers
+        .filter(|(part, parts)| (1..=*parts).contains(part))
+        .ok_or_else(|| "it is like 2/5: the second of five".into())
+}
+
+/// A share in percent.
+fn percent(text: &str) -> Result<f64, String> {
+    let number = text.trim_end_matches('%').trim().parse::<f64>().ok();
+    number.filter(|number| (0.0..=100.0).contains(number)).ok_or_else(|| "it is a number from 0 to 100".into())
+}
+
+/// Runs the files with one thing broken at a time.
+fn break_things(arguments: &TestArgs, prepared: Prepared) -> u8 {
+    let Prepared { files, options, mut reports, interrupt, .. } = prepared;
+    let limits = Limits {
+        limit: arguments.mutate_limit.and_then(|limit| usize::try_from(limit).ok()),
+        seed: arguments.seed,
+        time: arguments.mutate_time,
+    };
+    let fail_under = arguments.mutate_fail_under;
+    if files.is_empty() {
+        human::line("there is no file named *_test.rhai here");
+        return 4;
+    }
+    let report = mutate::run(&options, limits, &files, &interrupt, &mutation::progress);
+    let written = reports.write_mutation(&report, fail_under);
+    let on_stdout = arguments.json || arguments.reports.iter().any(Spec::is_printed);
+    let text = mutation::text(&report, fail_under);
+    if on_stdout {
+        human::line(text.trim_end());
+    } else {
+        human::text(&text);
+    }
+    let stopped = interrupt.signal().map(|signal| u8::try_from(128 + signal).unwrap_or(130));
+    let exit = stopped.unwrap_or_else(|| report.exit_code(fail_under));
+    match written {
+        Err(error) => {
+            fail(&error);
+            if exit == 0 { 4 } else { exit }
+        }
+        Ok(()) => exit,
+    }
 }
 
 fn seed(shuffle: Option<&str>) -> Result<Option<u64>> {
@@ -184,9 +294,15 @@ fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
             _ => live.event(event),
         }
     });
+    let no_part = files.is_empty() && arguments.partition.is_some() && results.exit == 4;
     if files.is_empty() && !arguments.list {
-        let text =
-            if arguments.failed { "nothing failed last time" } else { "there is no file named *_test.rhai here" };
+        let text = if no_part {
+            "no file is in this part"
+        } else if arguments.failed {
+            "nothing failed last time"
+        } else {
+            "there is no file named *_test.rhai here"
+        };
         human::line(text);
     }
     if !arguments.list
@@ -194,11 +310,18 @@ fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
     {
         human::line(&format!("warning: {error}"));
     }
+    let too_little = arguments.coverage && !coverage::print(&results, arguments.coverage_fail_under);
     if let Some(error) = trouble {
         fail(&error);
         return if results.exit == 0 { 4 } else { results.exit };
     }
-    if arguments.list && files.is_empty() { 4 } else { results.exit }
+    match results.exit {
+        0 if arguments.list && files.is_empty() => 4,
+        0 if too_little => 1,
+        // More parts than files: the others have them all.
+        4 if no_part => 0,
+        exit => exit,
+    }
 }
 
 fn remember(files: &[PathBuf], results: &Results) -> Result<()> {

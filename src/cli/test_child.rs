@@ -17,6 +17,7 @@ use crate::op::Where;
 use crate::report::stream;
 use crate::sandbox::{self, Entered};
 use crate::script::engine::{self, Job, Outcome};
+use crate::session::noted::Noted;
 use crate::session::{Event, Mode, Session};
 use crate::testing::event::{self, Failure, Test};
 use crate::testing::{self, Plan};
@@ -90,6 +91,10 @@ fn session(
     let events = move |event: &Event<'_>| tell(&file, shell, event);
     let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(events)));
     session.add_hidden(Where::Path(internet.to_path_buf()));
+    session.set_mutant(plan.mutant.clone());
+    if plan.coverage {
+        session.watch_coverage();
+    }
     Ok(session)
 }
 
@@ -116,10 +121,34 @@ fn tell(file: &str, shell: bool, event: &Event<'_>) {
                 open_shell(&file, ended);
             }
         }
+        Event::Broke(failed) => {
+            stream::print(&event::Event::Broke { file, failed: failed.map(str::to_owned) });
+        }
         Event::Printed(text) => stream::print(&event::Event::Printed { file, text: (*text).to_owned() }),
         Event::Warning(text) => stream::print(&event::Event::Warned { file, text: (*text).to_owned() }),
         _ => {}
     }
+}
+
+/// What the file made that could be broken, and the programs of which nobody knows what they made.
+fn recorded(session: &Session, file: &str) -> event::Event {
+    let breakables = session.breakables().into_iter().map(|one| event::Breakable {
+        mutant: one.mutant,
+        what: one.breakage.what,
+        would: one.breakage.would,
+        commands: one.breakage.commands.iter().map(crate::op::Command::line).collect(),
+        line: one.place.as_ref().map_or(0, |place| place.line),
+        source: one.place.and_then(|place| place.source),
+    });
+    let programs = session.noted().into_iter().filter_map(|(_, noted)| match noted {
+        Noted::Program { words, place, .. } => {
+            let line = crate::op::quote(&crate::op::secret::hide(&words, crate::op::secret::Of::User));
+            let line = line.lines().next().unwrap_or_default().to_owned();
+            Some(place.map_or_else(|| line.clone(), |place| format!("line {}: {line}", place.line)))
+        }
+        _ => None,
+    });
+    event::Event::Recorded { file: file.to_owned(), breakables: breakables.collect(), programs: programs.collect() }
 }
 
 fn open_shell(file: &str, ended: &testing::Ended<'_>) {
@@ -141,7 +170,7 @@ fn finish(job: &Job, session: &Session, outcome: &Outcome, begun: Instant) -> u8
         let took = if name == TOP_LEVEL { begun.elapsed() } else { Duration::ZERO };
         let sources = outcome.sources();
         let place = Some(&place);
-        let ended = testing::Ended { name, place, errors, skipped, took, left: &[], picture: None, sources };
+        let ended = testing::Ended { name, place, errors, skipped, took, left: &[], picture: None, svg: None, sources };
         *bad.borrow_mut() |= ended.outcome().is_bad();
         stream::print(&event::Event::TestEnded(Box::new(Test::new(&plan.file, &ended))));
     };
@@ -167,6 +196,20 @@ fn finish(job: &Job, session: &Session, outcome: &Outcome, begun: Instant) -> u8
     } else if !unreadable && outcome.met == 0 && outcome.passed > 0 && whole && !plan.list {
         // A file of checks only is one test.
         end(TOP_LEVEL, 0, &[], None);
+    }
+    if plan.coverage {
+        let items = session.covered().into_iter().map(|one| event::Covered {
+            kind: one.kind.to_owned(),
+            what: one.what,
+            touched: one.touched.as_ref().ok().copied(),
+            reason: one.touched.err(),
+            line: one.place.as_ref().map_or(0, |place| place.line),
+            source: one.place.and_then(|place| place.source),
+        });
+        stream::print(&event::Event::Covered { file: plan.file.clone(), items: items.collect() });
+    }
+    if plan.record {
+        stream::print(&recorded(session, &plan.file));
     }
     let stuck = session.stop_background();
     let mut left: Vec<String> = stuck.into_iter().map(|line| format!("`{line}` does not end")).collect();

@@ -3,6 +3,7 @@
 //! Everything here is pure: no I/O, no processes. One file per tool holds its constructors; each is tested by its exact argv.
 //! A [`Command`] is a program and its words in a namespace; an [`Op`] is a command that changes the kernel, with what it changes and its inverse.
 
+pub mod breakage;
 pub mod firewall;
 pub mod link;
 pub mod netns;

@@ -45,6 +45,18 @@ struct Shared {
     answered: AtomicU64,
 }
 
+/// What outlives a listener: whether anybody came.
+#[derive(Clone, Debug)]
+pub struct Visitors(Arc<Shared>);
+
+impl Visitors {
+    /// Whether a connection was accepted or a datagram received.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.0.accepted.load(Ordering::Relaxed) + self.0.datagrams.load(Ordering::Relaxed) > 0
+    }
+}
+
 /// A service that echoes. It lives in the namespace it was bound in until it is stopped or dropped.
 #[derive(Debug)]
 pub struct Listener {
@@ -119,6 +131,12 @@ impl Listener {
         {
             thread::sleep(Duration::from_micros(200));
         }
+    }
+
+    /// A handle that tells whether anybody came, also when it is closed.
+    #[must_use]
+    pub fn visitors(&self) -> Visitors {
+        Visitors(Arc::clone(&self.shared))
     }
 
     /// What it has seen so far.

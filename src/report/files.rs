@@ -6,9 +6,10 @@ use std::str::FromStr;
 
 use serde_json::json;
 
-use super::{github, human, junit, markdown, tap};
+use super::{coverage, github, html, human, junit, markdown, mutation, tap};
 use crate::error::{Error, Kind, Result};
 use crate::files;
+use crate::testing::mutate;
 use crate::testing::results::Results;
 
 /// What a report is written in.
@@ -22,6 +23,8 @@ pub enum Format {
     Json,
     /// Markdown.
     Markdown,
+    /// One page for a browser.
+    Html,
     /// GitHub Actions: annotations, and the summary in `$GITHUB_STEP_SUMMARY`.
     Github,
 }
@@ -40,6 +43,18 @@ impl Spec {
     pub fn json() -> Self {
         Self { format: Format::Json, path: None }
     }
+
+    /// Whether it goes to standard output.
+    #[must_use]
+    pub fn is_printed(&self) -> bool {
+        self.path.is_none() && self.format != Format::Github
+    }
+
+    /// What it is written in.
+    #[must_use]
+    pub fn format(&self) -> Format {
+        self.format
+    }
 }
 
 impl FromStr for Spec {
@@ -52,8 +67,9 @@ impl FromStr for Spec {
             "tap" => Format::Tap,
             "json" => Format::Json,
             "md" => Format::Markdown,
+            "html" => Format::Html,
             "github" => Format::Github,
-            _ => return Err("it is one of junit=FILE, tap=FILE, json=FILE, md=FILE, github".into()),
+            _ => return Err("it is one of junit=FILE, tap=FILE, json=FILE, md=FILE, html=FILE, github".into()),
         };
         match path {
             None if format != Format::Github => Err(format!("write {kind}=FILE; {kind}=- is standard output")),
@@ -150,17 +166,33 @@ impl Reports {
     ///
     /// The first failure.
     pub fn write(&mut self, results: &Results) -> Result<()> {
+        let text = |format| match format {
+            Format::Junit => junit::render(results),
+            Format::Tap => tap::render(results),
+            Format::Json => format!("{}\n", document(results)),
+            Format::Markdown => markdown::render(results, usize::MAX),
+            Format::Html => html::render(results),
+            Format::Github => github::summary(results),
+        };
+        self.write_texts(text, || format!("{}{}", github::annotations(results), coverage::annotations(results)))
+    }
+
+    /// Writes what `--mutate` found.
+    ///
+    /// # Errors
+    ///
+    /// The first failure.
+    pub fn write_mutation(&mut self, report: &mutate::Report, fail_under: Option<f64>) -> Result<()> {
+        let text = |format| mutation::render(report, format, fail_under).unwrap_or_default();
+        self.write_texts(text, || mutation::annotations(report))
+    }
+
+    fn write_texts(&mut self, text: impl Fn(Format) -> String, annotations: impl Fn() -> String) -> Result<()> {
         let mut ended = Ok(());
         for (format, output) in &mut self.0 {
-            let text = match format {
-                Format::Junit => junit::render(results),
-                Format::Tap => tap::render(results),
-                Format::Json => format!("{}\n", document(results)),
-                Format::Markdown => markdown::render(results, usize::MAX),
-                Format::Github => github::summary(results),
-            };
+            let text = text(*format);
             if *format == Format::Github {
-                human::commands(&github::annotations(results));
+                human::commands(&annotations());
             }
             let written = match (output, &format) {
                 (Some(output), _) => output.write_whole(&text),
@@ -192,6 +224,7 @@ fn document(results: &Results) -> serde_json::Value {
         "took_ms": results.took_ms,
         "seed": results.seed,
         "counts": counts,
+        "coverage": results.coverage(),
         "files": results.files,
     })
 }

@@ -47,7 +47,7 @@ impl Human {
                 let millis = ran.took.as_secs_f64() * 1e3;
                 line(&format!("{mark} {millis:>8.3} ms  {}{status}{place}", escape(&ran.command)));
             }
-            Event::Ran { .. } | Event::TestBegan { .. } => {}
+            Event::Ran { .. } | Event::TestBegan { .. } | Event::Broke(_) => {}
         }
     }
 }

@@ -67,7 +67,12 @@ impl Live {
                 self.running.retain(|(other, _)| other != file);
                 self.running.push((file.clone(), test.clone()));
             }
-            Event::Listed { .. } | Event::Printed { .. } | Event::FileBegan { .. } => {}
+            Event::Listed { .. }
+            | Event::Printed { .. }
+            | Event::FileBegan { .. }
+            | Event::Recorded { .. }
+            | Event::Covered { .. }
+            | Event::Broke { .. } => {}
             Event::Warned { file, text } => self.line(&format!("warning: {}: {}", one(file), escape(text))),
             Event::TestEnded(test) => self.test(test),
             Event::Kept { file, enter, .. } => self.kept.push((file.clone(), enter.clone())),
@@ -181,6 +186,6 @@ impl Live {
 }
 
 /// One line without anything that drives a terminal.
-fn one(text: &str) -> String {
+pub(super) fn one(text: &str) -> String {
     escape(&text.replace('\n', " "))
 }

@@ -60,6 +60,7 @@ pub fn render(results: &Results, limit: usize) -> String {
         }
         add(&mut out, format!("| {mark} | {} | {name} | {:.0} ms |\n", cell(&test.file), test.took_ms));
     }
+    add(&mut out, super::coverage::markdown(results));
     if dropped > 0 {
         let _ = write!(out, "\n{dropped} more entries do not fit here; the other reports have them\n");
     }
@@ -119,7 +120,7 @@ fn broken(file: &str, failure: &Failure) -> String {
 }
 
 /// A code block whose fence is longer than any run of backticks in it.
-fn fenced(text: &str) -> String {
+pub(super) fn fenced(text: &str) -> String {
     let longest = text.split(|c| c != '`').map(str::len).max().unwrap_or(0);
     let fence = "`".repeat(longest.max(2) + 1);
     let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
@@ -127,7 +128,7 @@ fn fenced(text: &str) -> String {
 }
 
 /// Text in a table cell or heading: one line, and nothing in it is markup.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     let mut out = String::new();
     for c in text.chars() {
         match c {

@@ -2,14 +2,17 @@
 //!
 //! Beside `cli` this is the only room that prints. A renderer here returns a string; it decides nothing about what happened.
 
+pub mod coverage;
 pub mod doctor;
 pub mod files;
 pub mod finding;
 pub mod github;
+pub mod html;
 pub mod human;
 pub mod json;
 pub mod junit;
 pub mod live;
 pub mod markdown;
+pub mod mutation;
 pub mod stream;
 pub mod tap;

@@ -55,6 +55,7 @@ pub mod audit;
 mod bridge;
 pub mod claim;
 pub mod copy;
+pub mod coverage;
 pub mod ends;
 mod feature;
 mod firewall;
@@ -64,6 +65,7 @@ mod known;
 mod later;
 mod link;
 mod made;
+pub mod mutant;
 mod netns;
 pub mod noted;
 mod owed;
@@ -185,6 +187,8 @@ pub enum Event<'a> {
     },
     /// A test ended.
     TestEnded(&'a crate::testing::Ended<'a>),
+    /// What was to be broken is broken, or why it could not be.
+    Broke(Option<&'a str>),
     /// Something the user should know that is no error.
     Warning(&'a str),
 }
@@ -309,6 +313,10 @@ pub struct Session {
     noted: RefCell<Vec<(usize, noted::Noted)>>,
     reads_only: Cell<bool>,
     held_back: RefCell<Vec<copy::HeldBack>>,
+    /// What packets touched so far (`--coverage`).
+    watch: RefCell<Option<coverage::Watch>>,
+    /// What is to be broken before the tests look.
+    mutant: RefCell<Option<op::breakage::Mutant>>,
 }
 
 impl Session {
@@ -350,6 +358,8 @@ impl Session {
             noted: RefCell::default(),
             reads_only: Cell::default(),
             held_back: RefCell::default(),
+            watch: RefCell::default(),
+            mutant: RefCell::default(),
         }
     }
 
@@ -614,6 +624,7 @@ impl Session {
     /// Writes down what is about to run; its number in the log.
     fn begin(&self, mut op: Op) -> Result<usize> {
         self.may_change(&op)?;
+        self.before_change(Some(&op));
         if op.place.is_none() {
             op.place = self.place();
         }
@@ -777,6 +788,7 @@ impl Session {
     /// When it could not run to its end; a program that fails is an [`Output`].
     pub fn run_user(&self, netns: &Where, words: &[String], stdin: Option<&str>, deadline: Duration) -> Result<Output> {
         self.settle_all()?;
+        self.before_change(None);
         self.facts.borrow_mut().forget();
         self.next_epoch();
         self.note_program(netns, words)?;

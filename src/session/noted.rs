@@ -3,7 +3,7 @@
 use super::Session;
 use crate::error::Place;
 use crate::op::{Where, secret};
-use crate::probe::Target;
+use crate::probe::{Target, Visitors};
 
 /// Something of that kind, with its place in the script.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub enum Noted {
     Listener {
         /// Where, and on what.
         what: String,
+        /// Whether anybody came.
+        visitors: Visitors,
         /// Where in the script.
         place: Option<Place>,
     },

@@ -32,6 +32,23 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
+/// The files of which only the test at a line is meant: `FILE:LINE` is split where there is no file of the whole name.
+#[must_use]
+pub fn split_line(path: &Path) -> Option<(PathBuf, usize)> {
+    let (file, line) = path.to_str()?.rsplit_once(':')?;
+    let line = line.parse().ok().filter(|line| *line > 0)?;
+    (!path.exists() && Path::new(file).is_file()).then(|| (file.into(), line))
+}
+
+/// The part `part` of `parts` of the files, from 1: every file is in one part, and in the same whatever the machine.
+pub fn partition(files: &mut Vec<PathBuf>, (part, parts): (usize, usize)) {
+    let mut at = 0;
+    files.retain(|_| {
+        at += 1;
+        (at - 1) % parts == part - 1
+    });
+}
+
 /// Hidden folders, `target` and links to folders are left out: build output and loops.
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
     let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, &error))?;
@@ -65,6 +82,20 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_are_all_files_each_once() {
+        let all: Vec<PathBuf> = (0..7).map(|n| format!("{n}").into()).collect();
+        let mut seen = Vec::new();
+        for part in 1..=3 {
+            let mut some = all.clone();
+            partition(&mut some, (part, 3));
+            assert!(some.len() >= 2, "{some:?}");
+            seen.extend(some);
+        }
+        seen.sort();
+        assert_eq!(seen, all);
+    }
 
     #[test]
     fn named_files_and_test_files_of_folders_are_found_once() {

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Ended, Outcome};
 use crate::error::Error;
+use crate::op::breakage::Mutant;
 use crate::text::diagnostic::{self, Sources};
 
 /// The version of the stream.
@@ -67,6 +68,29 @@ pub enum Event {
     },
     /// A test ended.
     TestEnded(Box<Test>),
+    /// What a file made that could be broken (`--mutate`).
+    Recorded {
+        /// The file.
+        file: String,
+        /// In order.
+        breakables: Vec<Breakable>,
+        /// The script's own programs, which nobody knows how to break.
+        programs: Vec<String>,
+    },
+    /// What packets touched of what a file made (`--coverage`).
+    Covered {
+        /// The file.
+        file: String,
+        /// In order.
+        items: Vec<Covered>,
+    },
+    /// What was to be broken is broken, or why it could not be (`--mutate`).
+    Broke {
+        /// The file.
+        file: String,
+        /// Why not.
+        failed: Option<String>,
+    },
     /// The sandbox of a file with a failure stays open.
     Kept {
         /// The file.
@@ -126,6 +150,9 @@ pub struct Test {
     pub left: Vec<String>,
     /// The live network at the end of a failed test, drawn.
     pub picture: Option<String>,
+    /// The same as SVG.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub svg: Option<String>,
 }
 
 impl Test {
@@ -146,6 +173,7 @@ impl Test {
             printed: Vec::new(),
             left: ended.left.to_vec(),
             picture: ended.picture.map(str::to_owned),
+            svg: ended.svg.map(str::to_owned),
         }
     }
 
@@ -166,8 +194,43 @@ impl Test {
             printed: Vec::new(),
             left: Vec::new(),
             picture: None,
+            svg: None,
         }
     }
+}
+
+/// Something that a file made and that can be broken.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Breakable {
+    /// Which.
+    pub mutant: Mutant,
+    /// What is broken then.
+    pub what: String,
+    /// What a test would have to ask to notice.
+    pub would: String,
+    /// The commands that break it, as a person would type them.
+    pub commands: Vec<String>,
+    /// The script that made it.
+    pub source: Option<String>,
+    /// Its line; 0 when unknown.
+    pub line: usize,
+}
+
+/// Something that a file made, and whether a packet touched it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Covered {
+    /// `rule`, `policy`, `route`, `service`.
+    pub kind: String,
+    /// What it is, in which namespace.
+    pub what: String,
+    /// `None` when nobody can tell.
+    pub touched: Option<bool>,
+    /// Why nobody can tell.
+    pub reason: Option<String>,
+    /// The script that made it.
+    pub source: Option<String>,
+    /// Its line; 0 when unknown.
+    pub line: usize,
 }
 
 /// A file that ended.

@@ -7,6 +7,7 @@
 pub mod discover;
 pub mod event;
 pub mod memory;
+pub mod mutate;
 pub mod names;
 pub mod results;
 pub mod schedule;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Kind, Place, Result};
+use crate::op::breakage::Mutant;
 use crate::text::diagnostic;
 
 /// How long a test may take unless `--timeout` says otherwise; set-up counts as one.
@@ -45,6 +47,18 @@ pub struct Plan {
     pub keep: bool,
     /// Open a shell on the terminal when a test fails.
     pub shell: bool,
+    /// Begin no test after one that failed.
+    #[serde(default)]
+    pub fail_fast: bool,
+    /// Say at the end what was made that could be broken.
+    #[serde(default)]
+    pub record: bool,
+    /// Say at the end what packets touched.
+    #[serde(default)]
+    pub coverage: bool,
+    /// Break this before the tests look.
+    #[serde(default)]
+    pub mutant: Option<Mutant>,
     /// Where artefacts of failed tests go.
     pub artefacts: Option<std::path::PathBuf>,
     /// The file as the user named it.
@@ -139,6 +153,8 @@ pub struct Ended<'a> {
     pub left: &'a [String],
     /// The live network, drawn, when it failed.
     pub picture: Option<&'a str>,
+    /// The same as SVG.
+    pub svg: Option<&'a str>,
     /// The texts that the errors speak of.
     pub sources: &'a dyn diagnostic::Sources,
 }

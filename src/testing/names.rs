@@ -22,6 +22,12 @@ pub fn in_text(text: &str) -> Vec<(String, usize)> {
         .collect()
 }
 
+/// The test that a line of a file belongs to: the last one that begins there or before.
+#[must_use]
+pub fn at_line(text: &str, line: usize) -> Option<String> {
+    in_text(text).into_iter().take_while(|(_, begins)| *begins <= line).last().map(|(name, _)| name)
+}
+
 /// What Rhai makes of the escapes that occur in sentences.
 fn unescape(text: &str) -> String {
     let mut out = String::new();
@@ -57,6 +63,8 @@ mod tests {
             latest("nor this");
             test ( "two", || {});
         "#;
+        let at = |line| at_line(text, line);
+        assert_eq!((at(5), at(6), at(8), at(99)), (None, Some("one \"quoted\"".into()), at(6), Some("two".into())));
         assert_eq!(in_text(text), [("one \"quoted\"".to_owned(), 6), ("two".to_owned(), 9)]);
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::event::{Event, File, Test};
+use super::event::{Covered, Event, File, Test};
 
 /// Everything that is known at the end.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -26,6 +26,9 @@ pub struct FileResults {
     pub tests: Vec<Test>,
     /// Attempts that failed and were tried again.
     pub retried: Vec<Test>,
+    /// What packets touched of what it made, with `--coverage`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub coverage: Vec<Covered>,
     /// Its end.
     pub end: File,
 }
@@ -63,6 +66,8 @@ impl Results {
                 let took_ms = file.end.took_ms + end.took_ms;
                 file.end = File { took_ms, ..(**end).clone() };
             }
+            // Of a file that is tried again, the last attempt counts.
+            Event::Covered { file, items } => self.files.entry(file.clone()).or_default().coverage.clone_from(items),
             Event::Ended { took_ms, exit, .. } => (self.took_ms, self.exit) = (*took_ms, *exit),
             _ => {}
         }
@@ -87,6 +92,18 @@ impl Results {
         }
         counts.broken = self.files.values().filter(|file| file.end.broken.is_some()).count();
         counts
+    }
+
+    /// How many of a hundred things that packets could touch were touched; `None` when there are none.
+    #[must_use]
+    pub fn coverage(&self) -> Option<f64> {
+        let of = |touched: bool| self.covered().filter(|(_, one)| one.touched == Some(touched)).count();
+        super::mutate::score(of(true), of(false))
+    }
+
+    /// Everything that packets could touch, with its file.
+    pub fn covered(&self) -> impl Iterator<Item = (&str, &Covered)> {
+        self.files.iter().flat_map(|(file, all)| all.coverage.iter().map(|one| (file.as_str(), one)))
     }
 
     /// The exit code: a run that was interrupted or a bug, what is missing here, what does not parse, what failed, nothing selected.

@@ -40,6 +40,8 @@ pub struct Options {
     pub plan: Plan,
     /// Only these tests, by absolute path.
     pub only: Option<Failed>,
+    /// Of these files only these tests, by absolute path: `FILE:LINE`.
+    pub chosen: Failed,
     /// What else the child is told on its command line: `--tool`, `--var`.
     pub args: Vec<OsString>,
 }
@@ -152,6 +154,35 @@ struct Attempt {
     kept: bool,
 }
 
+/// Runs a file once, as `plan` says, and gives every event to `each`, which says whether to go on; otherwise the sandbox is ended.
+pub fn once(options: &Options, plan: &Plan, path: &Path, interrupt: &Interrupt, mut each: impl FnMut(Event) -> bool) {
+    let (events, stream) = channel();
+    let stop = Interrupt::default();
+    std::thread::scope(|scope| {
+        let own = stop.clone();
+        scope.spawn(move || {
+            let worker = Worker { options, interrupt: &own, events };
+            let plan = Plan { file: path.display().to_string(), ..plan.clone() };
+            let mut attempt = Attempt { number: 1, last: true, ..Attempt::default() };
+            worker.attempt(path, &plan, &mut attempt);
+            let end = File { file: plan.file, ..attempt.ended.unwrap_or_default() };
+            worker.tell(Event::FileEnded(Box::new(end)));
+            let _ = worker.events.send(None);
+        });
+        let mut going = true;
+        loop {
+            match stream.recv_timeout(TICK) {
+                Ok(Some(event)) if going => going = each(event),
+                Ok(Some(_)) | Err(RecvTimeoutError::Timeout) => {}
+                Ok(None) | Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if !going || interrupt.is_set() {
+                stop.cell().store(signal_hook::consts::SIGTERM, Ordering::SeqCst);
+            }
+        }
+    });
+}
+
 impl Worker<'_> {
     fn tell(&self, event: Event) {
         let _ = self.events.send(Some(event));
@@ -165,6 +196,9 @@ impl Worker<'_> {
         if let Some(only) = &self.options.only {
             let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
             plan.only = Some(only.get(&real).cloned().unwrap_or_default());
+        }
+        if let Some(chosen) = path.canonicalize().ok().and_then(|real| self.options.chosen.get(&real)) {
+            plan.only = Some(chosen.clone());
         }
         let mut owed: BTreeMap<String, Test> = BTreeMap::new();
         let mut end = File::default();
@@ -291,7 +325,13 @@ impl Worker<'_> {
                 let enter = format!("nsenter --target {pid}{user} --mount --net --pid --uts bash");
                 self.tell(Event::Kept { file, pid, enter });
             }
-            Event::Listed { .. } | Event::Warned { .. } => self.tell(event),
+            Event::Listed { .. }
+            | Event::Warned { .. }
+            | Event::Recorded { .. }
+            | Event::Covered { .. }
+            | Event::Broke { .. } => {
+                self.tell(event);
+            }
             Event::Began { .. } | Event::FileBegan { .. } | Event::Ended { .. } => {}
         }
         let _ = plan;

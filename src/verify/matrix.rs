@@ -10,6 +10,7 @@ use crate::op::Where;
 use crate::patience::scaled;
 use crate::probe::{PingOptions, Target, Token, Verdict, Witness, ping_many, wait_dad};
 use crate::session::Session;
+use crate::session::mutant::Look;
 
 /// How long each probe is waited for; what stays unanswered is asked once more.
 pub const TIMEOUT: Duration = Duration::from_millis(500);
@@ -154,6 +155,7 @@ impl Session {
     ///
     /// When a namespace is named twice or cannot be entered, or a probe cannot be made.
     pub fn reachability(&self, nodes: &[Where], timeout: Duration) -> Result<Matrix> {
+        self.about_to_look(Look::Expectation)?;
         if let Some(twice) = nodes.iter().enumerate().find(|(n, node)| nodes[..*n].contains(node)) {
             return Err(Error::new(Kind::InvalidArgument, format!("`{}` is in the list twice", twice.1)));
         }

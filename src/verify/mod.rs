@@ -19,6 +19,7 @@ use crate::probe::{
     ConnectOptions, Established, PingOptions, Proto, Target, Verdict, Witness, connect, ping, wait_dad,
 };
 use crate::session::Session;
+use crate::session::mutant::Look;
 
 /// How long `reaches` waits for an answer, all attempts together.
 pub const REACH_TIMEOUT: Duration = Duration::from_secs(3);
@@ -93,6 +94,7 @@ impl Session {
     ///
     /// When the probe cannot be made. What the network says is a verdict.
     pub fn probe(&self, from: &Where, target: &Target, timeout: Duration) -> Result<Established> {
+        self.about_to_look(Look::Expectation)?;
         let interrupt = self.exec().interrupt().clone();
         let options = ConnectOptions { timeout, ..ConnectOptions::default() };
         let established = self.within(from, || connect(target, &options, &|| interrupt.is_set()))??;
@@ -106,6 +108,7 @@ impl Session {
     ///
     /// When the probe cannot be made, or a namespace has no address to reach.
     pub fn reach(&self, from: &Where, aim: &Aim, timeout: Duration) -> Result<Finding> {
+        self.about_to_look(Look::Expectation)?;
         self.each_target(from, aim, |target, owner| {
             if let Some(finding) = self.untold(target, Outcome::Reached)? {
                 return Ok(finding);
@@ -144,6 +147,7 @@ impl Session {
     ///
     /// As [`Session::reach`].
     pub fn cannot_reach(&self, from: &Where, aim: &Aim, silence: Duration) -> Result<Finding> {
+        self.about_to_look(Look::Expectation)?;
         self.each_target(from, aim, |target, owner| {
             if let Some(finding) = self.untold(target, Outcome::NotReached)? {
                 return Ok(finding);

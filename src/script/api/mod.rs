@@ -30,6 +30,7 @@ use crate::draw::{Blame, Topology};
 use crate::error::Error;
 use crate::op::Where;
 use crate::session::Session;
+use crate::session::mutant::Look;
 
 /// What a script function returns.
 pub(crate) type Out<T> = Result<T, Box<EvalAltResult>>;
@@ -159,7 +160,8 @@ pub(crate) fn act<T>(
     let patient = context.call_level() == TOP_LEVEL && *run.0.patient.borrow() == place.source;
     session.set_patient(patient && place.source.is_some());
     session.set_place(Some(place.clone()));
-    work(session).map_err(|error| raise(run, error.at(place)))
+    let looked = if run.0.tests.current.borrow().is_some() { session.about_to_look(Look::Call) } else { Ok(()) };
+    looked.and_then(|()| work(session)).map_err(|error| raise(run, error.at(place)))
 }
 
 /// The same for a global function.

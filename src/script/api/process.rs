@@ -246,7 +246,8 @@ fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, banner: Opt
         session.within(&netns.at, bind)?
     })?;
     let what = format!("{endpoint} in {}", netns.at);
-    netns.run.0.session.note_down(Noted::Listener { what, place: Some(place_of(context)) });
+    let visitors = serving.visitors();
+    netns.run.0.session.note_down(Noted::Listener { what, visitors, place: Some(place_of(context)) });
     let listener = Listener { netns: netns.clone(), endpoint, serving: Rc::new(RefCell::new(serving)) };
     netns.run.0.listeners.borrow_mut().push(listener.clone());
     Ok(listener)

@@ -13,8 +13,9 @@ use super::{Out, Run, reject, run_of, settle};
 use crate::error::{Error, Kind, Place};
 use crate::exec::{census, netns};
 use crate::script::engine::Script;
-use crate::script::error::{Ended as Stop, place_of};
+use crate::script::error::{Ended as Stop, place_of, throw};
 use crate::session::Event;
+use crate::session::mutant::Look;
 use crate::testing::{self, Filter, Outcome, Plan};
 
 /// What a run knows about its tests.
@@ -34,6 +35,18 @@ pub(crate) struct Tests {
     pub(crate) names: RefCell<HashMap<String, u32>>,
     /// The test that runs now.
     pub(crate) current: RefCell<Option<String>>,
+}
+
+impl Tests {
+    fn count(&self, outcome: Outcome) {
+        let mut counts = self.counts.get();
+        counts[match outcome {
+            Outcome::Passed => 0,
+            Outcome::Failed | Outcome::Inconclusive => 1,
+            Outcome::Skipped => 2,
+        }] += 1;
+        self.counts.set(counts);
+    }
 }
 
 /// A test that is to run.
@@ -119,6 +132,9 @@ fn meet(context: &NativeCallContext, sentence: &str, work: FnPtr) -> Out<()> {
         if !wanted || !tests.filter.borrow().takes(&plan.file, &name) {
             return Ok(());
         }
+        if plan.fail_fast && tests.counts.get()[1] > 0 {
+            return Ok(());
+        }
         if plan.list {
             run.0.session.emit(&Event::TestListed { name: &name, place: Some(&place) });
             return Ok(());
@@ -132,10 +148,11 @@ fn meet(context: &NativeCallContext, sentence: &str, work: FnPtr) -> Out<()> {
 }
 
 /// Tells the reporter, and forgets what an earlier test blamed: it is nothing to this one.
-fn begin(run: &Run, case: &Case) {
+fn begin(run: &Run, case: &Case) -> Out<()> {
     run.0.session.emit(&Event::TestBegan { name: &case.name, place: Some(&case.place) });
     *run.0.tests.current.borrow_mut() = Some(case.name.clone());
     *run.0.blamed.borrow_mut() = None;
+    run.0.session.about_to_look(Look::Test).map_err(throw)
 }
 
 /// Runs a test to its end and tells the reporter. An error only when the whole run is to stop.
@@ -145,7 +162,7 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
         // Without a script (in the REPL) nobody else could explain the error.
         return caller.call(&case.work).map(drop);
     };
-    begin(run, case);
+    begin(run, case)?;
     let plan = tests.plan.borrow().clone();
     let interrupt = session.exec().interrupt();
     let limit = || plan.timeout.into_iter().for_each(|timeout| interrupt.set_deadline(timeout));
@@ -222,7 +239,7 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
     left.extend(stuck);
     let sources = script.sources().clone();
     let picture = (!errors.is_empty() && plan.leaks && !stop)
-        .then(|| run.0.picture().ok().map(|topology| topology.text()))
+        .then(|| run.0.picture().ok().map(|topology| (topology.text(), topology.svg())))
         .flatten();
     let end = testing::Ended {
         name: &case.name,
@@ -231,17 +248,12 @@ pub(crate) fn run_case(run: &Run, case: &Case, caller: &Caller<'_>) -> Out<()> {
         skipped: skipped.as_deref(),
         took,
         left: &left,
-        picture: picture.as_deref(),
+        picture: picture.as_ref().map(|(text, _)| text.as_str()),
+        svg: picture.as_ref().map(|(_, svg)| svg.as_str()),
         sources: &sources,
     };
     session.emit(&Event::TestEnded(&end));
-    let mut counts = tests.counts.get();
-    counts[match end.outcome() {
-        Outcome::Passed => 0,
-        Outcome::Failed | Outcome::Inconclusive => 1,
-        Outcome::Skipped => 2,
-    }] += 1;
-    tests.counts.set(counts);
+    tests.count(end.outcome());
     limit();
     if stop || interrupt.is_set() {
         return Err(Box::new(EvalAltResult::ErrorTerminated(Dynamic::UNIT, Position::NONE)));

@@ -18,6 +18,7 @@ use crate::probe::{PingOptions, Proto, Target, Verdict, ping};
 use crate::script::error::{known_error, place_of, throw};
 use crate::script::sides::{self, Sides};
 use crate::script::value_text::{show, shown};
+use crate::session::mutant::Look;
 use crate::session::noted::Noted;
 use crate::verify::matrix::Matrix;
 use crate::verify::{Aim, Finding, Outcome, REACH_TIMEOUT, SILENCE};
@@ -857,6 +858,7 @@ pub mod api {
         let run = run_of(&context)?;
         let place = place_of(&context);
         settle(&context)?;
+        act(&context, &run, |session| session.about_to_look(Look::Expectation))?;
         let held = run.0.held.get();
         drop(sides::take());
         let failure = match ask.call_within_context::<Dynamic>(&context, ()) {

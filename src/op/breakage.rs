@@ -1,0 +1,390 @@
+//! What could break of what an op made: for each op the ways to take back one thing of it, and what a test would have to ask to notice.
+
+use super::{Command, Object, Op, Tool, Undo, Where, firewall};
+
+/// One way to break what one op made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Breakage {
+    /// What breaks it, in order.
+    pub commands: Vec<Command>,
+    /// What is broken then: "the address 10.0.0.1/24 of `eth0` in `blue` is gone".
+    pub what: String,
+    /// What a test would have to ask.
+    pub would: String,
+}
+
+/// What may have been recorded and broken in another run: an op by its words, and which of its breakages.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Mutant {
+    /// The command of the op as a person would type it, without its keys.
+    pub line: String,
+    /// Which of the ops with these words, from 0.
+    pub nth: usize,
+    /// Which of its breakages, from 0.
+    pub way: usize,
+    /// Whether the file has tests, which begin when its network is built: what its set-up made is broken then, and not amid the set-up.
+    pub has_tests: bool,
+}
+
+/// The ways to break what an op made; none for what goes with something else (a namespace, its `lo`, an empty chain), and for what nothing can
+/// take back.
+#[must_use]
+pub fn of(op: &Op) -> Vec<Breakage> {
+    let netns = &op.command.netns;
+    match &op.changes {
+        Object::Netns { .. } | Object::NfChain { .. } => Vec::new(),
+        Object::Link { netns, name, .. } => of_new_link(op, netns, name),
+        Object::LinkSetting { setting, .. } if setting == "name" || setting == "alias" => Vec::new(),
+        Object::LinkSetting { name, setting } if setting == "master" && op.says("up") => {
+            vec![free_port(netns, name), set_down(netns, name)]
+        }
+        Object::Raw => of_raw(op),
+        _ => undone(op).map(|commands| by(commands, op)).into_iter().collect(),
+    }
+}
+
+/// A link that was made up or into a bridge by the same command; of another one, what sets it up is an op of its own, and so is only the link
+/// without such words gone, when it is of a kind that need not be set up by hand.
+fn of_new_link(op: &Op, netns: &Where, name: &str) -> Vec<Breakage> {
+    let mut all = Vec::new();
+    if op.says("master") {
+        all.push(free_port(netns, name));
+    }
+    if op.says("up") {
+        all.push(set_down(netns, name));
+    }
+    all
+}
+
+fn free_port(netns: &Where, name: &str) -> Breakage {
+    Breakage {
+        commands: vec![Command::new(Tool::Ip, netns, ["link", "set", "dev", name, "nomaster"])],
+        what: format!("the port `{name}` in `{netns}` is out of its bridge"),
+        would: format!("something that only `{name}` leads to must be reached through its bridge"),
+    }
+}
+
+fn set_down(netns: &Where, name: &str) -> Breakage {
+    Breakage {
+        commands: vec![Command::new(Tool::Ip, netns, ["link", "set", "dev", name, "down"])],
+        what: format!("the link `{name}` in `{netns}` is down"),
+        would: format!("something that only `{name}` in `{netns}` leads to must be reached"),
+    }
+}
+
+/// The commands that take an op back.
+fn undone(op: &Op) -> Option<Vec<Command>> {
+    match &op.undo {
+        Undo::Commands(commands) => Some(commands.clone()),
+        Undo::Rules { commands, chains } => {
+            // From the first on, each at the place that it had: those before it are back by then.
+            let put_back = chains.iter().flat_map(|former| {
+                former.gone.iter().map(|gone| firewall::insert_command(&op.command, former, gone + 1, *gone))
+            });
+            Some(commands.iter().cloned().chain(put_back).collect())
+        }
+        Undo::None(_) => None,
+    }
+    .filter(|commands: &Vec<Command>| !commands.is_empty())
+}
+
+fn by(commands: Vec<Command>, op: &Op) -> Breakage {
+    let (what, would) = told(op, &commands);
+    Breakage { commands, what, would }
+}
+
+/// What is broken, and what would notice.
+fn told(op: &Op, commands: &[Command]) -> (String, String) {
+    let netns = &op.command.netns;
+    let line = |commands: &[Command]| commands.iter().map(Command::line).collect::<Vec<_>>().join("; ");
+    let made = !op.says("delete") && !op.says("-D") && !op.says("del");
+    match &op.changes {
+        Object::Addr { link, addr } if made => {
+            let ip = addr.split('/').next().unwrap_or(addr);
+            (
+                format!("the address {addr} of `{link}` in `{netns}` is gone"),
+                format!(
+                    "somebody must reach {ip}: expect(other).reaches(\"{ip}\"), or `{netns}` must reach what is in its network"
+                ),
+            )
+        }
+        Object::Route { dst } if made && op.says("add") => (
+            format!("the route to {dst} in `{netns}` is gone"),
+            format!("`{netns}` must reach an address that only the route to {dst} leads to"),
+        ),
+        Object::Route { dst } => (
+            format!("the route to {dst} in `{netns}` is as it was before"),
+            format!("a packet of `{netns}` must show which way to {dst} it takes"),
+        ),
+        Object::Rule if made => (
+            format!("the policy rule of `{netns}` is gone"),
+            format!(
+                "a packet of `{netns}` that the rule is meant for must arrive, and one that it is not meant for must not"
+            ),
+        ),
+        Object::Neigh { addr } => (
+            format!("the neighbour {addr} in `{netns}` is as it was before"),
+            format!("`{netns}` must reach {addr} where nobody answers ARP for it"),
+        ),
+        Object::Sysctl { name } => (
+            format!("{} in `{netns}`", set_to(commands).unwrap_or_else(|| format!("{name} is as it was before"))),
+            sysctl_would(netns, name),
+        ),
+        Object::NfPolicy { chain } => (
+            format!("the policy of {chain} in `{netns}` is as it was before"),
+            format!(
+                "a packet that no rule of {chain} in `{netns}` names must meet its policy: expect(…).cannot_reach(…), or reaches"
+            ),
+        ),
+        Object::NfRule { chain } if made => {
+            (format!("a rule of {chain} in `{netns}` is gone: `{}`", rule_of(&op.command)), rule_would(op, chain))
+        }
+        Object::NfRule { chain } => (
+            format!("a rule of {chain} in `{netns}` that was deleted is back"),
+            format!("a packet that this rule of {chain} stops or lets through must show that it is gone"),
+        ),
+        Object::NfTable { table } => (
+            format!("the rules of {table} in `{netns}` that were taken away are back"),
+            "a packet that these rules stop or let through must show that they are gone".into(),
+        ),
+        Object::Qdisc { link } => (
+            format!("the shaping of `{link}` in `{netns}` is as it was before"),
+            format!("the delay, loss or rate of `{link}` must be measured: ns.ping(…).rtt_ms, throughput(a, b)"),
+        ),
+        Object::LinkSetting { name, setting } if setting == "up" && op.says("down") => (
+            format!("the link `{name}` in `{netns}` is up again"),
+            format!("something must not be reached while `{name}` in `{netns}` is down"),
+        ),
+        Object::LinkSetting { name, setting } if setting == "up" => {
+            let Breakage { what, would, .. } = set_down(netns, name);
+            (what, would)
+        }
+        Object::LinkSetting { name, setting } if setting == "master" => {
+            let Breakage { what, would, .. } = free_port(netns, name);
+            (
+                if op.says("nomaster") {
+                    format!("the port `{name}` in `{netns}` is back in its bridge")
+                } else {
+                    what
+                },
+                would,
+            )
+        }
+        Object::LinkSetting { name, setting } if setting == "mtu" => (
+            format!("the MTU of `{name}` in `{netns}` is as it was before: `{}`", line(commands)),
+            format!(
+                "a packet larger than the smaller of the two MTUs must pass `{name}`, or be refused: ns.ping(…, #{{ size: … }})"
+            ),
+        ),
+        Object::LinkSetting { name, setting } => (
+            format!("`{setting}` of `{name}` in `{netns}` is as it was before: `{}`", line(commands)),
+            format!("something that `{setting}` of `{name}` changes must be asked for"),
+        ),
+        _ => (
+            format!("`{}` is taken back by `{}`", op.command.line(), line(commands)),
+            format!("something that `{}` changes must be asked for", op.command.line()),
+        ),
+    }
+}
+
+fn set_to(commands: &[Command]) -> Option<String> {
+    let (name, value) = super::sysctl::setting(commands.first()?)?;
+    Some(format!("{name} is {value}"))
+}
+
+fn sysctl_would(netns: &Where, name: &str) -> String {
+    if name.contains("forward") {
+        format!("somebody must reach what is beyond `{netns}`, through it")
+    } else {
+        format!("something that {name} of `{netns}` changes must be asked for")
+    }
+}
+
+/// The rule as iptables has it, without the mark of this program.
+#[must_use]
+pub fn rule_of(command: &Command) -> String {
+    let words = firewall::parts(command).map(|(_, letter, rest)| {
+        let mut words = vec![letter.to_owned()];
+        words.extend(rest.iter().cloned());
+        let marked =
+            |at: &usize| words[*at..].starts_with(&["-m", "comment", "--comment", firewall::MARK].map(String::from));
+        if let Some(at) = (0..words.len()).find(marked) {
+            words.drain(at..at + 4);
+        }
+        words
+    });
+    super::quote(&words.unwrap_or_else(|| command.argv.clone()))
+}
+
+fn rule_would(op: &Op, chain: &str) -> String {
+    let netns = &op.command.netns;
+    let target = op.command.argv.iter().position(|word| word == "-j").and_then(|at| op.command.argv.get(at + 1));
+    match target.map(String::as_str) {
+        Some("DROP" | "REJECT") => {
+            format!("what this rule of `{netns}` stops must not be reached: expect(…).cannot_reach(…)")
+        }
+        Some("ACCEPT" | "RETURN") => {
+            format!("what only this rule of `{netns}` lets through must be reached: expect(…).reaches(…)")
+        }
+        Some("MASQUERADE" | "SNAT") => {
+            format!("something outside that does not know the senders must be reached through `{netns}`")
+        }
+        Some("DNAT" | "REDIRECT") => {
+            format!("the published address and port must be reached through `{netns}`, from outside and from itself")
+        }
+        _ => format!("a packet that this rule of {chain} in `{netns}` is meant for must show what it does"),
+    }
+}
+
+/// The user's own `ip` words: what takes them back as the user says, or as their grammar does.
+fn of_raw(op: &Op) -> Vec<Breakage> {
+    if let Some(commands) = undone(op) {
+        return vec![by(commands, op)];
+    }
+    let mut argv = op.command.argv.clone();
+    let verb = argv.iter().position(|word| matches!(word.as_str(), "add" | "a" | "append" | "up"));
+    let Some(at) = verb.filter(|at| *at > 0) else { return Vec::new() };
+    let makes_link = argv[..at].iter().any(|word| "link".starts_with(word.as_str()) && !word.is_empty());
+    match (argv[at].as_str(), makes_link) {
+        // A link by itself does nothing before it is up.
+        ("up", true) if argv.iter().any(|word| word == "set") => "down".clone_into(&mut argv[at]),
+        ("up", _) | (_, true) => return Vec::new(),
+        _ => "del".clone_into(&mut argv[at]),
+    }
+    vec![by(vec![Command { argv, ..op.command.clone() }], op)]
+}
+
+/// What shows whether a breakage changed anything: questions whose answers are compared.
+#[must_use]
+pub fn shown(op: &Op) -> Vec<Command> {
+    let netns = match &op.changes {
+        Object::Link { netns, .. } => netns,
+        _ => &op.command.netns,
+    };
+    let ip = |words: &[&str]| Command::new(Tool::Ip, netns, words.iter().copied());
+    let links = || ip(&["-d", "link", "show"]);
+    let addrs = || ip(&["address", "show"]);
+    let routes = || [ip(&["-4", "route", "show", "table", "all"]), ip(&["-6", "route", "show", "table", "all"])];
+    let rules = || [ip(&["-4", "rule", "show"]), ip(&["-6", "rule", "show"])];
+    let pinned = || [ip(&["neigh", "show", "nud", "permanent"]), ip(&["neigh", "show", "proxy"])];
+    match &op.changes {
+        Object::Netns { .. } | Object::NfChain { .. } => Vec::new(),
+        Object::Link { .. } | Object::LinkSetting { .. } => vec![links()],
+        Object::Addr { .. } => vec![addrs()],
+        Object::Route { .. } => routes().into(),
+        Object::Rule => rules().into(),
+        Object::Neigh { .. } => pinned().into(),
+        Object::Sysctl { name } => vec![super::sysctl::get(netns, name)],
+        Object::NfRule { .. } | Object::NfPolicy { .. } | Object::NfTable { .. } => {
+            // Without counters: those change by themselves.
+            let table = firewall::parts(&op.command).map_or("filter", |(table, _, _)| table);
+            vec![firewall::list_like(&op.command, table, None)]
+        }
+        Object::Qdisc { link } => vec![super::link::qdisc_words(netns, link)],
+        Object::Raw => [links(), addrs()].into_iter().chain(routes()).chain(rules()).chain(pinned()).collect(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::route::Family;
+    use crate::op::{link, netns, route, sysctl};
+
+    fn red() -> Where {
+        Where::Named("red".into())
+    }
+
+    fn lines(op: &Op) -> Vec<String> {
+        of(op).iter().map(|one| one.commands.iter().map(Command::line).collect::<Vec<_>>().join("; ")).collect()
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(String::from).collect()
+    }
+
+    #[test]
+    fn each_thing_is_broken_by_its_counterpart() {
+        let red = red();
+        assert_eq!(lines(&link::up(&red, "eth0")), ["ip -n red link set dev eth0 down"]);
+        assert_eq!(lines(&link::down(&red, "eth0")), ["ip -n red link set dev eth0 up"]);
+        assert_eq!(
+            lines(&link::master_up(&red, "p0", "br0")),
+            ["ip -n red link set dev p0 nomaster", "ip -n red link set dev p0 down"]
+        );
+        let port = link::add_port((&Where::Named("blue".into()), "eth0"), (&red, "p0"), "br0").unwrap();
+        assert_eq!(lines(&port), ["ip -n red link set dev p0 nomaster", "ip -n red link set dev p0 down"]);
+        assert_eq!(lines(&link::mtu(&red, "eth0", 1400, 1500)), ["ip -n red link set dev eth0 mtu 1500"]);
+        assert_eq!(
+            lines(&link::addr_add(&red, "eth0", "10.0.0.1/24")),
+            ["ip -n red address delete 10.0.0.1/24 dev eth0"]
+        );
+        assert_eq!(
+            lines(&route::add(&red, Family::V4, "default", &words("default via 10.0.0.2"))),
+            ["ip -n red -4 route delete default via 10.0.0.2"]
+        );
+        assert_eq!(
+            lines(&sysctl::set(&red, "net.ipv4.ip_forward", "1", "0")),
+            ["ip netns exec red sysctl -w net.ipv4.ip_forward=0"]
+        );
+        assert_eq!(
+            lines(&firewall::policy(&red, Family::V4, "filter", "FORWARD", "DROP", "ACCEPT")),
+            ["ip netns exec red iptables -w 5 -t filter -P FORWARD ACCEPT"]
+        );
+        assert_eq!(
+            lines(&firewall::append(&red, Family::V4, "filter", "INPUT", &words("-p icmp -j DROP"))),
+            ["ip netns exec red iptables -w 5 -t filter -D INPUT -p icmp -j DROP"]
+        );
+    }
+
+    #[test]
+    fn a_rule_that_was_deleted_comes_back_to_its_place() {
+        let former = firewall::FormerChain {
+            table: "filter".into(),
+            chain: "INPUT".into(),
+            rules: vec![words("-p tcp -j DROP"), words("-p udp -j DROP")],
+            gone: vec![1],
+            counters: Vec::new(),
+        };
+        let op = firewall::delete(&red(), Family::V4, former, &words("-p udp -j DROP"));
+        assert_eq!(lines(&op), ["ip netns exec red iptables -w 5 -t filter -I INPUT 2 -p udp -j DROP"]);
+    }
+
+    #[test]
+    fn what_goes_with_something_else_is_no_breakage_of_its_own() {
+        let red = red();
+        assert!(of(&netns::add("red")).is_empty());
+        assert!(of(&link::lo_up(&red, None)).is_empty());
+        assert!(of(&link::add_veth((&red, "eth0"), (&Where::Host, "p0"))).is_empty());
+        assert!(of(&link::delete(&red, "eth0")).is_empty());
+    }
+
+    #[test]
+    fn raw_words_are_taken_back_as_the_user_says_or_as_their_grammar_does() {
+        let raw =
+            |text: &str, undo: Undo| lines(&Op::new(Command::new(Tool::Ip, &red(), words(text)), Object::Raw, undo));
+        let none = || Undo::None("no".into());
+        assert_eq!(raw("route add 10.9.0.0/16 via 10.0.0.2", none()), ["ip -n red route del 10.9.0.0/16 via 10.0.0.2"]);
+        assert_eq!(raw("link set eth0 up", none()), ["ip -n red link set eth0 down"]);
+        assert!(raw("link add x type dummy", none()).is_empty());
+        assert!(raw("route flush cache", none()).is_empty());
+        let undo = Undo::by(Command::new(Tool::Ip, &red(), ["rule", "del", "pref", "7"]));
+        assert_eq!(raw("rule add pref 7 table 7", undo), ["ip -n red rule del pref 7"]);
+    }
+
+    #[test]
+    fn a_survivor_says_what_would_notice() {
+        let one = of(&firewall::append(
+            &red(),
+            Family::V4,
+            "filter",
+            "INPUT",
+            &words("-p icmp -m comment --comment netwright -j DROP"),
+        ))
+        .remove(0);
+        assert_eq!(one.what, "a rule of filter INPUT in `red` is gone: `-A INPUT -p icmp -j DROP`");
+        assert!(one.would.contains("cannot_reach"), "{}", one.would);
+        let one = of(&sysctl::set(&red(), "net.ipv4.ip_forward", "1", "0")).remove(0);
+        assert_eq!(one.what, "net.ipv4.ip_forward is 0 in `red`");
+    }
+}

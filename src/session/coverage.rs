@@ -1,0 +1,324 @@
+//! What of the things that this run made any packet touched: `netwright test --coverage`.
+//!
+//! Rules are told by their counters, routes by the packets that a namespace took in or sent out (`ip route get … fibmatch` says by which route),
+//! listeners by who came.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use super::noted::Noted;
+use super::{Record, Session};
+use crate::error::Place;
+use crate::model::iptables::{self, Ruleset};
+use crate::op::route::Family;
+use crate::op::{Command, Object, Op, Tool, Undo, Where, firewall};
+use crate::probe::passing::{Passed, Passing};
+
+/// What is known so far.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    open: HashMap<Where, Passing>,
+    passed: HashMap<Where, HashSet<Passed>>,
+    /// The numbers of the commands whose things were touched.
+    touched: BTreeSet<usize>,
+    /// Namespaces whose packets cannot be seen, and why.
+    blind: HashMap<Where, String>,
+}
+
+/// Something that a script made, and whether any packet touched it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// `rule`, `policy`, `route`, `service`.
+    pub kind: &'static str,
+    /// What it is, in which namespace.
+    pub what: String,
+    /// `None` when nobody can tell, with the reason.
+    pub touched: Result<bool, String>,
+    /// Where in the script it was made.
+    pub place: Option<Place>,
+}
+
+impl Session {
+    /// Watches from now on.
+    pub fn watch_coverage(&self) {
+        *self.watch.borrow_mut() = Some(Watch::default());
+    }
+
+    /// Sees what passes in every namespace that is there, before somebody looks.
+    pub(super) fn open_eyes(&self) {
+        if self.watch.borrow().is_none() {
+            return;
+        }
+        for netns in self.everywhere() {
+            let known = |watch: &Watch| watch.open.contains_key(&netns) || watch.blind.contains_key(&netns);
+            if self.watch.borrow().as_ref().is_none_or(known) {
+                continue;
+            }
+            let opened = self.exec.within(&netns, Passing::open).and_then(|opened| opened);
+            if let Some(watch) = self.watch.borrow_mut().as_mut() {
+                match opened {
+                    Ok(passing) => {
+                        watch.open.insert(netns, passing);
+                    }
+                    Err(error) => {
+                        watch.blind.insert(netns, error.to_string());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes in what passed and was counted, before something changes; closes the eyes in a namespace that is about to go.
+    pub(super) fn before_change(&self, op: Option<&Op>) {
+        let is_open = self.watch.borrow().as_ref().is_some_and(|watch| !watch.open.is_empty());
+        if !is_open {
+            return;
+        }
+        let takes_rules = op.is_none_or(|op| match &op.changes {
+            Object::NfRule { .. } => !op.says("-A") && !op.says("-I"),
+            Object::NfTable { .. } | Object::NfChain { .. } | Object::NfPolicy { .. } | Object::Raw => true,
+            Object::Netns { .. } => matches!(op.undo, Undo::None(_)),
+            _ => false,
+        });
+        self.sample(takes_rules);
+        if let Some(Object::Netns { name }) = op.map(|op| &op.changes)
+            && let Some(watch) = self.watch.borrow_mut().as_mut()
+        {
+            watch.open.remove(&Where::Named(name.clone()));
+        }
+    }
+
+    fn sample(&self, rules: bool) {
+        let fresh: Vec<(Where, Vec<Passed>)> = {
+            let mut watch = self.watch.borrow_mut();
+            let Some(watch) = watch.as_mut() else { return };
+            let mut fresh = Vec::new();
+            for (netns, passing) in &watch.open {
+                let known = watch.passed.entry(netns.clone()).or_default();
+                let new: Vec<Passed> = passing.drain().into_iter().filter(|one| known.insert(*one)).collect();
+                fresh.push((netns.clone(), new));
+            }
+            fresh
+        };
+        let mut touched = BTreeSet::new();
+        let known = |number: &usize| self.watch.borrow().as_ref().is_some_and(|watch| watch.touched.contains(number));
+        let log = self.log.borrow();
+        let made = || log.iter().enumerate().filter(|(_, record)| record.succeeded()).filter(|(at, _)| !known(at));
+        for (netns, passed) in fresh.into_iter().filter(|(_, passed)| !passed.is_empty()) {
+            let routes: Vec<_> = made().filter(|(_, record)| is_route_in(record, &netns)).collect();
+            if routes.is_empty() {
+                continue;
+            }
+            // Who goes to one place from one place by one link goes by one route.
+            let mut ways: HashSet<(bool, u32, std::net::IpAddr, std::net::IpAddr)> = HashSet::new();
+            for one in passed {
+                let link = if one.out { 0 } else { one.link };
+                if ways.insert((one.out, link, one.from, one.to)) {
+                    let found = self.ways_of(&netns, one);
+                    let by = |record: &Record| found.iter().any(|way| is_by(&record.op, way));
+                    touched.extend(routes.iter().filter(|(_, record)| by(record)).map(|(at, _)| *at));
+                }
+            }
+        }
+        if rules {
+            let mut read: HashMap<(Where, Tool), Ruleset> = HashMap::new();
+            for (at, record) in made().filter(|(_, record)| is_counted(record)) {
+                let (netns, tool) = (&record.op.command.netns, record.op.command.tool);
+                let rules = read.entry((netns.clone(), tool)).or_insert_with(|| {
+                    let family = if tool == Tool::Ip6tables { Family::V6 } else { Family::V4 };
+                    let saved = self.exec.run(&firewall::save(netns, family, None));
+                    saved.ok().and_then(|output| iptables::parse_save(&output.ran.stdout).ok()).unwrap_or_default()
+                });
+                if has_counted(&record.op, rules) {
+                    touched.insert(at);
+                }
+            }
+        }
+        drop(log);
+        if let Some(watch) = self.watch.borrow_mut().as_mut() {
+            watch.touched.extend(touched);
+        }
+    }
+
+    /// The routes by which a packet may have gone: records of `ip route get … fibmatch`. A socket that is bound to no address asks for the way
+    /// without one first; who looks at the packet cannot tell, so both ways count.
+    fn ways_of(&self, netns: &Where, one: Passed) -> Vec<serde_json::Value> {
+        let (from, to) = (one.from.to_string(), one.to.to_string());
+        let plain = vec!["-j", "route", "get", "fibmatch", &to];
+        let mut words = plain.clone();
+        words.extend(["from", &from]);
+        let link = (!one.out).then(|| self.link_name(netns, one.link)).flatten();
+        if let Some(link) = &link {
+            words.extend(["iif", link]);
+        }
+        let ask = |words: &Vec<&str>| {
+            let output = self.exec.run(&Command::new(Tool::Ip, netns, words.iter().copied())).ok()?;
+            let value: serde_json::Value = serde_json::from_str(&output.ran.stdout).ok().filter(|_| output.ok)?;
+            value.get(0).cloned()
+        };
+        let own = one.out.then(|| ask(&plain)).flatten();
+        ask(&words).into_iter().chain(own).collect()
+    }
+
+    fn link_name(&self, netns: &Where, index: u32) -> Option<String> {
+        let output = self.exec.run(&crate::op::link::show_all(netns)).ok()?;
+        let links = crate::model::link::parse(&output.ran.stdout, "ip address show").ok()?;
+        links.into_iter().find(|link| link.ifindex == index).map(|link| link.ifname)
+    }
+
+    /// Everything that was made and that packets touch, in order. The eyes are closed.
+    #[must_use]
+    pub fn covered(&self) -> Vec<Covered> {
+        self.sample(true);
+        let Some(watch) = self.watch.borrow_mut().take() else { return Vec::new() };
+        let log = self.log.borrow();
+        let mut all: Vec<Covered> = Vec::new();
+        for (at, record) in log.iter().enumerate().filter(|(_, record)| record.succeeded()) {
+            let op = &record.op;
+            let netns = &op.command.netns;
+            let (kind, what) = match &op.changes {
+                Object::Route { dst } if is_route_in(record, netns) => {
+                    ("route", format!("the route to {dst} in `{netns}`"))
+                }
+                Object::NfPolicy { chain } if is_counted(record) => {
+                    ("policy", format!("the policy of {chain} in `{netns}`"))
+                }
+                Object::NfRule { .. } if is_counted(record) => {
+                    ("rule", format!("`{}` in `{netns}`", crate::op::breakage::rule_of(&op.command)))
+                }
+                _ => continue,
+            };
+            let blind = watch.blind.get(netns).filter(|_| kind == "route").cloned();
+            let touched = blind.map_or(Ok(watch.touched.contains(&at)), Err);
+            // A thing that is made again is the same.
+            let same = |one: &&mut Covered| one.what == what && one.place == op.place;
+            match all.iter_mut().find(same) {
+                Some(one) if touched == Ok(true) => one.touched = touched,
+                Some(_) => {}
+                None => all.push(Covered { kind, what, touched, place: op.place.clone() }),
+            }
+        }
+        for (_, noted) in self.noted.borrow().iter() {
+            let Noted::Listener { what, visitors, place } = noted else { continue };
+            let (what, touched) =
+                (format!("who listens on {}", what.replacen(" in ", " in `", 1) + "`"), visitors.any());
+            match all.iter_mut().find(|one| one.what == what && one.place == *place) {
+                Some(one) => one.touched = one.touched.clone().map(|was| was || touched),
+                None => all.push(Covered { kind: "service", what, touched: Ok(touched), place: place.clone() }),
+            }
+        }
+        all
+    }
+}
+
+/// Whether it made a route there; one that forbids sends nothing anywhere, but is met all the same.
+fn is_route_in(record: &Record, netns: &Where) -> bool {
+    let op = &record.op;
+    matches!(op.changes, Object::Route { .. }) && op.command.netns == *netns && (op.says("add") || op.says("replace"))
+}
+
+/// Whether it made something that counts packets: a rule, or a policy that is not the one that chains begin with.
+fn is_counted(record: &Record) -> bool {
+    match &record.op.changes {
+        Object::NfRule { .. } => ["-A", "-I", "-R"].iter().any(|letter| record.op.says(letter)),
+        Object::NfPolicy { .. } => !record.op.says("ACCEPT"),
+        _ => false,
+    }
+}
+
+/// Whether the rule or policy of an op has counted a packet.
+fn has_counted(op: &Op, rules: &Ruleset) -> bool {
+    let Some((table, letter, rest)) = firewall::parts(&op.command) else { return false };
+    let Some((chain, spec)) = rest.split_first() else { return false };
+    let Some(chain) = rules.chain(table, chain) else { return false };
+    if letter == "-P" {
+        return chain.packets > 0;
+    }
+    let numbered = spec.first().is_some_and(|word| word.parse::<u32>().is_ok());
+    let spec = &spec[usize::from(numbered)..];
+    // iptables prints other words than it was given: the rule is the one that has most of them.
+    let score = |rule: &iptables::Rule| {
+        let has = |word: &&String| {
+            let cut = |have: &String| have.split_once('/').is_some_and(|(address, _)| address == *word);
+            rule.words.iter().any(|have| have == *word || cut(have))
+        };
+        spec.iter().filter(has).count()
+    };
+    let may = chain.rules.iter().filter(|rule| rule.may_be(spec));
+    let best = may.clone().map(score).max().unwrap_or(0);
+    may.filter(|rule| score(rule) == best).any(|rule| rule.packets > 0)
+}
+
+/// Whether a way is that of the route which an op made.
+fn is_by(op: &Op, way: &serde_json::Value) -> bool {
+    let words = &op.command.argv;
+    let after = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
+    let says = |key: &str| match &way[key] {
+        serde_json::Value::String(text) => Some(text.clone()),
+        serde_json::Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    };
+    let network = |text: &str| -> Option<ipnet::IpNet> {
+        let host = || text.parse().ok().map(|ip: std::net::IpAddr| ipnet::IpNet::from(ip));
+        text.parse().ok().or_else(host)
+    };
+    let Object::Route { dst } = &op.changes else { return false };
+    let is_default = |text: &str| text == "default" || network(text).is_some_and(|net| net.prefix_len() == 0);
+    let to = says("dst").unwrap_or_default();
+    let same_place = if is_default(dst) {
+        is_default(&to) && words.iter().any(|word| word == "-6") == to_six(way)
+    } else {
+        network(dst).is_some() && network(dst) == network(&to)
+    };
+    let agrees = |name: &str, key: &str| match (after(name), says(key)) {
+        (Some(want), Some(have)) => *want == have,
+        (Some(want), None) => name == "table" && want == "main",
+        (None, have) => name != "table" || have.is_none_or(|have| have == "main"),
+    };
+    same_place
+        && agrees("via", "gateway")
+        && agrees("dev", "dev")
+        && agrees("table", "table")
+        && agrees("metric", "metric")
+}
+
+/// Whether a way is one of IPv6.
+fn to_six(way: &serde_json::Value) -> bool {
+    let six = |key: &str| way[key].as_str().is_some_and(|text| text.contains(':'));
+    six("gateway") || six("prefsrc") || six("dst") || way.get("pref").is_some()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::route;
+    use serde_json::json;
+
+    fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(String::from).collect()
+    }
+
+    #[test]
+    fn a_way_is_that_of_the_route_with_the_same_words() {
+        let red = Where::Named("red".into());
+        let op = route::add(&red, Family::V4, "default", &words("default via 10.0.0.254"));
+        assert!(is_by(&op, &json!({"dst": "default", "gateway": "10.0.0.254", "dev": "eth0"})));
+        assert!(!is_by(&op, &json!({"dst": "default", "gateway": "10.0.0.253", "dev": "eth0"})));
+        assert!(!is_by(&op, &json!({"dst": "default", "gateway": "10.0.0.254", "dev": "eth0", "table": "100"})));
+        let op = route::add(&red, Family::V4, "10.9.9.1/32", &words("10.9.9.1/32 via 10.0.0.2 metric 20"));
+        assert!(is_by(&op, &json!({"dst": "10.9.9.1", "gateway": "10.0.0.2", "metric": 20})));
+        assert!(!is_by(&op, &json!({"dst": "10.9.9.1", "gateway": "10.0.0.2", "metric": 10})));
+        assert!(!is_by(&op, &json!({"dst": "10.9.9.0/24", "gateway": "10.0.0.2", "metric": 20})));
+    }
+
+    #[test]
+    fn the_counter_is_that_of_the_rule_with_most_of_the_words() {
+        let saved = "*filter\n:INPUT DROP [0:0]\n\
+            [0:0] -A INPUT -p tcp -m tcp --dport 22 -m comment --comment netwright -j ACCEPT\n\
+            [3:9] -A INPUT -s 10.0.0.1/32 -p tcp -m tcp --dport 23 -m comment --comment netwright -j ACCEPT\nCOMMIT\n";
+        let rules = iptables::parse_save(saved).unwrap();
+        let made = |spec: &str| firewall::append(&Where::Host, Family::V4, "filter", "INPUT", &words(spec));
+        assert!(!has_counted(&made("-p tcp --dport 22 -m comment --comment netwright -j ACCEPT"), &rules));
+        assert!(has_counted(&made("-p tcp --dport 23 -s 10.0.0.1 -m comment --comment netwright -j ACCEPT"), &rules));
+        assert!(!has_counted(&firewall::policy(&Where::Host, Family::V4, "filter", "INPUT", "DROP", "ACCEPT"), &rules));
+    }
+}
