@@ -31,6 +31,7 @@ pub mod neigh;
 pub mod net_addr;
 pub mod netns;
 pub mod nft_drops;
+pub mod nft_words;
 pub mod packages;
 pub mod route;
 pub mod rule;

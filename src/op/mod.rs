@@ -6,6 +6,7 @@
 pub mod firewall;
 pub mod link;
 pub mod netns;
+pub mod nft;
 pub mod route;
 pub mod secret;
 pub mod sysctl;
@@ -34,7 +35,7 @@ pub enum Tool {
     Ip6tablesSave,
     /// `sysctl` of procps.
     Sysctl,
-    /// `nft` of nftables; optional, read only.
+    /// `nft` of nftables; optional.
     Nft,
 }
 
@@ -293,6 +294,11 @@ pub enum Object {
         /// The link.
         link: String,
     },
+    /// Something of nft's own.
+    Nft {
+        /// What, and in which table.
+        what: String,
+    },
     /// Something that only the user's own words say.
     Raw,
 }
@@ -310,6 +316,8 @@ pub enum Undo {
         /// The chains as they were.
         chains: Vec<firewall::FormerChain>,
     },
+    /// By what nft lists then.
+    Nft(Box<nft::Inverse>),
     /// Not at all, and why.
     None(String),
 }

@@ -8,6 +8,7 @@ pub mod link;
 pub mod measure;
 pub mod needs;
 pub mod netns;
+pub mod nft;
 pub(crate) mod options;
 pub mod process;
 pub(crate) mod programs;
@@ -205,6 +206,7 @@ pub(crate) fn register(engine: &mut Engine) {
         exported_module!(link::api),
         exported_module!(route::api),
         exported_module!(firewall::api),
+        exported_module!(nft::api),
         exported_module!(process::api),
         exported_module!(verify::api),
         exported_module!(tests::api),
