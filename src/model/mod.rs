@@ -41,6 +41,7 @@ pub mod state;
 pub mod suggest;
 pub mod sysctl;
 pub mod version;
+pub mod wireguard;
 pub(crate) mod words;
 
 pub use addr::Cidr;

@@ -83,6 +83,7 @@ mod undo_last;
 mod undo_look;
 mod undo_nft;
 mod undo_taken;
+mod wireguard;
 
 pub use bridge::PlugOptions;
 pub use firewall::{FirewallAnswer, Forward};
@@ -91,6 +92,7 @@ pub use raw::RawAnswer;
 pub use route::{NeighSpec, RouteSpec};
 pub use shape::Shape;
 pub use undo::Undone;
+pub use wireguard::Wireguard;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap};
@@ -477,7 +479,11 @@ impl Session {
         if let Event::Checked { sentence, held: true } = event {
             self.note_down(noted::Noted::Checked { sentence: (*sentence).to_owned(), place: self.place() });
         }
-        (self.events)(event);
+        match event {
+            // A reporter in another process knows no secrets.
+            Event::Printed(text) => (self.events)(&Event::Printed(&op::secret::redact(text))),
+            event => (self.events)(event),
+        }
     }
 
     /// Adds a namespace that `ip netns` does not list, such as the sandbox's internet.
