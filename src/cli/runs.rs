@@ -95,6 +95,7 @@ fn made(records: &[Record]) -> Vec<String> {
             Object::NfRule { chain } => format!("rule in {chain}"),
             Object::NfChain { chain } => format!("chain {chain}"),
             Object::NfPolicy { chain } => format!("policy of {chain}"),
+            Object::Nft { what } => format!("nft {what}"),
             Object::Route { dst } if record.op.command.netns == Where::Host => format!("route {dst}"),
             _ => return None,
         })

@@ -86,7 +86,8 @@ pub fn find(exec: &Exec) -> Vec<Found> {
 
 fn one(exec: &Exec, tool: Tool) -> Found {
     let purpose = match tool {
-        Tool::Nft => "sees rules that iptables does not show",
+        Tool::Nft => "nft's own tables; sees rules that iptables does not show",
+        Tool::Wg => "keys and peers of WireGuard",
         Tool::Bridge => "looks at bridges",
         Tool::Tc => "shapes links",
         _ => "",

@@ -1,6 +1,7 @@
 //! What an op is in plain shell: the question whether it is so already, the command, and what takes it back.
 
-use crate::op::{Command, Object, Op, Tool, Undo, Where, as_typed, quote};
+use crate::op::nft::Inverse;
+use crate::op::{Command, Object, Op, Undo, Where, as_typed, quote};
 
 /// One command with its question and its inverse.
 #[derive(Debug)]
@@ -52,6 +53,7 @@ impl Step {
                 step.undo = commands.iter().map(Command::line_with_keys).collect();
                 step.without_undo = Some("the rules that went are not written down".into());
             }
+            Undo::Nft(inverse) => step.nft(command, inverse),
             Undo::None(why) => step.without_undo = Some(why.clone()),
         }
         match &op.changes {
@@ -86,6 +88,7 @@ impl Step {
                 step.ask = Some(format!("{shown} | grep -q -- {}", word(&format!("^qdisc {kind} .*root"))));
             }
             Object::NfChain { .. } | Object::NfTable { .. } | Object::Raw => step.only_if_so = false,
+            Object::Nft { .. } => step.only_if_so = step.ask.is_some(),
         }
         step
     }
@@ -209,6 +212,35 @@ impl Step {
         }
     }
 
+    /// nft's handles are others on another machine: a rule is found by its words.
+    fn nft(&mut self, command: &Command, inverse: &Inverse) {
+        self.undo = inverse.commands(&command.netns).iter().map(Command::line).collect();
+        let listed = |what: &str| words_in(&command.netns, &["nft", "-s", "-a", what]);
+        match inverse {
+            Inverse::Rule { table, chain, rule, .. } => {
+                let chain = format!("{table} {chain}");
+                let list = listed(&format!("list chain {chain}"));
+                self.ask = Some(format!("{list} | grep -qF -- {}", word(&format!("\t{rule} # handle "))));
+                let special = |c: char| "\\.*[]^$/".contains(c);
+                let pattern: String =
+                    rule.chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect();
+                let handle = format!("{list} | sed -n {}", word(&format!("s/^[[:space:]]*{pattern} # handle //p")));
+                let delete = words_in(&command.netns, &["nft"]);
+                self.undo = vec![format!("{delete} \"delete rule {chain} handle $({handle} | sed -n '$p')\"")];
+            }
+            Inverse::Named { table, kind, name, .. } => {
+                let list =
+                    if kind == "table" { format!("list table {table}") } else { format!("list {kind} {table} {name}") };
+                self.ask = Some(format!("{} >/dev/null 2>&1", listed(&list)));
+            }
+            Inverse::Elements { table, set, keys } => {
+                let all = format!("get element {table} {set} {{ {} }}", keys.join(", "));
+                self.ask = Some(format!("{} >/dev/null 2>&1", listed(&all)));
+            }
+            Inverse::Table { .. } => {}
+        }
+    }
+
     fn policy(&mut self, op: &Op) {
         let argv = &op.command.argv;
         let Some(at) = argv.iter().position(|word| word == "-P") else { return };
@@ -292,13 +324,14 @@ pub(super) fn tools<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<&'static s
     all.extend(["grep", "sed"]);
     all.sort_unstable();
     all.dedup();
-    all.retain(|tool| !tool.is_empty() && *tool != Tool::Nft.program());
+    all.retain(|tool| !tool.is_empty());
     all
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::Tool;
 
     #[test]
     fn what_runs_has_its_key_and_what_is_shown_has_not() {

@@ -31,6 +31,7 @@ pub mod neigh;
 pub mod net_addr;
 pub mod netns;
 pub mod nft_drops;
+pub mod nft_words;
 pub mod packages;
 pub mod route;
 pub mod rule;
@@ -40,6 +41,7 @@ pub mod state;
 pub mod suggest;
 pub mod sysctl;
 pub mod version;
+pub mod wireguard;
 pub(crate) mod words;
 
 pub use addr::Cidr;

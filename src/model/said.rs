@@ -23,6 +23,7 @@ const IPROUTE2: &str = "iproute2 6.1.0";
 const IPTABLES: &str = "iptables 1.8.9 (nf_tables)";
 const LEGACY: &str = "iptables 1.8.9 (legacy)";
 const PROCPS: &str = "procps 4.0.2";
+const NFT: &str = "nftables 1.0.6";
 
 const NEEDS_ROOT: Option<&str> = Some("run it in the sandbox (without `--host`), or with sudo");
 const NOT_IN_KERNEL: Option<&str> = Some("this kernel does not have it: `netwright doctor` lists what it has");
@@ -295,6 +296,42 @@ pub const TABLE: &[Said] = &[
         Kind::InvalidArgument,
         None,
         ("iptables v1.8.9 (nf_tables): host/network `300.0.0.1' not found", IPTABLES),
+    ),
+    said(
+        "Could not process rule: File exists",
+        Kind::AlreadyExists,
+        None,
+        ("Error: Could not process rule: File exists", NFT),
+    ),
+    said(
+        "Could not process rule: No such file or directory",
+        Kind::NotFound,
+        None,
+        ("Error: Could not process rule: No such file or directory", NFT),
+    ),
+    said(
+        "Could not process rule: Operation not permitted",
+        Kind::PermissionDenied,
+        NEEDS_ROOT,
+        ("Error: Could not process rule: Operation not permitted", NFT),
+    ),
+    said(
+        "Could not process rule: Operation not supported",
+        Kind::Unsupported,
+        NOT_IN_KERNEL,
+        ("Error: Could not process rule: Operation not supported", NFT),
+    ),
+    said(
+        "Error: syntax error, unexpected ",
+        Kind::InvalidArgument,
+        Some("`man 8 nft` says what stands where"),
+        ("Error: syntax error, unexpected newline, expecting string", NFT),
+    ),
+    said(
+        "Error: No such file or directory",
+        Kind::NotFound,
+        None,
+        ("Error: No such file or directory; did you mean table ‘filter’ in family inet?", NFT),
     ),
     said(
         "sysctl: cannot stat",

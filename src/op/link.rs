@@ -284,7 +284,7 @@ mod tests {
                 assert_eq!(commands.iter().map(Command::line).collect::<Vec<_>>().join("; "), undo);
             }
             Undo::None(why) => assert_eq!(why, undo),
-            Undo::Rules { .. } => panic!("a link has no rules"),
+            Undo::Rules { .. } | Undo::Nft(_) => panic!("a link has no rules"),
         }
     }
 

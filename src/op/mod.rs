@@ -7,9 +7,11 @@ pub mod breakage;
 pub mod firewall;
 pub mod link;
 pub mod netns;
+pub mod nft;
 pub mod route;
 pub mod secret;
 pub mod sysctl;
+pub mod wg;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -35,13 +37,15 @@ pub enum Tool {
     Ip6tablesSave,
     /// `sysctl` of procps.
     Sysctl,
-    /// `nft` of nftables; optional, read only.
+    /// `nft` of nftables; optional.
     Nft,
+    /// `wg` of wireguard-tools; optional.
+    Wg,
 }
 
 impl Tool {
     /// Every tool, in the order that `doctor` lists them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Ip,
         Self::Bridge,
         Self::Tc,
@@ -51,6 +55,7 @@ impl Tool {
         Self::IptablesSave,
         Self::Ip6tablesSave,
         Self::Nft,
+        Self::Wg,
     ];
 
     /// The name of the program.
@@ -66,6 +71,7 @@ impl Tool {
             Self::Ip6tablesSave => "ip6tables-save",
             Self::Sysctl => "sysctl",
             Self::Nft => "nft",
+            Self::Wg => "wg",
         }
     }
 
@@ -76,6 +82,7 @@ impl Tool {
             Self::Ip | Self::Bridge | Self::Tc => "iproute2",
             Self::Sysctl => "procps",
             Self::Nft => "nftables",
+            Self::Wg => "wireguard-tools",
             _ => "iptables",
         }
     }
@@ -163,28 +170,38 @@ impl Command {
     /// The command as one line that can be pasted into a shell; its keys are hidden.
     #[must_use]
     pub fn line(&self) -> String {
-        self.line_of(&self.words())
+        line_of(&self.words(), self.shown_stdin().as_deref())
     }
 
     /// The same with its keys, for a file that runs it.
     #[must_use]
     pub fn line_with_keys(&self) -> String {
-        self.line_of(&self.typed(self.argv.clone()))
+        line_of(&self.typed(self.argv.clone()), self.stdin.as_deref())
     }
 
-    fn line_of(&self, words: &[String]) -> String {
-        let line = quote(words);
-        match &self.stdin {
-            Some(text) => format!("printf %s {} | {line}", quote(std::slice::from_ref(text))),
-            None => line,
-        }
+    /// What it reads from standard input, as it may be shown: all that `wg` is told there is a key.
+    fn shown_stdin(&self) -> Option<String> {
+        self.stdin.as_ref().map(|text| match self.tool {
+            Tool::Wg if !text.is_empty() => secret::HIDDEN.to_owned(),
+            _ => secret::redact(text).into_owned(),
+        })
     }
 
     /// The same command for the journal, without its keys; `None` when it has none.
     #[must_use]
     pub fn without_keys(&self) -> Option<Self> {
         let argv = secret::hide(&self.argv, secret::Of::Tool);
-        (argv != self.argv).then(|| Self { argv, ..self.clone() })
+        let stdin = self.shown_stdin();
+        (argv != self.argv || stdin != self.stdin).then(|| Self { argv, stdin, ..self.clone() })
+    }
+}
+
+/// Words, and what they read from standard input, as one line.
+fn line_of(words: &[String], stdin: Option<&str>) -> String {
+    let line = quote(words);
+    match stdin {
+        Some(text) => format!("printf %s {} | {line}", quote(&[text.to_owned()])),
+        None => line,
     }
 }
 
@@ -294,6 +311,11 @@ pub enum Object {
         /// The link.
         link: String,
     },
+    /// Something of nft's own.
+    Nft {
+        /// What, and in which table.
+        what: String,
+    },
     /// Something that only the user's own words say.
     Raw,
 }
@@ -311,6 +333,8 @@ pub enum Undo {
         /// The chains as they were.
         chains: Vec<firewall::FormerChain>,
     },
+    /// By what nft lists then.
+    Nft(Box<nft::Inverse>),
     /// Not at all, and why.
     None(String),
 }

@@ -1,7 +1,39 @@
 //! Keys among the words of a command: hidden wherever the command is shown. What runs has them, and what undoes has them, for it could not undo else.
 
+use std::borrow::Cow;
+use std::sync::{Mutex, PoisonError};
+
 /// What stands for a key.
-pub const HIDDEN: &str = "<hidden>";
+pub const HIDDEN: &str = "(hidden)";
+
+/// What nobody may read, wherever it would be shown. A process has one run, or several that keep the same secrets.
+static KNOWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// What is shorter would hide half of what is said.
+const LEAST: usize = 4;
+
+/// Remembers that a text is secret: from now on it is shown as [`HIDDEN`].
+pub fn remember(secret: &str) {
+    let secret = secret.trim();
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if secret.len() >= LEAST && !known.iter().any(|have| have == secret) {
+        known.push(secret.to_owned());
+        // A longer one first: another may be a part of it.
+        known.sort_by_key(|secret| std::cmp::Reverse(secret.len()));
+    }
+}
+
+/// A text without the secrets that are known.
+#[must_use]
+pub fn redact(text: &str) -> Cow<'_, str> {
+    let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut shown = Cow::Borrowed(text);
+    for secret in known.iter() {
+        if shown.contains(secret.as_str()) {
+            shown = Cow::Owned(shown.replace(secret.as_str(), HIDDEN));
+        }
+    }
+    shown
+}
 
 /// Words of any program behind which a secret stands (`wg set … private-key`, `wpa_cli … psk`, `curl --password`).
 const NAMES: [&str; 12] = [
@@ -74,7 +106,7 @@ pub fn hide(words: &[String], of: Of) -> Vec<String> {
     let one = |(at, word): (usize, &String)| match assigned(word).filter(|_| of == Of::User) {
         _ if hidden.contains(&at) => HIDDEN.to_owned(),
         Some(from) => format!("{}{HIDDEN}", &word[..from]),
-        None => word.clone(),
+        None => redact(word).into_owned(),
     };
     words.iter().enumerate().map(one).collect()
 }
@@ -85,8 +117,8 @@ pub fn hide_in(text: String, words: &[String]) -> String {
     let at = positions(words, Of::User);
     let keys = at.iter().filter_map(|at| words.get(*at)).map(String::as_str);
     let keys = keys.chain(words.iter().filter_map(|word| assigned(word).map(|from| &word[from..])));
-    // A short one would hide half of what is said.
-    keys.filter(|key| key.len() >= 4).fold(text, |text, key| text.replace(key, HIDDEN))
+    let text = keys.filter(|key| key.len() >= LEAST).fold(text, |text, key| text.replace(key, HIDDEN));
+    redact(&text).into_owned()
 }
 
 #[cfg(test)]
@@ -102,28 +134,36 @@ mod tests {
         for (given, shown) in [
             (
                 "xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 0x1 enc cbc(aes) 0x0011 auth hmac(sha1) 0xfeed",
-                "xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 0x1 enc cbc(aes) <hidden> auth hmac(sha1) <hidden>",
+                "xfrm state add src 10.0.0.1 dst 10.0.0.2 proto esp spi 0x1 enc cbc(aes) (hidden) auth hmac(sha1) (hidden)",
             ),
-            ("x s add aead rfc4106(gcm(aes)) 0xdead 128", "x s add aead rfc4106(gcm(aes)) <hidden> 128"),
+            ("x s add aead rfc4106(gcm(aes)) 0xdead 128", "x s add aead rfc4106(gcm(aes)) (hidden) 128"),
             (
                 "ip -n red xfrm state add auth-trunc hmac(sha256) 0xaa 96",
-                "ip -n red xfrm state add auth-trunc hmac(sha256) <hidden> 96",
+                "ip -n red xfrm state add auth-trunc hmac(sha256) (hidden) 96",
             ),
             (
                 "macsec add macsec0 tx sa 0 pn 1 on key 01 0011223344",
-                "macsec add macsec0 tx sa 0 pn 1 on key 01 <hidden>",
+                "macsec add macsec0 tx sa 0 pn 1 on key 01 (hidden)",
             ),
             (
                 "ip netns exec a wg set wg0 private-key /k peer X preshared-key /p",
-                "ip netns exec a wg set wg0 private-key <hidden> peer X preshared-key <hidden>",
+                "ip netns exec a wg set wg0 private-key (hidden) peer X preshared-key (hidden)",
             ),
-            ("wpa_cli set_network 0 psk hunter22", "wpa_cli set_network 0 psk <hidden>"),
-            ("wpa_passphrase home hunter22", "wpa_passphrase home <hidden>"),
-            ("curl --password=hunter22 x", "curl --password=<hidden> x"),
-            ("tool --psk hunter22", "tool --psk <hidden>"),
+            ("wpa_cli set_network 0 psk hunter22", "wpa_cli set_network 0 psk (hidden)"),
+            ("wpa_passphrase home hunter22", "wpa_passphrase home (hidden)"),
+            ("curl --password=hunter22 x", "curl --password=(hidden) x"),
+            ("tool --psk hunter22", "tool --psk (hidden)"),
         ] {
             assert_eq!(hide(&words(given), Of::User), words(shown), "{given}");
         }
+    }
+
+    #[test]
+    fn what_is_remembered_is_shown_nowhere() {
+        remember("c2VjcmV0LW9mLXRoaXMtdGVzdA==");
+        remember("abc");
+        assert_eq!(redact("key c2VjcmV0LW9mLXRoaXMtdGVzdA== abc"), "key (hidden) abc");
+        assert_eq!(hide(&words("tool x=c2VjcmV0LW9mLXRoaXMtdGVzdA=="), Of::Tool), words("tool x=(hidden)"));
     }
 
     #[test]
@@ -145,6 +185,6 @@ mod tests {
     fn a_tool_that_repeats_a_key_does_not_tell_it() {
         let said = "Error: argument \"0xfeedface\" is wrong: key too short".to_owned();
         let shown = hide_in(said, &words("xfrm state add auth hmac(sha1) 0xfeedface"));
-        assert_eq!(shown, "Error: argument \"<hidden>\" is wrong: key too short");
+        assert_eq!(shown, "Error: argument \"(hidden)\" is wrong: key too short");
     }
 }

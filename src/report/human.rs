@@ -117,7 +117,7 @@ pub fn lost() -> Option<&'static str> {
 
 /// A reader that went away (`netwright plan x | head`) is no reason to fail or to panic.
 fn write(to: &mut dyn Write, text: &str) -> std::io::Result<()> {
-    match to.write_all(text.as_bytes()).and_then(|()| to.flush()) {
+    match to.write_all(crate::op::secret::redact(text).as_bytes()).and_then(|()| to.flush()) {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         other => other,
     }

@@ -164,7 +164,7 @@ impl Live {
     fn line(&mut self, text: &str) {
         let clear = if self.drawn { "\r\x1b[K" } else { "" };
         self.drawn = false;
-        let _ = writeln!(std::io::stderr().lock(), "{clear}{}", super::github::inert(text));
+        let _ = writeln!(std::io::stderr().lock(), "{clear}{}", super::github::inert(&crate::op::secret::redact(text)));
     }
 
     /// The line at the bottom of a terminal; a log gets none.

@@ -44,6 +44,7 @@ impl Audit {
                 "commands": commands.iter().map(Command::words).collect::<Vec<_>>(),
                 "put_back": chains,
             }),
+            Undo::Nft(inverse) => json!({ "nft": inverse }),
             Undo::None(why) => json!({ "none": why }),
         };
         let line = json!({

@@ -67,6 +67,7 @@ mod link;
 mod made;
 pub mod mutant;
 mod netns;
+mod nft;
 pub mod noted;
 mod owed;
 mod peer;
@@ -84,14 +85,18 @@ pub mod undo;
 mod undo_bulk;
 mod undo_last;
 mod undo_look;
+mod undo_nft;
 mod undo_taken;
+mod wireguard;
 
 pub use bridge::PlugOptions;
 pub use firewall::{FirewallAnswer, Forward};
+pub use nft::NftAnswer;
 pub use raw::RawAnswer;
 pub use route::{NeighSpec, RouteSpec};
 pub use shape::Shape;
 pub use undo::Undone;
+pub use wireguard::Wireguard;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -489,7 +494,11 @@ impl Session {
         if let Event::Checked { sentence, held: true } = event {
             self.note_down(noted::Noted::Checked { sentence: (*sentence).to_owned(), place: self.place() });
         }
-        (self.events)(event);
+        match event {
+            // A reporter in another process knows no secrets.
+            Event::Printed(text) => (self.events)(&Event::Printed(&op::secret::redact(text))),
+            event => (self.events)(event),
+        }
     }
 
     /// Adds a namespace that `ip netns` does not list, such as the sandbox's internet.

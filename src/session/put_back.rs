@@ -82,7 +82,9 @@ impl Stuck {
     pub(super) fn add(&mut self, op: &Op) {
         match (&op.undo, &op.changes) {
             (Undo::Rules { .. }, _) => self.rules.extend(chains_of(op)),
-            (_, Object::NfTable { .. } | Object::NfChain { .. }) => self.whole.extend(chains_of(op)),
+            (Undo::Nft(_), _) | (_, Object::NfTable { .. } | Object::NfChain { .. }) => {
+                self.whole.extend(chains_of(op));
+            }
             _ => {}
         }
     }
@@ -95,6 +97,7 @@ fn chains_of(op: &Op) -> Vec<ChainAt> {
     let (commands, former): (&[Command], &[FormerChain]) = match &op.undo {
         Undo::Commands(commands) => (commands, &[]),
         Undo::Rules { commands, chains } => (commands, chains),
+        Undo::Nft(inverse) => return vec![at(inverse.table(), "")],
         Undo::None(_) => (&[], &[]),
     };
     let named =

@@ -103,7 +103,7 @@ impl Session {
 }
 
 /// How a step went.
-enum Step {
+pub(super) enum Step {
     /// It is undone, or there was nothing to undo.
     Done,
     /// The tool says that an address is deleted; many of a link are looked at together.
@@ -197,7 +197,11 @@ impl<'a> Undoing<'a> {
         let stuck = self.id.as_deref().filter(|_| self.first == 0).map(leftover::end_all).unwrap_or_default();
         self.undone.left.extend(stuck.into_iter().map(|line| (line, "the process does not end".to_owned())));
         let rank = |record: &Record| match &record.op.changes {
-            Object::NfRule { .. } | Object::NfChain { .. } | Object::NfPolicy { .. } | Object::NfTable { .. } => 0,
+            Object::NfRule { .. }
+            | Object::NfChain { .. }
+            | Object::NfPolicy { .. }
+            | Object::NfTable { .. }
+            | Object::Nft { .. } => 0,
             Object::Netns { .. } => 2,
             _ => 1,
         };
@@ -230,7 +234,7 @@ impl<'a> Undoing<'a> {
             let step = if gone_with_more || self.went_with_host(record) || self.is_superseded(number) {
                 Step::Done
             } else if stuck.holds(&record.op) {
-                Step::Failed("a later change of the same chain must be undone first".into())
+                Step::Failed("a later change of the same chain or table must be undone first".into())
             } else {
                 self.step(number, record, &mut places)
             };
@@ -301,6 +305,7 @@ impl<'a> Undoing<'a> {
         let (commands, chains) = match &record.op.undo {
             Undo::Commands(commands) => (commands, &[][..]),
             Undo::Rules { commands, chains } => (commands, &chains[..]),
+            Undo::Nft(_) => (const { &Vec::new() }, &[][..]),
             // What it deleted was the run's own, and goes with this undo.
             Undo::None(_) if !record.succeeded() || record.own.is_some_and(|made| made >= self.first) => {
                 return Step::Done;
@@ -318,6 +323,9 @@ impl<'a> Undoing<'a> {
                 return Step::Foreign(what);
             }
             Err(error) => return Step::Failed(error.to_string()),
+        }
+        if let Undo::Nft(inverse) = &record.op.undo {
+            return self.undo_nft(number, &record.op.command.netns, inverse);
         }
         let mut commands = commands.clone();
         if let Some(step) = self.released(number, record, &mut commands, places) {

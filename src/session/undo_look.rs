@@ -44,6 +44,8 @@ impl Undoing<'_> {
             }
             Tool::Sysctl => self.look_sysctl(command),
             Tool::Tc => self.look_qdisc(command),
+            Tool::Wg => Ok(super::wireguard::holds(self.exec(), command)?
+                .map_or(Verdict::Untold, |holds| Verdict::of(holds, || "`wg show` says otherwise".into()))),
             _ => Ok(Verdict::Untold),
         }
     }

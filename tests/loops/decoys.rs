@@ -121,7 +121,7 @@ fn mixes(_: &Machine, full: bool) -> Vec<Case> {
     (0..if full { 1000 } else { 60 })
         .map(|seed| {
             let mut dice = Dice::new(seed + 9000);
-            let script = SCRIPTS[usize::try_from(dice.below(5)).unwrap_or(0)];
+            let script = SCRIPTS[usize::try_from(dice.below(6)).unwrap_or(0)];
             let killed = (dice.below(2) == 0).then(|| 2 + usize::try_from(dice.below(32)).unwrap_or(0));
             let mut chosen: Vec<usize> = Vec::new();
             for _ in 0..=dice.below(4) {

@@ -5,13 +5,13 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::faults::{SCRIPTS, commands, thin};
+use crate::faults::{SCRIPTS, chosen, commands, thin};
 use crate::machine::{Machine, Snapshot, finish, outcome, processes};
 use crate::shim::{self, Fault};
 use crate::{Case, Dice};
 
 /// The scripts that are killed: those that are broken elsewhere, and a runbook as users write it.
-const KILLED: [&str; 6] = [SCRIPTS[0], SCRIPTS[1], SCRIPTS[2], SCRIPTS[3], SCRIPTS[4], "05-runbook"];
+const KILLED: [&str; 7] = [SCRIPTS[0], SCRIPTS[1], SCRIPTS[2], SCRIPTS[3], SCRIPTS[4], SCRIPTS[5], "05-runbook"];
 
 /// `gc` twice: after the first nothing is left, and the second has nothing to do.
 fn gc_twice(machine: &Machine, before: &Snapshot) -> Result<(), String> {
@@ -44,7 +44,7 @@ fn is_kept(machine: &Machine) -> bool {
 /// Death right before the nth line of the journal, in its middle, and right after it.
 pub(crate) fn lines(machine: &Machine, full: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    for script in KILLED {
+    for script in chosen(&KILLED) {
         // A header, an intent and an outcome per command, an end.
         let count = 2 + 2 * commands(machine, script).len();
         for n in 1..=count {
@@ -71,7 +71,7 @@ pub(crate) fn lines(machine: &Machine, full: bool) -> Vec<Case> {
 /// Death by the hand of the tool: before it acts, after it, and while it acts late, as an orphan.
 pub(crate) fn commands_loop(machine: &Machine, full: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    for script in KILLED {
+    for script in chosen(&KILLED) {
         for (n, line) in commands(machine, script).into_iter().enumerate() {
             for fault in [Fault::KillsRunBefore, Fault::KillsRunAfter, Fault::KillsRunActsLate] {
                 cases.push(Case::new(format!("{script}, command {} `{line}`, {fault:?}", n + 1), move |machine| {
@@ -191,7 +191,7 @@ pub(crate) fn signals(_: &Machine, full: bool) -> Vec<Case> {
     (0..if full { 600 } else { 48 })
         .map(|seed| {
             let mut dice = Dice::new(seed + 5000);
-            let script = SCRIPTS[usize::try_from(dice.below(5)).unwrap_or(0)];
+            let script = SCRIPTS[usize::try_from(dice.below(6)).unwrap_or(0)];
             let (signal, number) =
                 [(Signal::INT, 2), (Signal::TERM, 15), (Signal::HUP, 1)][usize::try_from(seed % 3).unwrap_or(0)];
             let twice = seed % 2 == 1;

@@ -194,6 +194,7 @@ impl Machine {
             for t in main 170; do ip route show table $t | grep -e ^10.7 | while read route; do ip route delete table $t $route; done; done
             ip route replace 10.99.0.0/16 via 198.51.100.9
             sysctl -qp /run/sysctls
+            nft list tables | grep -e ' lp' -e ' lab$' | while read t; do nft delete $t; done
             iptables-restore < /run/rules4; ip6tables-restore < /run/rules6");
         sh(BUILD_OTHER);
     }
@@ -261,6 +262,7 @@ impl Snapshot {
         for tool in ["iptables-save", "ip6tables-save"] {
             add(tool, &firewall(&output(Command::new(tool))));
         }
+        add("nft", &nft_tables());
         for (words, begins) in MORE {
             let printed = Command::new(words[0]).args(&words[1..]).stderr(Stdio::null()).output();
             let text = printed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
@@ -284,6 +286,19 @@ impl Snapshot {
         let lines: Vec<String> = gone.chain(come).take(12).collect();
         (!lines.is_empty()).then(|| lines.concat())
     }
+}
+
+/// The tables of nft's own, without those that iptables keeps there.
+fn nft_tables() -> String {
+    let nft = |words: &[&str]| {
+        let printed = Command::new("nft").args(words).stderr(Stdio::null()).output();
+        printed.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    };
+    let of_iptables = |name: &str| ["filter", "nat", "mangle", "raw", "security"].contains(&name);
+    let tables = nft(&["list", "tables"]);
+    let own = tables.lines().filter(|line| !line.rsplit(' ').next().is_some_and(of_iptables));
+    // Order matters in a chain.
+    own.map(|table| nft(&["-s", "list", table]).replace('\n', " ").replace('\t', "") + "\n").collect()
 }
 
 fn ls(folder: &str) -> Vec<String> {

@@ -2,7 +2,7 @@
 //! the machine with what it was.
 //!
 //! `cargo test --test loops` runs short forms; `NETWRIGHT_FULL=1` runs all of them. Words select loops: `cargo test --test loops -- faults`.
-//! `NETWRIGHT_PART=3/50` runs one portion of many. Each loop prints its counts. This program is the test runner, the machine (in namespaces of its own, started by `unshare`), and the
+//! `NETWRIGHT_PART=3/50` runs one portion of many, `NETWRIGHT_SCRIPT=words` one script of the loops that have several. Each loop prints its counts. This program is the test runner, the machine (in namespaces of its own, started by `unshare`), and the
 //! fault shim (called by the name of a tool).
 
 mod deadlines;

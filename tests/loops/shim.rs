@@ -79,7 +79,8 @@ impl Fault {
 }
 
 /// The tools that are replaced.
-pub(crate) const TOOLS: [&str; 7] = ["ip", "tc", "sysctl", "iptables", "ip6tables", "iptables-save", "ip6tables-save"];
+pub(crate) const TOOLS: [&str; 9] =
+    ["ip", "tc", "bridge", "nft", "sysctl", "iptables", "ip6tables", "iptables-save", "ip6tables-save"];
 
 /// Puts the shim in the place of all tools: a folder of links to this program.
 pub(crate) fn install(folder: &Path) {
@@ -125,23 +126,37 @@ pub(crate) fn main(path: &Path, name: &str) -> ExitCode {
     if way.is_none() && args.iter().any(|arg| arg == "-batch") {
         return shim.batch(&args);
     }
-    let fault = if way.is_none() && changes(name, &args) {
-        shim.fault(&format!("{name} {}", words(&args).join(" ")))
+    // What nft is told by standard input is what it does; what it tries in a copy begins with the table itself.
+    let text = (way.is_none() && name == "nft" && args.iter().any(|arg| arg == "-f")).then(|| {
+        let mut text = String::new();
+        let _ = std::io::stdin().read_to_string(&mut text);
+        text
+    });
+    let in_copy = text.as_ref().is_some_and(|text| text.starts_with("table ") || text.contains("netwright_rehearsed"));
+    let fault = if way.is_none() && !in_copy && changes(name, &args) {
+        let told = text.as_deref().unwrap_or_default().replace('\n', " ");
+        shim.fault(format!("{name} {} {told}", words(&args).join(" ")).trim_end())
     } else {
         None
     };
     match fault {
+        None if text.is_some() => shim.told(&args, text.as_deref().unwrap_or_default()),
         None => {
             let error = Command::new(&shim.real).args(&args).exec();
             panic!("{error}");
         }
         Some(fault) => {
-            if fault.acts() {
+            if let Some(text) = text.as_deref().filter(|_| fault.acts()) {
+                let _ = shim.told(&args, text);
+            } else if fault.acts() {
                 let _ = Command::new(&shim.real).args(&args).stdout(Stdio::null()).stderr(Stdio::null()).status();
             }
             if fault == Fault::KillsRunActsLate {
                 kill_run();
                 std::thread::sleep(Duration::from_millis(150));
+                if let Some(text) = &text {
+                    return shim.told(&args, text);
+                }
                 let _ = Command::new(&shim.real).args(&args).stdout(Stdio::null()).stderr(Stdio::null()).status();
                 return ExitCode::SUCCESS;
             }
@@ -156,6 +171,14 @@ struct Shim {
 }
 
 impl Shim {
+    /// The real tool with a text for its standard input.
+    fn told(&self, args: &[String], text: &str) -> ExitCode {
+        let mut real = Command::new(&self.real).args(args).stdin(Stdio::piped()).spawn().expect("the real tool");
+        let _ = real.stdin.take().expect("piped").write_all(text.as_bytes());
+        let status = real.wait().expect("waited");
+        ExitCode::from(u8::try_from(status.code().unwrap_or(255)).unwrap_or(255))
+    }
+
     /// Counts one changing command and says what is to happen at it.
     fn fault(&self, line: &str) -> Option<Fault> {
         let plan = std::fs::read_to_string(self.folder.join("plan")).ok()?;
@@ -284,7 +307,12 @@ fn words(args: &[String]) -> &[String] {
 fn changes(tool: &str, args: &[String]) -> bool {
     let has = |words: &[&str]| args.iter().any(|arg| words.contains(&arg.as_str()));
     match tool {
-        "ip" | "tc" => {
+        "nft" => {
+            let verb =
+                args.iter().find(|arg| !arg.starts_with('-')).map_or("", |arg| arg.split(' ').next().unwrap_or(""));
+            !has(&["-c"]) && (has(&["-f"]) || ["add", "create", "insert", "delete", "flush"].contains(&verb))
+        }
+        "ip" | "tc" | "bridge" => {
             let action = words(args).get(1).map(String::as_str);
             matches!(action, Some("add" | "delete" | "del" | "set" | "replace" | "change" | "append" | "flush"))
         }

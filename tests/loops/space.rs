@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::Case;
-use crate::faults::{SCRIPTS, thin};
+use crate::faults::{SCRIPTS, chosen, thin};
 use crate::machine::{Machine, Snapshot, finish, outcome};
 
 /// How far apart the positions are, in bytes: several per line.
@@ -13,7 +13,7 @@ const STEP_BYTES: u64 = 61;
 /// a full disk. And a `/run/netwright` with room for so many pages or files only.
 pub(crate) fn positions(machine: &Machine, full: bool) -> Vec<Case> {
     let mut cases = Vec::new();
-    for script in SCRIPTS {
+    for script in chosen(&SCRIPTS) {
         for limit in (0..=length(machine, script) + STEP_BYTES).step_by(usize::try_from(STEP_BYTES).unwrap_or(1)) {
             cases.push(Case::new(format!("{script}, a journal of at most {limit} bytes"), move |machine| {
                 let before = Snapshot::take();

@@ -249,17 +249,35 @@ pub mod api {
         ensure(&context, netns, "wireguard", name, &Map::new())
     }
 
-    /// The `WireGuard` link `name` with iproute2's options of a wireguard, made or changed if it is not so.
+    /// The `WireGuard` link `name` with its private `key`, the UDP `port` that it listens on, its `peers` (all of them: others go), and `ip`'s own
+    /// options of a link; made or changed if it is not so. A peer has its public `key`, and may have an `endpoint`, the networks behind it
+    /// (`allowed`), a `keepalive` in seconds and a preshared key (`psk`). No key stands in a command, a trace, a journal or a report.
     ///
     /// ```rhai
     /// needs("wireguard");
-    /// let blue = netns("ns-blue");
-    /// blue.wireguard("wg0", #{ mtu: 1420 });
-    /// assert_eq(blue.link("wg0").info.linkinfo.info_kind, "wireguard");
+    /// needs("tool:wg");
+    /// let blue = netns("ns-blue"); let green = netns("ns-green");
+    /// let b = wg_key(); let g = wg_key();
+    /// veth(blue, "eth0", green, "eth0")[0].addr("10.0.0.1/24").up().peer.addr("10.0.0.2/24").up();
+    /// blue.wireguard("wg0", #{ key: b.private_key, port: 51820, peers: [#{ key: g.public_key, allowed: ["10.9.0.2"] }] }).addr("10.9.0.1/24").up();
+    /// green.wireguard("wg0", #{ key: g.private_key, peers: [
+    ///     #{ key: b.public_key, endpoint: "10.0.0.1:51820", allowed: ["10.9.0.0/24"], keepalive: 25 },
+    /// ] }).addr("10.9.0.2/24").up();
+    /// expect(green).reaches("10.9.0.1");
     /// ```
     #[rhai_fn(name = "wireguard", return_raw, pure)]
     pub fn wireguard_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
-        ensure(&context, netns, "wireguard", name, &options)
+        let mut options = options;
+        let wanted = reject(&context, super::super::secret::wireguard(&mut options))?;
+        let link = ensure(&context, netns, "wireguard", name, &options)?;
+        if wanted.key.is_some() || wanted.port.is_some() || wanted.peers.is_some() {
+            act(&context, &netns.run, |session| {
+                let did = session.wireguard((&netns.at, name), &wanted)?;
+                session.count(did);
+                Ok(())
+            })?;
+        }
+        Ok(link)
     }
 
     /// The GRE tunnel `name` with iproute2's options of a gre, made or changed if it is not so.

@@ -8,12 +8,14 @@ pub mod link;
 pub mod measure;
 pub mod needs;
 pub mod netns;
+pub mod nft;
 pub(crate) mod options;
 pub mod process;
 pub(crate) mod programs;
 pub(crate) mod record;
 pub mod route;
 pub mod run;
+pub mod secret;
 pub mod tests;
 pub mod value;
 pub mod verify;
@@ -200,6 +202,7 @@ pub(crate) fn register(engine: &mut Engine) {
         .register_type_with_name::<measure::Reachability>("Reachability")
         .register_type_with_name::<measure::Capture>("Capture")
         .register_type_with_name::<why::Finding>("Finding")
+        .register_type_with_name::<secret::Secret>("Secret")
         .register_type_with_name::<crate::model::Cidr>("Cidr");
     record::register(engine);
     for module in [
@@ -207,6 +210,8 @@ pub(crate) fn register(engine: &mut Engine) {
         exported_module!(link::api),
         exported_module!(route::api),
         exported_module!(firewall::api),
+        exported_module!(nft::api),
+        exported_module!(secret::api),
         exported_module!(process::api),
         exported_module!(verify::api),
         exported_module!(tests::api),

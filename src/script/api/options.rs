@@ -85,6 +85,19 @@ const CALLS: &[(&str, Known)] = &[
         ],
     ),
     ("ip", &[("undo", Form::Any)]),
+    // What `wg` sets, beside the options of a link.
+    ("wireguard", &[("key", Form::Any), ("port", Form::Number), ("peers", Form::Any)]),
+    // One peer of `wireguard`.
+    (
+        "peer",
+        &[
+            ("key", Form::Word),
+            ("endpoint", Form::Word),
+            ("allowed", Form::Any),
+            ("keepalive", Form::Number),
+            ("psk", Form::Any),
+        ],
+    ),
 ];
 
 /// The options of a call; `None` for calls that take none of these.

@@ -109,6 +109,9 @@ pub(crate) fn word(value: &Dynamic) -> Option<String> {
     if let Ok(number) = value.as_float() {
         return Some(number.to_string());
     }
+    if let Some(secret) = value.read_lock::<super::secret::Secret>() {
+        return Some(secret.0.clone());
+    }
     if let Some(cidr) = value.read_lock::<Cidr>() {
         return Some(cidr.to_string());
     }

@@ -129,7 +129,11 @@ fn option(call: &str, key: &str, form: Form, value: &Value<'_>) -> Result<()> {
 fn of_link(kind: &str, map: &[(&str, Value<'_>)]) -> Vec<(Option<usize>, Error)> {
     let mut found = Vec::new();
     for (index, (key, value)) in map.iter().enumerate() {
+        let more = options::of(kind).and_then(|known| known.iter().find(|(known, _)| known == key));
         let checked = match value {
+            value if more.is_some() => {
+                more.map_or(Ok(()), |(_, form)| option(kind, key, *form, value)).map(|()| Vec::new())
+            }
             Value::Text(text) => link_kinds::change_argv(kind, &[(key, text)]),
             Value::Number(number) => link_kinds::change_argv(kind, &[(key, &number.to_string())]),
             Value::Flag(flag) => link_kinds::change_argv(kind, &[(key, if *flag { "1" } else { "0" })]),

@@ -1,0 +1,147 @@
+//! `wg`: keys by standard input only, never among its words.
+
+use super::{Command, Object, Op, Tool, Undo, Where};
+
+/// Where `wg` finds the one key that a command needs.
+const STDIN: &str = "/dev/stdin";
+
+/// Settings of a peer that are no secrets, in `wg`'s own words.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Peer {
+    /// Its public key.
+    pub key: String,
+    /// Where it is: `192.0.2.1:51820`.
+    pub endpoint: Option<String>,
+    /// The networks behind it.
+    pub allowed: Vec<String>,
+    /// Every how many seconds it hears of us; 0: never.
+    pub keepalive: Option<u16>,
+}
+
+fn wg(netns: &Where, words: impl IntoIterator<Item = String>) -> Command {
+    Command::new(Tool::Wg, netns, words)
+}
+
+fn set(netns: &Where, link: &str, words: impl IntoIterator<Item = String>) -> Command {
+    wg(netns, ["set".to_owned(), link.to_owned()].into_iter().chain(words))
+}
+
+fn setting(link: &str, what: &str) -> Object {
+    Object::LinkSetting { name: link.to_owned(), setting: format!("wireguard {what}") }
+}
+
+/// A new private key: `wg genkey`.
+#[must_use]
+pub fn genkey() -> Command {
+    wg(&Where::Host, ["genkey".to_owned()])
+}
+
+/// The public key of a private one, which is told by standard input: `wg pubkey`.
+#[must_use]
+pub fn pubkey(private: &str) -> Command {
+    Command { stdin: Some(format!("{private}\n")), ..wg(&Where::Host, ["pubkey".to_owned()]) }
+}
+
+/// All of a link, secrets too: `wg show LINK dump`. For netwright's own eyes.
+#[must_use]
+pub fn dump(netns: &Where, link: &str) -> Command {
+    wg(netns, ["show", link, "dump"].map(String::from))
+}
+
+/// The private key of a link that has none; undone by none.
+#[must_use]
+pub fn private_key(netns: &Where, link: &str, key: &str) -> Op {
+    let with = |key: &str| {
+        let words = ["private-key", STDIN].map(String::from);
+        Command { stdin: Some(key.to_owned()), ..set(netns, link, words) }
+    };
+    Op::new(with(&format!("{key}\n")), setting(link, "private-key"), Undo::by(with("")))
+}
+
+/// The port or the mark of a link; undone by the former one.
+#[must_use]
+pub fn option(netns: &Where, link: &str, name: &str, value: &str, former: &str) -> Op {
+    let with = |value: &str| set(netns, link, [name, value].map(String::from));
+    Op::new(with(value), setting(link, name), Undo::by(with(former)))
+}
+
+fn peer_words(peer: &Peer) -> Vec<String> {
+    let mut words = vec!["peer".to_owned(), peer.key.clone()];
+    if let Some(endpoint) = &peer.endpoint {
+        words.extend(["endpoint".to_owned(), endpoint.clone()]);
+    }
+    if let Some(keepalive) = peer.keepalive {
+        let every = if keepalive == 0 { "off".to_owned() } else { keepalive.to_string() };
+        words.extend(["persistent-keepalive".to_owned(), every]);
+    }
+    words.extend(["allowed-ips".to_owned(), peer.allowed.join(",")]);
+    words
+}
+
+/// Removes a peer.
+#[must_use]
+pub fn remove(netns: &Where, link: &str, key: &str) -> Command {
+    set(netns, link, ["peer", key, "remove"].map(String::from))
+}
+
+/// Sets a peer, with a preshared key if one is given; undone by what it was, or by removing it.
+#[must_use]
+pub fn peer(netns: &Where, link: &str, peer: &Peer, psk: Option<&str>, former: Option<&Peer>) -> Op {
+    let mut words = peer_words(peer);
+    if psk.is_some() {
+        words.splice(2..2, ["preshared-key".to_owned(), STDIN.to_owned()]);
+    }
+    let command = Command { stdin: psk.map(|psk| format!("{psk}\n")), ..set(netns, link, words) };
+    let undo = match former {
+        Some(former) => set(netns, link, peer_words(former)),
+        None => remove(netns, link, &peer.key),
+    };
+    Op::new(command, setting(link, &format!("peer {}", peer.key)), Undo::by(undo))
+}
+
+/// Removes a peer that has no preshared key; undone by setting it again.
+#[must_use]
+pub fn drop_peer(netns: &Where, link: &str, former: &Peer) -> Op {
+    let undo = Undo::by(set(netns, link, peer_words(former)));
+    Op::new(remove(netns, link, &former.key), setting(link, &format!("peer {}", former.key)), undo)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::op::secret::HIDDEN;
+
+    #[test]
+    fn no_key_stands_in_any_line() {
+        let red = Where::Named("red".into());
+        let op = private_key(&red, "wg0", "cHJpdmF0ZQ==");
+        assert_eq!(
+            op.command.line(),
+            format!("printf %s '{HIDDEN}' | ip netns exec red wg set wg0 private-key /dev/stdin")
+        );
+        assert!(op.command.line_with_keys().contains("cHJpdmF0ZQ=="), "what runs has it");
+        let shown = op.command.without_keys().unwrap();
+        assert!(!format!("{shown:?}").contains("cHJpdmF0ZQ=="));
+        let one = Peer {
+            key: "PUB=".into(),
+            endpoint: Some("192.0.2.1:51820".into()),
+            allowed: vec!["10.0.0.0/24".into(), "fd00::/64".into()],
+            keepalive: Some(25),
+        };
+        let op = peer(&Where::Host, "wg0", &one, Some("c2hhcmVk"), None);
+        assert_eq!(
+            op.command.argv.join(" "),
+            "set wg0 peer PUB= preshared-key /dev/stdin endpoint 192.0.2.1:51820 persistent-keepalive 25 allowed-ips 10.0.0.0/24,fd00::/64"
+        );
+        assert!(!op.command.line().contains("c2hhcmVk"));
+        let Undo::Commands(undo) = op.undo else { panic!() };
+        assert_eq!(undo[0].line(), "wg set wg0 peer PUB= remove");
+        let op = option(&red, "wg0", "listen-port", "51820", "0");
+        assert_eq!(op.command.line(), "ip netns exec red wg set wg0 listen-port 51820");
+        let Undo::Commands(undo) = op.undo else { panic!() };
+        assert_eq!(undo[0].line(), "ip netns exec red wg set wg0 listen-port 0");
+        let op = drop_peer(&Where::Host, "wg0", &one);
+        let Undo::Commands(undo) = op.undo else { panic!() };
+        assert!(undo[0].line().contains("allowed-ips 10.0.0.0/24,fd00::/64"));
+    }
+}
