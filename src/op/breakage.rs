@@ -83,6 +83,8 @@ fn undone(op: &Op) -> Option<Vec<Command>> {
             });
             Some(commands.iter().cloned().chain(put_back).collect())
         }
+        // A rule whose handle is not known yet goes by none.
+        Undo::Nft(inverse) => Some(inverse.commands(&op.command.netns)),
         Undo::None(_) => None,
     }
     .filter(|commands: &Vec<Command>| !commands.is_empty())
@@ -280,6 +282,7 @@ pub fn shown(op: &Op) -> Vec<Command> {
             let table = firewall::parts(&op.command).map_or("filter", |(table, _, _)| table);
             vec![firewall::list_like(&op.command, table, None)]
         }
+        Object::Nft { .. } => vec![Command::new(Tool::Nft, netns, ["-s", "list", "ruleset"])],
         Object::Qdisc { link } => vec![super::link::qdisc_words(netns, link)],
         Object::Raw => [links(), addrs()].into_iter().chain(routes()).chain(rules()).chain(pinned()).collect(),
     }
