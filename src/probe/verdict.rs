@@ -6,6 +6,10 @@ use std::time::Duration;
 
 use super::packet::{ExtendedError, Origin};
 use super::sys;
+use crate::patience::scaled;
+
+/// No neighbour that is asked for now is given up within this time.
+const FRESH: Duration = Duration::from_millis(900);
 
 /// Why something was not reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -194,6 +198,14 @@ impl NotReached {
         }
     }
 
+    /// Whether this namespace itself gave up, sooner than it could have asked for the neighbour: the kernel asks three times, a second apart
+    /// (`mcast_solicit`, `retrans_time_ms`; arp(7)), and fails all that waits for a neighbour together. Somebody's packet before this one had begun it,
+    /// perhaps when the network was another.
+    #[must_use]
+    pub fn is_older(&self) -> bool {
+        self.reason == Reason::HostUnreachable && (self.by_self || self.icmp.is_none()) && self.after < scaled(FRESH)
+    }
+
     /// What happened, as a sentence: `10.0.0.254 answered: destination host unreachable`.
     #[must_use]
     pub fn detail(&self) -> String {
@@ -292,6 +304,12 @@ impl Verdict {
     #[must_use]
     pub fn is_inconclusive(&self) -> bool {
         matches!(self, Self::Inconclusive(_))
+    }
+
+    /// As [`NotReached::is_older`].
+    #[must_use]
+    pub fn is_older(&self) -> bool {
+        matches!(self, Self::NotReached(why) if why.is_older())
     }
 
     /// Why not, unless it was reached. Silence is [`Reason::Timeout`] or [`Reason::Cancelled`].

@@ -202,6 +202,10 @@ impl Session {
                 let options = PingOptions { timeout, token: Some(row.token), ..PingOptions::default() };
                 if !addrs.is_empty() {
                     row.verdicts = file.within(|| ping_many(&addrs, &options, &stop))??;
+                    if row.verdicts.iter().any(Verdict::is_older) {
+                        // Of an earlier search for a neighbour: it says nothing of now.
+                        row.verdicts = file.within(|| ping_many(&addrs, &options, &stop))??;
+                    }
                 }
                 Ok(())
             };

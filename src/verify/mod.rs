@@ -115,16 +115,16 @@ impl Session {
             }
             self.wait_for_dad(from, target.addr)?;
             let begun = Instant::now();
-            let mut waited = false;
+            let (mut waited, mut asked) = (false, false);
             loop {
                 let left = timeout.saturating_sub(begun.elapsed());
                 // A second is when TCP retransmits and ARP asks again; a fresh attempt then meets a settled network.
-                let finding = self.attempt(
-                    from,
-                    target,
-                    owner,
-                    left.clamp(Duration::from_millis(50), scaled(Duration::from_secs(1))),
-                )?;
+                let time = left.clamp(Duration::from_millis(50), scaled(Duration::from_secs(1)));
+                let finding = match asked {
+                    true => self.attempt(from, target, owner, time)?,
+                    false => self.first_attempt(from, target, owner, time)?,
+                };
+                asked = true;
                 let settled = finding.outcome != Outcome::Inconclusive && finding.word != "no-source-address";
                 if settled && finding.outcome == Outcome::NotReached && target.addr.is_ipv4() && !waited {
                     // A tunnel over IPv6 says `unreachable` while the address of its own end is tentative.
@@ -154,7 +154,7 @@ impl Session {
             }
             self.wait_for_dad(from, target.addr)?;
             let begun = Instant::now();
-            let finding = self.attempt(from, target, owner, silence)?;
+            let finding = self.first_attempt(from, target, owner, silence)?;
             if finding.outcome != Outcome::Inconclusive {
                 return Ok(Finding { after: begun.elapsed(), ..finding });
             }
@@ -204,7 +204,25 @@ impl Session {
         }
     }
 
+    /// The attempt that begins an expectation: what is told of an earlier search for a neighbour says nothing of now ([`Verdict::is_older`]), so it is
+    /// made once more.
+    fn first_attempt(&self, from: &Where, target: &Target, owner: Option<&Where>, time: Duration) -> Result<Finding> {
+        let (finding, older) = self.probe_once(from, target, owner, time)?;
+        if older { self.attempt(from, target, owner, time) } else { Ok(finding) }
+    }
+
     fn attempt(&self, from: &Where, target: &Target, owner: Option<&Where>, timeout: Duration) -> Result<Finding> {
+        self.probe_once(from, target, owner, timeout).map(|(finding, _)| finding)
+    }
+
+    /// One probe, and whether what came of it is older than it.
+    fn probe_once(
+        &self,
+        from: &Where,
+        target: &Target,
+        owner: Option<&Where>,
+        timeout: Duration,
+    ) -> Result<(Finding, bool)> {
         let begun = Instant::now();
         let (verdict, wrong) = match owner {
             Some(owner) if target.proto == Proto::Icmp => self.witnessed_ping(from, target, owner, timeout)?,
@@ -216,7 +234,8 @@ impl Session {
             (None, Verdict::NotReached(_)) => (Outcome::NotReached, verdict.word(), verdict.detail()),
             (None, Verdict::Inconclusive(_)) => (Outcome::Inconclusive, verdict.word(), verdict.detail()),
         };
-        Ok(Finding { outcome, word, detail, target: target.clone(), after: begun.elapsed() })
+        let finding = Finding { outcome, word, detail, target: target.clone(), after: begun.elapsed() };
+        Ok((finding, verdict.is_older()))
     }
 
     /// Pings, and asks the namespace that should answer whether it was asked. Otherwise says who answered instead.
