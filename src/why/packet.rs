@@ -225,7 +225,8 @@ impl Packet {
     #[must_use]
     pub(super) fn answer(&self) -> Self {
         let icmp = match (self.icmp, self.v6()) {
-            // What is no question is answered by its like, if at all.
+            // The other questions of ICMP have the next number as their answer; what is no question is answered by its like, if at all.
+            (Some(kind @ (13 | 15 | 17)), false) => Some(kind + 1),
             (Some(kind), _) if !matches!(kind, 8 | 128) => Some(kind),
             (Some(_), true) => Some(129),
             (Some(_), false) => Some(0),
