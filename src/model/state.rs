@@ -483,7 +483,8 @@ impl Qdisc {
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace().map(str::to_owned).peekable();
         let (_, kind, handle) = (words.next().filter(|word| word == "qdisc")?, words.next()?, words.next()?);
-        let dev = words.next().filter(|word| word == "dev").and_then(|_| words.next())?;
+        // `tc qdisc show dev LINK` leaves the link out.
+        let dev = words.next_if(|word| word == "dev").map_or(Some(String::new()), |_| words.next())?;
         let parent = match words.next()?.as_str() {
             "parent" => Some(words.next()?),
             _ => None,
@@ -493,7 +494,11 @@ impl Qdisc {
             match word.as_str() {
                 "refcnt" | "direct_packets_stat" => drop(words.next()),
                 "offloaded" => {}
-                _ => options.push(word),
+                // Packets, which `tc` prints with a letter and reads without.
+                _ => match word.strip_suffix('p') {
+                    Some(number) if number.parse::<u64>().is_ok() => options.push(number.to_owned()),
+                    _ => options.push(word),
+                },
             }
         }
         Some(Self { dev, handle, parent, words: options })
@@ -524,6 +529,17 @@ mod tests {
 
     fn values(state: &State, part: Part) -> Vec<String> {
         state.0.iter().filter(|one| one.part == part).map(|one| format!("{}: {}", one.key, one.value)).collect()
+    }
+
+    #[test]
+    fn a_discipline_is_read_with_and_without_its_link() {
+        let all = Qdisc::parse("qdisc tbf 8160: dev eth0 root refcnt 2 rate 1Mbit burst 10Kb lat 50ms ").unwrap();
+        let one = Qdisc::parse("qdisc tbf 8160: root refcnt 2 rate 1Mbit burst 10Kb lat 50ms ").unwrap();
+        assert_eq!((all.dev.as_str(), one.dev.as_str()), ("eth0", ""));
+        assert_eq!(all.spec().join(" "), "handle 8160: tbf rate 1Mbit burst 10Kb lat 50ms");
+        assert_eq!((all.spec(), one.is_root(), one.is_of_kernel()), (one.spec(), true, false));
+        let below = Qdisc::parse("qdisc fq_codel 0: parent :1 limit 10240p").unwrap();
+        assert!(!below.is_root() && below.words.join(" ") == "fq_codel limit 10240");
     }
 
     #[test]
