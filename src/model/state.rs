@@ -640,7 +640,7 @@ mod tests {
         state.take_qdiscs("qdisc noqueue 0: dev eth0 root refcnt 2 \nqdisc tbf 8001: dev other1 root refcnt 3 rate 1Mbit burst 10Kb lat 50ms \nqdisc pfifo 10: dev a parent 1:1 limit 5p\n");
         assert_eq!(
             values(&state, Part::Qdisc),
-            ["other1: tbf rate 1Mbit burst 10Kb lat 50ms", "a parent 1:1: pfifo limit 5p"]
+            ["other1: tbf rate 1Mbit burst 10Kb lat 50ms", "a parent 1:1: pfifo limit 5"]
         );
         state.take_vlans(r#"[{"ifname":"port0","vlans":[{"vlan":1,"flags":["PVID","Egress Untagged"]}]}]"#).unwrap();
         assert_eq!(values(&state, Part::Vlan), ["port0 1: pvid untagged"]);
