@@ -501,7 +501,8 @@ impl Qdisc {
     pub fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace().map(str::to_owned).peekable();
         let (_, kind, handle) = (words.next().filter(|word| word == "qdisc")?, words.next()?, words.next()?);
-        let dev = words.next().filter(|word| word == "dev").and_then(|_| words.next())?;
+        // `tc qdisc show dev LINK` leaves the link out.
+        let dev = words.next_if(|word| word == "dev").map_or(Some(String::new()), |_| words.next())?;
         let parent = match words.next()?.as_str() {
             "parent" => Some(words.next()?),
             _ => None,
@@ -511,7 +512,11 @@ impl Qdisc {
             match word.as_str() {
                 "refcnt" | "direct_packets_stat" => drop(words.next()),
                 "offloaded" => {}
-                _ => options.push(word),
+                // Packets, which `tc` prints with a letter and reads without.
+                _ => match word.strip_suffix('p') {
+                    Some(number) if number.parse::<u64>().is_ok() => options.push(number.to_owned()),
+                    _ => options.push(word),
+                },
             }
         }
         Some(Self { dev, handle, parent, words: options })
@@ -563,6 +568,17 @@ mod tests {
         ] {
             assert_eq!(family_of(line), family, "{line}");
         }
+    }
+
+    #[test]
+    fn a_discipline_is_read_with_and_without_its_link() {
+        let all = Qdisc::parse("qdisc tbf 8160: dev eth0 root refcnt 2 rate 1Mbit burst 10Kb lat 50ms ").unwrap();
+        let one = Qdisc::parse("qdisc tbf 8160: root refcnt 2 rate 1Mbit burst 10Kb lat 50ms ").unwrap();
+        assert_eq!((all.dev.as_str(), one.dev.as_str()), ("eth0", ""));
+        assert_eq!(all.spec().join(" "), "handle 8160: tbf rate 1Mbit burst 10Kb lat 50ms");
+        assert_eq!((all.spec(), one.is_root(), one.is_of_kernel()), (one.spec(), true, false));
+        let below = Qdisc::parse("qdisc fq_codel 0: parent :1 limit 10240p").unwrap();
+        assert!(!below.is_root() && below.words.join(" ") == "fq_codel limit 10240");
     }
 
     #[test]
@@ -663,7 +679,7 @@ mod tests {
         state.take_qdiscs("qdisc noqueue 0: dev eth0 root refcnt 2 \nqdisc tbf 8001: dev other1 root refcnt 3 rate 1Mbit burst 10Kb lat 50ms \nqdisc pfifo 10: dev a parent 1:1 limit 5p\n");
         assert_eq!(
             values(&state, Part::Qdisc),
-            ["other1: tbf rate 1Mbit burst 10Kb lat 50ms", "a parent 1:1: pfifo limit 5p"]
+            ["other1: tbf rate 1Mbit burst 10Kb lat 50ms", "a parent 1:1: pfifo limit 5"]
         );
         state.take_vlans(r#"[{"ifname":"port0","vlans":[{"vlan":1,"flags":["PVID","Egress Untagged"]}]}]"#).unwrap();
         assert_eq!(values(&state, Part::Vlan), ["port0 1: pvid untagged"]);

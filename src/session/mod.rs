@@ -80,6 +80,7 @@ mod shape;
 mod shared;
 mod sysctl;
 mod taken;
+mod tc;
 pub mod things;
 pub mod undo;
 mod undo_bulk;
@@ -94,7 +95,7 @@ pub use firewall::{FirewallAnswer, Forward};
 pub use nft::NftAnswer;
 pub use raw::RawAnswer;
 pub use route::{NeighSpec, RouteSpec};
-pub use shape::Shape;
+pub use shape::{PRESETS, Shape};
 pub use undo::Undone;
 pub use wireguard::Wireguard;
 

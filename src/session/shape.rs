@@ -22,7 +22,40 @@ pub struct Shape {
     pub loss: Option<String>,
     /// `both` (the default), `egress` or `ingress`.
     pub direction: Option<String>,
+    /// What the rest is taken from: one of [`PRESETS`].
+    pub preset: Option<String>,
 }
+
+/// An access line as it is seen from the side that uses it.
+struct Access {
+    name: &'static str,
+    down: &'static str,
+    up: &'static str,
+    /// Half of the round trip, in each direction.
+    delay: &'static str,
+}
+
+const fn access(name: &'static str, down: &'static str, up: &'static str, delay: &'static str) -> Access {
+    Access { name, down, up, delay }
+}
+
+/// The connectivity profiles of `WebPageTest` (its `connectivity.ini`), with half of their round trip on each side; of a geostationary satellite, the
+/// round trip that the FCC measured ("Measuring Broadband America", about 600 ms).
+const ACCESS: [Access; 10] = [
+    access("2g", "280kbit", "256kbit", "400ms"),
+    access("3g-slow", "400kbit", "400kbit", "200ms"),
+    access("3g", "1600kbit", "768kbit", "150ms"),
+    access("3g-fast", "1600kbit", "768kbit", "75ms"),
+    access("4g", "9mbit", "9mbit", "85ms"),
+    access("lte", "12mbit", "12mbit", "35ms"),
+    access("dsl", "1500kbit", "384kbit", "25ms"),
+    access("cable", "5mbit", "1mbit", "14ms"),
+    access("fios", "20mbit", "5mbit", "2ms"),
+    access("satellite", "25mbit", "3mbit", "300ms"),
+];
+
+/// The presets of a shape.
+pub const PRESETS: &[&str] = &["2g", "3g-slow", "3g", "3g-fast", "4g", "lte", "dsl", "cable", "fios", "satellite"];
 
 /// The units of tc's rates, in bits per second (man 8 tc, "PARAMETERS").
 const RATES: [(&str, u64); 12] = [
@@ -98,7 +131,24 @@ fn percent(text: &str) -> Result<f64> {
 impl Shape {
     /// Whether it asks for nothing: then what is there is lifted.
     fn is_empty(&self) -> bool {
-        [&self.rate, &self.burst, &self.delay, &self.jitter, &self.loss].iter().all(|part| part.is_none())
+        [&self.rate, &self.burst, &self.delay, &self.jitter, &self.loss, &self.preset].iter().all(|part| part.is_none())
+    }
+
+    /// The shape of one direction, with what its preset says where it says nothing itself.
+    fn one_way(&self, down: bool) -> Result<Self> {
+        let Some(name) = &self.preset else { return Ok(self.clone()) };
+        let found = ACCESS.iter().find(|access| access.name == name);
+        let access = found.ok_or_else(|| {
+            let error = Error::new(Kind::InvalidArgument, format!("`{name}` is no preset of a shape"));
+            crate::model::suggest::with_nearest(error, name, PRESETS.iter().copied())
+                .hint(format!("presets: {}", PRESETS.join(", ")))
+        })?;
+        let or = |own: &Option<String>, preset: &str| own.clone().or_else(|| Some(preset.to_owned()));
+        Ok(Self {
+            rate: or(&self.rate, if down { access.down } else { access.up }),
+            delay: or(&self.delay, access.delay),
+            ..self.clone()
+        })
     }
 
     /// The discipline and its words.
@@ -152,12 +202,13 @@ impl Session {
     ///
     /// `InvalidArgument` for what tc could not read; `Unsupported` where the kernel lacks tbf or netem, or the link has no other end to shape.
     pub fn shape(&self, at: At<'_>, shape: &Shape) -> Result<Did> {
-        let spec = if shape.is_empty() { Vec::new() } else { shape.spec()? };
+        let spec = |down| if shape.is_empty() { Ok(Vec::new()) } else { shape.one_way(down)?.spec() };
+        let (up, down) = (spec(false)?, spec(true)?);
         let (egress, ingress) = shape.ends()?;
         self.link_require(at)?;
         let mut did = Did::Nothing;
         if egress {
-            did = did.or(self.shape_end(at, &spec)?);
+            did = did.or(self.shape_end(at, &up)?);
         }
         if ingress {
             let (netns, name) = self.link_peer(at).map_err(|error| {
@@ -165,7 +216,7 @@ impl Session {
                     .hint("shape only what leaves: `direction: \"egress\"`")
                     .netns(at.0.name())
             })?;
-            did = did.or(self.shape_end((&netns, &name), &spec)?);
+            did = did.or(self.shape_end((&netns, &name), &down)?);
         }
         Ok(self.count(did))
     }
@@ -246,6 +297,22 @@ mod tests {
         assert!(lowers_burst(&tbf(25000), &spec("6250")) && lowers_burst(&tbf(40000), &spec("32kb")));
         assert!(lowers_burst(&tbf(25000), &spec("1parsec")), "nobody knows");
         assert!(!lowers_burst(&serde_json::json!({ "kind": "netem" }), &spec("6250")));
+    }
+
+    #[test]
+    fn presets_differ_by_direction_and_give_way_to_what_is_said() {
+        let dsl = Shape { preset: Some("dsl".into()), loss: Some("1%".into()), ..Shape::default() };
+        let words = |down| dsl.one_way(down).unwrap().spec().unwrap().join(" ");
+        assert_eq!(words(true), "netem delay 25000us loss 1% rate 1500000bit");
+        assert_eq!(words(false), "netem delay 25000us loss 1% rate 384000bit");
+        let own = Shape { preset: Some("4g".into()), rate: Some("1mbit".into()), ..Shape::default() };
+        assert_eq!(own.one_way(true).unwrap().rate.as_deref(), Some("1mbit"));
+        assert!(Shape { preset: Some("5g".into()), ..Shape::default() }.one_way(true).is_err());
+        assert_eq!(ACCESS.map(|access| access.name), PRESETS);
+        for name in PRESETS {
+            let shape = Shape { preset: Some((*name).to_owned()), ..Shape::default() };
+            assert!(shape.one_way(true).unwrap().spec().is_ok(), "{name}");
+        }
     }
 
     #[test]

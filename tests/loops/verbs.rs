@@ -73,6 +73,8 @@ const VERBS: &[&str] = &[
     "host().link(\"other1\").shape(#{ rate: \"10mbit\", direction: \"egress\" });",
     "host().link(\"other1\").shape(#{ rate: \"100kbit\", direction: \"egress\" });",
     "host().link(\"other1\").shape(#{ direction: \"egress\" });",
+    "host().tc(\"qdisc replace dev other1 root tbf rate 7mbit burst 10kb latency 50ms\"); host().tc(\"qdisc del dev other1 root\");",
+    "host().tc(\"qdisc replace dev other1 root pfifo limit 7\"); host().tc(\"qdisc add dev other0 root pfifo limit 7\");",
     "host().link(\"other0\").rename(\"renamed0\");",
     "host().link(\"other0\").addr(\"10.74.0.5/24\");",
     "host().link(\"other0\").addr_delete(\"10.74.0.3/24\").addr_delete(\"2001:db8:77::1/64\");",

@@ -500,7 +500,10 @@ pub mod api {
     }
 
     /// Shapes what passes the link with tbf or netem: `rate`, `delay`, `jitter`, `loss`, and `direction` (`"both"`, `"egress"`, `"ingress"`).
-    /// Ingress is shaped at the other end of the veth. An empty map lifts the shape.
+    /// Ingress is shaped at the other end of the veth. An empty map lifts the shape. `preset` is an access line, from the side that uses it (down/up,
+    /// delay each way): `"2g"` 280/256 kbit/s 400 ms, `"3g-slow"` 400/400 kbit/s 200 ms, `"3g"` 1600/768 kbit/s 150 ms, `"3g-fast"` 1600/768 kbit/s
+    /// 75 ms, `"4g"` 9/9 Mbit/s 85 ms, `"lte"` 12/12 Mbit/s 35 ms, `"dsl"` 1500/384 kbit/s 25 ms, `"cable"` 5/1 Mbit/s 14 ms, `"fios"` 20/5 Mbit/s
+    /// 2 ms (the profiles of `WebPageTest`), `"satellite"` 25/3 Mbit/s 300 ms. What is said beside it goes before it.
     ///
     /// ```rhai
     /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
@@ -511,6 +514,19 @@ pub mod api {
     pub fn shape(context: NativeCallContext, link: &mut Link, options: Map) -> Out<Link> {
         let options = reject(&context, Options::new(options, "shape"))?;
         let shape = reject(&context, super::shape_of(&options))?;
+        verb(&context, link, |session| session.shape(link.at(), &shape))
+    }
+
+    /// The same by the name of a preset.
+    ///
+    /// ```rhai
+    /// needs("netem");
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].shape("3g");
+    /// ```
+    #[rhai_fn(name = "shape", return_raw, pure)]
+    pub fn shape_preset(context: NativeCallContext, link: &mut Link, preset: &str) -> Out<Link> {
+        let shape = crate::session::Shape { preset: Some(preset.to_owned()), ..Default::default() };
         verb(&context, link, |session| session.shape(link.at(), &shape))
     }
 
@@ -647,5 +663,6 @@ fn shape_of(options: &Options) -> Result<crate::session::Shape> {
         jitter: options.text("jitter")?,
         loss: options.text("loss")?,
         direction: options.text("direction")?,
+        preset: options.text("preset")?,
     })
 }

@@ -16,6 +16,7 @@ pub(crate) mod record;
 pub mod route;
 pub mod run;
 pub mod secret;
+pub mod tc;
 pub mod tests;
 pub mod value;
 pub mod verify;
@@ -211,6 +212,7 @@ pub(crate) fn register(engine: &mut Engine) {
         exported_module!(route::api),
         exported_module!(firewall::api),
         exported_module!(nft::api),
+        exported_module!(tc::api),
         exported_module!(secret::api),
         exported_module!(process::api),
         exported_module!(verify::api),

@@ -52,6 +52,7 @@ const CALLS: &[(&str, Known)] = &[
             ("jitter", Form::Word),
             ("loss", Form::Word),
             ("direction", Form::OneOf(&["both", "egress", "ingress"])),
+            ("preset", Form::OneOf(crate::session::PRESETS)),
         ],
     ),
     (
@@ -85,6 +86,7 @@ const CALLS: &[(&str, Known)] = &[
         ],
     ),
     ("ip", &[("undo", Form::Any)]),
+    ("tc", &[("undo", Form::Any)]),
     // What `wg` sets, beside the options of a link.
     ("wireguard", &[("key", Form::Any), ("port", Form::Number), ("peers", Form::Any)]),
     // One peer of `wireguard`.
