@@ -79,7 +79,7 @@ impl Kind {
         .find(|kind| kind.name() == name)
     }
 
-    /// The exit code of a run that ends with this error (DESIGN.md, "Exit codes").
+    /// The exit code of a run that ends with this error (README, "Commands").
     #[must_use]
     pub fn exit_code(self) -> u8 {
         match self {

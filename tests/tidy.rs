@@ -535,6 +535,44 @@ fn the_top_folder_holds_what_belongs_there() {
     assert!(strangers.is_empty(), "not expected at the top: {strangers:?}");
 }
 
+/// Links of the pages to files of the repository, and pages that comments cite: all are there.
+#[test]
+fn every_page_that_is_linked_or_cited_is_there() {
+    let link = regex::Regex::new(r"\]\(([^)\s]+)\)").expect("a pattern");
+    let mut pages: Vec<PathBuf> = ["README.md", "CHANGELOG.md"].iter().map(|page| root().join(page)).collect();
+    pages.extend(files(&root().join("docs"), "md"));
+    pages.extend(
+        ["tests/rhai", "tests/kernels", "tests/loops"].iter().flat_map(|folder| files(&root().join(folder), "md")),
+    );
+    let (mut wrong, mut seen) = (String::new(), 0);
+    for page in pages {
+        let text = fs::read_to_string(&page).expect("UTF-8");
+        let folder = page.parent().expect("a folder");
+        for target in link.captures_iter(&text).map(|found| found[1].to_owned()) {
+            if target.contains("://") || target.starts_with('#') {
+                continue;
+            }
+            seen += 1;
+            let file = target.split('#').next().unwrap_or_default();
+            if !folder.join(file).exists() {
+                let _ = writeln!(wrong, "{}: {target}", page.display());
+            }
+        }
+    }
+    assert!(seen > 40, "{seen}");
+    let cited = regex::Regex::new(r"\b([A-Z]{3,}\.md)\b").expect("a pattern");
+    for source in sources() {
+        for name in cited.captures_iter(&source.text).map(|found| found[1].to_owned()) {
+            let there =
+                ["", "docs/", "tests/loops/", "tests/kernels/"].iter().any(|at| root().join(at).join(&name).exists());
+            if !there {
+                let _ = writeln!(wrong, "{}: cites {name}, which is not in the repository", source.path);
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
 #[test]
 fn no_text_that_was_to_be_replaced_is_left() {
     for path in files(&root().join("src"), "rs").into_iter().chain(files(&root().join("stdlib"), "rhai")) {

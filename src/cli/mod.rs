@@ -37,7 +37,7 @@ use crate::report::human;
 use crate::sandbox;
 use crate::script::engine::STACK_BYTES;
 
-/// Exit codes in `--help`; DESIGN.md has the table.
+/// Exit codes in `--help`; the README has the table.
 const AFTER_HELP: &str = "\
 Exit codes: 0 ok, 1 check or test failed, 2 usage, 3 script error,
 4 tool, privilege or kernel feature missing, 5 clean-up incomplete, 6 timeout,

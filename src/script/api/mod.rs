@@ -1,4 +1,4 @@
-//! All that scripts can call. One file per subject of LANGUAGE.md; each function is thin: script values to types, one call of the
+//! All that scripts can call. One file per subject of the reference; each function is thin: script values to types, one call of the
 //! session, handle or map back. The doc comments are the reference: `netwright doc`, `help()` and error hints read them.
 
 #![expect(unreachable_pub, reason = "the macro that registers functions takes public ones only")]
