@@ -9,7 +9,7 @@
 #
 # Every build happens on a machine of its own (network, mounts, pids, /run), those that are compared one
 # after the other in every repetition. Printed are medians, as Markdown. `processes` is the machine-wide
-# count of forks, so the least is shown; `CPU` and `memory` are those of the builder and its children, the
+# count of new processes and threads, so the least is shown; `CPU` and `memory` are those of the builder and its children, the
 # memory that of the largest process. `benches/RESULTS.md` has a table. Needs a C compiler for the limit.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -247,7 +247,7 @@ for n in $sizes; do
             done
         done
         for what in build down; do
-            printf '\n**%s-%d, %s**\n\n| | time | netwright is | CPU | memory | processes |\n|---|---|---|---|---|---|\n' "$shape" "$n" "$what"
+            printf '\n**%s-%d, %s**\n\n| | time | netwright is | CPU | memory | processes and threads |\n|---|---|---|---|---|---|\n' "$shape" "$n" "$what"
             ours=$(column "$results/netwright.$shape.$n.$what" 1)
             for builder in $builders; do
                 file=$results/$builder.$shape.$n.$what
