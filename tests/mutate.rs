@@ -142,14 +142,15 @@ fn what_cannot_be_mutated_is_said_and_not_counted() {
 #[test]
 fn a_flaky_file_is_found_before_anything_is_broken() {
     let lab = Lab::new(&[]);
-    let once = lab.path("once");
+    std::fs::create_dir(lab.path("kept")).unwrap();
+    let once = lab.path("kept/once");
     let text = format!(
         "let a = netns(\"a\"); a.bridge(\"d\").addr(\"10.9.0.1/24\").up();\n\
          test(\"only once\", || {{ assert(a.exec([\"mkdir\", \"{}\"]).ok); }});",
         once.display()
     );
     std::fs::write(lab.path("flaky_test.rhai"), text).unwrap();
-    let (code, report) = lab.json(&[]);
+    let (code, report) = lab.json(&["--keep", lab.path("kept").to_str().unwrap()]);
     assert_eq!(code, 1);
     let why = report["files"][0]["left_out"].as_str().unwrap();
     assert_eq!(why, "it is flaky: with nothing broken \"only once\" passed, then failed");

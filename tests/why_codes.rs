@@ -159,6 +159,22 @@ fn a_port_that_is_free_is_no_fault() {
     assert_eq!(code(&answer), "MTU_EXCEEDED", "{answer:#}");
 }
 
+#[test]
+fn a_list_of_nft_that_is_empty_is_not_a_list() {
+    if !possible() {
+        return;
+    }
+    for said in ["", "echo '{}'", "echo '{\"nftables\": []}'"] {
+        let fake = format!(
+            "printf '%s\\n' '#!/bin/sh' '{}' 'exit 0' >/run/nft; chmod +x /run/nft; ",
+            said.replace('\'', "'\\''")
+        );
+        let table = "ip netns exec r nft add table inet other; ip netns exec r nft 'add chain inet other c { type filter hook forward priority 0; policy drop; }'; ";
+        let answer = ask("a 10.7.2.2 --no-probe --tool nft=/run/nft", &format!("{table}{fake}"));
+        assert_eq!(answer["verdict"], "inconclusive", "{said}: {answer:#}");
+    }
+}
+
 /// A program of the machine's that fails in the namespace `r` in the middle.
 fn failing_in_r(program: &str) -> String {
     format!(
@@ -178,6 +194,9 @@ fn what_could_not_be_read_is_not_known() {
     for program in ["ip", "nft"] {
         let inject = failing_in_r(program);
         let tool = format!("--tool {program}=/run/{program}");
+        // Where the kernel says that there is no table, nft is not asked.
+        let table = if program == "nft" { "ip netns exec r nft add table inet other; " } else { "" };
+        let inject = format!("{table}{inject}");
         // Nothing was tried: neither is it reachable, nor is anything missing.
         for (question, inject) in [
             (format!("a 10.7.2.2 --no-probe {tool}"), inject.clone()),

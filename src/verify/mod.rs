@@ -120,9 +120,10 @@ impl Session {
                 let left = timeout.saturating_sub(begun.elapsed());
                 // A second is when TCP retransmits and ARP asks again; a fresh attempt then meets a settled network.
                 let time = left.clamp(Duration::from_millis(50), scaled(Duration::from_secs(1)));
-                let finding = match asked {
-                    true => self.attempt(from, target, owner, time)?,
-                    false => self.first_attempt(from, target, owner, time)?,
+                let finding = if asked {
+                    self.attempt(from, target, owner, time)?
+                } else {
+                    self.first_attempt(from, target, owner, time)?
                 };
                 asked = true;
                 let settled = finding.outcome != Outcome::Inconclusive && finding.word != "no-source-address";

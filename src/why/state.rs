@@ -691,9 +691,11 @@ impl Net {
                 return Nft::parse("");
             }
             let answer = self.ask_for(ns, Part::Rules, "nft", &LIST);
-            if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&answer.stdout)
-                && answer.ok
-                && !answer.stdout.trim().is_empty()
+            if answer.ok && !answer.stdout.contains("\"metainfo\"") {
+                // nft begins each list with its version, also when there is nothing.
+                self.not_read(ns, Part::Rules, &answer.line, "it printed no list");
+            } else if answer.ok
+                && let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(&answer.stdout)
             {
                 self.not_read(ns, Part::Rules, &answer.line, &format!("it printed no JSON: {error}"));
             }
