@@ -32,7 +32,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Ran, Result};
-use crate::op::{Command, Tool, Where, firewall, secret};
+use crate::op::{Command, Tool, Where, secret};
 use entry::{Entry, UserFiles};
 use interrupt::Interrupt;
 use netns::{NetnsFile, NetnsStamp, id_at, path_of};
@@ -247,8 +247,7 @@ impl Exec {
     /// As [`Exec::run`].
     pub fn run_fresh(&self, command: &Command) -> Result<Output> {
         let netns = self.netns(&command.netns)?;
-        let restorer = firewall::is_restore(command).then(|| self.tools.restorer(command.tool)).flatten();
-        let path = restorer.map_or_else(|| self.tools.path(command.tool), Ok)?;
+        let path = self.tools.path(command.tool)?;
         let program = Program {
             path: &path,
             argv: command.argv.iter().map(OsString::from).collect(),

@@ -15,6 +15,9 @@ use crate::op::Tool;
 /// Where the tools live, whatever `PATH` says: sudo's own `secure_path`. A plain user's `PATH` on Debian lacks the `sbin` folders.
 const SYSTEM: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/// What is not found by its own name.
+const RESTORERS: [Tool; 2] = [Tool::IptablesRestore, Tool::Ip6tablesRestore];
+
 /// The programs of this machine.
 #[derive(Debug, Default)]
 pub struct Tools {
@@ -57,6 +60,7 @@ impl Tools {
             return Ok(path.clone());
         }
         let path = match self.chosen.get(tool.program()) {
+            None if RESTORERS.contains(&tool) => self.of_same_backend(tool)?,
             Some(path) if path.exists() => path.clone(),
             Some(path) => {
                 return Err(Error::new(
@@ -80,18 +84,28 @@ impl Tools {
         self.found.borrow_mut().insert(tool, path.clone());
         Ok(path)
     }
-}
 
-/// The programs of iptables: each is all of them, by the name that it is called or told.
-const XTABLES: [&str; 2] = ["xtables-nft-multi", "xtables-legacy-multi"];
-
-impl Tools {
-    /// The program of iptables that can be told to be `iptables-restore`, where the one that was chosen or found is such a program.
+    /// Whether many rules can be given at once to what `tool` speaks to.
     #[must_use]
-    pub fn restorer(&self, tool: Tool) -> Option<PathBuf> {
-        let real = self.path(tool).ok()?.canonicalize().ok()?;
-        let name = real.file_name()?.to_str()?;
-        (matches!(tool, Tool::Iptables | Tool::Ip6tables) && XTABLES.contains(&name)).then_some(real)
+    pub fn restores(&self, tool: Tool) -> bool {
+        tool.restorer().is_some_and(|restorer| self.path(restorer).is_ok())
+    }
+
+    /// The restorer beside the `iptables` that was chosen or found: each backend has its own, named by it, in the same folder. Which backend another
+    /// program of the name `iptables` has, nobody knows.
+    fn of_same_backend(&self, restorer: Tool) -> Result<PathBuf> {
+        let missing =
+            || Error::new(Kind::ToolMissing, format!("there is no `{}` of the same backend", restorer.program()));
+        let of = [Tool::Iptables, Tool::Ip6tables].into_iter().find(|tool| tool.restorer() == Some(restorer));
+        let of = of.ok_or_else(missing)?;
+        let real = self.path(of)?.canonicalize().map_err(|_| missing())?;
+        let backend = match real.file_name().and_then(std::ffi::OsStr::to_str) {
+            Some("xtables-nft-multi") => "nft",
+            Some("xtables-legacy-multi") => "legacy",
+            _ => return Err(missing()),
+        };
+        let path = real.with_file_name(format!("{}-{backend}-restore", of.program()));
+        if path.exists() { Ok(path) } else { Err(missing()) }
     }
 }
 

@@ -89,8 +89,7 @@ pub fn go_together(one: &Command, other: &Command) -> bool {
         && appends(one).is_some_and(|table| appends(other) == Some(table))
 }
 
-/// Runs several commands about single rules of one table in one go, all or none: `iptables-restore --noflush`. By the program that the tool is: the two
-/// backends of iptables have a restorer each.
+/// Runs several commands about single rules of one table in one go, all or none: `iptables-restore --noflush`.
 #[must_use]
 pub fn all_at_once<'a>(commands: impl Iterator<Item = &'a Command>) -> Option<Command> {
     let mut commands = commands.peekable();
@@ -106,16 +105,9 @@ pub fn all_at_once<'a>(commands: impl Iterator<Item = &'a Command>) -> Option<Co
         text.push('\n');
     }
     text.push_str("COMMIT\n");
-    let program = format!("{}-restore", first.tool.program());
-    let mut command = Command::new(first.tool, &first.netns, [&program, "--noflush", "-w", LOCK_WAIT_S]);
+    let mut command = Command::new(first.tool.restorer()?, &first.netns, ["--noflush", "-w", LOCK_WAIT_S]);
     command.stdin = Some(text);
     Some(command)
-}
-
-/// Whether a command is one of [`all_at_once`].
-#[must_use]
-pub fn is_restore(command: &Command) -> bool {
-    command.stdin.is_some() && command.argv.first().is_some_and(|word| word.ends_with("tables-restore"))
 }
 
 /// A chain as it was before some of its rules went: where those go back to is told by the ones that stood around them.

@@ -35,6 +35,10 @@ pub enum Tool {
     IptablesSave,
     /// `ip6tables-save`.
     Ip6tablesSave,
+    /// `iptables-restore`, of the same backend as `iptables`; not chosen by itself.
+    IptablesRestore,
+    /// `ip6tables-restore` likewise.
+    Ip6tablesRestore,
     /// `sysctl` of procps.
     Sysctl,
     /// `nft` of nftables; optional.
@@ -44,7 +48,7 @@ pub enum Tool {
 }
 
 impl Tool {
-    /// Every tool, in the order that `doctor` lists them.
+    /// Every tool that is found or chosen by its name, in the order that `doctor` lists them.
     pub const ALL: [Self; 10] = [
         Self::Ip,
         Self::Bridge,
@@ -58,6 +62,16 @@ impl Tool {
         Self::Wg,
     ];
 
+    /// What takes many rules at once for this one.
+    #[must_use]
+    pub fn restorer(self) -> Option<Self> {
+        match self {
+            Self::Iptables => Some(Self::IptablesRestore),
+            Self::Ip6tables => Some(Self::Ip6tablesRestore),
+            _ => None,
+        }
+    }
+
     /// The name of the program.
     #[must_use]
     pub fn program(self) -> &'static str {
@@ -69,6 +83,8 @@ impl Tool {
             Self::Ip6tables => "ip6tables",
             Self::IptablesSave => "iptables-save",
             Self::Ip6tablesSave => "ip6tables-save",
+            Self::IptablesRestore => "iptables-restore",
+            Self::Ip6tablesRestore => "ip6tables-restore",
             Self::Sysctl => "sysctl",
             Self::Nft => "nft",
             Self::Wg => "wg",

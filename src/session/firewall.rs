@@ -135,7 +135,7 @@ impl Session {
     fn rule_soon(&self, at: At<'_>, chain: &str, call: &Invocation) -> Result<bool> {
         let marked = call.with_comment(MARK);
         let key = (at.netns.clone(), ops::tool(at.family), at.table.to_owned(), chain.to_owned());
-        if !(self.waits(at.netns) && self.exec.tools().restorer(key.1).is_some() && ops::is_plain(&marked.spec)) {
+        if !(self.waits(at.netns) && self.exec.tools().restores(key.1) && ops::is_plain(&marked.spec)) {
             return Ok(false);
         }
         if !self.facts.borrow().knows_chain(&key) {

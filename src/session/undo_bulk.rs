@@ -63,7 +63,7 @@ impl Undoing<'_> {
             return 0;
         }
         let Some(first) = order.first().and_then(of) else { return 0 };
-        if self.exec().tools().restorer(first.0).is_none() {
+        if !self.exec().tools().restores(first.0) {
             return 0;
         }
         order.iter().take(TOGETHER_MAX).take_while(|number| of(number) == Some(first)).count()
