@@ -99,3 +99,24 @@ fn too_little_fails_where_enough_was_asked_for() {
     assert_eq!((code, &report["coverage"]), (0, &Value::Null), "{err}");
     assert!(err.contains("no rule, route or service was made"), "{err}");
 }
+
+#[test]
+fn a_counter_that_cannot_be_read_accuses_nobody() {
+    use std::os::unix::fs::PermissionsExt;
+    let tools = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(tools.path(), std::fs::Permissions::from_mode(0o755)).unwrap();
+    for (name, said) in [("failing", "echo no >&2; exit 1"), ("silent", "exit 0"), ("wild", "echo nonsense")] {
+        let path = tools.path().join(name);
+        std::fs::write(&path, format!("#!/bin/sh\n{said}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let tool = format!("iptables-save={}", path.display());
+        let (code, report, err, _folder) = run(ROUTER, &["--tool", &tool]);
+        assert_eq!(code, 0, "{err}");
+        let all = report["files"]["x_test.rhai"]["coverage"].as_array().unwrap();
+        let rules: Vec<_> = all.iter().filter(|one| one["kind"] == "rule" || one["kind"] == "policy").collect();
+        assert!(rules.len() > 4, "{report:#}");
+        for rule in rules {
+            assert!(rule["touched"].is_null() && rule["reason"].is_string(), "{name}: {rule:#}");
+        }
+    }
+}

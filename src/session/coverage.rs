@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::noted::Noted;
 use super::{Record, Session};
-use crate::error::Place;
+use crate::error::{Kind, Place};
 use crate::model::iptables::{self, Ruleset};
 use crate::op::route::Family;
 use crate::op::{Command, Object, Op, Tool, Undo, Where, firewall};
@@ -22,6 +22,8 @@ pub(super) struct Watch {
     touched: BTreeSet<usize>,
     /// Namespaces whose packets cannot be seen, and why.
     blind: HashMap<Where, String>,
+    /// Rules whose counters could not be read, by namespace and program, and why.
+    uncounted: HashMap<(Where, Tool), String>,
 }
 
 /// Something that a script made, and whether any packet touched it.
@@ -99,7 +101,7 @@ impl Session {
             }
             fresh
         };
-        let mut touched = BTreeSet::new();
+        let (mut touched, mut unread) = (BTreeSet::new(), Vec::new());
         let known = |number: &usize| self.watch.borrow().as_ref().is_some_and(|watch| watch.touched.contains(number));
         let log = self.log.borrow();
         let made = || log.iter().enumerate().filter(|(_, record)| record.succeeded()).filter(|(at, _)| !known(at));
@@ -120,22 +122,37 @@ impl Session {
             }
         }
         if rules {
-            let mut read: HashMap<(Where, Tool), Ruleset> = HashMap::new();
+            let mut read: HashMap<(Where, Tool), Result<Ruleset, String>> = HashMap::new();
             for (at, record) in made().filter(|(_, record)| is_counted(record)) {
                 let (netns, tool) = (&record.op.command.netns, record.op.command.tool);
-                let rules = read.entry((netns.clone(), tool)).or_insert_with(|| {
-                    let family = if tool == Tool::Ip6tables { Family::V6 } else { Family::V4 };
-                    let saved = self.exec.run(&firewall::save(netns, family, None));
-                    saved.ok().and_then(|output| iptables::parse_save(&output.ran.stdout).ok()).unwrap_or_default()
-                });
-                if has_counted(&record.op, rules) {
+                let rules = read.entry((netns.clone(), tool)).or_insert_with(|| self.counters(netns, tool));
+                if rules.as_ref().is_ok_and(|rules| has_counted(&record.op, rules)) {
                     touched.insert(at);
                 }
             }
+            unread.extend(read.into_iter().filter_map(|(at, rules)| Some((at, rules.err()?))));
         }
         drop(log);
         if let Some(watch) = self.watch.borrow_mut().as_mut() {
             watch.touched.extend(touched);
+            watch.uncounted.extend(unread);
+        }
+    }
+
+    /// The rules of a namespace with what they counted; an error when they cannot be read. What was in a namespace that is gone was read before.
+    fn counters(&self, netns: &Where, tool: Tool) -> Result<Ruleset, String> {
+        let family = if tool == Tool::Ip6tables { Family::V6 } else { Family::V4 };
+        let command = firewall::save(netns, family, None);
+        let output = match self.exec.run(&command) {
+            Ok(output) if output.ok => output,
+            Ok(output) => return Err(super::failure(&command, output.ran).to_string()),
+            Err(error) if error.kind() == Kind::NotFound => return Ok(Ruleset::default()),
+            Err(error) => return Err(error.to_string()),
+        };
+        match iptables::parse_save(&output.ran.stdout) {
+            // A rule was made there.
+            Ok(rules) if rules.tables.is_empty() => Err(format!("`{}` lists nothing", command.line())),
+            other => other.map_err(|error| error.to_string()),
         }
     }
 
@@ -187,8 +204,15 @@ impl Session {
                 }
                 _ => continue,
             };
-            let blind = watch.blind.get(netns).filter(|_| kind == "route").cloned();
-            let touched = blind.map_or(Ok(watch.touched.contains(&at)), Err);
+            let blind = match kind {
+                "route" => watch.blind.get(netns),
+                _ => watch.uncounted.get(&(netns.clone(), op.command.tool)),
+            };
+            // What was seen once is known.
+            let touched = match blind {
+                Some(why) if !watch.touched.contains(&at) => Err(why.clone()),
+                _ => Ok(watch.touched.contains(&at)),
+            };
             // A thing that is made again is the same.
             let same = |one: &&mut Covered| one.what == what && one.place == op.place;
             match all.iter_mut().find(same) {

@@ -85,7 +85,7 @@ impl Session {
     /// Why it could not be broken.
     fn break_it(&self, op: &Op, breakage: &Breakage) -> std::result::Result<(), String> {
         let shown = breakage::shown(op);
-        let before = self.ask_all(&shown);
+        let before = self.ask_all(&shown)?;
         for command in &breakage.commands {
             let output = self.exec.run(command).map_err(|error| error.to_string())?;
             if !output.ok {
@@ -95,14 +95,15 @@ impl Session {
         }
         // A new process: a warm one may have answers of its own about names.
         self.exec.retire_warm();
-        if self.ask_all(&shown) == before {
+        if self.ask_all(&shown)? == before {
             return Err("nothing changes: it was otherwise by then".into());
         }
         Ok(())
     }
 
-    fn ask_all(&self, questions: &[Command]) -> Vec<String> {
-        let answer = |question| self.exec.run(question).map(|output| output.ran.stdout).unwrap_or_default();
-        questions.iter().map(answer).collect()
+    /// What these questions are answered, failures among it: a link that is gone is an answer. An error where a question could not be asked.
+    fn ask_all(&self, questions: &[Command]) -> std::result::Result<Vec<(bool, String)>, String> {
+        let answer = |question| self.exec.run(question).map(|output| (output.ok, output.ran.stdout));
+        questions.iter().map(answer).collect::<Result<_>>().map_err(|error| error.to_string())
     }
 }
