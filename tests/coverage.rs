@@ -1,20 +1,14 @@
 //! `netwright test --coverage` from outside: of each file it is known what no packet touches.
 
-use std::process::Command;
+mod common;
 
+use common::lab::Lab;
 use serde_json::Value;
 
-fn run(text: &str, args: &[&str]) -> (i32, Value, String, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("x_test.rhai"), text).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_netwright"));
-    command.env_remove("GITHUB_STEP_SUMMARY").env("XDG_CACHE_HOME", folder.path().join("cache"));
-    let output = command.current_dir(folder.path()).args(["test", "--coverage", "--json"]).args(args).output().unwrap();
-    let out = String::from_utf8(output.stdout).unwrap();
-    let err = String::from_utf8(output.stderr).unwrap();
-    let document = out.lines().filter(|line| !line.starts_with("::")).collect::<Vec<_>>().join("\n");
-    let report = serde_json::from_str(&document).unwrap_or_else(|error| panic!("{error}\n{out}{err}"));
-    (output.status.code().unwrap_or(-1), report, err, folder)
+fn run(text: &str, args: &[&str]) -> (i32, Value, String, Lab) {
+    let lab = Lab::new(&[("x_test.rhai", text)]);
+    let (ran, report) = lab.json(&[&["test", "--coverage"], args].concat());
+    (ran.code, report, ran.err, lab)
 }
 
 fn items(report: &Value, touched: bool) -> Vec<String> {
@@ -82,7 +76,7 @@ fn what_no_packet_touches_is_named_with_its_line() {
         assert!(touched.iter().any(|one| one == what), "{what}: {touched:#?}");
     }
     assert!(err.contains("not touched  x_test.rhai:11: `-A FORWARD -p tcp --dport 81"), "{err}");
-    let md = std::fs::read_to_string(folder.path().join("m.md")).unwrap();
+    let md = std::fs::read_to_string(folder.path("m.md")).unwrap();
     assert!(md.contains("### What packets touched") && md.contains("| not touched | x\\_test.rhai:7 |"), "{md}");
 }
 

@@ -1,47 +1,20 @@
 //! `netwright test --mutate` from outside: what is noticed and what survives is known for each file, every report is read back, and bad input.
 
-use std::path::PathBuf;
-use std::process::{Command, Output};
+mod common;
+
 use std::time::{Duration, Instant};
 
+use common::lab::{Lab, Ran};
 use serde_json::Value;
 
-/// A folder with test files.
-struct Lab(tempfile::TempDir);
-
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
+fn mutate(lab: &Lab, args: &[&str]) -> Ran {
+    lab.run(&[&["test", "--mutate"], args].concat())
 }
 
-impl Lab {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            std::fs::write(folder.path().join(name), text).unwrap();
-        }
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_netwright"));
-        command.env_remove("GITHUB_STEP_SUMMARY").env("XDG_CACHE_HOME", self.path("cache"));
-        let output: Output = command.current_dir(self.0.path()).args(["test", "--mutate"]).args(args).output().unwrap();
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Ran { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
-    }
-
-    /// The JSON report and the exit code.
-    fn json(&self, args: &[&str]) -> (i32, Value) {
-        let ran = self.run(&[&["--json"], args].concat());
-        let report = serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}\n{}{}", ran.out, ran.err));
-        (ran.code, report)
-    }
+/// The exit code and the JSON report.
+fn report(lab: &Lab, args: &[&str]) -> (i32, Value) {
+    let (ran, report) = lab.json(&[&["test", "--mutate"], args].concat());
+    (ran.code, report)
 }
 
 /// What of one file came to `fate`.
@@ -71,7 +44,7 @@ test("nobody gets in by telnet", || {
 #[test]
 fn what_no_test_asks_for_survives_and_the_rest_is_noticed() {
     let lab = Lab::new(&[("router_test.rhai", ROUTER)]);
-    let (code, report) = lab.json(&["--report", "junit=j.xml", "--report", "md=m.md"]);
+    let (code, report) = report(&lab, &["--report", "junit=j.xml", "--report", "md=m.md"]);
     assert_eq!(code, 0, "{report:#}");
     let survived = with_fate(&report, "survived");
     assert_eq!(survived.len(), 2, "{report:#}");
@@ -96,17 +69,17 @@ fn what_no_test_asks_for_survives_and_the_rest_is_noticed() {
 #[test]
 fn a_score_that_was_asked_for_decides_the_exit_code_and_a_limit_what_is_tried() {
     let lab = Lab::new(&[("router_test.rhai", ROUTER)]);
-    let ran = lab.run(&["--mutate-limit", "2", "--seed", "7", "--mutate-fail-under", "0"]);
+    let ran = mutate(&lab, &["--mutate-limit", "2", "--seed", "7", "--mutate-fail-under", "0"]);
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("12 not tried") && ran.out.contains("--seed 7"), "{}", ran.out);
-    let (_, first) = lab.json(&["--mutate-limit", "1", "--seed", "3"]);
-    let (_, second) = lab.json(&["--mutate-limit", "1", "--seed", "3"]);
+    let (_, first) = report(&lab, &["--mutate-limit", "1", "--seed", "3"]);
+    let (_, second) = report(&lab, &["--mutate-limit", "1", "--seed", "3"]);
     let chosen = |report: &Value| [with_fate(report, "noticed"), with_fate(report, "survived")].concat();
     assert_eq!(chosen(&first), chosen(&second), "a seed chooses the same");
     let only_survivor =
         "let a = netns(\"a\"); a.bridge(\"d\").addr(\"10.9.0.1/24\");\ntest(\"nothing\", || { assert(a.exists); });";
     let lab = Lab::new(&[("lazy_test.rhai", only_survivor)]);
-    let ran = lab.run(&["--mutate-fail-under", "90"]);
+    let ran = mutate(&lab, &["--mutate-fail-under", "90"]);
     assert_eq!(ran.code, 1, "{}{}", ran.out, ran.err);
     assert!(ran.out.contains("0.0 %") && ran.out.contains("90.0 % was asked for"), "{}", ran.out);
 }
@@ -119,7 +92,7 @@ fn what_cannot_be_mutated_is_said_and_not_counted() {
         ("host_test.rhai", "if host().name == \"host\" { skip(\"it needs --host\"); }\ntest(\"x\", || {});"),
         ("nothing_test.rhai", "test(\"sums\", || { assert_eq(1 + 1, 2); });"),
     ]);
-    let (code, report) = lab.json(&[]);
+    let (code, report) = report(&lab, &[]);
     assert_eq!(code, 1);
     assert_eq!(report["score"], Value::Null);
     let why = |name: &str| {
@@ -136,7 +109,7 @@ fn what_cannot_be_mutated_is_said_and_not_counted() {
     );
     assert!(matches!(why("nothing_test.rhai"), (why, false) if why.contains("nothing that could be broken")));
     let lab = Lab::new(&[("nothing_test.rhai", "test(\"sums\", || { assert_eq(1 + 1, 2); });")]);
-    assert_eq!(lab.run(&[]).code, 4, "nothing was tried");
+    assert_eq!(mutate(&lab, &[]).code, 4, "nothing was tried");
 }
 
 #[test]
@@ -150,7 +123,7 @@ fn a_flaky_file_is_found_before_anything_is_broken() {
         once.display()
     );
     std::fs::write(lab.path("flaky_test.rhai"), text).unwrap();
-    let (code, report) = lab.json(&["--keep", lab.path("kept").to_str().unwrap()]);
+    let (code, report) = report(&lab, &["--keep", lab.path("kept").to_str().unwrap()]);
     assert_eq!(code, 1);
     let why = report["files"][0]["left_out"].as_str().unwrap();
     assert_eq!(why, "it is flaky: with nothing broken \"only once\" passed, then failed");
@@ -169,7 +142,7 @@ test("a reaches b", || { expect(a).reaches("10.1.0.2"); });
 a.route("10.6.0.0/16", "10.1.0.2");
 "#,
     )]);
-    let (code, report) = lab.json(&[]);
+    let (code, report) = report(&lab, &[]);
     assert_eq!(code, 0, "{report:#}");
     assert_eq!(with_fate(&report, "survived"), ["net.ipv4.ip_forward is 1 in `a`"], "{report:#}");
     let tried = report["files"][0]["tried"].as_array().unwrap();
@@ -193,7 +166,7 @@ fn three_hundred_breakages_end_with_the_time_and_say_how_many_were_not_tried() {
          test(\"one of them answers\", || { expect(a).reaches(\"10.0.0.1\"); });";
     let lab = Lab::new(&[("many_test.rhai", text)]);
     let begun = Instant::now();
-    let (code, report) = lab.json(&["--mutate-time", "12s"]);
+    let (code, report) = report(&lab, &["--mutate-time", "12s"]);
     assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
     assert_eq!(report["out_of_time"], true, "{}", report["counts"]);
     let count = |fate: &str| report["counts"][fate].as_u64().unwrap();
@@ -208,7 +181,7 @@ fn names_break_out_of_no_report() {
          a.iptables(\"-A INPUT -m comment --comment '</script>|`x`' -j ACCEPT\");\n\
          test(\"a|b`c`</script>\u{202e}::error::x\", || { expect(a).reaches(\"10.9.0.1\"); });";
     let lab = Lab::new(&[("odd,name=1_test.rhai", text)]);
-    let ran = lab.run(&["--report", "junit=j.xml", "--report", "md=m.md", "--report", "github"]);
+    let ran = mutate(&lab, &["--report", "junit=j.xml", "--report", "md=m.md", "--report", "github"]);
     assert_eq!(ran.code, 0, "{}{}", ran.out, ran.err);
     let warning = ran.out.lines().find(|line| line.starts_with("::warning") && line.contains("script")).unwrap();
     assert!(warning.starts_with("::warning file=odd%2Cname=1_test.rhai,line=2,title="), "{warning}");
@@ -233,11 +206,9 @@ fn wrong_words_are_refused_before_anything_runs() {
         (&["--report", "junit=none/x.xml"], "there is no folder"),
         (&["--retries", "2"], "--retries"),
     ] {
-        let ran = lab.run(args);
+        let ran = mutate(&lab, args);
         assert!(matches!(ran.code, 2..=4) && ran.err.contains(says), "{args:?}: {} {}", ran.code, ran.err);
         assert!(!ran.err.contains("passed twice"), "{args:?} ran something");
     }
-    let mut command = Command::new(env!("CARGO_BIN_EXE_netwright"));
-    let alone = command.current_dir(lab.0.path()).args(["test", "--mutate-limit", "3"]).output().unwrap();
-    assert_eq!(alone.status.code(), Some(2));
+    assert_eq!(lab.run(&["test", "--mutate-limit", "3"]).code, 2);
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use common::{NETWRIGHT, Ran, ScriptFile, Who, everyone};
 
@@ -17,14 +17,7 @@ fn folder(who: Who) -> tempfile::TempDir {
 }
 
 fn netwright(who: Who, here: &Path, args: &[&str]) -> Ran {
-    let mut command = match who {
-        Who::Me => Command::new(NETWRIGHT),
-        Who::Nobody => {
-            let mut command = Command::new("setpriv");
-            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", NETWRIGHT]);
-            command
-        }
-    };
+    let mut command = common::command(who);
     command.args(args).current_dir(here).env("NO_COLOR", "1").stdin(Stdio::null()).output().expect("it starts").into()
 }
 

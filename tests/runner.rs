@@ -1,72 +1,14 @@
 //! `netwright test` from outside: the project's own test files, every report read back by a stranger's parser, and bad input.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+mod common;
 
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+use common::lab::{Lab, Ran, netwright};
 use quick_xml::events::Event;
 use serde_json::Value;
-
-/// A folder with test files, and netwright in it.
-struct Lab(tempfile::TempDir);
-
-impl Lab {
-    fn new(files: &[(&str, &str)]) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        for (name, text) in files {
-            std::fs::write(folder.path().join(name), text).unwrap();
-        }
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> Ran {
-        let mut command = netwright();
-        command.current_dir(self.0.path()).env("XDG_CACHE_HOME", self.path("cache")).args(args);
-        Ran::new(&command.output().unwrap())
-    }
-
-    /// Runs the tests and reads the JSON report: exit code, standard error, outcome by test.
-    fn test(&self, args: &[&str]) -> (i32, String, BTreeMap<String, String>) {
-        let ran = self.run(&[&["test", "--json"], args].concat());
-        let report: Value =
-            serde_json::from_str(&ran.out).unwrap_or_else(|error| panic!("{error}\n{}{}", ran.out, ran.err));
-        assert_eq!(report["schema"], 1);
-        let mut outcomes = BTreeMap::new();
-        for (file, all) in report["files"].as_object().unwrap() {
-            for test in all["tests"].as_array().unwrap() {
-                let name = format!("{file}: {}", test["test"].as_str().unwrap());
-                assert!(outcomes.insert(name, test["outcome"].as_str().unwrap().to_owned()).is_none(), "{test}");
-            }
-        }
-        (ran.code, ran.err, outcomes)
-    }
-}
-
-fn netwright() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_netwright"));
-    for name in ["GITHUB_STEP_SUMMARY", "SUDO_UID", "SUDO_GID"] {
-        command.env_remove(name);
-    }
-    command
-}
-
-#[derive(Debug)]
-struct Ran {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl Ran {
-    fn new(output: &Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-        Self { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
-    }
-}
 
 fn outcomes(expected: &[(&str, &str)]) -> BTreeMap<String, String> {
     expected.iter().map(|(name, outcome)| ((*name).to_owned(), (*outcome).to_owned())).collect()
@@ -221,7 +163,7 @@ fn prove_accepts_the_tap() {
     assert_eq!(ran.code, 1);
     let text = std::fs::read_to_string(lab.path("t.tap")).unwrap();
     assert!(text.starts_with("TAP version 13\n1..16\n"), "{text}");
-    let Ok(prove) = Command::new("prove").args(["-e", "cat", "t.tap"]).current_dir(lab.0.path()).output() else {
+    let Ok(prove) = Command::new("prove").args(["-e", "cat", "t.tap"]).current_dir(lab.folder()).output() else {
         eprintln!("skipped: `prove` is not installed");
         return;
     };
@@ -234,7 +176,7 @@ fn prove_accepts_the_tap() {
 fn github_gets_at_most_ten_annotations_and_a_summary() {
     let lab = bad_lab();
     let mut command = netwright();
-    command.current_dir(lab.0.path()).env("GITHUB_STEP_SUMMARY", lab.path("summary.md"));
+    command.current_dir(lab.folder()).env("GITHUB_STEP_SUMMARY", lab.path("summary.md"));
     std::fs::write(lab.path("summary.md"), "what was there\n").unwrap();
     let ran = Ran::new(&command.args(["test", "--timeout", "1s", "--report", "github"]).output().unwrap());
     let lines: Vec<&str> = ran.out.lines().collect();
@@ -396,20 +338,20 @@ fn tests_in_a_plain_run_are_counted_and_fail_it_at_its_end() {
 fn reports_under_sudo_belong_to_the_caller() {
     use std::os::unix::fs::MetadataExt;
     let lab = Lab::new(&[("a_test.rhai", "test(\"a\", || {});")]);
-    if std::fs::metadata(lab.0.path()).unwrap().uid() != 0 {
+    if std::fs::metadata(lab.folder()).unwrap().uid() != 0 {
         eprintln!("skipped: only root can give files away");
         return;
     }
     let run = || {
         let mut command = netwright();
-        command.current_dir(lab.0.path()).env("SUDO_UID", "1234").env("SUDO_GID", "2345");
+        command.current_dir(lab.folder()).env("SUDO_UID", "1234").env("SUDO_GID", "2345");
         let ran = Ran::new(&command.args(["test", "--report", "junit=j.xml"]).output().unwrap());
         assert_eq!(ran.code, 0, "{ran:?}");
         let meta = std::fs::metadata(lab.path("j.xml")).unwrap();
         (meta.uid(), meta.gid())
     };
     assert_eq!(run().0, 0, "what is made in a folder of somebody else stays root's");
-    std::os::unix::fs::chown(lab.0.path(), Some(1234), None).unwrap();
+    std::os::unix::fs::chown(lab.folder(), Some(1234), None).unwrap();
     assert_eq!(run(), (1234, 2345));
 }
 
@@ -420,7 +362,7 @@ fn an_interrupted_run_reports_what_it_knows_and_leaves_nothing() {
         "test(\"a\", || {}); test(\"b\", || { print(\"here\"); sleep(\"1h\"); }); test(\"c\", || {});",
     )]);
     let mut command = netwright();
-    command.current_dir(lab.0.path()).args(["test", "--report", "json=r.json", "--events", "e.jsonl"]);
+    command.current_dir(lab.folder()).args(["test", "--report", "json=r.json", "--events", "e.jsonl"]);
     let mut child = command.spawn().unwrap();
     let begun = std::time::Instant::now();
     while !std::fs::read_to_string(lab.path("e.jsonl")).unwrap_or_default().contains("here") {

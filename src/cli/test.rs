@@ -167,9 +167,7 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     let jobs = if arguments.shell_on_failure { 1 } else { arguments.jobs.map_or(cores, usize::from) };
     let mut args: Vec<OsString> = Vec::new();
-    for (name, path) in &arguments.tools {
-        args.extend(["--tool".into(), format!("{name}={}", path.display()).into()]);
-    }
+    args.extend(super::tool_words(&arguments.tools));
     for path in &arguments.keep {
         sandbox::keepable(path)?;
         args.extend(["--keep".into(), path.into()]);

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::cable::{Cable, Step};
 use super::layout::{Band, Block, Layout, MARGIN, TAB_HEIGHT, TEXT, Tab, layout};
 use super::{Role, Sort, State, Topology};
+use crate::text::markup;
 
 /// Both schemes; `prefers-color-scheme` decides, also inside of an `<img>` on GitHub.
 const STYLE: &str = "\
@@ -70,7 +71,7 @@ impl Topology {
         let mut at = height - MARGIN + 12.0;
         for text in caption.iter().rev() {
             at -= line;
-            let _ = writeln!(out, "<text class=\"blame\" x=\"{MARGIN:.1}\" y=\"{at:.1}\">{}</text>", escape(text));
+            let _ = writeln!(out, "<text class=\"blame\" x=\"{MARGIN:.1}\" y=\"{at:.1}\">{}</text>", markup(text));
         }
         out.push_str("</svg>\n");
         out
@@ -105,7 +106,7 @@ fn draw_block(block: &Block, out: &mut String) {
         "<text class=\"title\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
         x + pad,
         y + pad + 12.0,
-        escape(&block.title)
+        markup(&block.title)
     );
     let mut at = y + pad + title + 8.0;
     for text in &block.lines {
@@ -114,7 +115,7 @@ fn draw_block(block: &Block, out: &mut String) {
             "<text class=\"{}\" x=\"{:.1}\" y=\"{at:.1}\">{}</text>",
             text.class,
             x + pad + text.indent,
-            escape(&text.text)
+            markup(&text.text)
         );
         at += line;
     }
@@ -127,7 +128,7 @@ fn draw_block(block: &Block, out: &mut String) {
              <text class=\"bridge {class}\" x=\"{:.1}\" y=\"{:.1}\">{}</text>",
             x + pad,
             y + 15.0,
-            escape(&band.label)
+            markup(&band.label)
         );
     }
 }
@@ -143,7 +144,7 @@ fn draw_tab(tab: &Tab, out: &mut String) {
         tab.width,
         tab.x,
         tab.y + 3.8,
-        escape(&tab.name)
+        markup(&tab.name)
     );
 }
 
@@ -190,20 +191,4 @@ fn class_of(state: State) -> &'static str {
         State::NoCarrier => " idle",
         State::Down => " down",
     }
-}
-
-/// Text in XML; what XML cannot hold is shown as a replacement character.
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }

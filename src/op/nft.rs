@@ -86,12 +86,9 @@ fn nft<S: Into<String>>(netns: &Where, words: impl IntoIterator<Item = S>) -> Co
 /// A question: `nft [OPTIONS] TEXT`.
 #[must_use]
 pub fn question(netns: &Where, text: &str) -> Command {
-    let (options, rest): (Vec<&str>, Vec<&str>) = {
-        let at = text.split_whitespace().take_while(|word| word.starts_with('-')).count();
-        let words: Vec<&str> = text.split_whitespace().collect();
-        (words.iter().take(at).copied().collect(), words.iter().skip(at).copied().collect())
-    };
-    nft(netns, options.into_iter().map(str::to_owned).chain([rest.join(" ")]))
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let (options, rest) = words.split_at(words.iter().take_while(|word| word.starts_with('-')).count());
+    nft(netns, options.iter().map(|word| (*word).to_owned()).chain([rest.join(" ")]))
 }
 
 /// What says of a command whether nft would take it: `nft -c TEXT`.

@@ -2,20 +2,18 @@
 
 use std::fmt::Write as _;
 
-use super::github::{data, property};
+use super::github;
 use super::human;
 use super::markdown::cell;
-use crate::testing::event::Covered;
+use super::mutation::percent;
+use super::place;
 use crate::testing::results::Results;
-
-/// GitHub shows ten warnings of a step and drops the rest.
-const ANNOTATIONS: usize = 10;
 
 /// Prints it for a person; whether enough was touched.
 #[must_use]
 pub fn print(results: &Results, fail_under: Option<f64>) -> bool {
     for (file, one) in results.covered().filter(|(_, one)| one.touched != Some(true)) {
-        let place = place(file, one);
+        let place = place(file, one.source.as_deref(), one.line);
         human::line(&match &one.reason {
             None => format!("not touched  {place}: {}", one.what),
             Some(reason) => format!("not known    {place}: {}: {reason}", one.what),
@@ -36,9 +34,8 @@ fn verdict(results: &Results) -> String {
     match results.coverage() {
         None => format!("no rule, route or service was made{unknown}"),
         Some(share) => {
-            // Never up to 100 when something was not touched.
-            let share = (share * 10.0).floor() / 10.0;
-            format!("packets touched {yes} of {} rules, routes and services: {share:.1} %{unknown}", yes + no)
+            let share = percent(share);
+            format!("packets touched {yes} of {} rules, routes and services: {share}{unknown}", yes + no)
         }
     }
 }
@@ -57,7 +54,8 @@ pub fn markdown(results: &Results) -> String {
     for (file, one) in left {
         let mark =
             one.reason.as_deref().map_or_else(|| "not touched".into(), |why| format!("not known: {}", cell(why)));
-        let _ = writeln!(out, "| {mark} | {} | {} |", cell(&place(file, one)), cell(&one.what));
+        let _ =
+            writeln!(out, "| {mark} | {} | {} |", cell(&place(file, one.source.as_deref(), one.line)), cell(&one.what));
     }
     out
 }
@@ -65,27 +63,10 @@ pub fn markdown(results: &Results) -> String {
 /// A warning at the script line of each thing that was not touched, at most ten.
 #[must_use]
 pub fn annotations(results: &Results) -> String {
-    let mut out = String::new();
-    let all: Vec<_> = results.covered().filter(|(_, one)| one.touched == Some(false)).collect();
-    let shown = if all.len() > ANNOTATIONS { ANNOTATIONS - 1 } else { all.len() };
-    for (file, one) in all.iter().take(shown) {
-        let _ = write!(out, "::warning file={}", property(one.source.as_deref().unwrap_or(file)));
-        if one.line > 0 {
-            let _ = write!(out, ",line={}", one.line);
-        }
-        let _ = writeln!(out, ",title=netwright --coverage::{}", data(&format!("no packet touched {}", one.what)));
-    }
-    if all.len() > shown {
-        let more = all.len() - shown;
-        let _ = writeln!(
-            out,
-            "::warning title=netwright --coverage::{more} more were not touched; the job summary has them"
-        );
-    }
-    out
-}
-
-fn place(file: &str, one: &Covered) -> String {
-    let source = one.source.as_deref().unwrap_or(file);
-    if one.line > 0 { format!("{source}:{}", one.line) } else { source.to_owned() }
+    let all: Vec<_> = results
+        .covered()
+        .filter(|(_, one)| one.touched == Some(false))
+        .map(|(file, one)| (one.source.as_deref().unwrap_or(file), one.line, format!("no packet touched {}", one.what)))
+        .collect();
+    github::warnings("--coverage", &all, "more were not touched")
 }

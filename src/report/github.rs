@@ -6,7 +6,7 @@ use super::markdown;
 use crate::testing::event::Failure;
 use crate::testing::results::Results;
 
-/// GitHub shows ten errors of a step and drops the rest.
+/// GitHub shows ten errors and ten warnings of a step and drops the rest.
 const ANNOTATIONS: usize = 10;
 /// GitHub refuses a summary of more than 1 MiB, of all steps together.
 pub const SUMMARY_MAX_BYTES: usize = 900 << 10;
@@ -19,8 +19,7 @@ pub fn annotations(results: &Results) -> String {
     let failed = results.tests().filter(|test| test.outcome.is_bad());
     let failed = failed.filter_map(|test| Some((&test.file, test.test.as_str(), test.failures.first()?)));
     let all: Vec<_> = broken.chain(failed).collect();
-    // The tenth says how many there are beyond it.
-    let shown = if all.len() > ANNOTATIONS { ANNOTATIONS - 1 } else { all.len() };
+    let shown = shown(all.len());
     for (file, title, failure) in &all[..shown] {
         annotation(&mut out, file, title, failure);
     }
@@ -41,6 +40,29 @@ fn annotation(out: &mut String, file: &str, title: &str, failure: &Failure) {
         }
     }
     let _ = writeln!(out, ",title={}::{}", property(title), data(&format!("{}\n{}", failure.message, failure.text)));
+}
+
+/// Warnings of an option at script lines (source, line, text), at most ten; `rest` says what the others are: `more were not touched`.
+pub(super) fn warnings(option: &str, all: &[(&str, usize, String)], rest: &str) -> String {
+    let mut out = String::new();
+    let shown = shown(all.len());
+    for (source, line, text) in &all[..shown] {
+        let _ = write!(out, "::warning file={}", property(source));
+        if *line > 0 {
+            let _ = write!(out, ",line={line}");
+        }
+        let _ = writeln!(out, ",title=netwright {option}::{}", data(text));
+    }
+    if all.len() > shown {
+        let more = all.len() - shown;
+        let _ = writeln!(out, "::warning title=netwright {option}::{more} {rest}; the job summary has them");
+    }
+    out
+}
+
+/// How many of so many annotations are shown: the tenth says how many there are beyond it.
+fn shown(all: usize) -> usize {
+    if all > ANNOTATIONS { ANNOTATIONS - 1 } else { all }
 }
 
 /// The job summary.
@@ -80,12 +102,12 @@ fn without_commands(text: &str) -> String {
 }
 
 /// As `@actions/core` escapes the text of a command.
-pub(super) fn data(text: &str) -> String {
+fn data(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// As `@actions/core` escapes a property of a command.
-pub(super) fn property(text: &str) -> String {
+fn property(text: &str) -> String {
     data(text).replace(':', "%3A").replace(',', "%2C")
 }
 

@@ -4,10 +4,12 @@
 use std::fmt::Write as _;
 
 use super::mutation::percent;
+use super::place;
 use crate::testing::Outcome;
 use crate::testing::event::Test;
 use crate::testing::results::{FileResults, Results};
 use crate::text::diagnostic::escape;
+use crate::text::markup;
 
 /// Light and dark as the reader's own scheme is; wide enough to read, narrow enough for a phone.
 const STYLE: &str = "
@@ -92,10 +94,14 @@ fn one_file(out: &mut String, file: &str, all: &FileResults) {
         let _ = writeln!(out, "<details>\n<summary>{} not touched by any packet</summary>\n<table>", left.len());
         out.push_str("<tr><th scope=\"col\">made by</th><th scope=\"col\">what</th></tr>\n");
         for one in left {
-            let source = one.source.as_deref().unwrap_or(file);
             let what =
                 one.reason.as_ref().map_or_else(|| one.what.clone(), |why| format!("{} (not known: {why})", one.what));
-            let _ = writeln!(out, "<tr><td>{}:{}</td><td>{}</td></tr>", name(source), one.line, name(&what));
+            let _ = writeln!(
+                out,
+                "<tr><td>{}</td><td>{}</td></tr>",
+                name(&place(file, one.source.as_deref(), one.line)),
+                name(&what)
+            );
         }
         out.push_str("</table>\n</details>\n");
     }
@@ -215,7 +221,7 @@ fn matrix(text: &str) -> Option<String> {
 fn block(text: &str) -> String {
     let mut out = String::from("<pre tabindex=\"0\">");
     for line in text.trim_end().lines() {
-        let shown = plain(&escape(line));
+        let shown = markup(&escape(line));
         let blames =
             line.contains('✗') || line.trim_start().starts_with("! ") || line.trim_start().starts_with("= why:");
         let _ = if blames { writeln!(out, "<b>{shown}</b>") } else { writeln!(out, "{shown}") };
@@ -230,23 +236,7 @@ fn name(text: &str) -> String {
 }
 
 fn attribute(text: &str) -> String {
-    plain(&escape(&text.replace('\n', " ")))
-}
-
-/// Text in which nothing is markup.
-fn plain(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '"' => out.push_str("&quot;"),
-            '\'' => out.push_str("&#39;"),
-            c => out.push(c),
-        }
-    }
-    out
+    markup(&escape(&text.replace('\n', " ")))
 }
 
 /// A text inside of a data address.

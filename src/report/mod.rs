@@ -16,3 +16,9 @@ pub mod markdown;
 pub mod mutation;
 pub mod stream;
 pub mod tap;
+
+/// Where in a script something was made, for people: `FILE:LINE`, as far as it is known; `file` is the one that was run.
+fn place(file: &str, source: Option<&str>, line: usize) -> String {
+    let source = source.unwrap_or(file);
+    if line > 0 { format!("{source}:{line}") } else { source.to_owned() }
+}

@@ -7,14 +7,11 @@ use quick_junit::{NonSuccessKind, TestCase, TestCaseStatus, TestSuite};
 use serde_json::json;
 
 use super::files::Format;
-use super::github::{data, property};
+use super::github;
 use super::markdown::{cell, fenced};
-use super::{human, live};
+use super::{human, live, place};
 use crate::testing::mutate::{Fate, FileReport, Progress, Report, Tried, score};
 use crate::text::diagnostic::escape;
-
-/// GitHub shows ten warnings of a step and drops the rest.
-const ANNOTATIONS: usize = 10;
 
 /// One line for what just happened, on standard error.
 pub fn progress(progress: Progress<'_>) {
@@ -29,7 +26,11 @@ pub fn progress(progress: Progress<'_>) {
                 Fate::Survived => ("MISS", ": no test notices".into()),
                 Fate::Void | Fate::Untried => ("void", format!(": {}", one.reason.as_deref().unwrap_or_default())),
             };
-            human::line(&format!("{word:<4} {number}/{of} {}: {}{more}", place(file, one), one.what));
+            human::line(&format!(
+                "{word:<4} {number}/{of} {}: {}{more}",
+                place(file, one.source.as_deref(), one.line),
+                one.what
+            ));
         }
     }
 }
@@ -41,7 +42,12 @@ pub fn text(report: &Report, fail_under: Option<f64>) -> String {
     for file in report.files.iter().filter(|file| file.count(Fate::Survived) > 0) {
         let _ = writeln!(out, "{}: breakages that no test notices", escape(&file.file));
         for one in survivors(file) {
-            let _ = writeln!(out, "  {}: {}", escape(&place(&file.file, one)), escape(&one.what));
+            let _ = writeln!(
+                out,
+                "  {}: {}",
+                escape(&place(&file.file, one.source.as_deref(), one.line)),
+                escape(&one.what)
+            );
             let _ = writeln!(out, "    broken by  {}", escape(&one.commands.join("; ")));
             let _ = writeln!(out, "    a test     {}", escape(&one.would));
         }
@@ -120,7 +126,12 @@ fn markdown(report: &Report, fail_under: Option<f64>) -> String {
     for file in report.files.iter().filter(|file| file.count(Fate::Survived) > 0) {
         let _ = write!(out, "\n### {}\n", cell(&file.file));
         for one in survivors(file) {
-            let _ = write!(out, "\n- **{}** ({})\n", cell(&one.what), cell(&place(&file.file, one)));
+            let _ = write!(
+                out,
+                "\n- **{}** ({})\n",
+                cell(&one.what),
+                cell(&place(&file.file, one.source.as_deref(), one.line))
+            );
             let _ = writeln!(out, "  A test that would notice: {}", cell(&one.would));
             for line in fenced(&one.commands.join("\n")).lines() {
                 let _ = writeln!(out, "  {line}");
@@ -187,35 +198,18 @@ fn junit(report: &Report) -> String {
 /// A warning at the script line of each survivor, at most ten.
 #[must_use]
 pub fn annotations(report: &Report) -> String {
-    let mut out = String::new();
-    let all: Vec<_> = report.files.iter().flat_map(|file| survivors(file).map(move |one| (file, one))).collect();
-    let shown = if all.len() > ANNOTATIONS { ANNOTATIONS - 1 } else { all.len() };
-    for (file, one) in all.iter().take(shown) {
-        let _ = write!(out, "::warning file={}", property(one.source.as_deref().unwrap_or(&file.file)));
-        if one.line > 0 {
-            let _ = write!(out, ",line={}", one.line);
-        }
-        let text = format!("no test notices when {}\na test that would: {}", one.what, one.would);
-        let _ = writeln!(out, ",title=netwright --mutate::{}", data(&text));
-    }
-    if all.len() > shown {
-        let more = all.len() - shown;
-        let _ = writeln!(
-            out,
-            "::warning title=netwright --mutate::{more} more breakages survived; the job summary has them"
-        );
-    }
-    out
+    let warning = |one: &Tried| format!("no test notices when {}\na test that would: {}", one.what, one.would);
+    let all: Vec<_> = report
+        .files
+        .iter()
+        .flat_map(|file| survivors(file).map(move |one| (file, one)))
+        .map(|(file, one)| (one.source.as_deref().unwrap_or(&file.file), one.line, warning(one)))
+        .collect();
+    github::warnings("--mutate", &all, "more breakages survived")
 }
 
 fn survivors(file: &FileReport) -> impl Iterator<Item = &Tried> {
     file.tried.iter().filter(|one| one.fate == Fate::Survived)
-}
-
-/// Where the thing was made.
-fn place(file: &str, one: &Tried) -> String {
-    let source = one.source.as_deref().unwrap_or(file);
-    if one.line > 0 { format!("{source}:{}", one.line) } else { source.to_owned() }
 }
 
 pub(super) fn percent(score: f64) -> String {

@@ -146,12 +146,14 @@ fn lay(mode: Mode, kept: &[PathBuf]) -> std::result::Result<(), (String, Errno)>
     // The overlays hold what they need of it.
     unmount_at(upper, UnmountFlags::DETACH).map_err(at(upper))?;
     let _ = std::fs::remove_dir(upper);
-    // New entries of the root itself: whoever may not make them anyway need not be kept from it.
-    if rustix::fs::access("/", rustix::fs::Access::WRITE_OK).is_ok() {
-        let root = look_at(Path::new("/")).map_err(at(Path::new("/")))?;
-        read_only(Path::new("/"), &root).map_err(at(Path::new("/")))?;
-    }
-    Ok(())
+    // The root itself: new entries, and files in it.
+    let root = look_at(Path::new("/")).and_then(|root| read_only(Path::new("/"), &root));
+    // Whoever may not write there need not be kept from it.
+    root.or_else(|errno| if may_write("/") { Err(errno) } else { Ok(()) }).map_err(at(Path::new("/")))
+}
+
+fn may_write(path: &str) -> bool {
+    rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok()
 }
 
 /// What is covered, outer places first: the folders of the root, and what is mounted below them.

@@ -259,13 +259,8 @@ impl Session {
             }
             let echoed =
                 output.ran.stdout.lines().filter(|line| line.starts_with("add rule ")).find_map(words::handle_of);
-            let rule = match echoed {
-                Some(echoed) => {
-                    // `add rule FAMILY TABLE CHAIN RULE`: behind the fifth word.
-                    Some(echoed.text.splitn(6, ' ').nth(5).unwrap_or_default().to_owned())
-                }
-                None => None,
-            };
+            // `add rule FAMILY TABLE CHAIN RULE`: behind the fifth word.
+            let rule = echoed.map(|echoed| echoed.text.splitn(6, ' ').nth(5).unwrap_or_default().to_owned());
             Ok(Some(Rehearsed { after: self.nft_copy(&there, table)?, rule }))
         })();
         self.exec.forget(&there);

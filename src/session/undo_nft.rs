@@ -36,7 +36,7 @@ impl Undoing<'_> {
                         "the rule `{rule}` in `{table} {chain}` was made anew by somebody else"
                     )));
                 };
-                let said = self.nft_act(&ops::delete_rule(netns, table, chain, ours));
+                let said = self.act(&ops::delete_rule(netns, table, chain, ours));
                 let gone = !self.nft_chain(netns, table, chain)?.iter().any(|listed| listed.handle == ours);
                 Ok(ended(gone, said, "the rule is still there"))
             }
@@ -49,7 +49,7 @@ impl Undoing<'_> {
                 if kind == "table" && !words::is_empty(&listing) {
                     return Ok(Step::Foreign(format!("the table `{table}` holds what others have put in it")));
                 }
-                let said = self.nft_act(&ops::delete_named(netns, table, kind, name, Some(now)));
+                let said = self.act(&ops::delete_named(netns, table, kind, name, Some(now)));
                 let gone = self.nft_listed(netns, table)?.is_none_or(|now| words::named(&now, kind, name).is_none());
                 Ok(ended(gone, said, "it is still there"))
             }
@@ -61,7 +61,7 @@ impl Undoing<'_> {
                     if !self.nft_has_element(netns, table, set, key)? {
                         continue;
                     }
-                    let said = self.nft_act(&ops::delete_element(netns, table, set, key));
+                    let said = self.act(&ops::delete_element(netns, table, set, key));
                     let gone = !self.nft_has_element(netns, table, set, key)?;
                     if let Step::Failed(why) = ended(gone, said, &format!("`{key}` is still in `{set}`")) {
                         return Ok(Step::Failed(why));
@@ -77,15 +77,11 @@ impl Undoing<'_> {
                 if after.as_ref().is_some_and(|after| now != *after) {
                     return Ok(Step::Foreign(format!("the table `{table}` of nft was changed since by somebody else")));
                 }
-                let said = self.nft_act(&ops::restored(netns, table, restore));
+                let said = self.act(&ops::restored(netns, table, restore));
                 let now = self.nft_listed(netns, table)?.map(|listing| words::comparable(&listing)).unwrap_or_default();
                 Ok(ended(now == *before, said, &format!("the table `{table}` is not as it was")))
             }
         }
-    }
-
-    fn nft_act(&self, command: &Command) -> Answer<()> {
-        self.act(command)
     }
 
     /// What a question prints; `None` when what it asks for is not there.

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::finding::{Confidence, Culprit, Evidence, Finding, Label, LastSeen, Leg, Verdict};
 use super::recorder::{Class, Dropped, End, KnownLink, Match, Place, Plan, Recording, means, record};
 use super::state::Net;
+use super::trial::{connect_options, ping_options};
 use super::{OTHERS, Question};
 use crate::op::Where;
-use crate::patience::scaled;
-use crate::probe::{ConnectOptions, PingOptions, Proto, Target, Verdict as Answer, connect, ping};
+use crate::probe::{Proto, Target, Verdict as Answer, connect, ping};
 use crate::session::Session;
 
 /// How long the recorded packet is waited for: what the kernel does with it, it does at once.
@@ -381,27 +381,10 @@ pub(super) fn take(
     let cancel = || interrupt.is_set();
     let file = net.ns(from).file();
     if target.proto == Proto::Icmp {
-        let options = PingOptions {
-            timeout: scaled(PATIENCE),
-            size: usize::try_from(size).unwrap_or(56).clamp(16, 65_507),
-            source: question.source,
-            mark: question.mark,
-            tos: question.shape.tos,
-            device: question.shape.dev.clone(),
-            dont_fragment: question.size.is_some(),
-            ..PingOptions::for_target(target)
-        };
+        let options = ping_options(question, target, size, PATIENCE);
         record(file, &plan, || ping(target.addr, &options, &cancel).map(|report| report.verdict).ok())
     } else {
-        let options = ConnectOptions {
-            timeout: scaled(PATIENCE),
-            source: question.source,
-            mark: question.mark,
-            sport: question.shape.sport,
-            tos: question.shape.tos,
-            device: question.shape.dev.clone(),
-            ..ConnectOptions::default()
-        };
+        let options = connect_options(question, PATIENCE);
         record(file, &plan, || connect(target, &options, &cancel).map(|open| open.verdict().clone()).ok())
     }
 }

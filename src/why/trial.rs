@@ -19,6 +19,9 @@ use crate::session::Session;
 /// How long the reading waits for the packet: what it does to neighbours and connections, it does at once.
 const HEAD_START: Duration = Duration::from_millis(50);
 
+/// How many bytes a ping carries unless it is told: as those of `ping`.
+const PING: u32 = 56;
+
 /// What is tried, and from where.
 pub(super) struct Trial {
     question: Question,
@@ -107,16 +110,7 @@ impl Trial {
         let interrupt = self.interrupt.clone();
         let cancel = || interrupt.is_set();
         if target.proto == Proto::Icmp {
-            let options = PingOptions {
-                timeout: scaled(PATIENCE),
-                size: question.size.map_or(56, |size| usize::try_from(size).unwrap_or(56).clamp(16, 65_507)),
-                source: question.source,
-                mark: question.mark,
-                tos: question.shape.tos,
-                device: question.shape.dev.clone(),
-                dont_fragment: question.size.is_some(),
-                ..PingOptions::for_target(target)
-            };
+            let options = ping_options(question, target, question.size.unwrap_or(PING), PATIENCE);
             let mut witness = self.owner.as_ref().and_then(|owner| owner.within(Witness::open).ok()?.ok());
             let report = self.from.within(|| ping(target.addr, &options, &cancel))??;
             if let Some(witness) = witness.as_mut().filter(|_| report.verdict.is_reached())
@@ -128,15 +122,7 @@ impl Trial {
             }
             return Ok((report.verdict, None));
         }
-        let options = ConnectOptions {
-            timeout: scaled(PATIENCE),
-            source: question.source,
-            mark: question.mark,
-            sport: question.shape.sport,
-            tos: question.shape.tos,
-            device: question.shape.dev.clone(),
-            ..ConnectOptions::default()
-        };
+        let options = connect_options(question, PATIENCE);
         let open = self.from.within(|| connect(target, &options, &cancel))??;
         Ok((open.verdict().clone(), Some(open)))
     }
@@ -150,6 +136,33 @@ impl Running {
     /// When nothing could be sent at all.
     pub(super) fn end(self) -> Result<(Tried, Option<Established>)> {
         self.0.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a worker thread panicked")))
+    }
+}
+
+/// A ping of a question, with so many bytes.
+pub(super) fn ping_options(question: &Question, target: &Target, size: u32, patience: Duration) -> PingOptions {
+    PingOptions {
+        timeout: scaled(patience),
+        size: usize::try_from(size).unwrap_or(usize::MAX).clamp(16, 65_507),
+        source: question.source,
+        mark: question.mark,
+        tos: question.shape.tos,
+        device: question.shape.dev.clone(),
+        dont_fragment: question.size.is_some(),
+        ..PingOptions::for_target(target)
+    }
+}
+
+/// A connection, or a datagram, of a question.
+pub(super) fn connect_options(question: &Question, patience: Duration) -> ConnectOptions {
+    ConnectOptions {
+        timeout: scaled(patience),
+        source: question.source,
+        mark: question.mark,
+        sport: question.shape.sport,
+        tos: question.shape.tos,
+        device: question.shape.dev.clone(),
+        ..ConnectOptions::default()
     }
 }
 

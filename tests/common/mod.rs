@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test program uses some of it")]
 
+pub(crate) mod lab;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -52,16 +54,21 @@ impl From<Output> for Ran {
     }
 }
 
-/// Runs netwright at the top of the checkout, so that scripts have short names.
-pub(crate) fn netwright(who: Who, args: &[&str]) -> Ran {
-    let mut command = match who {
+/// netwright, to be started as somebody.
+pub(crate) fn command(who: Who) -> Command {
+    match who {
         Who::Me => Command::new(NETWRIGHT),
         Who::Nobody => {
             let mut command = Command::new("setpriv");
             command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", NETWRIGHT]);
             command
         }
-    };
+    }
+}
+
+/// Runs netwright at the top of the checkout, so that scripts have short names.
+pub(crate) fn netwright(who: Who, args: &[&str]) -> Ran {
+    let mut command = command(who);
     let timeout = |at: usize| at > 0 && args[at - 1] == "--timeout";
     let words = args.iter().enumerate().map(|(at, word)| if timeout(at) { slow(word) } else { (*word).to_owned() });
     command.args(words).current_dir(root()).stdin(Stdio::null());
