@@ -175,6 +175,26 @@ fn a_list_of_nft_that_is_empty_is_not_a_list() {
     }
 }
 
+#[test]
+fn policy_rules_of_ipv6_that_cannot_be_read_are_not_none() {
+    if !possible() {
+        return;
+    }
+    let network = "ip -n x addr add fd07:3::2/64 dev eth0 nodad; ip -n y addr add fd07:3::3/64 dev eth0 nodad; \
+        ip netns exec r sysctl -qw net.bridge.bridge-nf-call-ip6tables=0; ";
+    for said in ["echo no >&2; exit 1", "echo nonsense; exit 0"] {
+        let fake = format!(
+            "real=$(command -v ip); printf '%s\\n' '#!/bin/bash' 'case \"$*\" in *-6*rule*) {said};; esac' \"exec $real \"'\"$@\"' >/run/ip; \
+             chmod +x /run/ip; "
+        );
+        let answer = ask("x fd07:3::3 --no-probe", network);
+        assert_eq!(answer["verdict"], "reachable", "{answer:#}");
+        let answer = ask("x fd07:3::3 --no-probe --tool ip=/run/ip", &format!("{network}{fake}"));
+        assert_eq!(answer["verdict"], "inconclusive", "{said}: {answer:#}");
+        assert_eq!(answer["others"][0]["code"], "NETNS_UNREADABLE", "{said}: {answer:#}");
+    }
+}
+
 /// A program of the machine's that fails in the namespace `r` in the middle.
 fn failing_in_r(program: &str) -> String {
     format!(

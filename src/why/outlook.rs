@@ -69,9 +69,14 @@ fn ask(session: &Session, from: &Where, what: String, target: Target, probe: boo
     let mut question = Question::new(from.clone(), Aim::Target(target));
     question.probe = probe;
     let finding = why(session, &question)?;
-    // What only leaves this machine is not judged any further, and nothing stands in its way here.
-    let fine = finding.verdict == Verdict::Reachable || !probe && finding.culprit.is_none();
+    let fine = is_fine(&finding, probe);
     Ok(Prospect { what, finding, fine })
+}
+
+/// Whether nothing stands in the way. What only leaves this machine is not judged any further, and is fine as far as all of the way could be read.
+fn is_fine(finding: &Finding, probe: bool) -> bool {
+    let unread = finding.others.iter().any(|other| other.code == "NETNS_UNREADABLE");
+    finding.verdict == Verdict::Reachable || !probe && finding.culprit.is_none() && !unread
 }
 
 /// A name server: by UDP as far as the state tells, and by a TCP connection, which it answers or at least refuses.
@@ -107,6 +112,34 @@ fn servers_in(text: &str) -> Vec<IpAddr> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_could_not_be_read_is_not_fine() {
+        use crate::why::finding::{Confidence, Culprit};
+        let at = || Where::Named("r".into());
+        let mut finding = Finding {
+            from: at(),
+            to: "203.0.113.254".into(),
+            verdict: Verdict::Inconclusive,
+            confidence: Confidence::Predicted,
+            culprit: None,
+            others: Vec::new(),
+            hops: Vec::new(),
+            probe: None,
+            notes: Vec::new(),
+            trace: Vec::new(),
+            took: std::time::Duration::ZERO,
+        };
+        assert!(is_fine(&finding, false), "it leaves this machine");
+        assert!(!is_fine(&finding, true), "nobody answers");
+        finding.others.push(Culprit::new("NETNS_UNREADABLE", &at(), "namespace", "r"));
+        assert!(!is_fine(&finding, false), "who knows what it meets there");
+        finding.verdict = Verdict::Reachable;
+        assert!(is_fine(&finding, true), "it was answered");
+        (finding.verdict, finding.others) = (Verdict::Blocked, Vec::new());
+        finding.culprit = Some(Culprit::new("NF_DROP", &at(), "rule", "r"));
+        assert!(!is_fine(&finding, false));
+    }
 
     #[test]
     fn name_servers_are_read_as_the_resolver_does() {

@@ -16,7 +16,7 @@ use super::ipset::Ipsets;
 use super::iptables::Tables;
 use super::nft::Nft;
 use crate::error::{Error, Kind, Result};
-use crate::exec::asker::side_by_side;
+use crate::exec::asker::{complaint, side_by_side};
 use crate::exec::netns::{self, NetnsFile, NetnsId};
 use crate::exec::process::End;
 use crate::exec::tools;
@@ -157,6 +157,8 @@ pub(super) enum Part {
     Bridges,
     /// Its queueing disciplines.
     Queues,
+    /// Its policy rules of IPv6.
+    Policy,
     /// Something of the namespace that this one is a copy of.
     Original,
 }
@@ -320,7 +322,14 @@ fn read_ns(programs: &Programs, at: &Where, file: NetnsFile, v6: bool) -> Ns {
     if v6 {
         let ip = programs.paths.get("ip").map_or(Path::new("ip"), PathBuf::as_path);
         let said = programs.reading.policy_rules_v6(at, &ns.file, ip, &["-6", "-j", "rule", "show"]);
-        ns.rules[1] = said.and_then(|said| json::records(&said.stdout, "`ip rule`")).unwrap_or_default();
+        let said = said.map_err(|error| error.to_string()).and_then(|said| match complaint(&said) {
+            Some(why) => Err(why),
+            None => json::records(&said.stdout, "`ip rule`").map_err(|error| error.to_string()),
+        });
+        ns.rules[1] = said.unwrap_or_else(|why| {
+            ns.failed.borrow_mut().push((Part::Policy, why));
+            Vec::new()
+        });
     }
     ns
 }

@@ -45,6 +45,7 @@ fn parts(net: &Net) -> Vec<(Part, Culprit)> {
                 Part::Sockets => "who listens in it",
                 Part::Bridges => "what its bridges know",
                 Part::Queues => "its queueing disciplines",
+                Part::Policy => "its policy rules of IPv6",
                 Part::Original => "something of the machine that this is a copy of",
             };
             let culprit = Culprit::new("NETNS_UNREADABLE", &ns.at, "namespace", ns.at.name())
@@ -84,7 +85,7 @@ fn weighed(unread: &[Culprit], parts: &[(Part, Culprit)], complete: bool, findin
             let whole = |one: &Culprit| one.at == culprit.at || absent;
             // Rules translate: what was found missing behind them may never have been wanted. Bridges lead to who is missing.
             let part = |(part, one): &(Part, Culprit)| match part {
-                Part::Rules | Part::Bridges | Part::Original => absent,
+                Part::Rules | Part::Bridges | Part::Policy | Part::Original => absent,
                 Part::Sockets => one.at == culprit.at && SOCKETS.contains(&culprit.code),
                 Part::Queues => false,
             };
