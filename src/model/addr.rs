@@ -78,6 +78,13 @@ pub fn network(text: &str) -> Result<IpNet> {
     Ok(net)
 }
 
+/// What an address or a network covers, host bits or not; an address covers itself. `None` for names and masks in dots.
+#[must_use]
+pub fn covered(text: &str) -> Option<IpNet> {
+    let host = || text.parse().ok().map(|ip: IpAddr| IpNet::from(ip));
+    text.parse().ok().or_else(host).map(|net: IpNet| net.trunc())
+}
+
 /// Where a route leads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Destination {

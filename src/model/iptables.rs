@@ -1,5 +1,6 @@
 //! What `iptables -S` and `iptables-save -c` print. Rules are read from here only: `iptables -L` differs between versions and backends.
 
+use super::addr::covered;
 use super::json::garbage;
 use super::words;
 use crate::{Error, Result};
@@ -150,7 +151,7 @@ pub fn likeness(words: &[String]) -> Option<String> {
         let value = match (at, said.map(|said| said.value)) {
             (_, None) | (3 | 4, Some("+")) => None,
             (0, Some("NOTRACK" | "CT")) => return None,
-            (1 | 2, Some(text)) => match network(text) {
+            (1 | 2, Some(text)) => match covered(text) {
                 Some(net) if net.prefix_len() == 0 => None,
                 Some(net) => Some(net.to_string()),
                 None => return None,
@@ -173,12 +174,6 @@ const COMPARED: [&[&str]; 5] = [
     &["-i", "--in-interface"],
     &["-o", "--out-interface"],
 ];
-
-/// An address or a network as numbers.
-fn network(text: &str) -> Option<ipnet::IpNet> {
-    let host = || text.parse().ok().map(|ip: std::net::IpAddr| ipnet::IpNet::from(ip));
-    text.parse().ok().or_else(host).map(|net: ipnet::IpNet| net.trunc())
-}
 
 impl Rule {
     /// The rule's words as they were printed, after `-A CHAIN` and without counters.
@@ -211,7 +206,7 @@ impl Rule {
             (Some(_), None) => cut_short(names),
         };
         // A name, a list or a mask in dots is not compared.
-        let address = |have: &str, want: &str| match (network(have), network(want)) {
+        let address = |have: &str, want: &str| match (covered(have), covered(want)) {
             (Some(have), Some(want)) => have == want,
             _ => true,
         };

@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use super::noted::Noted;
 use super::{Record, Session};
 use crate::error::{Kind, Place};
+use crate::model::addr::covered;
 use crate::model::iptables::{self, Ruleset};
 use crate::op::route::Family;
 use crate::op::{Command, Object, Op, Tool, Undo, Where, firewall};
@@ -281,17 +282,13 @@ fn is_by(op: &Op, way: &serde_json::Value) -> bool {
         serde_json::Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    let network = |text: &str| -> Option<ipnet::IpNet> {
-        let host = || text.parse().ok().map(|ip: std::net::IpAddr| ipnet::IpNet::from(ip));
-        text.parse().ok().or_else(host)
-    };
     let Object::Route { dst } = &op.changes else { return false };
-    let is_default = |text: &str| text == "default" || network(text).is_some_and(|net| net.prefix_len() == 0);
+    let is_default = |text: &str| text == "default" || covered(text).is_some_and(|net| net.prefix_len() == 0);
     let to = says("dst").unwrap_or_default();
     let same_place = if is_default(dst) {
         is_default(&to) && words.iter().any(|word| word == "-6") == to_six(way)
     } else {
-        network(dst).is_some() && network(dst) == network(&to)
+        covered(dst).is_some() && covered(dst) == covered(&to)
     };
     let agrees = |name: &str, key: &str| match (after(name), says(key)) {
         (Some(want), Some(have)) => *want == have,
