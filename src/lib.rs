@@ -9,7 +9,7 @@
 //! | [`testing`] | test files: which there are, a process and a sandbox for each, what came of every test, as events | printing, knowing Rhai |
 //! | [`verify`] | expectations about reachability: what a probe means, who answered, whether silence proves anything | processes |
 //! | [`session`] | what this run did: each verb looks first, acts if it must, records the inverse, counts | starting processes |
-//! | [`op`] | commands and ops as values: pure constructors, one file per tool | any I/O |
+//! | [`op`] | facts, commands and ops as values: what can be so, what shows it, what makes it so; one file per object | any I/O |
 //! | [`exec`] | the only place that starts processes: duct, warm tools, deadlines, output caps | knowing what a command means |
 //! | [`files`] | the only place that makes or opens files for writing: no links, new files, folders that are root's alone | deciding what is in them |
 //! | [`features`] | what this kernel and its tools can do, tried out in throw-away namespaces | starting processes; touching any other network |
@@ -26,7 +26,7 @@
 //! | [`patience`] | how much slower than usual this machine is: every deadline is so much longer | anything else |
 //! | [`error`] | the one error type: kind, message, what ran, hints, place in the script | |
 //!
-//! Flow: cli → script engine → api function (thin: arguments to types) → session verb → op constructor → session (converge, record) →
+//! Flow: cli → script engine → api function (thin: arguments to types) → session verb → a fact and its op → session (converge, record, prove) →
 //! exec → model → handle or map back to the script. Everything visible leaves as an event to report.
 //!
 //! # Invariants, each held by a test (`tests/tidy.rs`)
@@ -38,6 +38,7 @@
 //! - Only `files` makes, writes, renames or gives away files; a sandbox arranges its own mounts.
 //! - Only `report` and `cli` print.
 //! - Every mutating op has an inverse or says that it has none ([`op::Undo`]).
+//! - What a command is for is a value ([`op::Fact`]); nobody reads it out of its words.
 //! - JSON is read wherever a tool offers it, through the one tolerant reader [`model::json`].
 //! - Nothing a user, a tool or the kernel can influence panics.
 //! - Every script function has a doc comment with an example that runs.

@@ -24,7 +24,7 @@ pub(super) fn of_run(session: &Session, outcome: &Outcome, undone: Option<&Undon
             json!({
                 "argv": record.op.command.words(),
                 "netns": record.op.command.netns.name(),
-                "changes": record.op.changes,
+                "changes": record.op.changes(),
                 "source": place.and_then(|place| place.source.clone()),
                 "line": place.map(|place| place.line),
                 "ok": record.succeeded(),

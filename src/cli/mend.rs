@@ -10,7 +10,7 @@ use super::why::WhyArgs;
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
-use crate::op::{Command, Object, Op, Tool, Undo, Where};
+use crate::op::{Command, Op, Tool, Undo, Where};
 use crate::report::human;
 use crate::script::engine::Job;
 use crate::session::{Did, Session};
@@ -100,7 +100,7 @@ fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<()> {
     };
     if let Some(act) = command(fix) {
         let undo = inverse.and_then(command).map_or_else(|| Undo::None("no command takes it back".into()), Undo::by);
-        round.apply(Op::new(act, Object::Raw, undo))?;
+        round.apply(Op::new(act, undo))?;
         round.count(Did::Something);
         return Ok(());
     }

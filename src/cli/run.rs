@@ -348,7 +348,11 @@ const CHANGES_MAX: usize = 20;
 fn tell_changes(session: &Session) {
     let log = session.log();
     // A mark says only whose a link is.
-    let is_mark = |op: &crate::op::Op| matches!(&op.changes, crate::op::Object::LinkSetting { setting, .. } if setting == "alias");
+    let is_alias = |one: &crate::op::link::Setting| matches!(one, crate::op::link::Setting::Alias(_));
+    let is_mark = |op: &crate::op::Op| match op.fact() {
+        Some(crate::op::Fact::Settings(set)) => set.to.first().is_some_and(is_alias),
+        _ => false,
+    };
     let changes: Vec<_> =
         log.iter().filter(|record| record.succeeded() && !record.is_undone() && !is_mark(&record.op)).collect();
     human::line(&format!("{} changed, {} already so", session.changed(), session.unchanged()));

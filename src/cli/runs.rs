@@ -88,7 +88,7 @@ fn made(records: &[Record]) -> Vec<String> {
         if matches!(record.op.undo, Undo::None(_)) || record.ok == Some(false) || record.is_undone() {
             return None;
         }
-        Some(match &record.op.changes {
+        Some(match &record.op.changes() {
             Object::Netns { name } => format!("netns {name}"),
             Object::Link { netns: Where::Host, name, .. } => format!("link {name}"),
             Object::Sysctl { name } => format!("sysctl {name}"),

@@ -9,7 +9,8 @@ mod step;
 
 use std::collections::HashMap;
 
-use crate::op::{Object, Where};
+use crate::op::netns::Netns;
+use crate::op::{Fact, Where};
 use crate::probe::{Proto, Target};
 use crate::session::noted::Noted;
 use crate::session::{Record, Session};
@@ -65,7 +66,7 @@ pub fn emit(session: &Session, origin: &Origin, line: &dyn Fn(&str, usize) -> Op
             Where::Named(name) => made.get(name.as_str()).copied(),
             _ => None,
         };
-        if let (Object::Netns { name }, true) = (&record.op.changes, record.op.says("add")) {
+        if let Some(Fact::Netns(Netns { name, there: true })) = record.op.fact() {
             made.insert(name, number);
         }
         let step = Step::of(&record.op, inside);

@@ -1,7 +1,13 @@
 //! What an op is in plain shell: the question whether it is so already, the command, and what takes it back.
 
+use crate::op::firewall::{self, Chain, ChainAct, Policy, Rule, RuleAct};
+use crate::op::link::{Link, Setting, Settings};
+use crate::op::netns::Netns;
 use crate::op::nft::Inverse;
-use crate::op::{Command, Object, Op, Undo, Where, as_typed, quote};
+use crate::op::qdisc::Is;
+use crate::op::route::{Family, PolicyRule, Route};
+use crate::op::sysctl::Sysctl;
+use crate::op::{Command, Fact, Op, Undo, Where, as_typed, quote};
 
 /// One command with its question and its inverse.
 #[derive(Debug)]
@@ -56,56 +62,60 @@ impl Step {
             Undo::Nft(inverse) => step.nft(command, inverse),
             Undo::None(why) => step.without_undo = Some(why.clone()),
         }
-        match &op.changes {
-            Object::Netns { name } => step.netns(name, op.says("add")),
-            Object::Link { netns, name, .. } => step.link(op, netns, name),
-            Object::LinkSetting { name, .. } => step.setting(op, name, &typed),
-            Object::Addr { link, addr } => {
+        match op.fact() {
+            Some(Fact::Netns(one)) => step.netns(one),
+            Some(Fact::Link(link)) => step.link(op, link),
+            Some(Fact::Settings(set)) => step.setting(set, &typed),
+            Some(Fact::Addr(one)) => {
                 let shown = format!(
                     "{} | grep -qF -- {}",
-                    typed(&["ip", "-o", "address", "show", "dev", link]),
-                    word(&format!(" {addr} "))
+                    typed(&["ip", "-o", "address", "show", "dev", &one.link]),
+                    word(&format!(" {} ", one.addr))
                 );
-                step.ask = Some(if op.says("add") { shown } else { format!("not_so {}", word(&shown)) });
+                step.ask = Some(if one.there { shown } else { format!("not_so {}", word(&shown)) });
             }
-            Object::Route { dst } => step.ask = route(op, dst),
-            Object::Rule => step.ask = rule(op),
-            Object::Neigh { addr } => {
-                let mac = after(&command.argv, "lladdr").unwrap_or_default();
-                let shown = typed(&["ip", "neigh", "show", addr]);
+            Some(Fact::Route(one)) => step.ask = route(&command.netns, one),
+            Some(Fact::Rule(one)) => step.ask = rule(&command.netns, one),
+            Some(Fact::Neigh(one)) => {
+                let mac = one.mac.as_deref().unwrap_or_default();
+                let shown = typed(&["ip", "neigh", "show", &one.addr]);
                 step.ask = Some(format!("{shown} | grep PERMANENT | grep -qiF -- {}", word(mac)));
             }
-            Object::Sysctl { name } => step.sysctl(op, name, &typed),
-            Object::NfRule { .. } => step.nf_rule(op),
-            Object::NfChain { .. } if op.says("-N") => {
-                step.ask = edited(command, "-N", "-S", 1).map(|line| format!("{line} >/dev/null 2>&1"));
+            Some(Fact::Sysctl(set)) => step.sysctl(op, set, &typed),
+            Some(Fact::NfRule(rule)) => step.nf_rule(op, rule),
+            Some(Fact::NfChain(Chain { at, act: ChainAct::New })) => {
+                let list = firewall::list(&command.netns, at.family, &at.table, Some(&at.chain));
+                step.ask = Some(format!("{} >/dev/null 2>&1", list.line()));
                 step.tools.push("grep");
             }
-            Object::NfPolicy { .. } => step.policy(op),
-            Object::Qdisc { link } => {
-                let kind = command.argv.iter().skip_while(|word| *word != "root").nth(1).map_or("", String::as_str);
-                let shown = typed(&["tc", "qdisc", "show", "dev", link]);
-                step.ask = Some(format!("{shown} | grep -q -- {}", word(&format!("^qdisc {kind} .*root"))));
+            Some(Fact::NfPolicy(policy)) => step.policy(op, policy),
+            Some(Fact::Qdisc(one)) if !matches!(one.is, Is::Below(_)) => {
+                let shown = typed(&["tc", "qdisc", "show", "dev", &one.link]);
+                // Nobody's own is there when the kernel's is: that has the handle 0.
+                step.ask = Some(match one.kind() {
+                    Some(kind) => format!("{shown} | grep -q -- {}", word(&format!("^qdisc {kind} .*root"))),
+                    None => format!("not_so {}", word(&format!("{shown} | grep root | grep -qvF -- ' 0: '"))),
+                });
             }
-            Object::NfChain { .. } | Object::NfTable { .. } | Object::Raw => step.only_if_so = false,
-            Object::Nft { .. } => step.only_if_so = step.ask.is_some(),
+            Some(Fact::Nft(_)) => step.only_if_so = step.ask.is_some(),
+            _ => step.only_if_so = false,
         }
         step
     }
 
-    fn netns(&mut self, name: &str, add: bool) {
-        let there = format!("[ -e {} ]", word(&format!("/run/netns/{name}")));
-        self.ask = Some(if add { there } else { format!("! {there}") });
+    fn netns(&mut self, one: &Netns) {
+        let there = format!("[ -e {} ]", word(&format!("/run/netns/{}", one.name)));
+        self.ask = Some(if one.there { there } else { format!("! {there}") });
     }
 
-    fn link(&mut self, op: &Op, netns: &Where, name: &str) {
+    fn link(&mut self, op: &Op, link: &Link) {
+        let name = link.name.as_str();
         let there = format!("{} >/dev/null 2>&1", words_in(&op.command.netns, &["ip", "link", "show", "dev", name]));
-        if !op.says("add") {
-            let there = format!("{} >/dev/null 2>&1", words_in(netns, &["ip", "link", "show", "dev", name]));
+        let Some(new) = &link.new else {
             self.ask = Some(format!("not_so {}", word(&there)));
             return;
-        }
-        let kind = after(&op.command.argv, "type").unwrap_or_default();
+        };
+        let kind = new.kind.as_str();
         let details = words_in(&op.command.netns, &["ip", "-d", "link", "show", "dev", name]);
         self.taken = Some((
             format!("{there} && not_so {}", word(&format!("{details} | grep -qwF -- {}", word(kind)))),
@@ -113,15 +123,9 @@ impl Step {
         ));
         self.ask = Some(there.clone());
         // A port that is made in its bridge may be there and have lost it.
-        let head: Vec<&str> = op.command.argv.iter().take_while(|word| *word != "type").map(String::as_str).collect();
-        let mut state: Vec<&str> = Vec::new();
-        if let Some(at) = head.iter().position(|word| *word == "master") {
-            state.extend(head.iter().skip(at).take(2));
-        }
-        state.extend(head.contains(&"up").then_some("up"));
-        if !state.is_empty() {
-            let all: Vec<&str> =
-                ["ip", "-o", "link", "show", "dev", name].into_iter().chain(state.iter().copied()).collect();
+        if let Some(bridge) = new.port_of.as_deref() {
+            let state = ["master", bridge, "up"];
+            let all: Vec<&str> = ["ip", "-o", "link", "show", "dev", name].into_iter().chain(state).collect();
             let set: Vec<&str> = ["ip", "link", "set", "dev", name].into_iter().chain(state).collect();
             let netns = &op.command.netns;
             self.ask = Some(format!("{} | grep -q .", words_in(netns, &all)));
@@ -131,8 +135,8 @@ impl Step {
         }
     }
 
-    fn setting(&mut self, op: &Op, name: &str, typed: &dyn Fn(&[&str]) -> String) {
-        let words: Vec<&str> = op.command.argv.iter().skip(4).map(String::as_str).collect();
+    fn setting(&mut self, settings: &Settings, typed: &dyn Fn(&[&str]) -> String) {
+        let name = settings.link.as_str();
         let shown = |more: &[&str]| {
             let all: Vec<&str> =
                 ["ip", "-o", "link", "show", "dev", name].into_iter().chain(more.iter().copied()).collect();
@@ -142,13 +146,13 @@ impl Step {
         let is_up = format!("{} | grep -q .", shown(&["up"]));
         let prints =
             |pattern: &str| Some(format!("{} | sed -n {}", shown(&[]), word(&format!("s/.* {pattern} .*/\\1/p"))));
-        match words.as_slice() {
+        match settings.to.as_slice() {
             // With an alias, which says only whose it is.
-            ["up"] | ["up", "alias", _] => self.ask = Some(is_up),
-            ["down"] => self.ask = Some(format!("not_so {}", word(&is_up))),
-            ["master", master, rest @ ..] => {
-                let up: &[&str] = if rest.contains(&"up") { &["up"] } else { &[] };
-                let more: Vec<&str> = ["master", master].into_iter().chain(up.iter().copied()).collect();
+            [Setting::Up] | [Setting::Up, Setting::Alias(_)] => self.ask = Some(is_up),
+            [Setting::Down] => self.ask = Some(format!("not_so {}", word(&is_up))),
+            [Setting::Master(master), rest @ ..] => {
+                let up = rest.contains(&Setting::Up).then_some("up");
+                let more: Vec<&str> = ["master", master].into_iter().chain(up).collect();
                 self.ask = Some(format!("{} 2>/dev/null | grep -q .", shown(&more)));
                 self.former = prints("master \\([^ ]*\\)");
                 self.undo = vec![format!(
@@ -157,21 +161,22 @@ impl Step {
                     set("nomaster")
                 )];
             }
-            ["mtu", mtu] => {
+            [Setting::Mtu(mtu)] => {
                 self.ask = Some(format!("{} | grep -qF -- {}", shown(&[]), word(&format!(" mtu {mtu} "))));
                 self.former = prints("mtu \\([0-9]*\\)");
                 self.undo = vec![set("mtu \"$former\"")];
             }
-            ["address", mac] => {
+            [Setting::Address(mac)] => {
                 self.ask = Some(format!("{} | grep -qiF -- {}", shown(&[]), word(&format!(" {mac} "))));
                 self.former = prints("link\\/[a-z0-9]* \\([^ ]*\\)");
                 self.undo = vec![set("address \"$former\"")];
             }
-            ["name", new] => {
+            [Setting::Name(new)] => {
                 self.ask = Some(format!("{} >/dev/null 2>&1", typed(&["ip", "link", "show", "dev", new])));
             }
-            ["type", _, pairs @ ..] => {
+            [Setting::Options(words)] if words.first().is_some_and(|word| word == "type") => {
                 let details = typed(&["ip", "-d", "-o", "link", "show", "dev", name]);
+                let pairs = words.get(2..).unwrap_or_default();
                 let asks: Vec<String> = pairs
                     .chunks(2)
                     .map(|pair| format!("{details} | grep -qF -- {}", word(&format!(" {} ", pair.join(" ")))))
@@ -182,8 +187,8 @@ impl Step {
         }
     }
 
-    fn sysctl(&mut self, op: &Op, name: &str, typed: &dyn Fn(&[&str]) -> String) {
-        let Some((_, value)) = crate::op::sysctl::setting(&op.command) else { return };
+    fn sysctl(&mut self, op: &Op, set: &Sysctl, typed: &dyn Fn(&[&str]) -> String) {
+        let Sysctl { name, value } = set;
         let read = typed(&["sysctl", "-n", name]);
         self.ask = Some(format!("[ \"$({read} 2>/dev/null | tr '\\t' ' ')\" = {} ]", word(value)));
         self.former = Some(format!("{read} | tr '\\t' ' '"));
@@ -192,23 +197,19 @@ impl Step {
         self.tools.push("tr");
     }
 
-    fn nf_rule(&mut self, op: &Op) {
-        let numbered = |letter: &str| {
-            let rest = op.command.argv.iter().skip_while(|word| *word != letter).nth(2);
-            rest.is_some_and(|word| word.parse::<u32>().is_ok())
-        };
-        let check = |letter, skip| edited(&op.command, letter, "-C", skip).map(|line| format!("{line} 2>/dev/null"));
-        if op.says("-A") {
-            self.ask = check("-A", 0);
-        } else if op.says("-I") {
-            self.ask = check("-I", usize::from(numbered("-I")));
-        } else if op.says("-D") && !numbered("-D") {
-            self.ask = check("-D", 0).map(|line| format!("not_so {}", word(&line)));
-            // The rule goes back to the end of its chain: where it stood is not known to plain shell.
-            self.undo = edited(&op.command, "-D", "-A", 0).into_iter().collect();
-            self.without_undo = None;
-        } else {
-            self.only_if_so = false;
+    fn nf_rule(&mut self, op: &Op, rule: &Rule) {
+        let netns = &op.command.netns;
+        let check = format!("{} 2>/dev/null", rule.check(netns).line());
+        match rule.act {
+            RuleAct::Append | RuleAct::Insert(_) => self.ask = Some(check),
+            RuleAct::Delete => {
+                self.ask = Some(format!("not_so {}", word(&check)));
+                // The rule goes back to the end of its chain: where it stood is not known to plain shell.
+                let back = Fact::NfRule(Rule { act: RuleAct::Append, ..rule.clone() });
+                self.undo = vec![back.command(netns).line()];
+                self.without_undo = None;
+            }
+            RuleAct::Replace(_) | RuleAct::DeleteNumber(_) => self.only_if_so = false,
         }
     }
 
@@ -241,17 +242,12 @@ impl Step {
         }
     }
 
-    fn policy(&mut self, op: &Op) {
-        let argv = &op.command.argv;
-        let Some(at) = argv.iter().position(|word| word == "-P") else { return };
-        let (Some(chain), Some(policy)) = (argv.get(at + 1), argv.get(at + 2)) else { return };
-        let Some(list) = edited(&op.command, "-P", "-S", 0) else { return };
-        // `-S CHAIN POLICY` is no question.
-        let list = list.strip_suffix(&format!(" {policy}")).unwrap_or(&list).to_owned();
-        self.ask = Some(format!("{list} | grep -qxF -- {}", word(&format!("-P {chain} {policy}"))));
-        self.former = Some(format!("{list} | sed -n {}", word(&format!("s/^-P {chain} //p"))));
-        let mut back = op.command.clone();
-        back.argv.truncate(at + 2);
+    fn policy(&mut self, op: &Op, policy: &Policy) {
+        let Policy { at, target } = policy;
+        let list = firewall::list(&op.command.netns, at.family, &at.table, Some(&at.chain)).line();
+        self.ask = Some(format!("{list} | grep -qxF -- {}", word(&format!("-P {} {target}", at.chain))));
+        self.former = Some(format!("{list} | sed -n {}", word(&format!("s/^-P {} //p", at.chain))));
+        let back = firewall::command(&op.command.netns, at.family, &at.table, &["-P", &at.chain], &[]);
         self.undo = vec![format!("{} \"$former\"", back.line())];
     }
 }
@@ -267,52 +263,30 @@ fn words_in(netns: &Where, words: &[&str]) -> String {
     quote(&as_typed(netns, &words))
 }
 
-fn after<'a>(argv: &'a [String], name: &str) -> Option<&'a str> {
-    argv.iter().skip_while(|word| *word != name).nth(1).map(String::as_str)
-}
-
-/// The same command with another letter, and without so many words behind its chain.
-fn edited(command: &Command, from: &str, to: &str, skip: usize) -> Option<String> {
-    let at = command.argv.iter().position(|word| word == from)?;
-    let mut edited = command.clone();
-    to.clone_into(edited.argv.get_mut(at)?);
-    let first = (at + 2).min(edited.argv.len());
-    let last = (first + skip).min(edited.argv.len());
-    edited.argv.drain(first..last);
-    Some(edited.line())
-}
-
 /// Whether a route is there with its gateway, link and metric.
-fn route(op: &Op, dst: &str) -> Option<String> {
-    let argv = &op.command.argv;
-    if !(op.says("add") || op.says("replace")) {
-        return None;
-    }
-    let family = argv.iter().find(|word| *word == "-4" || *word == "-6")?;
-    let mut words = vec!["ip", family, "route", "show", "to", "exact", dst];
-    if let Some(table) = after(argv, "table") {
+fn route(netns: &Where, route: &Route) -> Option<String> {
+    let spec = route.spec().filter(|_| route.there)?;
+    let mut words = vec!["ip", route.family.flag(), "route", "show", "to", "exact", &route.dst];
+    if let Some(table) = &spec.table {
         words.extend(["table", table]);
     }
-    let mut line = words_in(&op.command.netns, &words);
-    for name in ["via", "dev", "metric", "src"] {
-        if let Some(value) = after(argv, name).filter(|value| *value != "inet6") {
-            line = format!("{line} | grep -wF -- {}", word(&format!("{name} {value}")));
-        }
+    let mut line = words_in(netns, &words);
+    // A gateway of the other family is printed as `via inet6 ADDR`.
+    let metric = spec.metric.map(|metric| metric.to_string());
+    let via = spec.via.as_ref().filter(|via| route.family == Family::V6 || !via.contains(':'));
+    let shown = [("via", via), ("dev", spec.dev.as_ref()), ("metric", metric.as_ref()), ("src", spec.src.as_ref())];
+    for (name, value) in shown.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        line = format!("{line} | grep -wF -- {}", word(&format!("{name} {value}")));
     }
     Some(format!("{line} 2>/dev/null | grep -q ."))
 }
 
 /// Whether there is a policy rule of that number with that table.
-fn rule(op: &Op) -> Option<String> {
-    let argv = &op.command.argv;
-    if !op.says("add") {
-        return None;
-    }
-    let family = argv.iter().find(|word| *word == "-4" || *word == "-6").map_or("-4", String::as_str);
-    let number = ["priority", "pref"].into_iter().find_map(|name| after(argv, name))?;
-    let list = words_in(&op.command.netns, &["ip", family, "rule", "show"]);
+fn rule(netns: &Where, rule: &PolicyRule) -> Option<String> {
+    let number = rule.value(&["priority", "pref"]).filter(|_| rule.there)?;
+    let list = words_in(netns, &["ip", rule.family.flag(), "rule", "show"]);
     let mut line = format!("{list} | grep -- {}", word(&format!("^{number}:")));
-    if let Some(table) = after(argv, "table").or_else(|| after(argv, "lookup")) {
+    if let Some(table) = rule.value(&["table", "lookup"]) {
         line = format!("{line} | grep -wF -- {}", word(&format!("lookup {table}")));
     }
     Some(format!("{line} | grep -q ."))
@@ -338,7 +312,7 @@ mod tests {
         let words = ["xfrm", "state", "add", "src", "10.0.0.1", "auth", "hmac(sha1)", "0xfeed"];
         let command = Command::new(Tool::Ip, &Where::Host, words);
         let back = Command::new(Tool::Ip, &Where::Host, ["xfrm", "state", "del", "src", "10.0.0.1"]);
-        let step = Step::of(&Op::new(command, Object::Raw, Undo::by(back)), None);
+        let step = Step::of(&Op::new(command, Undo::by(back)), None);
         assert!(step.act.ends_with(" 0xfeed") && !step.text.contains("0xfeed"), "{step:?}");
         assert_eq!(step.undo, ["ip xfrm state del src 10.0.0.1"]);
     }

@@ -371,6 +371,12 @@ pub fn is_unknown_word(stderr: &str) -> bool {
     [UNKNOWN_COMMAND, UNKNOWN_OPTION].iter().any(|text| stderr.contains(text))
 }
 
+/// Whether a list of routes failed because its table has none: `Error: ipv4: FIB table does not exist.` with status 2 (iproute2 6.1.0).
+#[must_use]
+pub fn has_no_table(stderr: &str) -> bool {
+    stderr.contains("FIB table does not exist")
+}
+
 /// Recognises what a tool said.
 #[must_use]
 pub fn recognise(stderr: &str) -> Option<&'static Said> {

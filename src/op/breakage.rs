@@ -1,6 +1,7 @@
 //! What could break of what an op made: for each op the ways to take back one thing of it, and what a test would have to ask to notice.
 
-use super::{Command, Object, Op, Tool, Undo, Where, firewall};
+use super::link::{Link, Setting, Settings};
+use super::{Command, Fact, Op, Tool, Undo, Where, firewall, qdisc};
 
 /// One way to break what one op made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,29 +32,26 @@ pub struct Mutant {
 #[must_use]
 pub fn of(op: &Op) -> Vec<Breakage> {
     let netns = &op.command.netns;
-    match &op.changes {
-        Object::Netns { .. } | Object::NfChain { .. } => Vec::new(),
-        Object::Link { netns, name, .. } => of_new_link(op, netns, name),
-        Object::LinkSetting { setting, .. } if setting == "name" || setting == "alias" => Vec::new(),
-        Object::LinkSetting { name, setting } if setting == "master" && op.says("up") => {
-            vec![free_port(netns, name), set_down(netns, name)]
+    match op.fact() {
+        None => of_raw(op),
+        Some(Fact::Netns(_) | Fact::NfChain(_)) => Vec::new(),
+        Some(Fact::Link(link)) => of_new_link(netns, link),
+        Some(Fact::Settings(set)) if set.sets(|one| matches!(one, Setting::Name(_) | Setting::Alias(_))) => Vec::new(),
+        Some(Fact::Settings(Settings { link, to })) if matches!(to[..], [Setting::Master(_), Setting::Up]) => {
+            vec![free_port(netns, link), set_down(netns, link)]
         }
-        Object::Raw => of_raw(op),
-        _ => undone(op).map(|commands| by(commands, op)).into_iter().collect(),
+        Some(_) => undone(op).map(|commands| by(commands, op)).into_iter().collect(),
     }
 }
 
-/// A link that was made up or into a bridge by the same command; of another one, what sets it up is an op of its own, and so is only the link
+/// A link that was made up and in a bridge by the same command; of another one, what sets it up is an op of its own, and so is only the link
 /// without such words gone, when it is of a kind that need not be set up by hand.
-fn of_new_link(op: &Op, netns: &Where, name: &str) -> Vec<Breakage> {
-    let mut all = Vec::new();
-    if op.says("master") {
-        all.push(free_port(netns, name));
+fn of_new_link(netns: &Where, link: &Link) -> Vec<Breakage> {
+    if link.new.as_ref().is_some_and(|new| new.port_of.is_some()) {
+        vec![free_port(netns, &link.name), set_down(netns, &link.name)]
+    } else {
+        Vec::new()
     }
-    if op.says("up") {
-        all.push(set_down(netns, name));
-    }
-    all
 }
 
 fn free_port(netns: &Where, name: &str) -> Breakage {
@@ -78,8 +76,10 @@ fn undone(op: &Op) -> Option<Vec<Command>> {
         Undo::Commands(commands) => Some(commands.clone()),
         Undo::Rules { commands, chains } => {
             // From the first on, each at the place that it had: those before it are back by then.
+            let Command { netns, tool, .. } = &op.command;
+            let family = firewall::family(*tool);
             let put_back = chains.iter().flat_map(|former| {
-                former.gone.iter().map(|gone| firewall::insert_command(&op.command, former, gone + 1, *gone))
+                former.gone.iter().map(move |gone| firewall::insert_command(netns, family, former, gone + 1, *gone))
             });
             Some(commands.iter().cloned().chain(put_back).collect())
         }
@@ -98,90 +98,67 @@ fn by(commands: Vec<Command>, op: &Op) -> Breakage {
 /// What is broken, and what would notice.
 fn told(op: &Op, commands: &[Command]) -> (String, String) {
     let netns = &op.command.netns;
-    let line = |commands: &[Command]| commands.iter().map(Command::line).collect::<Vec<_>>().join("; ");
-    let made = !op.says("delete") && !op.says("-D") && !op.says("del");
-    match &op.changes {
-        Object::Addr { link, addr } if made => {
-            let ip = addr.split('/').next().unwrap_or(addr);
+    match op.fact() {
+        Some(Fact::Addr(addr)) if addr.there => {
+            let (link, ip) = (&addr.link, addr.addr.addr());
             (
-                format!("the address {addr} of `{link}` in `{netns}` is gone"),
+                format!("the address {} of `{link}` in `{netns}` is gone", addr.addr),
                 format!(
                     "somebody must reach {ip}: expect(other).reaches(\"{ip}\"), or `{netns}` must reach what is in its network"
                 ),
             )
         }
-        Object::Route { dst } if made && op.says("add") => (
-            format!("the route to {dst} in `{netns}` is gone"),
-            format!("`{netns}` must reach an address that only the route to {dst} leads to"),
+        Some(Fact::Route(route)) if route.there && !route.replaces => (
+            format!("the route to {} in `{netns}` is gone", route.dst),
+            format!("`{netns}` must reach an address that only the route to {} leads to", route.dst),
         ),
-        Object::Route { dst } => (
-            format!("the route to {dst} in `{netns}` is as it was before"),
-            format!("a packet of `{netns}` must show which way to {dst} it takes"),
+        Some(Fact::Route(route)) => (
+            format!("the route to {} in `{netns}` is as it was before", route.dst),
+            format!("a packet of `{netns}` must show which way to {} it takes", route.dst),
         ),
-        Object::Rule if made => (
+        Some(Fact::Rule(rule)) if rule.there => (
             format!("the policy rule of `{netns}` is gone"),
             format!(
                 "a packet of `{netns}` that the rule is meant for must arrive, and one that it is not meant for must not"
             ),
         ),
-        Object::Neigh { addr } => (
-            format!("the neighbour {addr} in `{netns}` is as it was before"),
-            format!("`{netns}` must reach {addr} where nobody answers ARP for it"),
+        Some(Fact::Neigh(neigh)) => (
+            format!("the neighbour {} in `{netns}` is as it was before", neigh.addr),
+            format!("`{netns}` must reach {} where nobody answers ARP for it", neigh.addr),
         ),
-        Object::Sysctl { name } => (
-            format!("{} in `{netns}`", set_to(commands).unwrap_or_else(|| format!("{name} is as it was before"))),
-            sysctl_would(netns, name),
-        ),
-        Object::NfPolicy { chain } => (
-            format!("the policy of {chain} in `{netns}` is as it was before"),
-            format!(
-                "a packet that no rule of {chain} in `{netns}` names must meet its policy: expect(…).cannot_reach(…), or reaches"
-            ),
-        ),
-        Object::NfRule { chain } if made => {
-            (format!("a rule of {chain} in `{netns}` is gone: `{}`", rule_of(&op.command)), rule_would(op, chain))
-        }
-        Object::NfRule { chain } => (
-            format!("a rule of {chain} in `{netns}` that was deleted is back"),
-            format!("a packet that this rule of {chain} stops or lets through must show that it is gone"),
-        ),
-        Object::NfTable { table } => (
-            format!("the rules of {table} in `{netns}` that were taken away are back"),
-            "a packet that these rules stop or let through must show that they are gone".into(),
-        ),
-        Object::Qdisc { link } => (
-            format!("the shaping of `{link}` in `{netns}` is as it was before"),
-            format!("the delay, loss or rate of `{link}` must be measured: ns.ping(…).rtt_ms, throughput(a, b)"),
-        ),
-        Object::LinkSetting { name, setting } if setting == "up" && op.says("down") => (
-            format!("the link `{name}` in `{netns}` is up again"),
-            format!("something must not be reached while `{name}` in `{netns}` is down"),
-        ),
-        Object::LinkSetting { name, setting } if setting == "up" => {
-            let Breakage { what, would, .. } = set_down(netns, name);
-            (what, would)
-        }
-        Object::LinkSetting { name, setting } if setting == "master" => {
-            let Breakage { what, would, .. } = free_port(netns, name);
+        Some(Fact::Sysctl(sysctl)) => {
+            let name = &sysctl.name;
             (
-                if op.says("nomaster") {
-                    format!("the port `{name}` in `{netns}` is back in its bridge")
-                } else {
-                    what
-                },
-                would,
+                format!("{} in `{netns}`", set_to(commands).unwrap_or_else(|| format!("{name} is as it was before"))),
+                sysctl_would(netns, name),
             )
         }
-        Object::LinkSetting { name, setting } if setting == "mtu" => (
-            format!("the MTU of `{name}` in `{netns}` is as it was before: `{}`", line(commands)),
+        Some(Fact::NfPolicy(policy)) => (
+            format!("the policy of {} in `{netns}` is as it was before", policy.at),
             format!(
-                "a packet larger than the smaller of the two MTUs must pass `{name}`, or be refused: ns.ping(…, #{{ size: … }})"
+                "a packet that no rule of {} in `{netns}` names must meet its policy: expect(…).cannot_reach(…), or reaches",
+                policy.at
             ),
         ),
-        Object::LinkSetting { name, setting } => (
-            format!("`{setting}` of `{name}` in `{netns}` is as it was before: `{}`", line(commands)),
-            format!("something that `{setting}` of `{name}` changes must be asked for"),
+        Some(Fact::NfRule(rule)) if rule.is_there() => {
+            (format!("a rule of {} in `{netns}` is gone: `{}`", rule.at, rule_of(&op.command)), rule_would(netns, rule))
+        }
+        Some(Fact::NfRule(rule)) => (
+            format!("a rule of {} in `{netns}` that was deleted is back", rule.at),
+            format!("a packet that this rule of {} stops or lets through must show that it is gone", rule.at),
         ),
+        Some(Fact::NfTable(table)) => (
+            format!("the rules of {} in `{netns}` that were taken away are back", table.table),
+            "a packet that these rules stop or let through must show that they are gone".into(),
+        ),
+        Some(Fact::Qdisc(qdisc)) => {
+            let link = &qdisc.link;
+            (
+                format!("the shaping of `{link}` in `{netns}` is as it was before"),
+                format!("the delay, loss or rate of `{link}` must be measured: ns.ping(…).rtt_ms, throughput(a, b)"),
+            )
+        }
+        Some(Fact::Settings(Settings { link, to })) => set_told(netns, link, to.first(), commands),
         _ => (
             format!("`{}` is taken back by `{}`", op.command.line(), line(commands)),
             format!("something that `{}` changes must be asked for", op.command.line()),
@@ -189,9 +166,53 @@ fn told(op: &Op, commands: &[Command]) -> (String, String) {
     }
 }
 
+fn line(commands: &[Command]) -> String {
+    commands.iter().map(Command::line).collect::<Vec<_>>().join("; ")
+}
+
+/// The same of a setting of a link.
+fn set_told(netns: &Where, name: &str, setting: Option<&Setting>, commands: &[Command]) -> (String, String) {
+    match setting {
+        Some(Setting::Down) => (
+            format!("the link `{name}` in `{netns}` is up again"),
+            format!("something must not be reached while `{name}` in `{netns}` is down"),
+        ),
+        Some(Setting::Up) => {
+            let Breakage { what, would, .. } = set_down(netns, name);
+            (what, would)
+        }
+        Some(Setting::Master(_)) => {
+            let Breakage { what, would, .. } = free_port(netns, name);
+            (what, would)
+        }
+        Some(Setting::NoMaster) => {
+            (format!("the port `{name}` in `{netns}` is back in its bridge"), free_port(netns, name).would)
+        }
+        Some(Setting::Mtu(_)) => (
+            format!("the MTU of `{name}` in `{netns}` is as it was before: `{}`", line(commands)),
+            format!(
+                "a packet larger than the smaller of the two MTUs must pass `{name}`, or be refused: ns.ping(…, #{{ size: … }})"
+            ),
+        ),
+        Some(Setting::Options(words)) => {
+            let words = words.join(" ");
+            (
+                format!("`{words}` of `{name}` in `{netns}` is as it was before: `{}`", line(commands)),
+                format!("something that `{words}` of `{name}` changes must be asked for"),
+            )
+        }
+        _ => (
+            format!("`{name}` in `{netns}` is as it was before: `{}`", line(commands)),
+            format!("something that depends on `{name}` must be asked for"),
+        ),
+    }
+}
+
 fn set_to(commands: &[Command]) -> Option<String> {
-    let (name, value) = super::sysctl::setting(commands.first()?)?;
-    Some(format!("{name} is {value}"))
+    match commands.first()?.fact()? {
+        Fact::Sysctl(set) => Some(format!("{} is {}", set.name, set.value)),
+        _ => None,
+    }
 }
 
 fn sysctl_would(netns: &Where, name: &str) -> String {
@@ -205,9 +226,8 @@ fn sysctl_would(netns: &Where, name: &str) -> String {
 /// The rule as iptables has it, without the mark of this program.
 #[must_use]
 pub fn rule_of(command: &Command) -> String {
-    let words = firewall::parts(command).map(|(_, letter, rest)| {
-        let mut words = vec![letter.to_owned()];
-        words.extend(rest.iter().cloned());
+    let words = command.fact().and_then(Fact::rule).map(|rule| {
+        let mut words = rule.said();
         let marked =
             |at: &usize| words[*at..].starts_with(&["-m", "comment", "--comment", firewall::MARK].map(String::from));
         if let Some(at) = (0..words.len()).find(marked) {
@@ -218,10 +238,8 @@ pub fn rule_of(command: &Command) -> String {
     super::quote(&words.unwrap_or_else(|| command.argv.clone()))
 }
 
-fn rule_would(op: &Op, chain: &str) -> String {
-    let netns = &op.command.netns;
-    let target = op.command.argv.iter().position(|word| word == "-j").and_then(|at| op.command.argv.get(at + 1));
-    match target.map(String::as_str) {
+fn rule_would(netns: &Where, rule: &firewall::Rule) -> String {
+    match rule.target() {
         Some("DROP" | "REJECT") => {
             format!("what this rule of `{netns}` stops must not be reached: expect(…).cannot_reach(…)")
         }
@@ -234,7 +252,7 @@ fn rule_would(op: &Op, chain: &str) -> String {
         Some("DNAT" | "REDIRECT") => {
             format!("the published address and port must be reached through `{netns}`, from outside and from itself")
         }
-        _ => format!("a packet that this rule of {chain} in `{netns}` is meant for must show what it does"),
+        _ => format!("a packet that this rule of {} in `{netns}` is meant for must show what it does", rule.at),
     }
 }
 
@@ -259,32 +277,29 @@ fn of_raw(op: &Op) -> Vec<Breakage> {
 /// What shows whether a breakage changed anything: questions whose answers are compared.
 #[must_use]
 pub fn shown(op: &Op) -> Vec<Command> {
-    let netns = match &op.changes {
-        Object::Link { netns, .. } => netns,
-        _ => &op.command.netns,
-    };
+    let netns = &op.command.netns;
     let ip = |words: &[&str]| Command::new(Tool::Ip, netns, words.iter().copied());
     let links = || ip(&["-d", "link", "show"]);
     let addrs = || ip(&["address", "show"]);
     let routes = || [ip(&["-4", "route", "show", "table", "all"]), ip(&["-6", "route", "show", "table", "all"])];
     let rules = || [ip(&["-4", "rule", "show"]), ip(&["-6", "rule", "show"])];
     let pinned = || [ip(&["neigh", "show", "nud", "permanent"]), ip(&["neigh", "show", "proxy"])];
-    match &op.changes {
-        Object::Netns { .. } | Object::NfChain { .. } => Vec::new(),
-        Object::Link { .. } | Object::LinkSetting { .. } => vec![links()],
-        Object::Addr { .. } => vec![addrs()],
-        Object::Route { .. } => routes().into(),
-        Object::Rule => rules().into(),
-        Object::Neigh { .. } => pinned().into(),
-        Object::Sysctl { name } => vec![super::sysctl::get(netns, name)],
-        Object::NfRule { .. } | Object::NfPolicy { .. } | Object::NfTable { .. } => {
+    match op.fact() {
+        None => [links(), addrs()].into_iter().chain(routes()).chain(rules()).chain(pinned()).collect(),
+        Some(Fact::Netns(_) | Fact::NfChain(_)) => Vec::new(),
+        Some(Fact::Link(_) | Fact::Settings(_) | Fact::Wireguard(_)) => vec![links()],
+        Some(Fact::Addr(_)) => vec![addrs()],
+        Some(Fact::Route(_)) => routes().into(),
+        Some(Fact::Rule(_)) => rules().into(),
+        Some(Fact::Neigh(_)) => pinned().into(),
+        Some(Fact::Sysctl(set)) => vec![super::sysctl::get(netns, &set.name)],
+        Some(fact @ (Fact::NfRule(_) | Fact::NfPolicy(_) | Fact::NfTable(_))) => {
             // Without counters: those change by themselves.
-            let table = firewall::parts(&op.command).map_or("filter", |(table, _, _)| table);
-            vec![firewall::list_like(&op.command, table, None)]
+            let table = fact.table().unwrap_or("filter");
+            vec![firewall::list(netns, firewall::family(op.command.tool), table, None)]
         }
-        Object::Nft { .. } => vec![Command::new(Tool::Nft, netns, ["-s", "list", "ruleset"])],
-        Object::Qdisc { link } => vec![super::link::qdisc_words(netns, link)],
-        Object::Raw => [links(), addrs()].into_iter().chain(routes()).chain(rules()).chain(pinned()).collect(),
+        Some(Fact::Nft(_)) => vec![Command::new(Tool::Nft, netns, ["-s", "list", "ruleset"])],
+        Some(Fact::Qdisc(qdisc)) => vec![qdisc::show_words(netns, &qdisc.link)],
     }
 }
 
@@ -292,7 +307,7 @@ pub fn shown(op: &Op) -> Vec<Command> {
 mod tests {
     use super::*;
     use crate::op::route::Family;
-    use crate::op::{link, netns, route, sysctl};
+    use crate::op::{addr, link, netns, route, sysctl};
 
     fn red() -> Where {
         Where::Named("red".into())
@@ -319,11 +334,16 @@ mod tests {
         assert_eq!(lines(&port), ["ip -n red link set dev p0 nomaster", "ip -n red link set dev p0 down"]);
         assert_eq!(lines(&link::mtu(&red, "eth0", 1400, 1500)), ["ip -n red link set dev eth0 mtu 1500"]);
         assert_eq!(
-            lines(&link::addr_add(&red, "eth0", "10.0.0.1/24")),
+            lines(&addr::add(&red, "eth0", "10.0.0.1/24".parse().unwrap())),
             ["ip -n red address delete 10.0.0.1/24 dev eth0"]
         );
         assert_eq!(
-            lines(&route::add(&red, Family::V4, "default", &words("default via 10.0.0.2"))),
+            lines(&route::add(
+                &red,
+                Family::V4,
+                "default",
+                &route::RouteSpec { dst: "default".into(), via: Some("10.0.0.2".into()), ..Default::default() }
+            )),
             ["ip -n red -4 route delete default via 10.0.0.2"]
         );
         assert_eq!(
@@ -364,8 +384,7 @@ mod tests {
 
     #[test]
     fn raw_words_are_taken_back_as_the_user_says_or_as_their_grammar_does() {
-        let raw =
-            |text: &str, undo: Undo| lines(&Op::new(Command::new(Tool::Ip, &red(), words(text)), Object::Raw, undo));
+        let raw = |text: &str, undo: Undo| lines(&Op::new(Command::new(Tool::Ip, &red(), words(text)), undo));
         let none = || Undo::None("no".into());
         assert_eq!(raw("route add 10.9.0.0/16 via 10.0.0.2", none()), ["ip -n red route del 10.9.0.0/16 via 10.0.0.2"]);
         assert_eq!(raw("link set eth0 up", none()), ["ip -n red link set eth0 down"]);

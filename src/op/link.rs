@@ -1,9 +1,287 @@
-//! `ip link` and `ip address`: links, their settings, their addresses; `tc` for their shape.
+//! `ip link`: links and their settings.
 //!
 //! Every word that names something is preceded by its keyword (`name X`, `dev X`): iproute2 matches bare words by prefix, and
 //! `ip link add a type veth` reads `a` as `address` (KNOWLEDGE.md).
 
-use super::{Command, Object, Op, Tool, Undo, Where};
+use serde::{Deserialize, Serialize};
+
+use super::fact::Answer;
+use super::{Command, Fact, Op, Tool, Undo, Where};
+use crate::error::Result;
+use crate::model::net_addr::AddrInfo;
+use crate::model::{self, json, link_kinds};
+
+/// A link. For a veth it tells of both ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Link {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there.
+    pub there: bool,
+    /// The other end, for a veth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<(Where, String)>,
+    /// How it is made; `None` for one that goes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new: Option<New>,
+}
+
+/// How a link is made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct New {
+    /// Its kind: `veth`, `bridge` …
+    pub kind: String,
+    /// The index that was chosen for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<u32>,
+    /// The bridge whose port it is from the start, being up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port_of: Option<String>,
+    /// The words behind its name: `type veth peer name b netns blue`.
+    pub words: Vec<String>,
+}
+
+impl Link {
+    pub(super) fn words(&self) -> Vec<String> {
+        let Some(new) = &self.new else { return ["link", "delete", "dev", &self.name].map(String::from).into() };
+        let mut words: Vec<String> = ["link", "add", "name", &self.name].map(String::from).into();
+        words.extend(new.index.iter().flat_map(|index| ["index".to_owned(), index.to_string()]));
+        words.extend(new.port_of.iter().flat_map(|bridge| ["up", "master", bridge].map(str::to_owned)));
+        words.extend(new.words.iter().cloned());
+        words
+    }
+}
+
+impl Link {
+    fn port_of(&self) -> Option<&str> {
+        self.new.as_ref()?.port_of.as_deref()
+    }
+
+    pub(super) fn holds(&self, seen: Option<&Seen>) -> bool {
+        let is_port =
+            |seen: &Seen| self.port_of().is_none_or(|bridge| seen.is_up() && seen.master.as_deref() == Some(bridge));
+        if self.there { seen.is_some_and(is_port) } else { seen.is_none() }
+    }
+
+    pub(super) fn missing(&self) -> String {
+        match self.port_of() {
+            Some(bridge) => format!("`{}` is no port of `{bridge}` that is up", self.name),
+            None => format!("no link `{}`", self.name),
+        }
+    }
+}
+
+/// Settings of a link that are made at once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Its name, before it gets another one.
+    pub link: String,
+    /// What it is set to, in order.
+    pub to: Vec<Setting>,
+}
+
+/// One setting of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Setting {
+    /// It is up.
+    Up,
+    /// It is down.
+    Down,
+    /// It is a port of this bridge, bond or VRF.
+    Master(String),
+    /// It is nobody's port.
+    NoMaster,
+    /// Its MTU, in bytes.
+    Mtu(u32),
+    /// Its MAC address.
+    Address(String),
+    /// Its new name.
+    Name(String),
+    /// Its alias, where netwright's mark is.
+    Alias(String),
+    /// Options in the words of [`link_kinds::change_argv`]: `type bridge stp_state 1`, or `txqueuelen 100`.
+    Options(Vec<String>),
+}
+
+impl Setting {
+    fn words(&self) -> Vec<String> {
+        let two = |option: &str, value: &str| vec![option.to_owned(), value.to_owned()];
+        match self {
+            Self::Up => vec!["up".to_owned()],
+            Self::Down => vec!["down".to_owned()],
+            Self::Master(master) => two("master", master),
+            Self::NoMaster => vec!["nomaster".to_owned()],
+            Self::Mtu(mtu) => two("mtu", &mtu.to_string()),
+            Self::Address(mac) => two("address", mac),
+            Self::Name(name) => two("name", name),
+            Self::Alias(alias) => two("alias", alias),
+            Self::Options(words) => words.clone(),
+        }
+    }
+
+    /// What is set, with the value for options alone: `up`, `master`, `type bridge stp_state 1`.
+    fn said(&self) -> String {
+        match self {
+            Self::Up | Self::Down => "up".to_owned(),
+            Self::Master(_) | Self::NoMaster => "master".to_owned(),
+            Self::Mtu(_) => "mtu".to_owned(),
+            Self::Address(_) => "address".to_owned(),
+            Self::Name(_) => "name".to_owned(),
+            Self::Alias(_) => "alias".to_owned(),
+            Self::Options(words) => words.join(" "),
+        }
+    }
+
+    /// The options and their values.
+    pub(super) fn pairs(words: &[String]) -> impl Iterator<Item = (&str, &str)> {
+        let options = if words.first().is_some_and(|word| word == "type") { words.get(2..) } else { words.get(..) };
+        options
+            .unwrap_or_default()
+            .chunks_exact(2)
+            .filter_map(|pair| Some((pair.first()?.as_str(), pair.get(1)?.as_str())))
+    }
+
+    /// Whether a link is set so. `None` where the answer does not show it.
+    fn holds(&self, seen: &Seen, full: Option<&model::Link>) -> Option<bool> {
+        Some(match self {
+            Self::Up => seen.is_up(),
+            Self::Down => !seen.is_up(),
+            Self::Master(master) => seen.master.as_ref() == Some(master),
+            Self::NoMaster => seen.master.is_none(),
+            Self::Mtu(mtu) => seen.mtu == Some(*mtu),
+            Self::Address(mac) => seen.address.as_ref() == Some(mac),
+            Self::Name(name) => seen.ifname == *name,
+            Self::Alias(alias) => seen.ifalias.as_ref() == Some(alias),
+            Self::Options(words) => {
+                let full = full?;
+                !Self::pairs(words).any(|(option, value)| link_kinds::link_differs(full, option, value) == Some(true))
+            }
+        })
+    }
+}
+
+impl Settings {
+    pub(super) fn words(&self) -> Vec<String> {
+        let head = ["link", "set", "dev", &self.link].map(String::from);
+        head.into_iter().chain(self.to.iter().flat_map(Setting::words)).collect()
+    }
+
+    /// What is set first.
+    pub(super) fn said(&self) -> String {
+        self.to.first().map(Setting::said).unwrap_or_default()
+    }
+
+    /// What is set, without its value, by a name that is the same whoever sets it: `mtu`, `type bridge stp_state`. `None` for names and aliases.
+    #[must_use]
+    pub fn option(&self) -> Option<String> {
+        match self.to.first()? {
+            Setting::Name(_) | Setting::Alias(_) => None,
+            // The words of an option end with its value.
+            Setting::Options(words) => Some(words.get(..words.len().saturating_sub(1).max(1))?.join(" ")),
+            setting => Some(setting.said()),
+        }
+    }
+
+    /// Whether something is among them.
+    #[must_use]
+    pub fn sets(&self, is_it: impl Fn(&Setting) -> bool) -> bool {
+        self.to.iter().any(is_it)
+    }
+
+    /// The name that it gets.
+    #[must_use]
+    pub fn new_name(&self) -> Option<&str> {
+        self.to.iter().find_map(|setting| if let Setting::Name(name) = setting { Some(name.as_str()) } else { None })
+    }
+
+    /// The name that it has when they are made.
+    #[must_use]
+    pub fn name_after(&self) -> &str {
+        self.new_name().unwrap_or(&self.link)
+    }
+
+    pub(super) fn hold(&self, found: Option<&Found>) -> bool {
+        let Some(found) = found else { return false };
+        self.to.iter().all(|setting| setting.holds(&found.seen, Some(&found.link)) != Some(false))
+    }
+
+    pub(super) fn hold_in(&self, all: &[Seen]) -> Option<bool> {
+        let Some(link) = all.iter().find(|link| link.ifname == self.name_after()) else { return Some(false) };
+        let each: Option<Vec<bool>> = self.to.iter().map(|setting| setting.holds(link, None)).collect();
+        Some(each?.into_iter().all(|holds| holds))
+    }
+
+    pub(super) fn otherwise(&self, answer: Option<&Answer>) -> String {
+        let name = self.name_after();
+        let found = match answer {
+            Some(Answer::Link(None)) => return format!("there is no link `{name}`"),
+            Some(Answer::Link(Some(found))) => Some(found.as_ref()),
+            _ => None,
+        };
+        let is_wrong =
+            |setting: &&Setting| found.is_none_or(|found| setting.holds(&found.seen, Some(&found.link)) == Some(false));
+        match self.to.iter().find(is_wrong) {
+            Some(Setting::Up) => format!("`{name}` is down"),
+            Some(Setting::Down) => format!("`{name}` is up"),
+            Some(Setting::Master(_)) => format!("`{name}` has another master"),
+            Some(Setting::NoMaster) => format!("`{name}` has a master"),
+            Some(Setting::Mtu(_)) => format!("`{name}` has another MTU"),
+            Some(Setting::Address(_)) => format!("`{name}` has another MAC address"),
+            Some(Setting::Name(new)) => format!("no link `{new}`"),
+            Some(Setting::Alias(_)) => format!("`{name}` has no mark"),
+            Some(Setting::Options(words)) => format!("`{name}` is not {}", words.join(" ")),
+            None => format!("`{name}` is otherwise"),
+        }
+    }
+}
+
+/// What of a link may matter among many: a namespace may have a thousand.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Seen {
+    /// Its name.
+    pub ifname: String,
+    flags: Vec<String>,
+    mtu: Option<u32>,
+    address: Option<String>,
+    master: Option<String>,
+    ifalias: Option<String>,
+    addr_info: Vec<AddrInfo>,
+}
+
+impl Seen {
+    /// Whether it was set up.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.flags.iter().any(|flag| flag == "UP")
+    }
+
+    /// Whether it has an address.
+    #[must_use]
+    pub fn has(&self, addr: ipnet::IpNet) -> bool {
+        self.addr_info.iter().filter_map(AddrInfo::ipnet).any(|have| have == addr)
+    }
+}
+
+/// One link in full.
+#[derive(Debug)]
+pub struct Found {
+    /// What of it may matter among many.
+    pub seen: Seen,
+    /// All of it.
+    pub link: model::Link,
+}
+
+impl Found {
+    /// The first link that `ip -j -d address show` printed.
+    pub(super) fn read(text: &str) -> Result<Option<Box<Self>>> {
+        let what = "ip address show";
+        let seen = json::brief::<Seen>(text, what)?.into_iter().next();
+        let link = model::link::parse(text, what)?.into_iter().next();
+        Ok(seen.zip(link).map(|(seen, link)| Box::new(Self { seen, link })))
+    }
+}
 
 fn ip<'a>(netns: &Where, argv: impl IntoIterator<Item = &'a str>) -> Command {
     Command::new(Tool::Ip, netns, argv)
@@ -37,14 +315,8 @@ pub fn stats(netns: &Where, name: &str) -> Command {
 #[must_use]
 pub fn add_veth(a: (&Where, &str), b: (&Where, &str)) -> Op {
     let (first, second) = if b.0 == &Where::Host { (b, a) } else { (a, b) };
-    let mut argv: Vec<String> =
-        ["link", "add", "name", first.1, "type", "veth", "peer", "name", second.1].map(String::from).into();
-    if let Some(word) = second.0.word().filter(|_| second.0 != first.0) {
-        argv.extend(["netns".into(), word]);
-    }
-    let object =
-        Object::Link { netns: first.0.clone(), name: first.1.into(), peer: Some((second.0.clone(), second.1.into())) };
-    Op::new(Command::new(Tool::Ip, first.0, argv), object, Undo::by(delete_command(first.0, first.1)))
+    let netns = second.0.word().filter(|_| second.0 != first.0);
+    made(first.0, first.1, Some(second), veth(second.1, netns, None))
 }
 
 /// Makes a veth pair whose end `outer` is a port of `bridge` in the same namespace, and up:
@@ -52,28 +324,34 @@ pub fn add_veth(a: (&Where, &str), b: (&Where, &str)) -> Op {
 /// An end in the host has no name for `netns` there: such a pair is made by [`add_veth`] and [`master_up`].
 #[must_use]
 pub fn add_port(inner: (&Where, &str), outer: (&Where, &str), bridge: &str) -> Option<Op> {
-    let mut argv: Vec<&str> = vec!["link", "add", "name", outer.1, "up", "master", bridge];
-    argv.extend(["type", "veth", "peer", "name", inner.1]);
     let netns = inner.0.word();
-    match &netns {
-        Some(word) => argv.extend(["netns", word.as_str()]),
-        None if inner.0 == outer.0 => {}
-        None => return None,
+    if netns.is_none() && inner.0 != outer.0 {
+        return None;
     }
-    let object =
-        Object::Link { netns: outer.0.clone(), name: outer.1.into(), peer: Some((inner.0.clone(), inner.1.into())) };
-    Some(Op::new(ip(outer.0, argv), object, Undo::by(delete_command(outer.0, outer.1))))
+    Some(made(outer.0, outer.1, Some(inner), veth(inner.1, netns, Some(bridge))))
 }
 
-/// Makes a link: `ip link add name NAME WORDS…`, where the words are those of [`crate::model::link_kinds::argv`].
+fn veth(peer: &str, netns: Option<String>, port_of: Option<&str>) -> New {
+    let words = ["type", "veth", "peer", "name", peer].map(String::from).into_iter();
+    let netns = netns.into_iter().flat_map(|netns| ["netns".to_owned(), netns]);
+    New {
+        kind: "veth".to_owned(),
+        index: None,
+        port_of: port_of.map(str::to_owned),
+        words: words.chain(netns).collect(),
+    }
+}
+
+fn made(netns: &Where, name: &str, peer: Option<(&Where, &str)>, new: New) -> Op {
+    let peer = peer.map(|(netns, name)| (netns.clone(), name.to_owned()));
+    let link = Link { name: name.to_owned(), there: true, peer, new: Some(new) };
+    Op::new(Fact::Link(link).command(netns), Undo::by(delete_command(netns, name)))
+}
+
+/// Makes a link: `ip link add name NAME WORDS…`, where the words are those of [`link_kinds::argv`].
 #[must_use]
-pub fn add(netns: &Where, name: &str, words: &[String]) -> Op {
-    let argv = ["link", "add", "name", name].map(String::from).into_iter().chain(words.iter().cloned());
-    Op::new(
-        Command::new(Tool::Ip, netns, argv),
-        Object::Link { netns: netns.clone(), name: name.into(), peer: None },
-        Undo::by(delete_command(netns, name)),
-    )
+pub fn add(netns: &Where, name: &str, kind: &str, words: &[String]) -> Op {
+    made(netns, name, None, New { kind: kind.to_owned(), index: None, port_of: None, words: words.to_vec() })
 }
 
 /// The MAC address of a bridge that `owner` makes: its own as long as it lives. Without one said, a bridge takes the lowest of its ports' addresses
@@ -88,185 +366,104 @@ pub fn bridge_mac(owner: &str, netns: &Where, name: &str) -> String {
     bytes.iter().take(5).fold("02".to_owned(), |mac, byte| format!("{mac}:{byte:02x}"))
 }
 
-/// Changes options of a link: `ip link set dev NAME WORDS…`, where the words are those of [`crate::model::link_kinds::change_argv`];
+/// Changes options of a link: `ip link set dev NAME WORDS…`, where the words are those of [`link_kinds::change_argv`];
 /// undone by `former`, the words with the former values.
 #[must_use]
 pub fn set_options(netns: &Where, name: &str, words: &[String], former: Option<&[String]>) -> Op {
-    let command = |words: &[String]| {
-        let argv = ["link", "set", "dev", name].map(String::from);
-        Command::new(Tool::Ip, netns, argv.into_iter().chain(words.iter().cloned()))
-    };
+    let with = |words: &[String]| set_command(netns, name, vec![Setting::Options(words.to_vec())]);
     let undo = former
-        .map_or_else(|| Undo::None("`ip` does not show the former value".into()), |former| Undo::by(command(former)));
-    Op::new(command(words), Object::LinkSetting { name: name.into(), setting: words.join(" ") }, undo)
+        .map_or_else(|| Undo::None("`ip` does not show the former value".into()), |former| Undo::by(with(former)));
+    Op::new(with(words), undo)
 }
 
 /// Deletes a link: `ip link delete dev NAME`. A link that is gone cannot be made again as it was.
 #[must_use]
 pub fn delete(netns: &Where, name: &str) -> Op {
-    Op::new(
-        delete_command(netns, name),
-        Object::Link { netns: netns.clone(), name: name.into(), peer: None },
-        Undo::None("a deleted link cannot be made again as it was".into()),
-    )
+    Op::new(delete_command(netns, name), Undo::None("a deleted link cannot be made again as it was".into()))
 }
 
 /// The command of [`delete`].
 #[must_use]
 pub fn delete_command(netns: &Where, name: &str) -> Command {
-    ip(netns, ["link", "delete", "dev", name])
+    Fact::Link(Link { name: name.to_owned(), there: false, peer: None, new: None }).command(netns)
 }
 
-fn set(netns: &Where, name: &str, setting: &str, words: &[&str], former: Option<&[&str]>) -> Op {
-    let command = |words: &[&str]| ip(netns, ["link", "set", "dev", name].into_iter().chain(words.iter().copied()));
-    let undo =
-        former.map_or_else(|| Undo::None("the former value is not known".into()), |words| Undo::by(command(words)));
-    Op::new(command(words), Object::LinkSetting { name: name.into(), setting: setting.into() }, undo)
+fn set_command(netns: &Where, name: &str, to: Vec<Setting>) -> Command {
+    Fact::Settings(Settings { link: name.to_owned(), to }).command(netns)
+}
+
+fn set(netns: &Where, name: &str, to: Vec<Setting>, former: Vec<Setting>) -> Op {
+    Op::new(set_command(netns, name, to), Undo::by(set_command(netns, name, former)))
 }
 
 /// Marks a link as made by netwright, by its alias; the mark goes with the link.
 #[must_use]
 pub fn mark(netns: &Where, name: &str, mark: &str) -> Op {
-    let mut op = set(netns, name, "alias", &["alias", mark], None);
-    op.undo = Undo::Commands(Vec::new());
-    op
+    Op::new(set_command(netns, name, vec![Setting::Alias(mark.to_owned())]), Undo::Commands(Vec::new()))
 }
 
 /// Sets `lo` of a new namespace up, and marks the namespace by the alias of its `lo`; both go with the namespace.
 #[must_use]
 pub fn lo_up(netns: &Where, mark: Option<&str>) -> Op {
-    let words: Vec<&str> = ["up"].into_iter().chain(mark.into_iter().flat_map(|mark| ["alias", mark])).collect();
-    let mut op = set(netns, "lo", "up", &words, None);
-    op.undo = Undo::Commands(Vec::new());
-    op
+    let mark = mark.map(|mark| Setting::Alias(mark.to_owned()));
+    let to = std::iter::once(Setting::Up).chain(mark).collect();
+    Op::new(set_command(netns, "lo", to), Undo::Commands(Vec::new()))
 }
 
 /// Chooses the index of a link that an op is about to make: its identity is then known before it exists.
 pub fn choose_index(op: &mut Op, index: u32) {
-    if let Some(at) = op.command.argv.iter().position(|word| word == "name") {
-        let at = (at + 2).min(op.command.argv.len());
-        if op.command.argv.get(at).is_some_and(|word| word == "index") {
-            // Chosen before, and taken.
-            op.command.argv.drain(at..(at + 2).min(op.command.argv.len()));
-        }
-        op.command.argv.splice(at..at, ["index".to_owned(), index.to_string()]);
-    }
+    let Some(Fact::Link(link)) = op.command.fact.as_deref() else { return };
+    let Some(new) = &link.new else { return };
+    let link = Link { new: Some(New { index: Some(index), ..new.clone() }), ..link.clone() };
+    op.command = Fact::Link(link).command(&op.command.netns);
 }
 
 /// Sets a link up; undone by setting it down.
 #[must_use]
 pub fn up(netns: &Where, name: &str) -> Op {
-    set(netns, name, "up", &["up"], Some(&["down"]))
+    set(netns, name, vec![Setting::Up], vec![Setting::Down])
 }
 
 /// Sets a link down; undone by setting it up.
 #[must_use]
 pub fn down(netns: &Where, name: &str) -> Op {
-    set(netns, name, "up", &["down"], Some(&["up"]))
+    set(netns, name, vec![Setting::Down], vec![Setting::Up])
 }
 
 /// Makes a link the port of `master` and sets it up, in one message.
 #[must_use]
 pub fn master_up(netns: &Where, name: &str, master: &str) -> Op {
-    set(netns, name, "master", &["master", master, "up"], Some(&["nomaster", "down"]))
+    let to = vec![Setting::Master(master.to_owned()), Setting::Up];
+    set(netns, name, to, vec![Setting::NoMaster, Setting::Down])
 }
 
-/// Makes a link the port of `master`.
+/// Makes a link the port of `master`, or nobody's.
 #[must_use]
-pub fn master(netns: &Where, name: &str, master: &str, former: Option<&str>) -> Op {
-    let former: &[&str] = &former.map_or_else(|| vec!["nomaster"], |former| vec!["master", former]);
-    set(netns, name, "master", &["master", master], Some(former))
-}
-
-/// Frees a port from its master.
-#[must_use]
-pub fn nomaster(netns: &Where, name: &str, former: &str) -> Op {
-    set(netns, name, "master", &["nomaster"], Some(&["master", former]))
+pub fn master(netns: &Where, name: &str, master: Option<&str>, former: Option<&str>) -> Op {
+    let setting = |master: Option<&str>| master.map_or(Setting::NoMaster, |master| Setting::Master(master.to_owned()));
+    set(netns, name, vec![setting(master)], vec![setting(former)])
 }
 
 /// Sets the MTU in bytes.
 #[must_use]
 pub fn mtu(netns: &Where, name: &str, mtu: u32, former: u32) -> Op {
-    set(netns, name, "mtu", &["mtu", &mtu.to_string()], Some(&["mtu", &former.to_string()]))
+    set(netns, name, vec![Setting::Mtu(mtu)], vec![Setting::Mtu(former)])
 }
 
 /// Sets the MAC address.
 #[must_use]
 pub fn mac(netns: &Where, name: &str, mac: &str, former: Option<&str>) -> Op {
-    let former = former.map(|former| ["address", former]);
-    set(netns, name, "address", &["address", mac], former.as_ref().map(<[&str; 2]>::as_slice))
+    let with = |mac: &str| set_command(netns, name, vec![Setting::Address(mac.to_owned())]);
+    let undo =
+        former.map_or_else(|| Undo::None("the former value is not known".into()), |former| Undo::by(with(former)));
+    Op::new(with(mac), undo)
 }
 
 /// Renames a link. The inverse speaks of it by its new name.
 #[must_use]
 pub fn rename(netns: &Where, name: &str, new: &str) -> Op {
-    let mut op = set(netns, name, "name", &["name", new], None);
-    op.undo = Undo::by(ip(netns, ["link", "set", "dev", new, "name", name]));
-    op
-}
-
-/// Adds an address: `ip address add ADDR dev NAME`.
-#[must_use]
-pub fn addr_add(netns: &Where, name: &str, addr: &str) -> Op {
-    Op::new(
-        ip(netns, ["address", "add", addr, "dev", name]),
-        Object::Addr { link: name.into(), addr: addr.into() },
-        Undo::by(ip(netns, ["address", "delete", addr, "dev", name])),
-    )
-}
-
-/// Removes an address: `ip address delete ADDR dev NAME`; undone by adding it with `words`, what else it had.
-#[must_use]
-pub fn addr_delete(netns: &Where, name: &str, addr: &str, words: &[String]) -> Op {
-    let add = ["address", "add", addr, "dev", name].into_iter().chain(words.iter().map(String::as_str));
-    Op::new(
-        ip(netns, ["address", "delete", addr, "dev", name]),
-        Object::Addr { link: name.into(), addr: addr.into() },
-        Undo::by(ip(netns, add)),
-    )
-}
-
-/// The queueing disciplines of a link: `tc -j qdisc show dev NAME`.
-#[must_use]
-pub fn qdiscs(netns: &Where, name: &str) -> Command {
-    Command::new(Tool::Tc, netns, ["-j", "qdisc", "show", "dev", name])
-}
-
-/// Replaces the root queueing discipline: `tc qdisc replace dev NAME root SPEC…`; undone by deleting it, and by `former`, what was there as `tc`
-/// prints it. It is deleted first: `replace` keeps the packets that wait, and one that is larger than the bucket then is never let out again, nor
-/// anything behind it (`tbf_change` of the kernel).
-#[must_use]
-pub fn qdisc_replace(netns: &Where, name: &str, spec: &[String], former: Option<&[String]>) -> Op {
-    let delete = qdisc_delete_command(netns, name);
-    let undo = std::iter::once(delete).chain(former.map(|former| qdisc_command(netns, name, former)));
-    Op::new(qdisc_command(netns, name, spec), Object::Qdisc { link: name.into() }, Undo::Commands(undo.collect()))
-}
-
-/// `tc qdisc replace dev NAME root SPEC…`
-#[must_use]
-pub fn qdisc_command(netns: &Where, name: &str, spec: &[String]) -> Command {
-    let argv = ["qdisc", "replace", "dev", name, "root"].map(String::from).into_iter().chain(spec.iter().cloned());
-    Command::new(Tool::Tc, netns, argv)
-}
-
-/// Takes the root queueing discipline away; undone by `former`, its words as `tc` prints them.
-#[must_use]
-pub fn qdisc_delete(netns: &Where, name: &str, former: &[String]) -> Op {
-    Op::new(
-        qdisc_delete_command(netns, name),
-        Object::Qdisc { link: name.into() },
-        Undo::by(qdisc_command(netns, name, former)),
-    )
-}
-
-/// The queueing disciplines of a link in the words that `tc` reads: `tc qdisc show dev NAME`.
-#[must_use]
-pub fn qdisc_words(netns: &Where, name: &str) -> Command {
-    Command::new(Tool::Tc, netns, ["qdisc", "show", "dev", name])
-}
-
-fn qdisc_delete_command(netns: &Where, name: &str) -> Command {
-    Command::new(Tool::Tc, netns, ["qdisc", "delete", "dev", name, "root"])
+    let undo = set_command(netns, new, vec![Setting::Name(name.to_owned())]);
+    Op::new(set_command(netns, name, vec![Setting::Name(new.to_owned())]), Undo::by(undo))
 }
 
 #[cfg(test)]
@@ -340,17 +537,17 @@ mod tests {
             "ip -n red link set dev x nomaster down",
         );
         check(
-            &master(&red(), "x", "br0", None),
+            &master(&red(), "x", Some("br0"), None),
             "ip -n red link set dev x master br0",
             "ip -n red link set dev x nomaster",
         );
         check(
-            &master(&red(), "x", "br0", Some("br1")),
+            &master(&red(), "x", Some("br0"), Some("br1")),
             "ip -n red link set dev x master br0",
             "ip -n red link set dev x master br1",
         );
         check(
-            &nomaster(&red(), "x", "br1"),
+            &master(&red(), "x", None, Some("br1")),
             "ip -n red link set dev x nomaster",
             "ip -n red link set dev x master br1",
         );
@@ -365,10 +562,10 @@ mod tests {
     }
 
     #[test]
-    fn links_and_addresses() {
+    fn links_of_a_kind() {
         let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
         check(
-            &add(&red(), "vx0", &words("link eth0 type vxlan id 42")),
+            &add(&red(), "vx0", "vxlan", &words("link eth0 type vxlan id 42")),
             "ip -n red link add name vx0 link eth0 type vxlan id 42",
             "ip -n red link delete dev vx0",
         );
@@ -378,31 +575,6 @@ mod tests {
             "ip -n red link set dev br0 type bridge stp_state 0",
         );
         check(&delete(&red(), "x"), "ip -n red link delete dev x", "a deleted link cannot be made again as it was");
-        check(
-            &addr_add(&red(), "x", "10.0.0.1/24"),
-            "ip -n red address add 10.0.0.1/24 dev x",
-            "ip -n red address delete 10.0.0.1/24 dev x",
-        );
-        check(
-            &addr_delete(&red(), "x", "10.0.0.1/24", &words("scope global label x:1")),
-            "ip -n red address delete 10.0.0.1/24 dev x",
-            "ip -n red address add 10.0.0.1/24 dev x scope global label x:1",
-        );
-        check(
-            &qdisc_replace(&red(), "x", &words("netem delay 20ms"), None),
-            "tc -n red qdisc replace dev x root netem delay 20ms",
-            "tc -n red qdisc delete dev x root",
-        );
-        check(
-            &qdisc_replace(&red(), "x", &words("netem delay 20ms"), Some(&words("handle 8001: tbf rate 1Mbit"))),
-            "tc -n red qdisc replace dev x root netem delay 20ms",
-            "tc -n red qdisc delete dev x root; tc -n red qdisc replace dev x root handle 8001: tbf rate 1Mbit",
-        );
-        check(
-            &qdisc_delete(&red(), "x", &words("handle 8001: tbf rate 1Mbit")),
-            "tc -n red qdisc delete dev x root",
-            "tc -n red qdisc replace dev x root handle 8001: tbf rate 1Mbit",
-        );
         assert_eq!(show(&red(), "x").line(), "ip -n red -j -d address show dev x");
     }
 }

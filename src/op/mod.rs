@@ -1,13 +1,16 @@
 //! Ops and queries as values: what netwright asks of iproute2, iptables and sysctl, before anything runs.
 //!
-//! Everything here is pure: no I/O, no processes. One file per tool holds its constructors; each is tested by its exact argv.
-//! A [`Command`] is a program and its words in a namespace; an [`Op`] is a command that changes the kernel, with what it changes and its inverse.
+//! Everything here is pure: no I/O, no processes. A [`Fact`] is what can be so, one file per object; a [`Command`] is a program and its words in a
+//! namespace, with the fact that it makes so; an [`Op`] is a command that changes the kernel, with its inverse. Each is tested by its exact argv.
 
+pub mod addr;
 pub mod breakage;
+pub mod fact;
 pub mod firewall;
 pub mod link;
 pub mod netns;
 pub mod nft;
+pub mod qdisc;
 pub mod route;
 pub mod secret;
 pub mod sysctl;
@@ -17,6 +20,8 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::error::Place;
+
+pub use fact::{Answer, Ask, Fact};
 
 /// The programs that netwright runs. Everything else is started by the user's own `exec` and `start`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
@@ -162,12 +167,21 @@ pub struct Command {
     /// What it reads from standard input.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stdin: Option<String>,
+    /// What it makes so. `None`: it asks, or only its user knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fact: Option<Box<Fact>>,
 }
 
 impl Command {
     /// A command from words.
     pub fn new<S: Into<String>>(tool: Tool, netns: &Where, argv: impl IntoIterator<Item = S>) -> Self {
-        Self { tool, argv: argv.into_iter().map(Into::into).collect(), netns: netns.clone(), stdin: None }
+        Self { tool, argv: argv.into_iter().map(Into::into).collect(), netns: netns.clone(), stdin: None, fact: None }
+    }
+
+    /// What it makes so. `None`: it asks, or only its user knows.
+    #[must_use]
+    pub fn fact(&self) -> Option<&Fact> {
+        self.fact.as_deref()
     }
 
     /// The whole command as a person would run it on the machine, each word apart; its keys are hidden.
@@ -252,7 +266,7 @@ pub fn quote(words: &[String]) -> String {
     words.iter().enumerate().map(quoted).collect::<Vec<_>>().join(" ")
 }
 
-/// What an op changes.
+/// What an op changes, by its names.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase", tag = "object")]
 pub enum Object {
@@ -368,8 +382,6 @@ impl Undo {
 pub struct Op {
     /// What runs.
     pub command: Command,
-    /// What it changes.
-    pub changes: Object,
     /// How it is undone.
     pub undo: Undo,
     /// Where in the script it came from.
@@ -380,14 +392,47 @@ pub struct Op {
 impl Op {
     /// An op without a script position; the session adds it.
     #[must_use]
-    pub fn new(command: Command, changes: Object, undo: Undo) -> Self {
-        Self { command, changes, undo, place: None }
+    pub fn new(command: Command, undo: Undo) -> Self {
+        Self { command, undo, place: None }
     }
 
-    /// Whether a word stands in the command.
+    /// What it makes so. `None`: it is the user's own command.
     #[must_use]
-    pub fn says(&self, word: &str) -> bool {
-        self.command.argv.iter().any(|have| have == word)
+    pub fn fact(&self) -> Option<&Fact> {
+        self.command.fact()
+    }
+
+    /// Whether only its user knows what it does.
+    #[must_use]
+    pub fn is_raw(&self) -> bool {
+        self.command.fact.is_none()
+    }
+
+    /// What it changes, by its names.
+    #[must_use]
+    pub fn changes(&self) -> Object {
+        self.fact().map_or(Object::Raw, |fact| fact.object(&self.command.netns))
+    }
+
+    /// The link that it makes: its namespace, its name, its other end.
+    #[must_use]
+    pub fn makes_link(&self) -> Option<&link::Link> {
+        match self.fact() {
+            Some(Fact::Link(link)) if link.there => Some(link),
+            _ => None,
+        }
+    }
+
+    /// The link that it sets, gives an address or a queueing discipline; not one that it makes or deletes.
+    #[must_use]
+    pub fn sets_link(&self) -> Option<&str> {
+        match self.fact()? {
+            Fact::Settings(settings) => Some(&settings.link),
+            Fact::Wireguard(one) => Some(&one.link),
+            Fact::Addr(addr) => Some(&addr.link),
+            Fact::Qdisc(qdisc) => Some(&qdisc.link),
+            _ => None,
+        }
     }
 
     /// Whether a name may mean another link afterwards: a link was deleted, renamed or moved, or nobody knows.
@@ -395,13 +440,12 @@ impl Op {
     /// Warm `ip -batch` processes cache name → ifindex (KNOWLEDGE.md) and are retired after such an op.
     #[must_use]
     pub fn moves_names(&self) -> bool {
-        let has = |word: &str| self.says(word);
-        match &self.changes {
-            Object::Raw => true,
-            Object::Netns { .. } => has("delete"),
-            Object::Link { .. } => !has("add"),
-            Object::LinkSetting { setting, .. } => setting == "name" || setting == "netns",
-            _ => false,
+        match self.fact() {
+            None => true,
+            Some(Fact::Netns(netns)) => !netns.there,
+            Some(Fact::Link(link)) => !link.there,
+            Some(Fact::Settings(settings)) => settings.new_name().is_some(),
+            Some(_) => false,
         }
     }
 }

@@ -1,31 +1,44 @@
 //! `ip netns`: namespaces with names.
 
-use super::{Command, Object, Op, Tool, Undo, Where};
+use serde::{Deserialize, Serialize};
+
+use super::{Command, Fact, Op, Tool, Undo, Where};
+
+/// A namespace with a name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Netns {
+    /// Its name.
+    pub name: String,
+    /// Whether it is there.
+    pub there: bool,
+}
+
+impl Netns {
+    pub(super) fn words(&self) -> Vec<String> {
+        ["netns", if self.there { "add" } else { "delete" }, &self.name].map(String::from).into()
+    }
+}
+
+fn command(name: &str, there: bool) -> Command {
+    Fact::Netns(Netns { name: name.to_owned(), there }).command(&Where::Host)
+}
 
 /// Makes a namespace: `ip netns add NAME`.
 #[must_use]
 pub fn add(name: &str) -> Op {
-    Op::new(
-        Command::new(Tool::Ip, &Where::Host, ["netns", "add", name]),
-        Object::Netns { name: name.into() },
-        Undo::by(delete_command(name)),
-    )
+    Op::new(command(name, true), Undo::by(delete_command(name)))
 }
 
 /// Deletes a namespace: `ip netns delete NAME`. What was inside is gone, so there is no inverse.
 #[must_use]
 pub fn delete(name: &str) -> Op {
-    Op::new(
-        delete_command(name),
-        Object::Netns { name: name.into() },
-        Undo::None("what was in the namespace is gone with it".into()),
-    )
+    Op::new(delete_command(name), Undo::None("what was in the namespace is gone with it".into()))
 }
 
 /// The command of [`delete`].
 #[must_use]
 pub fn delete_command(name: &str) -> Command {
-    Command::new(Tool::Ip, &Where::Host, ["netns", "delete", name])
+    command(name, false)
 }
 
 /// Lists the named namespaces, with the ids that `netns` has for them: `ip -j netns list`.

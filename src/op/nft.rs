@@ -1,6 +1,15 @@
 //! `nft` in its own words. A command is one word of the argv: what it means is nft's business, quotes and braces with it.
 
-use super::{Command, Object, Op, Tool, Undo, Where};
+use super::{Command, Fact, Op, Tool, Undo, Where};
+
+/// Something of nft's own.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Nft {
+    /// What, and in which table: `rule in inet lab fw`.
+    pub what: String,
+    /// The words that make it so.
+    pub words: Vec<String>,
+}
 
 /// What takes back a change of nft. Written down before the change, when no handle is known, and again after it.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -136,14 +145,16 @@ pub fn get_element(netns: &Where, table: &str, set: &str, key: &str) -> Command 
 /// A change in nft's own words, which echoes the handle of what it made: `nft -s -e -a TEXT`.
 #[must_use]
 pub fn change(netns: &Where, text: &str, what: String, inverse: Inverse) -> Op {
-    Op::new(nft(netns, ["-s", "-e", "-a", text]), Object::Nft { what }, Undo::Nft(Box::new(inverse)))
+    let words = ["-s", "-e", "-a", text].map(String::from).into();
+    Op::new(Fact::Nft(Nft { what, words }).command(netns), Undo::Nft(Box::new(inverse)))
 }
 
 /// A table in place of whatever has its name, all in one step.
 #[must_use]
 pub fn table(netns: &Where, table: &str, body: &str, inverse: Inverse) -> Op {
     let text = format!("add table {table}\ndelete table {table}\n{}", block(table, body));
-    Op::new(load(netns, &[], text), Object::Nft { what: format!("table {table}") }, Undo::Nft(Box::new(inverse)))
+    let fact = Fact::Nft(Nft { what: format!("table {table}"), words: ["-f", "-"].map(String::from).into() });
+    Op::new(Command { stdin: Some(text), ..fact.command(netns) }, Undo::Nft(Box::new(inverse)))
 }
 
 /// A table as a text that nft reads.

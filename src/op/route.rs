@@ -1,6 +1,15 @@
 //! `ip route`, `ip rule`, `ip neigh`.
 
-use super::{Command, Object, Op, Tool, Undo, Where};
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::fact::{Answer, Ask};
+use super::{Command, Fact, Op, Tool, Undo, Where};
+use crate::error::{Error, Kind, Result};
+use crate::model::addr::{Destination, destination};
+use crate::model::state::{Part, State};
+use crate::model::{self, addr, names};
 
 /// The address family flag of `ip`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -28,16 +37,298 @@ impl Family {
     }
 }
 
-fn command(netns: &Where, family: Family, words: &[&str], spec: &[String]) -> Command {
-    let argv =
-        std::iter::once(family.flag()).chain(words.iter().copied()).map(String::from).chain(spec.iter().cloned());
-    Command::new(Tool::Ip, netns, argv)
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// The family.
+    pub family: Family,
+    /// The destination as `ip` prints it.
+    pub dst: String,
+    /// Whether it is there.
+    pub there: bool,
+    /// Whether it takes the place of the one with the same destination, table and metric.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub replaces: bool,
+    /// Where it leads.
+    pub way: Way,
+}
+
+/// Where a route leads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Way {
+    /// As it is wanted.
+    Spec(RouteSpec),
+    /// As `ip` printed one that was there.
+    Words(Vec<String>),
+}
+
+impl Route {
+    pub(super) fn words(&self) -> Vec<String> {
+        let verb = match (self.there, self.replaces) {
+            (false, _) => "delete",
+            (true, false) => "add",
+            (true, true) => "replace",
+        };
+        let way = match &self.way {
+            Way::Spec(spec) => spec.words(self.family, &self.dst),
+            Way::Words(words) => words.clone(),
+        };
+        [self.family.flag(), "route", verb].map(String::from).into_iter().chain(way).collect()
+    }
+
+    pub(super) fn ask(&self) -> Ask {
+        match &self.way {
+            Way::Spec(spec) => spec.ask(self.family, &self.dst),
+            Way::Words(_) => Ask::RouteLines(self.family),
+        }
+    }
+
+    pub(super) fn holds(&self, all: &[model::Route]) -> bool {
+        let is_it = |route: &model::Route| match &self.way {
+            Way::Spec(spec) => spec.is(self.family, route),
+            Way::Words(_) => false,
+        };
+        self.there == all.iter().any(is_it)
+    }
+
+    pub(super) fn holds_in(&self, text: &str) -> Option<bool> {
+        let Way::Words(words) = &self.way else { return None };
+        let part = if self.family == Family::V6 { Part::Route6 } else { Part::Route4 };
+        let (mut now, mut wanted) = (State::default(), State::default());
+        now.take_routes(part, text);
+        wanted.take_routes(part, &words.join(" "));
+        let wanted = wanted.0.first()?;
+        Some(self.there == now.0.iter().any(|route| route.value == wanted.value))
+    }
+
+    /// As it is wanted; `None` for one that `ip` printed.
+    #[must_use]
+    pub fn spec(&self) -> Option<&RouteSpec> {
+        match &self.way {
+            Way::Spec(spec) => Some(spec),
+            Way::Words(_) => None,
+        }
+    }
+}
+
+/// A route that is wanted, in iproute2's words.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RouteSpec {
+    /// `default`, a network, or an address.
+    pub dst: String,
+    /// The next hop.
+    pub via: Option<String>,
+    /// The link.
+    pub dev: Option<String>,
+    /// The metric; the lower the better.
+    pub metric: Option<u32>,
+    /// The table, by name or number.
+    pub table: Option<String>,
+    /// `unicast`, `blackhole`, `unreachable`, `prohibit`, `throw`.
+    pub kind: Option<String>,
+    /// The source address for what the machine itself sends.
+    pub src: Option<String>,
+    /// `global`, `link`, `host`.
+    pub scope: Option<String>,
+    /// The next hop is on the link even if no network says so.
+    pub onlink: bool,
+    /// The MTU in bytes.
+    pub mtu: Option<u32>,
+    /// Who made it, when it is put back: `static`, `dhcp`.
+    pub protocol: Option<String>,
+    /// `default` alone does not say which family.
+    pub family: Option<Family>,
+}
+
+/// The metric that IPv6 gives to a route without one: `IP6_RT_PRIO_USER` of the kernel.
+const V6_METRIC: u32 = 1024;
+
+impl RouteSpec {
+    /// What shows the routes to its destination.
+    #[must_use]
+    pub fn ask(&self, family: Family, dst: &str) -> Ask {
+        Ask::Routes { family, dst: dst.to_owned(), table: self.table.clone() }
+    }
+
+    /// Validates the parts and finds the family and the destination as `ip` prints it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for what can be no route.
+    pub fn resolve(&self) -> Result<(Family, String)> {
+        let via = self.via.as_deref().map(addr::ip).transpose()?;
+        let src = self.src.as_deref().map(addr::ip).transpose()?;
+        if let Some(dev) = &self.dev {
+            names::link_name(dev)?;
+        }
+        Ok(match destination(&self.dst)? {
+            Destination::Default => {
+                let family = self.family.or_else(|| via.or(src).map(Family::of)).unwrap_or(Family::V4);
+                (family, "default".to_owned())
+            }
+            Destination::Net(net) => {
+                let family = Family::of(net.addr());
+                if matches!((family, via), (Family::V6, Some(IpAddr::V4(_)))) {
+                    return Err(Error::new(
+                        Kind::InvalidArgument,
+                        format!(
+                            "the gateway of `{}` must be an IPv6 address, not `{}`",
+                            self.dst,
+                            self.via.as_deref().unwrap_or("")
+                        ),
+                    ));
+                }
+                let host = net.prefix_len() == net.max_prefix_len();
+                (family, if host { net.addr().to_string() } else { net.to_string() })
+            }
+        })
+    }
+
+    fn words(&self, family: Family, dst: &str) -> Vec<String> {
+        let mut words: Vec<String> = self.kind.iter().cloned().collect();
+        words.push(dst.to_owned());
+        if let Some(via) = &self.via {
+            words.push("via".into());
+            if family == Family::V4 && via.contains(':') {
+                words.push("inet6".into());
+            }
+            words.push(via.clone());
+        }
+        let mut option = |word: &str, value: Option<String>| {
+            if let Some(value) = value {
+                words.extend([word.to_owned(), value]);
+            }
+        };
+        option("dev", self.dev.clone());
+        option("metric", self.metric.map(|metric| metric.to_string()));
+        option("table", self.table.clone());
+        option("src", self.src.clone());
+        option("scope", self.scope.clone());
+        option("mtu", self.mtu.map(|mtu| mtu.to_string()));
+        option("proto", self.protocol.clone());
+        if self.onlink {
+            words.push("onlink".into());
+        }
+        words
+    }
+
+    /// Whether a route is this one.
+    #[must_use]
+    pub fn is(&self, family: Family, route: &model::Route) -> bool {
+        self.same_place(family, route) && self.satisfied_by(route)
+    }
+
+    /// Whether a route has the place that this one wants: the kernel keeps one route per destination, table and metric.
+    #[must_use]
+    pub fn same_place(&self, family: Family, route: &model::Route) -> bool {
+        let default = if family == Family::V6 { V6_METRIC } else { 0 };
+        let metric = |metric: Option<u32>| metric.unwrap_or(default);
+        metric(self.metric) == metric(route.metric)
+    }
+
+    /// Whether a route is as this one wants it, as far as this one says.
+    #[must_use]
+    pub fn satisfied_by(&self, route: &model::Route) -> bool {
+        let same = |want: &Option<String>, have: Option<&str>| want.as_deref().is_none_or(|want| Some(want) == have);
+        let address = |text: Option<&str>| text.and_then(|text| text.parse::<IpAddr>().ok());
+        let via = self.via.as_deref().is_none_or(|want| address(Some(want)) == route.next_hop());
+        let src = self.src.as_deref().is_none_or(|want| address(Some(want)) == address(route.prefsrc.as_deref()));
+        let mtu = self.mtu.is_none_or(|want| {
+            route
+                .metrics
+                .iter()
+                .any(|metric| metric.get("mtu").and_then(serde_json::Value::as_u64) == Some(want.into()))
+        });
+        via && src
+            && mtu
+            && self.kind.as_deref().unwrap_or("unicast") == route.kind()
+            && same(&self.dev, route.dev.as_deref())
+            && same(&self.scope, Some(route.scope.as_deref().unwrap_or("global")))
+            && (!self.onlink || route.flags.iter().any(|flag| flag == "onlink"))
+    }
+}
+
+/// A policy rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyRule {
+    /// The family.
+    pub family: Family,
+    /// iproute2's options and their values: `from 10.0.0.0/24`, `table 100`.
+    pub options: Vec<(String, String)>,
+    /// Whether it is there.
+    pub there: bool,
+}
+
+impl PolicyRule {
+    pub(super) fn words(&self) -> Vec<String> {
+        let head = [self.family.flag(), "rule", if self.there { "add" } else { "delete" }].map(String::from);
+        head.into_iter().chain(self.options.iter().flat_map(|(name, value)| [name.clone(), value.clone()])).collect()
+    }
+
+    pub(super) fn said(&self) -> String {
+        self.options.iter().map(|(name, value)| format!("{name} {value}")).collect::<Vec<_>>().join(" ")
+    }
+
+    /// The value of the first of these options that it has.
+    #[must_use]
+    pub fn value(&self, names: &[&str]) -> Option<&str> {
+        let found = names.iter().find_map(|name| self.options.iter().find(|(option, _)| option == name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// A pinned neighbour.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Neigh {
+    /// Its address.
+    pub addr: String,
+    /// The link it is on.
+    pub dev: String,
+    /// The MAC address that it is pinned to; `None`: it is not pinned.
+    pub mac: Option<String>,
+}
+
+impl Neigh {
+    pub(super) fn words(&self) -> Vec<String> {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        match &self.mac {
+            Some(mac) => words(&["neigh", "replace", &self.addr, "lladdr", mac, "dev", &self.dev, "nud", "permanent"]),
+            None => words(&["neigh", "delete", &self.addr, "dev", &self.dev]),
+        }
+    }
+
+    /// The MAC address that the neighbour is pinned to among these.
+    #[must_use]
+    pub fn pinned<'a>(&self, all: &'a [model::Neigh]) -> Option<&'a str> {
+        let ip = self.addr.parse().ok();
+        let same = |neigh: &&model::Neigh| {
+            neigh.ip() == ip && neigh.dev.as_deref() == Some(self.dev.as_str()) && neigh.is("PERMANENT")
+        };
+        all.iter().find(same)?.lladdr.as_deref()
+    }
+
+    pub(super) fn otherwise(&self, answer: Option<&Answer>) -> String {
+        match answer {
+            Some(Answer::Neighbours(all)) => {
+                format!("`{}` is pinned to {}", self.addr, self.pinned(all).unwrap_or("nothing"))
+            }
+            _ => format!("`{}` is not pinned to {}", self.addr, self.mac.as_deref().unwrap_or("nothing")),
+        }
+    }
 }
 
 /// All routes of a family in all tables: `ip -j -4 route show table all`.
 #[must_use]
 pub fn show_all(netns: &Where, family: Family) -> Command {
     Command::new(Tool::Ip, netns, ["-j", family.flag(), "route", "show", "table", "all"])
+}
+
+/// The same in the words of `ip` itself, which tell more than its JSON (`mtu lock`): `ip -o -d -4 route show table all`.
+#[must_use]
+pub fn show_lines(netns: &Where, family: Family) -> Command {
+    Command::new(Tool::Ip, netns, ["-o", "-d", family.flag(), "route", "show", "table", "all"])
 }
 
 /// The routes of the main table: `ip -j -4 route show`.
@@ -63,24 +354,23 @@ pub fn get(netns: &Where, addr: &str, more: &[String]) -> Command {
     Command::new(Tool::Ip, netns, argv)
 }
 
-/// Adds a route; `spec` begins with the destination (or a type such as `blackhole`).
+/// Adds a route.
 #[must_use]
-pub fn add(netns: &Where, family: Family, dst: &str, spec: &[String]) -> Op {
-    Op::new(
-        command(netns, family, &["route", "add"], spec),
-        Object::Route { dst: dst.into() },
-        Undo::by(command(netns, family, &["route", "delete"], spec)),
-    )
+pub fn add(netns: &Where, family: Family, dst: &str, spec: &RouteSpec) -> Op {
+    let with = |there| {
+        let way = Way::Spec(spec.clone());
+        Fact::Route(Box::new(Route { family, dst: dst.to_owned(), there, replaces: false, way })).command(netns)
+    };
+    Op::new(with(true), Undo::by(with(false)))
 }
 
 /// Puts a route in the place of the one with the same destination, table and metric; undone by putting `former` back.
 #[must_use]
-pub fn replace(netns: &Where, family: Family, dst: &str, spec: &[String], former: &[String]) -> Op {
-    Op::new(
-        command(netns, family, &["route", "replace"], spec),
-        Object::Route { dst: dst.into() },
-        Undo::by(command(netns, family, &["route", "replace"], former)),
-    )
+pub fn replace(netns: &Where, family: Family, dst: &str, spec: &RouteSpec, former: Way) -> Op {
+    let with = |way| {
+        Fact::Route(Box::new(Route { family, dst: dst.to_owned(), there: true, replaces: true, way })).command(netns)
+    };
+    Op::new(with(Way::Spec(spec.clone())), Undo::by(with(former)))
 }
 
 /// The policy rules of a family: `ip -j -4 rule show`.
@@ -91,12 +381,9 @@ pub fn rules(netns: &Where, family: Family) -> Command {
 
 /// Adds a policy rule.
 #[must_use]
-pub fn rule_add(netns: &Where, family: Family, spec: &[String]) -> Op {
-    Op::new(
-        command(netns, family, &["rule", "add"], spec),
-        Object::Rule,
-        Undo::by(command(netns, family, &["rule", "delete"], spec)),
-    )
+pub fn rule_add(netns: &Where, family: Family, options: &[(String, String)]) -> Op {
+    let with = |there| Fact::Rule(PolicyRule { family, options: options.to_vec(), there }).command(netns);
+    Op::new(with(true), Undo::by(with(false)))
 }
 
 /// All neighbours: `ip -j neigh show`.
@@ -107,15 +394,11 @@ pub fn neighbours(netns: &Where) -> Command {
 
 /// Pins a neighbour: `ip neigh replace ADDR lladdr MAC dev LINK nud permanent`; undone by `former`, or by deleting it.
 #[must_use]
-pub fn neigh_replace(netns: &Where, addr: &str, mac: &str, link: &str, former: Option<&str>) -> Op {
-    let replace = |mac: &str| {
-        Command::new(Tool::Ip, netns, ["neigh", "replace", addr, "lladdr", mac, "dev", link, "nud", "permanent"])
+pub fn neigh_replace(netns: &Where, addr: &str, mac: &str, dev: &str, former: Option<&str>) -> Op {
+    let with = |mac: Option<&str>| {
+        Fact::Neigh(Neigh { addr: addr.to_owned(), dev: dev.to_owned(), mac: mac.map(str::to_owned) }).command(netns)
     };
-    let undo = match former {
-        Some(mac) => replace(mac),
-        None => Command::new(Tool::Ip, netns, ["neigh", "delete", addr, "dev", link]),
-    };
-    Op::new(replace(mac), Object::Neigh { addr: addr.into() }, Undo::by(undo))
+    Op::new(with(Some(mac)), Undo::by(with(former)))
 }
 
 #[cfg(test)]
@@ -125,16 +408,17 @@ mod tests {
     #[test]
     fn argv() {
         let red = Where::Named("red".into());
-        let spec = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
-        let op = add(&red, Family::V4, "default", &spec("default via 10.0.0.254"));
+        let via = |via: &str| RouteSpec { dst: "default".into(), via: Some(via.into()), ..RouteSpec::default() };
+        let op = add(&red, Family::V4, "default", &via("10.0.0.254"));
         assert_eq!(op.command.line(), "ip -n red -4 route add default via 10.0.0.254");
         let Undo::Commands(undo) = op.undo else { panic!() };
         assert_eq!(undo[0].line(), "ip -n red -4 route delete default via 10.0.0.254");
-        let op = replace(&red, Family::V6, "default", &spec("default via fd00::1"), &spec("default via fd00::2"));
+        let op = replace(&red, Family::V6, "default", &via("fd00::1"), Way::Spec(via("fd00::2")));
         assert_eq!(op.command.line(), "ip -n red -6 route replace default via fd00::1");
         let Undo::Commands(undo) = op.undo else { panic!() };
         assert_eq!(undo[0].line(), "ip -n red -6 route replace default via fd00::2");
-        let op = rule_add(&red, Family::V4, &spec("from 10.0.0.0/24 table 100"));
+        let op =
+            rule_add(&red, Family::V4, &[("from", "10.0.0.0/24"), ("table", "100")].map(|(a, b)| (a.into(), b.into())));
         assert_eq!(op.command.line(), "ip -n red -4 rule add from 10.0.0.0/24 table 100");
         let op = neigh_replace(&red, "10.0.0.9", "02:00:00:00:00:09", "eth0", None);
         assert_eq!(
@@ -146,5 +430,29 @@ mod tests {
             "ip -n red -j -4 route show default table 100"
         );
         assert_eq!(get(&red, "203.0.113.1", &[]).line(), "ip -n red -j route get 203.0.113.1");
+    }
+
+    /// The kernel keeps one route for each destination, table and metric: another metric is another route.
+    #[test]
+    fn a_route_is_the_wanted_one_only_with_the_same_metric_and_way() {
+        let route = |json: &str| model::route::parse(&format!("[{json}]"), "x").unwrap().remove(0);
+        let have = route(r#"{"dst":"10.1.0.0/16","gateway":"10.0.0.9","dev":"eth0","metric":50,"flags":[]}"#);
+        let want = |metric: Option<u32>, via: &str| RouteSpec {
+            dst: "10.1.0.0/16".into(),
+            via: Some(via.into()),
+            metric,
+            ..RouteSpec::default()
+        };
+        for (metric, via, is) in [
+            (Some(50), "10.0.0.9", true),
+            (Some(49), "10.0.0.9", false),
+            (Some(51), "10.0.0.9", false),
+            (None, "10.0.0.9", false),
+            (Some(50), "10.0.0.8", false),
+        ] {
+            assert_eq!(want(metric, via).is(Family::V4, &have), is, "{metric:?} via {via}");
+        }
+        let bare = route(r#"{"dst":"10.1.0.0/16","gateway":"10.0.0.9","dev":"eth0","flags":[]}"#);
+        assert!(want(None, "10.0.0.9").is(Family::V4, &bare) && !want(Some(50), "10.0.0.9").is(Family::V4, &bare));
     }
 }

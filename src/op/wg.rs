@@ -1,12 +1,15 @@
 //! `wg`: keys by standard input only, never among its words.
 
-use super::{Command, Object, Op, Tool, Undo, Where};
+use serde::{Deserialize, Serialize};
+
+use super::{Command, Fact, Op, Tool, Undo, Where};
+use crate::model::wireguard::State;
 
 /// Where `wg` finds the one key that a command needs.
 const STDIN: &str = "/dev/stdin";
 
 /// Settings of a peer that are no secrets, in `wg`'s own words.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Peer {
     /// Its public key.
     pub key: String,
@@ -22,12 +25,78 @@ fn wg(netns: &Where, words: impl IntoIterator<Item = String>) -> Command {
     Command::new(Tool::Wg, netns, words)
 }
 
-fn set(netns: &Where, link: &str, words: impl IntoIterator<Item = String>) -> Command {
-    wg(netns, ["set".to_owned(), link.to_owned()].into_iter().chain(words))
+/// What is set of a link. Secrets are never in it: they go by standard input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wireguard {
+    /// The link.
+    pub link: String,
+    /// What is set.
+    pub set: Set,
 }
 
-fn setting(link: &str, what: &str) -> Object {
-    Object::LinkSetting { name: link.to_owned(), setting: format!("wireguard {what}") }
+/// What is set of a link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Set {
+    /// It has the private key that stands on standard input, or none.
+    PrivateKey(bool),
+    /// `listen-port` or `fwmark`, and its value.
+    Option(String, String),
+    /// A peer, and whether its preshared key stands on standard input.
+    Peer(Peer, bool),
+    /// The peer with this public key is not there.
+    NoPeer(String),
+}
+
+impl Wireguard {
+    pub(super) fn words(&self) -> Vec<String> {
+        let words = match &self.set {
+            Set::PrivateKey(_) => ["private-key", STDIN].map(String::from).into(),
+            Set::Option(name, value) => vec![name.clone(), value.clone()],
+            Set::Peer(peer, psk) => peer_words(peer, *psk),
+            Set::NoPeer(key) => ["peer", key, "remove"].map(String::from).into(),
+        };
+        ["set".to_owned(), self.link.clone()].into_iter().chain(words).collect()
+    }
+
+    /// `private-key`, `listen-port`, `peer KEY`.
+    pub(super) fn said(&self) -> String {
+        match &self.set {
+            Set::PrivateKey(_) => "private-key".to_owned(),
+            Set::Option(name, _) => name.clone(),
+            Set::Peer(Peer { key, .. }, _) | Set::NoPeer(key) => format!("peer {key}"),
+        }
+    }
+
+    /// The same, by a name that is the same whoever sets it.
+    #[must_use]
+    pub fn option(&self) -> String {
+        format!("wireguard {}", self.said())
+    }
+
+    /// Whether `wg show` tells of it.
+    pub(super) fn is_shown(&self) -> bool {
+        match &self.set {
+            Set::PrivateKey(there) => !there,
+            Set::Option(name, _) => name == "listen-port",
+            Set::Peer(..) | Set::NoPeer(_) => true,
+        }
+    }
+
+    pub(super) fn holds(&self, now: &State) -> Option<bool> {
+        let has = |key: &str| now.peers.iter().any(|have| have.key == key);
+        match &self.set {
+            Set::NoPeer(key) => Some(!has(key)),
+            Set::Peer(peer, _) => Some(has(&peer.key)),
+            Set::Option(name, port) if name == "listen-port" => Some(port.parse() == Ok(now.port)),
+            Set::PrivateKey(false) => Some(now.private.is_none()),
+            Set::Option(..) | Set::PrivateKey(true) => None,
+        }
+    }
+}
+
+fn set(netns: &Where, link: &str, set: Set, stdin: Option<String>) -> Command {
+    Command { stdin, ..Fact::Wireguard(Wireguard { link: link.to_owned(), set }).command(netns) }
 }
 
 /// A new private key: `wg genkey`.
@@ -51,22 +120,22 @@ pub fn dump(netns: &Where, link: &str) -> Command {
 /// The private key of a link that has none; undone by none.
 #[must_use]
 pub fn private_key(netns: &Where, link: &str, key: &str) -> Op {
-    let with = |key: &str| {
-        let words = ["private-key", STDIN].map(String::from);
-        Command { stdin: Some(key.to_owned()), ..set(netns, link, words) }
-    };
-    Op::new(with(&format!("{key}\n")), setting(link, "private-key"), Undo::by(with("")))
+    let without = set(netns, link, Set::PrivateKey(false), Some(String::new()));
+    Op::new(set(netns, link, Set::PrivateKey(true), Some(format!("{key}\n"))), Undo::by(without))
 }
 
 /// The port or the mark of a link; undone by the former one.
 #[must_use]
 pub fn option(netns: &Where, link: &str, name: &str, value: &str, former: &str) -> Op {
-    let with = |value: &str| set(netns, link, [name, value].map(String::from));
-    Op::new(with(value), setting(link, name), Undo::by(with(former)))
+    let with = |value: &str| set(netns, link, Set::Option(name.to_owned(), value.to_owned()), None);
+    Op::new(with(value), Undo::by(with(former)))
 }
 
-fn peer_words(peer: &Peer) -> Vec<String> {
+fn peer_words(peer: &Peer, psk: bool) -> Vec<String> {
     let mut words = vec!["peer".to_owned(), peer.key.clone()];
+    if psk {
+        words.extend(["preshared-key".to_owned(), STDIN.to_owned()]);
+    }
     if let Some(endpoint) = &peer.endpoint {
         words.extend(["endpoint".to_owned(), endpoint.clone()]);
     }
@@ -81,29 +150,25 @@ fn peer_words(peer: &Peer) -> Vec<String> {
 /// Removes a peer.
 #[must_use]
 pub fn remove(netns: &Where, link: &str, key: &str) -> Command {
-    set(netns, link, ["peer", key, "remove"].map(String::from))
+    set(netns, link, Set::NoPeer(key.to_owned()), None)
 }
 
 /// Sets a peer, with a preshared key if one is given; undone by what it was, or by removing it.
 #[must_use]
 pub fn peer(netns: &Where, link: &str, peer: &Peer, psk: Option<&str>, former: Option<&Peer>) -> Op {
-    let mut words = peer_words(peer);
-    if psk.is_some() {
-        words.splice(2..2, ["preshared-key".to_owned(), STDIN.to_owned()]);
-    }
-    let command = Command { stdin: psk.map(|psk| format!("{psk}\n")), ..set(netns, link, words) };
+    let command = set(netns, link, Set::Peer(peer.clone(), psk.is_some()), psk.map(|psk| format!("{psk}\n")));
     let undo = match former {
-        Some(former) => set(netns, link, peer_words(former)),
+        Some(former) => set(netns, link, Set::Peer(former.clone(), false), None),
         None => remove(netns, link, &peer.key),
     };
-    Op::new(command, setting(link, &format!("peer {}", peer.key)), Undo::by(undo))
+    Op::new(command, Undo::by(undo))
 }
 
 /// Removes a peer that has no preshared key; undone by setting it again.
 #[must_use]
 pub fn drop_peer(netns: &Where, link: &str, former: &Peer) -> Op {
-    let undo = Undo::by(set(netns, link, peer_words(former)));
-    Op::new(remove(netns, link, &former.key), setting(link, &format!("peer {}", former.key)), undo)
+    let undo = Undo::by(set(netns, link, Set::Peer(former.clone(), false), None));
+    Op::new(remove(netns, link, &former.key), undo)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use super::{Op, Session};
 use crate::error::Result;
 use crate::exec;
-use crate::op::{Object, Where};
+use crate::op::{Fact, Where};
 
 /// How many commands may be on their way: what they say must fit into a pipe, and after `kill -9` they still run.
 const GIVEN_MAX: usize = 8;
@@ -79,7 +79,8 @@ impl Session {
     /// Whether a namespace is being made, by one of these names.
     fn is_making_netns(&self, is_meant: impl Fn(&str) -> bool) -> bool {
         let log = self.log.borrow();
-        let is_made = |given: &Given| matches!(&log[given.number].op.changes, Object::Netns { name } if is_meant(name));
+        let is_made =
+            |given: &Given| matches!(log[given.number].op.fact(), Some(Fact::Netns(one)) if is_meant(&one.name));
         self.on_their_way.borrow().iter().any(is_made)
     }
 

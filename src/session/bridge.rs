@@ -1,10 +1,8 @@
 //! Plugging a namespace into a bridge.
 
 use super::link::At;
-use super::owed::{Look, Seen};
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
-use crate::model::link::Link;
 use crate::model::names::link_name;
 use crate::op::{self, Op, Where};
 
@@ -36,33 +34,30 @@ impl Session {
         let enslave = || Op { place: self.place(), ..op::link::master_up(outer.0, outer.1, bridge.1) };
         let enslave = at_once.is_none().then(enslave);
         let op = at_once.unwrap_or_else(|| op::link::add_veth(inner, outer));
-        let (netns, name, master) = (outer.0.clone(), outer.1.to_owned(), bridge.1.to_owned());
-        let mut did = self.veth(inner, outer, op, move |session, number| {
-            if let Some(op) = enslave {
-                session.make(op)?;
+        let mut did = self.veth(inner, outer, op, move |session, number| match enslave {
+            Some(op) => {
+                session.owe(number)?;
+                let number = session.make(op)?;
+                session.owe(number)
             }
-            let is_port = move |port: &Seen| port.is_up() && port.master.as_ref() == Some(&master);
-            session.owe(number, &netns, Look::at_link(&name, is_port), format!("`{name}` is no port that is up"))
+            None => session.owe(number),
         })?;
         if did == Did::Something {
-            let look = Look::at_link(inner.1, Seen::is_up);
-            self.make_soon(op::link::up(inner.0, inner.1), look, format!("`{}` is down", inner.1))?;
+            self.make_soon(op::link::up(inner.0, inner.1))?;
             return Ok(self.count(did));
         }
         let port = self.link_require(outer)?;
         if port.master.as_deref() != Some(bridge.1) {
-            self.apply(op::link::master(outer.0, outer.1, bridge.1, port.master.as_deref()))?;
-            self.link_reads(outer, "has another master", |port| port.master.as_deref() == Some(bridge.1))?;
+            let former = port.master.as_deref();
+            self.act_and_look(op::link::master(outer.0, outer.1, Some(bridge.1), former))?;
             did = Did::Something;
         }
         if !port.is_up() {
-            self.apply(op::link::up(outer.0, outer.1))?;
-            self.link_reads(outer, "is down", Link::is_up)?;
+            self.act_and_look(op::link::up(outer.0, outer.1))?;
             did = Did::Something;
         }
         if !self.link_require(inner)?.is_up() {
-            self.apply(op::link::up(inner.0, inner.1))?;
-            self.link_reads(inner, "is down", Link::is_up)?;
+            self.act_and_look(op::link::up(inner.0, inner.1))?;
             did = Did::Something;
         }
         Ok(self.count(did))

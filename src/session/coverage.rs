@@ -10,8 +10,9 @@ use super::{Record, Session};
 use crate::error::{Kind, Place};
 use crate::model::addr::covered;
 use crate::model::iptables::{self, Ruleset};
+use crate::op::firewall::{self, RuleAct};
 use crate::op::route::Family;
-use crate::op::{Command, Object, Op, Tool, Undo, Where, firewall};
+use crate::op::{Command, Fact, Op, Tool, Where};
 use crate::probe::passing::{Passed, Passing};
 
 /// What is known so far.
@@ -76,17 +77,17 @@ impl Session {
         if !is_open {
             return;
         }
-        let takes_rules = op.is_none_or(|op| match &op.changes {
-            Object::NfRule { .. } => !op.says("-A") && !op.says("-I"),
-            Object::NfTable { .. } | Object::NfChain { .. } | Object::NfPolicy { .. } | Object::Raw => true,
-            Object::Netns { .. } => matches!(op.undo, Undo::None(_)),
-            _ => false,
+        let takes_rules = op.is_none_or(|op| match op.fact() {
+            Some(Fact::NfRule(rule)) => !matches!(rule.act, RuleAct::Append | RuleAct::Insert(_)),
+            None | Some(Fact::NfTable(_) | Fact::NfChain(_) | Fact::NfPolicy(_)) => true,
+            Some(Fact::Netns(one)) => !one.there,
+            Some(_) => false,
         });
         self.sample(takes_rules);
-        if let Some(Object::Netns { name }) = op.map(|op| &op.changes)
+        if let Some(Fact::Netns(one)) = op.and_then(Op::fact)
             && let Some(watch) = self.watch.borrow_mut().as_mut()
         {
-            watch.open.remove(&Where::Named(name.clone()));
+            watch.open.remove(&Where::Named(one.name.clone()));
         }
     }
 
@@ -193,14 +194,14 @@ impl Session {
         for (at, record) in log.iter().enumerate().filter(|(_, record)| record.succeeded()) {
             let op = &record.op;
             let netns = &op.command.netns;
-            let (kind, what) = match &op.changes {
-                Object::Route { dst } if is_route_in(record, netns) => {
-                    ("route", format!("the route to {dst} in `{netns}`"))
+            let (kind, what) = match op.fact() {
+                Some(Fact::Route(route)) if route.there => {
+                    ("route", format!("the route to {} in `{netns}`", route.dst))
                 }
-                Object::NfPolicy { chain } if is_counted(record) => {
-                    ("policy", format!("the policy of {chain} in `{netns}`"))
+                Some(Fact::NfPolicy(policy)) if is_counted(record) => {
+                    ("policy", format!("the policy of {} in `{netns}`", policy.at))
                 }
-                Object::NfRule { .. } if is_counted(record) => {
+                Some(Fact::NfRule(_)) if is_counted(record) => {
                     ("rule", format!("`{}` in `{netns}`", crate::op::breakage::rule_of(&op.command)))
                 }
                 _ => continue,
@@ -237,29 +238,27 @@ impl Session {
 
 /// Whether it made a route there; one that forbids sends nothing anywhere, but is met all the same.
 fn is_route_in(record: &Record, netns: &Where) -> bool {
-    let op = &record.op;
-    matches!(op.changes, Object::Route { .. }) && op.command.netns == *netns && (op.says("add") || op.says("replace"))
+    record.op.command.netns == *netns && matches!(record.op.fact(), Some(Fact::Route(route)) if route.there)
 }
 
 /// Whether it made something that counts packets: a rule, or a policy that is not the one that chains begin with.
 fn is_counted(record: &Record) -> bool {
-    match &record.op.changes {
-        Object::NfRule { .. } => ["-A", "-I", "-R"].iter().any(|letter| record.op.says(letter)),
-        Object::NfPolicy { .. } => !record.op.says("ACCEPT"),
+    match record.op.fact() {
+        Some(Fact::NfRule(rule)) => rule.is_there(),
+        Some(Fact::NfPolicy(policy)) => policy.target != "ACCEPT",
         _ => false,
     }
 }
 
 /// Whether the rule or policy of an op has counted a packet.
 fn has_counted(op: &Op, rules: &Ruleset) -> bool {
-    let Some((table, letter, rest)) = firewall::parts(&op.command) else { return false };
-    let Some((chain, spec)) = rest.split_first() else { return false };
-    let Some(chain) = rules.chain(table, chain) else { return false };
-    if letter == "-P" {
-        return chain.packets > 0;
-    }
-    let numbered = spec.first().is_some_and(|word| word.parse::<u32>().is_ok());
-    let spec = &spec[usize::from(numbered)..];
+    let (at, spec) = match op.fact() {
+        Some(Fact::NfRule(rule)) => (&rule.at, Some(&rule.spec)),
+        Some(Fact::NfPolicy(policy)) => (&policy.at, None),
+        _ => return false,
+    };
+    let Some(chain) = rules.chain(&at.table, &at.chain) else { return false };
+    let Some(spec) = spec else { return chain.packets > 0 };
     // iptables prints other words than it was given: the rule is the one that has most of them.
     let score = |rule: &iptables::Rule| {
         let has = |word: &&String| {
@@ -275,31 +274,32 @@ fn has_counted(op: &Op, rules: &Ruleset) -> bool {
 
 /// Whether a way is that of the route which an op made.
 fn is_by(op: &Op, way: &serde_json::Value) -> bool {
-    let words = &op.command.argv;
-    let after = |name: &str| words.iter().position(|word| word == name).and_then(|at| words.get(at + 1));
+    let Some(Fact::Route(route)) = op.fact() else { return false };
+    let Some(spec) = route.spec() else { return false };
     let says = |key: &str| match &way[key] {
         serde_json::Value::String(text) => Some(text.clone()),
         serde_json::Value::Number(number) => Some(number.to_string()),
         _ => None,
     };
-    let Object::Route { dst } = &op.changes else { return false };
+    let dst = &route.dst;
     let is_default = |text: &str| text == "default" || covered(text).is_some_and(|net| net.prefix_len() == 0);
     let to = says("dst").unwrap_or_default();
     let same_place = if is_default(dst) {
-        is_default(&to) && words.iter().any(|word| word == "-6") == to_six(way)
+        is_default(&to) && (route.family == Family::V6) == to_six(way)
     } else {
         covered(dst).is_some() && covered(dst) == covered(&to)
     };
-    let agrees = |name: &str, key: &str| match (after(name), says(key)) {
-        (Some(want), Some(have)) => *want == have,
-        (Some(want), None) => name == "table" && want == "main",
-        (None, have) => name != "table" || have.is_none_or(|have| have == "main"),
+    let agrees = |want: Option<&str>, key: &str| match (want, says(key)) {
+        (Some(want), Some(have)) => want == have,
+        (Some(want), None) => key == "table" && want == "main",
+        (None, have) => key != "table" || have.is_none_or(|have| have == "main"),
     };
+    let metric = spec.metric.map(|metric| metric.to_string());
     same_place
-        && agrees("via", "gateway")
-        && agrees("dev", "dev")
-        && agrees("table", "table")
-        && agrees("metric", "metric")
+        && agrees(spec.via.as_deref(), "gateway")
+        && agrees(spec.dev.as_deref(), "dev")
+        && agrees(spec.table.as_deref(), "table")
+        && agrees(metric.as_deref(), "metric")
 }
 
 /// Whether a way is one of IPv6.
@@ -321,11 +321,12 @@ mod tests {
     #[test]
     fn a_way_is_that_of_the_route_with_the_same_words() {
         let red = Where::Named("red".into());
-        let op = route::add(&red, Family::V4, "default", &words("default via 10.0.0.254"));
+        let via = |via: &str, metric| route::RouteSpec { via: Some(via.into()), metric, ..Default::default() };
+        let op = route::add(&red, Family::V4, "default", &via("10.0.0.254", None));
         assert!(is_by(&op, &json!({"dst": "default", "gateway": "10.0.0.254", "dev": "eth0"})));
         assert!(!is_by(&op, &json!({"dst": "default", "gateway": "10.0.0.253", "dev": "eth0"})));
         assert!(!is_by(&op, &json!({"dst": "default", "gateway": "10.0.0.254", "dev": "eth0", "table": "100"})));
-        let op = route::add(&red, Family::V4, "10.9.9.1/32", &words("10.9.9.1/32 via 10.0.0.2 metric 20"));
+        let op = route::add(&red, Family::V4, "10.9.9.1/32", &via("10.0.0.2", Some(20)));
         assert!(is_by(&op, &json!({"dst": "10.9.9.1", "gateway": "10.0.0.2", "metric": 20})));
         assert!(!is_by(&op, &json!({"dst": "10.9.9.1", "gateway": "10.0.0.2", "metric": 10})));
         assert!(!is_by(&op, &json!({"dst": "10.9.9.0/24", "gateway": "10.0.0.2", "metric": 20})));

@@ -10,9 +10,9 @@ use crate::model::iptables::{self, Ruleset};
 use crate::model::iptables_args::{Command as Words, Invocation, RuleRef};
 use crate::model::names::link_name;
 use crate::model::{addr, said};
-use crate::op::firewall::{self as ops, FormerChain, MARK};
+use crate::op::firewall::{self as ops, ChainAt, FormerChain, MARK};
 use crate::op::route::Family;
-use crate::op::{Op, Undo, Where};
+use crate::op::{Ask, Op, Undo, Where};
 
 /// What iptables answered.
 #[derive(Debug)]
@@ -76,11 +76,9 @@ impl Session {
             Words::Replace { chain, position } => self.rule_replace(at, chain, *position, call),
             Words::Flush { chain } => self.rules_flush(at, chain.as_deref()),
             Words::Policy { chain, target } => {
-                let policy = || -> Result<Option<String>> {
-                    let text = self.query(&ops::list(netns, family, table, Some(chain)))?;
-                    Ok(iptables::parse_list(table, &text)?.chain(chain).and_then(|chain| chain.policy.clone()))
-                };
-                let Some(former) = policy()? else {
+                let text = self.query(&ops::list(netns, family, table, Some(chain)))?;
+                let listed = iptables::parse_list(table, &text)?;
+                let Some(former) = listed.chain(chain).and_then(|chain| chain.policy.clone()) else {
                     return Err(Error::new(Kind::InvalidArgument, format!("`{chain}` in `{table}` has no policy"))
                         .hint("only built-in chains have one: INPUT, FORWARD, OUTPUT, PREROUTING, POSTROUTING")
                         .netns(netns.name()));
@@ -90,9 +88,7 @@ impl Session {
                     self.need(&op)?;
                     return Ok(Did::Nothing);
                 }
-                self.apply(op)?;
-                let is_so = policy()?.as_ref() == Some(target);
-                self.read_back(netns, is_so, || format!("the policy of `{chain}` is another"))?;
+                self.act_and_look(op)?;
                 Ok(Did::Something)
             }
             Words::NewChain { chain } => {
@@ -100,8 +96,7 @@ impl Session {
                     self.need_made(&ops::new_chain(netns, family, table, chain))?;
                     return Ok(Did::Nothing);
                 }
-                self.apply(ops::new_chain(netns, family, table, chain))?;
-                self.read_back(netns, self.chain_exists(at, chain)?, || format!("no chain `{chain}`"))?;
+                self.act_and_look(ops::new_chain(netns, family, table, chain))?;
                 Ok(Did::Something)
             }
             Words::DeleteChain { chain } => {
@@ -148,10 +143,8 @@ impl Session {
             move |rule: &iptables::Rule| is_marked(rule) && rule.target() == target.as_deref() && rule.may_be(&spec);
         // Where it was put; or further on, should somebody have put one above.
         let holds = move |rules: &[iptables::Rule]| rules.iter().skip(index).any(&is_it);
-        let look =
-            Look::Rules(ops::list(at.netns, at.family, at.table, Some(chain)), at.table.to_owned(), Box::new(holds));
         let op = ops::append(at.netns, at.family, at.table, chain, &marked.spec);
-        self.put_off(op, look, format!("the rule is not in `{chain}`"));
+        self.put_off(op, Some(Look::Rules(at.ask(chain), Box::new(holds))));
         Ok(true)
     }
 
@@ -164,35 +157,34 @@ impl Session {
         }
         self.apply(op(&call.with_comment(MARK).spec))?;
         let number = self.log.borrow().len().saturating_sub(1);
-        let (table, in_chain, target) = (at.table.to_owned(), chain.to_owned(), call.target().map(str::to_owned));
+        let target = call.target().map(str::to_owned);
         let before = texts(&before);
-        let holds = move |text: &str| {
-            let listed = iptables::parse_list(&table, text).ok();
-            let now = listed.and_then(|listed| listed.chain(&in_chain).map(|chain| chain.rules.clone()));
-            let now = now.unwrap_or_default();
+        let holds = move |now: &[iptables::Rule]| {
             let ours =
                 |index: usize| now.get(index).is_some_and(|rule| is_marked(rule) && rule.target() == target.as_deref());
-            only_in(&texts(&now), &before).into_iter().any(ours)
+            only_in(&texts(now), &before).into_iter().any(ours)
         };
-        let look = Look::Text(ops::list(at.netns, at.family, at.table, Some(chain)), Box::new(holds));
-        self.owe(number, at.netns, look, format!("the rule is not in `{chain}`"))?;
+        self.owe_look(number, Some(Look::Rules(at.ask(chain), Box::new(holds))))?;
         Ok(Did::Something)
     }
 
     /// Deletes a rule. Which one iptables will choose can only be guessed beforehand; afterwards the list tells, and the inverse is put right.
     fn rule_delete(&self, at: At<'_>, chain: &str, rule: RuleRef, call: &Invocation) -> Result<Did> {
         let before = self.chain_counted(at, chain)?.unwrap_or_default();
-        let (words, guess) = match rule {
-            RuleRef::Number(number) => (vec![number.to_string()], usize::try_from(number).unwrap_or(usize::MAX) - 1),
+        let (spec, guess) = match rule {
+            RuleRef::Number(number) => (None, usize::try_from(number).unwrap_or(usize::MAX) - 1),
             RuleRef::Spec => {
                 let Some(found) = self.rule_exists(at, chain, call, &before)? else { return Ok(Did::Nothing) };
                 let guess = likeliest(&before, &found.spec);
-                (found.spec, guess)
+                (Some(found.spec), guess)
             }
         };
         let mut former = at.former(chain, &before);
         former.gone = Some(guess).filter(|guess| *guess < before.len()).into_iter().collect();
-        self.apply(ops::delete(at.netns, at.family, former.clone(), &words))?;
+        self.apply(match (rule, spec) {
+            (RuleRef::Number(number), _) => ops::delete_number(at.netns, at.family, former.clone(), number),
+            (RuleRef::Spec, spec) => ops::delete(at.netns, at.family, former.clone(), &spec.unwrap_or_default()),
+        })?;
         let now = self.chain_rules(at, chain)?.unwrap_or_default();
         let gone = only_in(&former.rules, &texts(&now));
         self.read_back(at.netns, !gone.is_empty(), || format!("the rule is still in `{chain}`"))?;
@@ -398,6 +390,11 @@ struct At<'a> {
 }
 
 impl At<'_> {
+    /// What shows a chain.
+    fn ask(self, chain: &str) -> Ask {
+        Ask::Chain(ChainAt::new(self.family, self.table, chain))
+    }
+
     /// A chain as it is, for an inverse.
     fn former(self, chain: &str, rules: &[iptables::Rule]) -> FormerChain {
         FormerChain {

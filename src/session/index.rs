@@ -10,7 +10,7 @@ use super::journal::Identity;
 use crate::error::{Kind, Result};
 use crate::exec::Output;
 use crate::model::said;
-use crate::op::{self, Object, Where};
+use crate::op::{self, Where};
 
 /// The first index that is ever chosen.
 const FIRST: u32 = 1 << 24;
@@ -85,7 +85,7 @@ impl Session {
     fn may_have_taken_index(&self, number: usize, output: &Output) -> bool {
         let log = self.log.borrow();
         let chose = log.get(number).is_some_and(|record| {
-            matches!((&record.op.changes, record.identity), (Object::Link { .. }, Some(Identity::Link(_))))
+            record.op.makes_link().is_some() && matches!(record.identity, Some(Identity::Link(_)))
         });
         let exists = || said::recognise(&output.ran.stderr).is_some_and(|said| said.kind == Kind::AlreadyExists);
         chose && !output.ok && !output.unsure && exists()
@@ -93,11 +93,11 @@ impl Session {
 
     /// Whether nobody has the names that a command gives to the ends of a link.
     fn names_are_free(&self, number: usize) -> bool {
-        let ends: Vec<(Where, String)> = match self.log.borrow().get(number).map(|record| &record.op.changes) {
-            Some(Object::Link { netns, name, peer }) => {
-                std::iter::once((netns.clone(), name.clone())).chain(peer.clone()).collect()
-            }
-            _ => return false,
+        let ends: Vec<(Where, String)> = {
+            let log = self.log.borrow();
+            let Some(op) = log.get(number).map(|record| &record.op) else { return false };
+            let Some(link) = op.makes_link() else { return false };
+            std::iter::once((op.command.netns.clone(), link.name.clone())).chain(link.peer.clone()).collect()
         };
         ends.iter().all(|(netns, name)| {
             let output = self.exec.run_fresh(&op::link::show(netns, name));

@@ -33,7 +33,7 @@ pub const RUNS: &str = files::RUNS;
 /// The file in a run's folder that tells the watcher of a trial not to wait any longer.
 pub const UNDO_NOW: &str = "undo-now";
 /// The version of the format; a reader refuses others.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Who ran what, when: the first line.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]

@@ -9,8 +9,9 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::model::iptables;
+use crate::op::link::Setting;
 use crate::op::route::Family;
-use crate::op::{Object, Op, Tool, Undo, Where};
+use crate::op::{Fact, Op, Tool, Where};
 
 /// What is known of the namespaces that this run made, and of bridges that it saw.
 #[derive(Debug, Default)]
@@ -172,59 +173,57 @@ impl Known {
     /// Learns from an op that is about to run.
     pub(super) fn learn(&mut self, op: &Op) {
         let netns = &op.command.netns;
-        match &op.changes {
-            Object::Netns { name } => {
-                let netns = Where::Named(name.clone());
+        match op.fact() {
+            // What the user's own words do, nobody knows.
+            None => self.forget(),
+            Some(Fact::Netns(one)) => {
+                let netns = Where::Named(one.name.clone());
                 self.namespaces.remove(&netns);
                 self.addresses.retain(|(at, _), _| *at != netns);
                 self.forget_chains(&netns);
-                if matches!(op.undo, Undo::Commands(_)) {
+                if one.there {
                     self.namespaces.insert(netns, Fresh::default());
                 } else {
                     self.bridges.clear();
                 }
             }
-            Object::Link { netns, name, peer } => {
-                if matches!(op.undo, Undo::None(_)) {
-                    // A deleted link takes its other end, its addresses and its routes with it.
-                    return self.forget();
-                }
-                let ends = std::iter::once((netns, name)).chain(peer.iter().map(|(netns, name)| (netns, name)));
-                let is_up = |end: &str| end == name && op.says("up");
-                for (netns, name) in ends {
+            // A deleted link takes its other end, its addresses and its routes with it.
+            Some(Fact::Link(link)) if !link.there => self.forget(),
+            Some(Fact::Link(link)) => {
+                let own = (netns, &link.name);
+                let is_up = |end: (&Where, &String)| end == own && link.new.iter().any(|new| new.port_of.is_some());
+                for (netns, name) in std::iter::once(own).chain(link.peer.iter().map(|(netns, name)| (netns, name))) {
                     if let Some(names) = self.links.get_mut(netns) {
                         names.insert(name.clone());
                     }
                     if let Some(fresh) = self.namespaces.get_mut(netns) {
                         fresh.links.insert(name.clone());
-                        if !is_up(name) {
+                        if !is_up((netns, name)) {
                             fresh.down.insert(name.clone());
                         }
                     }
                 }
             }
-            Object::LinkSetting { setting, .. } if op.moves_names() || setting == "name" => self.forget(),
-            Object::LinkSetting { name, .. } if op.says("up") => {
+            Some(Fact::Settings(settings)) if settings.new_name().is_some() => self.forget(),
+            Some(Fact::Settings(settings)) if settings.sets(|one| *one == Setting::Up) => {
                 if let Some(fresh) = self.namespaces.get_mut(netns) {
-                    fresh.down.remove(name);
+                    fresh.down.remove(&settings.link);
                 }
             }
-            Object::Addr { link, addr } => {
-                let Ok(addr) = addr.parse() else { return };
+            Some(Fact::Addr(one)) => {
                 if let Some(fresh) = self.namespaces.get_mut(netns) {
-                    fresh.addresses.insert((link.clone(), addr));
+                    fresh.addresses.insert((one.link.clone(), one.addr));
                 }
-                if let Some(seen) = self.addresses.get_mut(&(netns.clone(), link.clone())) {
-                    seen.insert(addr);
+                if let Some(seen) = self.addresses.get_mut(&(netns.clone(), one.link.clone())) {
+                    seen.insert(one.addr);
                 }
             }
-            Object::Route { .. } => {
+            Some(Fact::Route(route)) => {
                 if let Some(fresh) = self.namespaces.get_mut(netns) {
-                    fresh.routed.insert(if op.says("-6") { Family::V6 } else { Family::V4 });
+                    fresh.routed.insert(route.family);
                 }
             }
-            Object::Raw => self.forget(),
-            _ => {}
+            Some(_) => {}
         }
     }
 
@@ -280,11 +279,11 @@ mod tests {
         );
         known.learn(&op::link::up(&red, "eth0"));
         assert!(!known.is_down(&red, "eth0"));
-        known.learn(&op::link::addr_add(&red, "eth0", "10.0.0.1/24"));
+        known.learn(&op::addr::add(&red, "eth0", addr));
         assert!(
             !known.no_address(&red, "eth0", addr) && known.no_address(&red, "eth0", "10.0.0.2/24".parse().unwrap())
         );
-        known.learn(&op::route::add(&red, Family::V4, "default", &[]));
+        known.learn(&op::route::add(&red, Family::V4, "default", &op::route::RouteSpec::default()));
         assert!(!known.no_route(&red, Family::V4) && known.no_route(&red, Family::V6));
         known.saw_links(&Where::Host, HashSet::from(["br0".to_owned()]));
         assert!(known.saw_no_link(&Where::Host, "p1") && !known.saw_no_link(&Where::Host, "br0"));

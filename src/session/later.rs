@@ -24,8 +24,8 @@ pub(super) struct Later {
     /// Its place among all that ever waited.
     nth: u64,
     op: Op,
-    look: Look,
-    otherwise: String,
+    /// What is to be seen after it; what it makes so, when nothing else is said.
+    look: Option<Look>,
 }
 
 /// The commands that wait, sorted so that those of a run are always in the same order.
@@ -43,23 +43,22 @@ impl Session {
     }
 
     /// Puts off a command that cannot fail in a way that matters, until its namespace is next used: meanwhile its warm `ip` starts.
-    pub(super) fn put_off(&self, mut op: Op, look: Look, otherwise: impl Into<String>) {
+    pub(super) fn put_off(&self, mut op: Op, look: Option<Look>) {
         op.place = op.place.or_else(|| self.place());
         self.facts.borrow_mut().learn(&op);
         let mut waiting = self.waiting.borrow_mut();
         let all = waiting.entry(op.command.netns.clone()).or_default();
         self.put_off.set(self.put_off.get() + 1);
-        all.push_back(Later { nth: self.put_off.get(), op, look, otherwise: otherwise.into() });
+        all.push_back(Later { nth: self.put_off.get(), op, look });
     }
 
-    /// Makes something that nothing known is in the way of: at once, or later together with others. `look` shows it.
-    pub(super) fn make_soon(&self, op: Op, look: Look, otherwise: impl Into<String>) -> Result<()> {
-        let netns = op.command.netns.clone();
-        if !self.waits(&netns) {
+    /// Makes something that nothing known is in the way of: at once, or later together with others.
+    pub(super) fn make_soon(&self, op: Op) -> Result<()> {
+        if !self.waits(&op.command.netns) {
             let number = self.make(op)?;
-            return self.owe(number, &netns, look, otherwise);
+            return self.owe(number);
         }
-        self.put_off(op, look, otherwise);
+        self.put_off(op, None);
         if self.waiting.borrow().len() >= WAITING_MAX { self.serve_all() } else { Ok(()) }
     }
 
@@ -125,7 +124,7 @@ impl Session {
         let mut unwritten = None;
         let mut errors = Vec::new();
         let groups = waiting.into_iter().map_while(|(netns, all)| {
-            let one = self.give_all(netns, all).map_err(|error| unwritten = Some(error)).ok()?;
+            let one = self.give_all(&netns, all).map_err(|error| unwritten = Some(error)).ok()?;
             let commands = one.commands();
             given.borrow_mut().push_back(one);
             Some(commands)
@@ -145,16 +144,16 @@ impl Session {
     }
 
     /// Writes down what a namespace is about to do.
-    fn give_all(&self, netns: Where, all: VecDeque<Later>) -> Result<Served> {
-        let looks = self.looks(&netns, &all);
+    fn give_all(&self, netns: &Where, all: VecDeque<Later>) -> Result<Served> {
+        let looks = self.looks(netns, &all);
         let begin = |later: Later| self.begin(later.op.clone()).map(|number| (later, number));
         let all: Vec<(Later, usize)> = all.into_iter().map(begin).collect::<Result<_>>()?;
         let runs = runs(&all);
-        Ok(Served { netns, all, runs, looks })
+        Ok(Served { all, runs, looks })
     }
 
     /// Writes down what came of it; the errors, each with its place among all that ever waited.
-    fn served(&self, Served { netns, all, runs, looks }: Served, outputs: Vec<Result<Output>>) -> Vec<(u64, Error)> {
+    fn served(&self, Served { all, runs, looks }: Served, outputs: Vec<Result<Output>>) -> Vec<(u64, Error)> {
         let (mut outputs, mut all) = (outputs.into_iter(), all.into_iter());
         let mut errors = Vec::new();
         for (run, output) in runs.into_iter().zip(outputs.by_ref()) {
@@ -164,14 +163,14 @@ impl Session {
                 Ok(output) if run > 1 && !output.ok && !output.unsure => None,
                 output => Some(output),
             };
-            for (Later { nth, op, look, otherwise }, number) in together {
+            for (Later { nth, op, look }, number) in together {
                 let output = each.clone().unwrap_or_else(|| self.exec.run(&op.command));
                 let output = output.map(|output| if run > 1 { one_of(run, &op.command, output) } else { output });
                 let noted = self.note(number, output).and_then(|output| {
                     if !output.ok {
                         return Err(self.failed(number, output)?);
                     }
-                    self.remember(number, &netns, look, otherwise);
+                    self.remember(number, look);
                     Ok(())
                 });
                 if let Err(error) = noted {
@@ -197,7 +196,11 @@ impl Session {
             return Vec::new();
         }
         let mut questions: Vec<Command> = Vec::new();
-        for question in all.iter().map(|later| later.look.question(netns)).chain(self.questions(netns)) {
+        let question = |later: &Later| match &later.look {
+            Some(look) => look.question(netns),
+            None => Look::of(&later.op.command)?.question(netns),
+        };
+        for question in all.iter().filter_map(question).chain(self.questions(netns)) {
             if !questions.contains(&question) {
                 questions.push(question);
             }
@@ -225,7 +228,6 @@ fn runs(all: &[(Later, usize)]) -> Vec<usize> {
 
 /// A namespace that runs what waited there.
 struct Served {
-    netns: Where,
     all: Vec<(Later, usize)>,
     /// How many of them are done in one go, one after the other.
     runs: Vec<usize>,

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 
 use ipnet::IpNet;
 
-use super::owed::{Look, Seen};
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::link::{self, Link};
@@ -86,11 +85,7 @@ impl Session {
     ///
     /// `InvalidArgument` for a bad name; `AlreadyExists` when one of the names belongs to something else.
     pub fn veth_ensure(&self, a: At<'_>, b: At<'_>) -> Result<Did> {
-        let (netns, name) = (a.0.clone(), a.1.to_owned());
-        let did = self.veth(a, b, op::link::add_veth(a, b), move |session, number| {
-            // One end tells of both.
-            session.owe(number, &netns, Look::at_link(&name, |_| true), format!("no link `{name}`"))
-        })?;
+        let did = self.veth(a, b, op::link::add_veth(a, b), Self::owe)?;
         Ok(self.count(did))
     }
 
@@ -164,8 +159,8 @@ impl Session {
             if let Some((_, lower)) = pairs.iter().find(|(option, _)| matches!(*option, "link" | "dev")) {
                 self.link_require((netns, lower))?;
             }
-            self.apply(op::link::add(netns, name, &words)).map_err(|error| kind_error(error, kind, &pairs))?;
-            self.read_back(netns, self.link_find(at)?.is_some(), || format!("no link `{name}`"))?;
+            self.act_and_look(op::link::add(netns, name, kind, &words))
+                .map_err(|error| kind_error(error, kind, &pairs))?;
             return Ok(self.count(Did::Something));
         };
         if link.kind() != Some(kind) {
@@ -177,7 +172,7 @@ impl Session {
             .netns(netns.name()));
         }
         link_kinds::refuse_rounded(kind, &pairs, Some(&link))?;
-        self.need_link(&link, &op::link::add(netns, name, &[]))?;
+        self.need_link(&link, &op::link::add(netns, name, kind, &[]))?;
         let mut did = Did::Nothing;
         for (option, value) in pairs {
             did = did.or(self.link_option(at, kind, &link, option, value)?);
@@ -248,22 +243,20 @@ impl Session {
     ///
     /// `NotFound`; what `ip` says.
     pub fn link_up(&self, at: At<'_>, up: bool) -> Result<Did> {
+        let op = if up { op::link::up(at.0, at.1) } else { op::link::down(at.0, at.1) };
         if up && self.facts.borrow().is_down(at.0, at.1) {
-            self.make_soon(op::link::up(at.0, at.1), Look::at_link(at.1, Seen::is_up), format!("`{}` is down", at.1))?;
+            self.make_soon(op)?;
             return Ok(self.count(Did::Something));
         }
-        let link = self.link_require(at)?;
-        if link.is_up() == up {
-            self.need(&if up { op::link::up(at.0, at.1) } else { op::link::down(at.0, at.1) })?;
+        if self.link_require(at)?.is_up() == up {
+            self.need(&op)?;
             return Ok(self.count(Did::Nothing));
         }
-        let op = if up { op::link::up(at.0, at.1) } else { op::link::down(at.0, at.1) };
         if up {
             let number = self.make(op)?;
-            self.owe(number, at.0, Look::at_link(at.1, Seen::is_up), format!("`{}` is down", at.1))?;
+            self.owe(number)?;
         } else {
-            self.apply(op)?;
-            self.link_reads(at, "is up", |link| !link.is_up())?;
+            self.act_and_look(op)?;
         }
         Ok(self.count(Did::Something))
     }
@@ -284,8 +277,7 @@ impl Session {
             self.need(&op)?;
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op)?;
-        self.link_reads(at, "has another MTU", |link| link.mtu == Some(mtu))?;
+        self.act_and_look(op)?;
         Ok(self.count(Did::Something))
     }
 
@@ -302,8 +294,7 @@ impl Session {
             self.need(&op)?;
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op)?;
-        self.link_reads(at, "has another MAC address", |link| link.address.as_deref() == Some(mac.as_str()))?;
+        self.act_and_look(op)?;
         Ok(self.count(Did::Something))
     }
 
@@ -315,28 +306,18 @@ impl Session {
     pub fn link_master(&self, at: At<'_>, master: Option<&str>) -> Result<Did> {
         let link = self.link_require(at)?;
         let former = link.master.as_deref();
+        let op = op::link::master(at.0, at.1, master, former);
         if former == master {
-            if let Some(master) = master {
-                self.need(&op::link::master(at.0, at.1, master, None))?;
+            if master.is_some() {
+                self.need(&op)?;
             }
             return Ok(self.count(Did::Nothing));
         }
-        match (master, former) {
-            (Some(master), former) => {
-                self.link_require((at.0, master))?;
-                self.apply(op::link::master(at.0, at.1, master, former))?;
-            }
-            (None, Some(former)) => drop(self.apply(op::link::nomaster(at.0, at.1, former))?),
-            (None, None) => {}
+        if let Some(master) = master {
+            self.link_require((at.0, master))?;
         }
-        self.link_reads(at, "has another master", |link| link.master.as_deref() == master)?;
+        self.act_and_look(op)?;
         Ok(self.count(Did::Something))
-    }
-
-    /// Looks whether a link is as a command that succeeded should have made it.
-    pub(super) fn link_reads(&self, at: At<'_>, otherwise: &str, holds: impl FnOnce(&Link) -> bool) -> Result<()> {
-        let link = self.link_require(at)?;
-        self.read_back(at.0, holds(&link), || format!("`{}` {otherwise}", at.1))
     }
 
     /// Renames a link. When only the new name is there, it was done before.
@@ -359,8 +340,7 @@ impl Session {
             )
             .netns(netns.name())),
             (Some(_), None) => {
-                self.apply(op::link::rename(netns, name, new))?;
-                self.read_back(netns, self.link_find((netns, new))?.is_some(), || format!("no link `{new}`"))?;
+                self.act_and_look(op::link::rename(netns, name, new))?;
                 Ok(self.count(Did::Something))
             }
         }
@@ -381,8 +361,7 @@ impl Session {
                 .hint("`link.down()` sets it down; it goes with its namespace")
                 .netns(at.0.name()));
         }
-        self.apply(op::link::delete(at.0, at.1))?;
-        self.read_back(at.0, self.link_find(at)?.is_none(), || format!("`{}` is still there", at.1))?;
+        self.act_and_look(op::link::delete(at.0, at.1))?;
         Ok(self.count(Did::Something))
     }
 
@@ -406,14 +385,12 @@ impl Session {
                 return Ok(self.count(Did::Nothing));
             }
         }
-        let op = op::link::addr_add(netns, name, &addr.to_string());
-        let (look, otherwise) =
-            (Look::at_link(name, move |link| link.has(addr)), format!("`{name}` has no address {addr}"));
+        let op = op::addr::add(netns, name, addr);
         if fresh {
-            self.make_soon(op, look, otherwise)?;
+            self.make_soon(op)?;
         } else {
             match self.make(op) {
-                Ok(number) => self.owe(number, netns, look, otherwise)?,
+                Ok(number) => self.owe(number)?,
                 Err(error)
                     if error.kind() == Kind::AlreadyExists && self.facts.borrow_mut().forget_addresses(netns, name) =>
                 {
@@ -435,16 +412,13 @@ impl Session {
     /// `NotFound` for the link; what `ip` says.
     pub fn addr_delete(&self, at: At<'_>, addr: IpNet) -> Result<Did> {
         let (netns, name) = at;
-        let find = || -> Result<Option<Vec<String>>> {
-            let links = self.addrs_of(at)?;
-            let infos =
-                links.iter().filter_map(|link| link.raw().get("addr_info")).filter_map(|infos| infos.as_array());
-            let words = infos.flatten().filter_map(|info| crate::model::state::addr_words(info.as_object()?));
-            Ok(words.into_iter().find_map(|(have, words)| (have.parse() == Ok(addr)).then_some(words)))
+        let links = self.addrs_of(at)?;
+        let infos = links.iter().filter_map(|link| link.raw().get("addr_info")).filter_map(|infos| infos.as_array());
+        let mut words = infos.flatten().filter_map(|info| crate::model::state::addr_words(info.as_object()?));
+        let Some(words) = words.find_map(|(have, words)| (have.parse() == Ok(addr)).then_some(words)) else {
+            return Ok(self.count(Did::Nothing));
         };
-        let Some(words) = find()? else { return Ok(self.count(Did::Nothing)) };
-        self.apply(op::link::addr_delete(netns, name, &addr.to_string(), &words))?;
-        self.read_back(netns, find()?.is_none(), || format!("`{name}` still has {addr}"))?;
+        self.act_and_look(op::addr::delete(netns, name, addr, &words))?;
         Ok(self.count(Did::Something))
     }
 

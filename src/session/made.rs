@@ -6,7 +6,8 @@ use super::journal::Identity;
 use super::{Record, Session};
 use crate::exec::netns::{NetnsStamp, path_of};
 use crate::model::link::{Link, Peer};
-use crate::op::{Object, Op, Undo, Where};
+use crate::op::netns::Netns;
+use crate::op::{Fact, Op, Where};
 
 /// An end of a link that this run made.
 #[derive(Clone, Debug)]
@@ -88,21 +89,20 @@ impl Session {
 
     /// The number of the record that made what an op deletes; `None` when it deletes nothing, or what somebody else made.
     pub(super) fn maker_of(&self, op: &Op) -> Option<usize> {
-        if !matches!(op.undo, Undo::None(_)) {
-            return None;
-        }
-        match &op.changes {
-            Object::Netns { name } => {
+        match op.fact()? {
+            Fact::Netns(Netns { name, there: false }) => {
                 let made = *self.made.borrow().get(name)?;
                 let now = path_of(&Where::Named(name.clone())).as_deref().and_then(NetnsStamp::at_mount)?;
                 let is_maker = |record: &Record| {
-                    record.op.changes == op.changes && matches!(record.op.undo, Undo::Commands(_)) && record.succeeded()
+                    let made = matches!(record.op.fact(), Some(Fact::Netns(one)) if one.there && one.name == *name);
+                    made && record.succeeded()
                 };
                 (made.same(&now) != Some(false)).then(|| self.log.borrow().iter().rposition(is_maker)).flatten()
             }
-            Object::Link { netns, name, .. } => {
-                let end = self.made_links.borrow().end(netns, name).cloned()?;
-                let is_it = end.index == 0 || self.link_now(netns, name).is_some_and(|link| end.is(&link));
+            Fact::Link(link) if !link.there => {
+                let netns = &op.command.netns;
+                let end = self.made_links.borrow().end(netns, &link.name).cloned()?;
+                let is_it = end.index == 0 || self.link_now(netns, &link.name).is_some_and(|link| end.is(&link));
                 is_it.then_some(end.record)
             }
             _ => None,
@@ -114,34 +114,29 @@ impl Session {
         if !ok {
             return None;
         }
-        let makes = matches!(op.undo, Undo::Commands(_));
-        match &op.changes {
-            Object::Netns { name } if makes => {
+        let netns = &op.command.netns;
+        match op.fact()? {
+            Fact::Netns(Netns { name, there: true }) => {
                 let made = path_of(&Where::Named(name.clone())).as_deref().and_then(NetnsStamp::at_mount)?;
                 self.made.borrow_mut().insert(name.clone(), made);
-                Some(Identity::Netns(made))
+                return Some(Identity::Netns(made));
             }
-            Object::Netns { name } => {
+            Fact::Netns(Netns { name, there: false }) => {
                 self.made_links.borrow_mut().remove_netns(&Where::Named(name.clone()));
-                None
             }
-            Object::Link { netns, name, peer } => {
-                let mut links = self.made_links.borrow_mut();
-                match (&op.undo, identity) {
-                    (Undo::None(_), _) => links.remove(netns, name),
-                    (_, Some(Identity::Link(index))) => links.insert(number, index, netns, name, peer.as_ref()),
-                    _ => links.insert(number, 0, netns, name, peer.as_ref()),
+            Fact::Link(link) if link.there => {
+                let index = if let Some(Identity::Link(index)) = identity { index } else { 0 };
+                self.made_links.borrow_mut().insert(number, index, netns, &link.name, link.peer.as_ref());
+            }
+            Fact::Link(link) => self.made_links.borrow_mut().remove(netns, &link.name),
+            Fact::Settings(settings) => {
+                if let Some(new) = settings.new_name() {
+                    self.made_links.borrow_mut().rename(netns, &settings.link, new);
                 }
-                None
             }
-            Object::LinkSetting { name, setting } if setting == "name" => {
-                if let Some(new) = op.command.argv.last() {
-                    self.made_links.borrow_mut().rename(&op.command.netns, name, new);
-                }
-                None
-            }
-            _ => None,
+            _ => {}
         }
+        None
     }
 }
 

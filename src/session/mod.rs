@@ -64,6 +64,7 @@ pub mod journal;
 mod known;
 mod later;
 mod link;
+mod look;
 mod made;
 pub mod mutant;
 mod netns;
@@ -85,7 +86,6 @@ pub mod things;
 pub mod undo;
 mod undo_bulk;
 mod undo_last;
-mod undo_look;
 mod undo_nft;
 mod undo_taken;
 mod wireguard;
@@ -110,7 +110,7 @@ use crate::exec::netns::NetnsStamp;
 use crate::exec::{Exec, Output};
 use crate::model::said;
 use crate::model::state::{Lost, State};
-use crate::op::{self, Command, Object, Op, Undo, Where};
+use crate::op::{self, Command, Fact, Op, Undo, Where};
 use crate::sandbox::Setting;
 use audit::Audit;
 use claim::Claims;
@@ -570,7 +570,7 @@ impl Session {
         for (command, output) in commands.iter().zip(answers) {
             let output = output?;
             self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: self.place().as_ref() });
-            if !(output.ok || route::no_table(&output)) {
+            if !(output.ok || said::has_no_table(&output.ran.stderr)) {
                 return Err(failure(command, output.ran));
             }
             texts.push(output.ran.stdout);
@@ -638,8 +638,8 @@ impl Session {
         if op.place.is_none() {
             op.place = self.place();
         }
-        if let (Object::Netns { name }, Undo::None(_)) = (&op.changes, &op.undo) {
-            self.exec.forget(&Where::Named(name.clone()));
+        if let Some(Fact::Netns(one)) = op.fact().filter(|fact| fact.makes() == Some(false)) {
+            self.exec.forget(&Where::Named(one.name.clone()));
         }
         let mut record = Record::new(op);
         self.describe(&mut record);
@@ -707,7 +707,7 @@ impl Session {
         // The user's own command that ended by itself with an error has not acted, whatever it said: what is there is somebody else's, and the
         // user's inverse would delete it. One that a signal ended may have.
         let by_itself = status.is_some_and(|status| !(129..=192).contains(&status));
-        let refused = by_itself && log[number].op.changes == Object::Raw;
+        let refused = by_itself && log[number].op.is_raw();
         if (error.kind() == Kind::AlreadyExists || refused) && !unsure {
             // Somebody else was faster: what is there is theirs, and there is nothing to undo.
             log[number].undone.set(true);
@@ -723,15 +723,12 @@ impl Session {
     fn describe(&self, record: &mut Record) {
         let netns = record.op.command.netns.clone();
         let made_links = self.made_links.borrow();
-        let own_link = |name: &str| made_links.has(&netns, name);
-        record.inside_made = match &record.op.changes {
-            Object::Link { netns, peer, .. } => {
-                self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns))
-            }
-            Object::LinkSetting { name, setting } => self.is_made(&netns) || (own_link(name) && setting != "name"),
-            Object::Addr { link, .. } | Object::Qdisc { link } => self.is_made(&netns) || own_link(link),
-            _ => self.is_made(&netns),
+        let of_own_link = match record.op.fact() {
+            Some(Fact::Link(link)) => link.peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)),
+            Some(Fact::Settings(settings)) if settings.new_name().is_some() => false,
+            _ => record.op.sets_link().is_some_and(|name| made_links.has(&netns, name)),
         };
+        record.inside_made = self.is_made(&netns) || of_own_link;
         drop(made_links);
         let on_machine = self.journal.borrow().is_some();
         record.reach = self.farther(&record.op).filter(|_| !record.inside_made);
@@ -743,20 +740,18 @@ impl Session {
             };
         }
         record.own = self.maker_of(&record.op);
-        let makes_link =
-            matches!(record.op.changes, Object::Link { .. }) && matches!(record.op.undo, Undo::Commands(_));
-        if makes_link && on_machine {
+        if record.op.makes_link().is_some() && on_machine {
             let index = self.next_index();
             op::link::choose_index(&mut record.op, index);
             record.identity = Some(Identity::Link(index));
         }
-        if let Object::LinkSetting { name, .. } | Object::Addr { link: name, .. } | Object::Qdisc { link: name } =
-            &record.op.changes
+        if let Some(name) = record.op.sets_link()
             && !record.inside_made
             && on_machine
         {
             // A link that was there before: when it is another one by then, there is nothing to put back.
-            record.identity = self.index_now(&netns, name).map(Identity::Link);
+            let index = self.index_now(&netns, name);
+            record.identity = index.map(Identity::Link);
         }
     }
 
@@ -775,20 +770,16 @@ impl Session {
     fn mark_link(&self, number: usize) -> Result<()> {
         let (netns, name, mark, place) = {
             let op = &self.log.borrow()[number].op;
-            let (Object::Link { netns, name, peer }, Undo::Commands(_), Some(mark)) =
-                (&op.changes, &op.undo, self.mark())
-            else {
-                return Ok(());
-            };
-            if self.is_made(netns) || peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)) {
+            let (Some(link), Some(mark)) = (op.makes_link(), self.mark()) else { return Ok(()) };
+            let netns = &op.command.netns;
+            if self.is_made(netns) || link.peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)) {
                 return Ok(());
             }
-            (netns.clone(), name.clone(), mark, op.place.clone())
+            (netns.clone(), link.name.clone(), mark, op.place.clone())
         };
         // It belongs to the verb that made the link, wherever the script is by now.
         let number = self.make(Op { place, ..op::link::mark(&netns, &name, &mark) })?;
-        let is_marked = move |link: &owed::Seen| link.ifalias.as_ref() == Some(&mark);
-        self.owe(number, &netns, owed::Look::at_link(&name, is_marked), format!("`{name}` has no mark"))
+        self.owe(number)
     }
 
     /// Runs the user's own program. It may change anything, so warm processes are retired.

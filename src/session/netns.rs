@@ -1,6 +1,5 @@
 //! Namespaces.
 
-use super::owed::{Look, Seen};
 use super::{Did, Mode, Session};
 use crate::error::{Error, Kind, Place, Result};
 use crate::exec::netns::{NETNS_DIR, id_at, names, path_of};
@@ -48,10 +47,10 @@ impl Session {
                     let has =
                         |addr: &str| had.iter().flat_map(net_addr::Addr::ipnets).any(|have| have.to_string() == addr);
                     let gone = ["127.0.0.1/8", "::1/128"].into_iter().filter(|addr| !has(addr));
-                    undo.extend(gone.map(|addr| op::link::addr_delete(&netns, "lo", addr, &[]).command));
+                    let gone = gone.filter_map(|addr| addr.parse().ok());
+                    undo.extend(gone.map(|addr| op::addr::delete(&netns, "lo", addr, &[]).command));
                 }
-                self.apply(up)?;
-                self.link_reads((&netns, "lo"), "is down", link::Link::is_up)?;
+                self.act_and_look(up)?;
             }
             return Ok(self.count(if up { Did::Nothing } else { Did::Something }));
         }
@@ -79,8 +78,7 @@ impl Session {
             let op = op::sysctl::set(&netns, FORWARDING, "0", "1");
             self.apply(Op { undo: Undo::Commands(Vec::new()), place: place.clone(), ..op })?;
         }
-        let lo_up = Op { place, ..op::link::lo_up(&netns, self.mark().as_deref()) };
-        self.put_off(lo_up, Look::at_link("lo", Seen::is_up), "`lo` is down");
+        self.put_off(Op { place, ..op::link::lo_up(&netns, self.mark().as_deref()) }, None);
         Ok(())
     }
 
@@ -154,8 +152,7 @@ impl Session {
                 .hint("stop them first: a namespace lives on without a name while a process is inside")
                 .netns(name.clone()));
         }
-        self.apply(op::netns::delete(name))?;
-        self.read_back(&Where::Host, !self.netns_exists(netns), || format!("`{name}` is still there"))?;
+        self.act_and_look(op::netns::delete(name))?;
         self.made.borrow_mut().remove(name);
         Ok(self.count(Did::Something))
     }

@@ -4,70 +4,55 @@
 //! answer side by side. It happens before anything that looks, waits or changes what is there, when a command fails, and at the end
 //! of the run. The error then names the command and its place in the script, wherever the script is by then.
 
-use ipnet::IpNet;
-use serde::Deserialize;
-
 use super::Session;
 use crate::error::{Error, Kind, Place, Result};
 use crate::exec::Output;
-use crate::model::net_addr::AddrInfo;
-use crate::model::route::Route;
-use crate::model::{iptables, json};
-use crate::op::{self, Command, Where};
+use crate::model::iptables;
+use crate::op::{Answer, Ask, Command, Fact, Where};
 
 /// How many namespaces may owe a look before all of them are looked at: their warm processes must still be there.
 const OWING_MAX: usize = 120;
 
-/// Whether what is seen is as it should be.
-type Holds<T> = Box<dyn Fn(&T) -> bool>;
+/// Whether rules stand in their chain as they should.
+type RulesHold = Box<dyn Fn(&[iptables::Rule]) -> bool>;
 
-/// Where to look, and whether what is seen there is as it should be.
+/// What is to be seen, and where.
 pub(super) enum Look {
-    /// At the links of the namespace and their addresses.
-    Links(Holds<[Seen]>),
-    /// At the routes that a command lists.
-    Routes(Command, Holds<[Route]>),
-    /// At what a command prints.
-    Text(Command, Holds<str>),
-    /// At the rules of the chain of a table that a command lists.
-    Rules(Command, String, Holds<[iptables::Rule]>),
+    /// That a fact is so.
+    Fact(Box<Fact>, Ask),
+    /// That rules stand in their chain as they should.
+    Rules(Ask, RulesHold),
 }
 
 impl Look {
-    /// Whether a link is there and as it should be.
-    pub(super) fn at_link(name: &str, holds: impl Fn(&Seen) -> bool + 'static) -> Self {
-        let name = name.to_owned();
-        Self::Links(Box::new(move |all| all.iter().any(|link| link.ifname == name && holds(link))))
+    /// That what a command makes is so. `None`: no answer would tell.
+    pub(super) fn of(command: &Command) -> Option<Self> {
+        let fact = command.fact.clone()?;
+        // One look at the links of a namespace proves all that was done to them.
+        let ask = fact.ask()?.wide();
+        Some(Self::Fact(fact, ask))
     }
 
-    pub(super) fn question(&self, netns: &Where) -> Command {
+    fn ask(&self) -> &Ask {
         match self {
-            Self::Links(_) => op::link::show_all(netns),
-            Self::Routes(command, _) | Self::Text(command, _) | Self::Rules(command, ..) => command.clone(),
+            Self::Fact(_, ask) | Self::Rules(ask, _) => ask,
         }
     }
-}
 
-/// What of a link may matter: a namespace may have a thousand.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Seen {
-    ifname: String,
-    flags: Vec<String>,
-    pub(super) master: Option<String>,
-    pub(super) ifalias: Option<String>,
-    addr_info: Vec<AddrInfo>,
-}
-
-impl Seen {
-    /// Whether it was set up.
-    pub(super) fn is_up(&self) -> bool {
-        self.flags.iter().any(|flag| flag == "UP")
+    /// Whether an answer shows it.
+    fn is_shown(&self, answer: &Answer) -> bool {
+        match (self, answer) {
+            (Self::Fact(fact, _), answer) => fact.holds(answer) == Some(true),
+            (Self::Rules(_, hold), Answer::Chain(chain)) => {
+                hold(chain.as_ref().map(|chain| chain.rules.as_slice()).unwrap_or_default())
+            }
+            _ => false,
+        }
     }
 
-    /// Whether it has an address.
-    pub(super) fn has(&self, addr: IpNet) -> bool {
-        self.addr_info.iter().filter_map(AddrInfo::ipnet).any(|have| have == addr)
+    /// The command that asks.
+    pub(super) fn question(&self, netns: &Where) -> Option<Command> {
+        self.ask().command(netns)
     }
 }
 
@@ -81,56 +66,34 @@ pub(super) struct Owed {
     otherwise: String,
 }
 
-/// What was answered to one question.
-enum Answer {
-    Links(Vec<Seen>),
-    Routes(Vec<Route>),
-    Text(String),
-    Rules(Vec<iptables::Rule>),
-}
-
-impl Answer {
-    fn parse(look: &Look, text: &str) -> Result<Self> {
-        Ok(match look {
-            Look::Links(_) => Self::Links(json::brief(text, "ip address show")?),
-            Look::Routes(..) => Self::Routes(json::brief(text, "ip route show")?),
-            Look::Text(..) => Self::Text(text.to_owned()),
-            Look::Rules(_, table, _) => {
-                let chains = iptables::parse_list(table, text)?.chains;
-                Self::Rules(chains.into_iter().next().map(|chain| chain.rules).unwrap_or_default())
-            }
-        })
-    }
-
-    fn shows(&self, look: &Look) -> bool {
-        match (look, self) {
-            (Look::Links(holds), Self::Links(seen)) => holds(seen),
-            (Look::Routes(_, holds), Self::Routes(routes)) => holds(routes),
-            (Look::Text(_, holds), Self::Text(text)) => holds(text),
-            (Look::Rules(.., holds), Self::Rules(rules)) => holds(rules),
-            _ => false,
-        }
-    }
-}
-
 impl Session {
-    /// Remembers what a command, by its number in the log, should have made.
-    pub(super) fn owe(&self, record: usize, netns: &Where, look: Look, otherwise: impl Into<String>) -> Result<()> {
-        self.remember(record, netns, look, otherwise);
+    /// What a command, by its number in the log, makes so is looked at later.
+    pub(super) fn owe(&self, record: usize) -> Result<()> {
+        self.owe_look(record, None)
+    }
+
+    /// The same, by another look than at what the command says.
+    pub(super) fn owe_look(&self, record: usize, look: Option<Look>) -> Result<()> {
+        self.remember(record, look);
         if self.owed.borrow().len() >= OWING_MAX { self.prove() } else { Ok(()) }
     }
 
     /// The same, however many namespaces owe a look.
-    pub(super) fn remember(&self, record: usize, netns: &Where, look: Look, otherwise: impl Into<String>) {
-        let place = self.log.borrow().get(record).and_then(|record| record.op.place.clone());
-        let owed = Owed { record, place, look, otherwise: otherwise.into() };
-        self.owed.borrow_mut().entry(netns.clone()).or_default().push(owed);
+    pub(super) fn remember(&self, record: usize, look: Option<Look>) {
+        let (netns, owed) = {
+            let log = self.log.borrow();
+            let Some(op) = log.get(record).map(|record| &record.op) else { return };
+            let Some(look) = look.or_else(|| Look::of(&op.command)) else { return };
+            let otherwise = op.fact().map(|fact| fact.otherwise(None)).unwrap_or_default();
+            (op.command.netns.clone(), Owed { record, place: op.place.clone(), look, otherwise })
+        };
+        self.owed.borrow_mut().entry(netns).or_default().push(owed);
     }
 
     /// The questions that are still to be asked of a namespace.
     pub(super) fn questions(&self, netns: &Where) -> Vec<Command> {
         let all = self.owed.borrow();
-        all.get(netns).into_iter().flatten().map(|owed| owed.look.question(netns)).collect()
+        all.get(netns).into_iter().flatten().filter_map(|owed| owed.look.question(netns)).collect()
     }
 
     /// The namespaces that owe a look.
@@ -143,9 +106,10 @@ impl Session {
         let netns = &question.netns;
         let mut all = self.owed.borrow_mut();
         let Some(owed) = all.get_mut(netns).filter(|_| output.ok) else { return };
-        let Some(first) = owed.iter().find(|owed| owed.look.question(netns) == *question) else { return };
-        let Ok(answer) = Answer::parse(&first.look, &output.ran.stdout) else { return };
-        owed.retain(|owed| owed.look.question(netns) != *question || !answer.shows(&owed.look));
+        let is_it = |owed: &Owed| owed.look.question(netns).as_ref() == Some(question);
+        let Some(first) = owed.iter().find(|owed| is_it(owed)) else { return };
+        let Ok(answer) = first.look.ask().read(&output.ran.stdout) else { return };
+        owed.retain(|owed| !is_it(owed) || !owed.look.is_shown(&answer));
         if owed.is_empty() {
             all.remove(netns);
         }
@@ -183,9 +147,9 @@ impl Session {
             let answers = self.ask_each(&questions)?;
             for (text, (netns, owed)) in answers.iter().zip(owed) {
                 let Some(first) = owed.first() else { continue };
-                let answer = Answer::parse(&first.look, text)?;
+                let answer = first.look.ask().read(text)?;
                 lies.extend(
-                    owed.into_iter().filter(|owed| !answer.shows(&owed.look)).map(|owed| (netns.clone(), owed)),
+                    owed.into_iter().filter(|owed| !owed.look.is_shown(&answer)).map(|owed| (netns.clone(), owed)),
                 );
             }
         }
@@ -226,7 +190,7 @@ struct Round {
 fn by_question(netns: &Where, all: Vec<Owed>) -> Vec<(Command, Vec<Owed>)> {
     let mut questions: Vec<(Command, Vec<Owed>)> = Vec::new();
     for owed in all {
-        let question = owed.look.question(netns);
+        let Some(question) = owed.look.question(netns) else { continue };
         match questions.iter_mut().find(|(known, _)| *known == question) {
             Some((_, same)) => same.push(owed),
             None => questions.push((question, vec![owed])),

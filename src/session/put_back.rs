@@ -8,9 +8,8 @@ use std::collections::HashSet;
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::undo::Undoing;
-use crate::model::iptables;
 use crate::op::firewall::{self, FormerChain};
-use crate::op::{Command, Object, Op, Tool, Undo, Where};
+use crate::op::{Answer, Ask, Command, Fact, Op, Tool, Undo, Where};
 
 /// A rule as its words.
 type Rule = Vec<String>;
@@ -80,9 +79,9 @@ impl Stuck {
 
     /// Undoing an op has failed, or waits itself.
     pub(super) fn add(&mut self, op: &Op) {
-        match (&op.undo, &op.changes) {
+        match (&op.undo, op.fact()) {
             (Undo::Rules { .. }, _) => self.rules.extend(chains_of(op)),
-            (Undo::Nft(_), _) | (_, Object::NfTable { .. } | Object::NfChain { .. }) => {
+            (Undo::Nft(_), _) | (_, Some(Fact::NfTable(_) | Fact::NfChain(_))) => {
                 self.whole.extend(chains_of(op));
             }
             _ => {}
@@ -100,11 +99,8 @@ fn chains_of(op: &Op) -> Vec<ChainAt> {
         Undo::Nft(inverse) => return vec![at(inverse.table(), "")],
         Undo::None(_) => (&[], &[]),
     };
-    let named =
-        std::iter::once(command).chain(commands).filter_map(firewall::parts).flat_map(|(table, letter, rest)| {
-            let names = if letter == "-E" { 2 } else { 1 };
-            rest.iter().take(names).map(move |chain| at(table, chain)).collect::<Vec<_>>()
-        });
+    let named = std::iter::once(command).chain(commands).filter_map(Command::fact).flat_map(Fact::chains);
+    let named = named.map(|named| at(&named.table, &named.chain));
     named.chain(former.iter().map(|former| at(&former.table, &former.chain))).collect()
 }
 
@@ -112,8 +108,17 @@ impl Undoing<'_> {
     /// Puts the rules that went back into their chain, with the program and in the namespace of `like`. What is there as often as it was is
     /// there again. The answer says which went to a place that no neighbour confirms.
     pub(super) fn put_back(&self, like: &Command, former: &FormerChain) -> Result<Vec<String>, String> {
+        let (netns, family) = (&like.netns, firewall::family(like.tool));
+        let at = firewall::ChainAt::new(family, &former.table, &former.chain);
+        let rules_now = || match self.answer(netns, &Ask::Chain(at.clone())) {
+            Ok(Answer::Chain(chain)) => {
+                Ok(chain.map(|chain| chain.rules.into_iter().map(|rule| rule.words).collect::<Vec<Rule>>()))
+            }
+            Ok(_) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        };
         let mut notes = Vec::new();
-        let Some(mut now) = self.rules_now(like, former)? else {
+        let Some(mut now) = rules_now()? else {
             return Err(format!("the chain `{}` of `{}` is gone", former.chain, former.table));
         };
         for (done, index) in former.gone.iter().enumerate() {
@@ -124,9 +129,9 @@ impl Undoing<'_> {
             }
             let away = former.gone.get(done..).unwrap_or_default();
             let place = place(&former.rules, *index, away, &now);
-            let command = firewall::insert_command(like, former, place.number, *index);
+            let command = firewall::insert_command(netns, family, former, place.number, *index);
             self.act(&command)?;
-            let then = self.rules_now(like, former)?.unwrap_or_default();
+            let then = rules_now()?.unwrap_or_default();
             if count(&then) <= count(&now) {
                 return Err(format!("`{}` succeeded, but the rule is not there", command.line()));
             }
@@ -137,38 +142,6 @@ impl Undoing<'_> {
             }
         }
         Ok(notes)
-    }
-
-    /// The rules of a chain as they are; `None` without such a chain.
-    fn rules_now(&self, like: &Command, former: &FormerChain) -> Result<Option<Vec<Rule>>, String> {
-        self.chain_now(like, &former.table, &former.chain)
-            .map(|rules| rules.map(|rules| rules.into_iter().map(|rule| rule.words).collect()))
-    }
-
-    /// The rules of a chain of a table, asked with the program and in the namespace of `like`; `None` without such a chain.
-    pub(super) fn chain_now(
-        &self,
-        like: &Command,
-        table: &str,
-        chain: &str,
-    ) -> Result<Option<Vec<iptables::Rule>>, String> {
-        let command = firewall::list_like(like, table, Some(chain));
-        let mut output = self.exec().run(&command).map_err(|error| error.to_string())?;
-        let of_chain = output.ok;
-        if !of_chain {
-            // What is said about a chain that is not there differs between versions: the whole table tells.
-            output = self.exec().run(&firewall::list_like(like, table, None)).map_err(|error| error.to_string())?;
-            if !output.ok {
-                return Err(output.ran.stderr.trim().to_owned());
-            }
-        }
-        let listed = iptables::parse_list(table, &output.ran.stdout).map_err(|error| error.to_string())?;
-        // A chain that is there is named, even when it is empty; and a table has chains.
-        match listed.chain(chain) {
-            Some(chain) => Ok(Some(chain.rules.clone())),
-            None if !of_chain && !listed.chains.is_empty() => Ok(None),
-            None => Err(format!("`{}` printed no chain", command.line())),
-        }
     }
 }
 

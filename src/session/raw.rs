@@ -3,7 +3,7 @@
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::ip_words::{self, Meaning};
-use crate::op::{Command, Object, Op, Tool, Undo, Where};
+use crate::op::{Command, Op, Tool, Undo, Where};
 
 /// What a raw `ip` command gave.
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Session {
             None => Undo::None("a raw `ip` command says what undoes it with `#{ undo: \"…\" }`".into()),
         };
         self.settle_all()?;
-        let output = self.apply(Op::new(Command::new(Tool::Ip, netns, words.iter().cloned()), Object::Raw, undo))?;
+        let output = self.apply(Op::new(Command::new(Tool::Ip, netns, words.iter().cloned()), undo))?;
         self.count(Did::Something);
         Ok(RawAnswer::Text(output.ran.stdout))
     }

@@ -224,11 +224,11 @@ impl Session {
     fn shape_end(&self, (netns, name): At<'_>, spec: &[String]) -> Result<Did> {
         let former = self.qdisc(netns, name)?;
         // The kernel's own has the handle 0 and cannot be deleted.
-        let text = self.query(&op::link::qdisc_words(netns, name))?;
+        let text = self.query(&op::qdisc::show_words(netns, name))?;
         let mut words = text.lines().find_map(Qdisc::parse).filter(|root| root.is_root() && !root.is_of_kernel());
         let Some(kind) = spec.first() else {
             let Some(words) = words else { return Ok(Did::Nothing) };
-            self.apply(op::link::qdisc_delete(netns, name, &words.spec()))?;
+            self.apply(op::qdisc::delete(netns, name, &words.spec()))?;
             let now = self.qdisc(netns, name)?;
             self.read_back(netns, now != former, || format!("`{name}` is still shaped"))?;
             return Ok(Did::Something);
@@ -238,9 +238,9 @@ impl Session {
             && let Some(words) = words.take()
         {
             // A packet that waits and does not fit into the new bucket would wait for ever, and all others behind it (`tbf_change` of the kernel).
-            self.apply(op::link::qdisc_delete(netns, name, &words.spec()))?;
+            self.apply(op::qdisc::delete(netns, name, &words.spec()))?;
         }
-        let op = op::link::qdisc_replace(netns, name, spec, words.map(|words| words.spec()).as_deref());
+        let op = op::qdisc::replace(netns, name, spec, words.map(|words| words.spec()).as_deref());
         let command = op.command.clone();
         self.apply(op).map_err(|error| {
             if error.kind() == Kind::Unsupported {
@@ -265,7 +265,7 @@ impl Session {
 
     /// The root discipline without the handle, which is a new one each time.
     fn qdisc(&self, netns: &Where, name: &str) -> Result<Option<serde_json::Value>> {
-        let records = json::records(&self.query(&op::link::qdiscs(netns, name))?, "tc qdisc show")?;
+        let records = json::records(&self.query(&op::qdisc::show(netns, name))?, "tc qdisc show")?;
         Ok(records.into_iter().find(|qdisc| qdisc.get("root").is_some()).map(|mut qdisc| {
             if let Some(map) = qdisc.as_object_mut() {
                 map.remove("handle");

@@ -19,7 +19,8 @@ use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::model::state::Lost;
-use crate::op::{Command, Object, Op, Undo, Where};
+use crate::op::route::Route;
+use crate::op::{Command, Fact, Object, Op, Undo, Where};
 
 /// Where it is written down who needs what.
 const FOLDER: &str = "/run/netwright/settings";
@@ -166,7 +167,7 @@ pub(super) fn release(key: &str, run: &str, number: Option<usize>, record: Optio
                 Some(record) if number.is_none() => entry.made = Some((run.to_owned(), Box::new(record.clone()))),
                 // What holds is not its word, so what it took stays away as long as that of the others.
                 Some(record) if holder.run != run && !was_last => {
-                    entry.took.changes = Some(record.op.changes.clone());
+                    entry.took.changes = Some(record.op.changes());
                     entry.took.reach = entry.took.reach.or_else(|| record.reach.clone());
                     entry.took.lost.extend(record.taken.iter().flatten().cloned());
                 }
@@ -193,26 +194,20 @@ pub(super) fn found_by(run: &str) -> Vec<(String, Holder)> {
 /// What an op changes, by a name that two runs share; `None` for what is no setting.
 pub(super) fn key_of(op: &Op, id: &str) -> Option<String> {
     let netns = &op.command.netns;
-    let words = || op.command.argv.iter().map(String::as_str);
-    let after = |word: &str| words().skip_while(move |one| *one != word).nth(1);
-    let what = match &op.changes {
-        Object::Sysctl { name } => {
-            let path = name.replace('/', ".");
+    let what = match op.fact()? {
+        Fact::Sysctl(set) => {
+            let path = set.path().replace('/', ".");
             let same = if path == "net.ipv4.conf.all.forwarding" { "net.ipv4.ip_forward" } else { &path };
             format!("sysctl {same}")
         }
-        Object::LinkSetting { setting, .. } if matches!(setting.as_str(), "name" | "alias") => return None,
-        Object::LinkSetting { name, setting } => {
-            // The words of an option end with its value.
-            let option = setting.rsplit_once(' ').map_or(setting.as_str(), |(option, _)| option);
-            format!("link {name} {option}")
-        }
-        Object::NfPolicy { chain } => format!("policy {} {chain}", op.command.tool.program()),
-        Object::Neigh { addr } => format!("neigh {addr} {}", after("dev").unwrap_or_default()),
-        Object::Route { dst } => {
-            let family = words().next().unwrap_or_default();
-            let (table, metric) = (after("table").unwrap_or("main"), after("metric").unwrap_or("0"));
-            format!("route {family} {dst} {table} {metric}")
+        Fact::Settings(set) => format!("link {} {}", set.link, set.option()?),
+        Fact::Wireguard(set) => format!("link {} {}", set.link, set.option()),
+        Fact::NfPolicy(policy) => format!("policy {} {}", op.command.tool.program(), policy.at),
+        Fact::Neigh(neigh) => format!("neigh {} {}", neigh.addr, neigh.dev),
+        Fact::Route(route) => {
+            let spec = route.spec()?;
+            let (table, metric) = (spec.table.as_deref().unwrap_or("main"), spec.metric.unwrap_or(0));
+            format!("route {} {} {table} {metric}", route.family.flag(), route.dst)
         }
         _ => return None,
     };
@@ -221,10 +216,8 @@ pub(super) fn key_of(op: &Op, id: &str) -> Option<String> {
 
 /// What an op makes, by a name that two runs share: what takes it away says which it is.
 pub(super) fn key_of_made(op: &Op, id: &str) -> Option<String> {
-    let (
-        Object::Link { .. } | Object::Netns { .. } | Object::NfRule { .. } | Object::NfChain { .. },
-        Undo::Commands(undo),
-    ) = (&op.changes, &op.undo)
+    let fact = op.fact().filter(|fact| fact.makes() == Some(true))?;
+    let (Fact::Link(_) | Fact::Netns(_) | Fact::NfRule(_) | Fact::NfChain(_), Undo::Commands(undo)) = (fact, &op.undo)
     else {
         return None;
     };
@@ -284,7 +277,8 @@ impl Session {
             return Ok(());
         }
         let Some(key) = key_of_made(op, &self.of_machine()) else { return Ok(()) };
-        let own = self.log.borrow().iter().any(|record| record.op.changes == op.changes && record.op.undo == op.undo);
+        let own =
+            self.log.borrow().iter().any(|record| record.op.changes() == op.changes() && record.op.undo == op.undo);
         if own {
             return Ok(());
         }
@@ -307,14 +301,12 @@ pub(super) fn machine(exec: &crate::exec::Exec) -> String {
 
 /// The command that makes a setting so, whoever has another there.
 fn wanting(op: &Op) -> Command {
-    let mut command = op.command.clone();
-    if let [_, object, verb, ..] = &mut command.argv[..]
-        && object == "route"
-        && verb == "add"
-    {
-        "replace".clone_into(verb);
+    match op.fact() {
+        Some(Fact::Route(route)) => {
+            Fact::Route(Box::new(Route { replaces: true, ..(**route).clone() })).command(&op.command.netns)
+        }
+        _ => op.command.clone(),
     }
-    command
 }
 
 fn cannot(error: &io::Error) -> Error {
@@ -326,7 +318,7 @@ fn cannot(error: &io::Error) -> Error {
 mod tests {
     use super::*;
     use crate::op;
-    use crate::op::route::Family;
+    use crate::op::route::{Family, RouteSpec};
 
     #[test]
     fn one_setting_has_one_name_whoever_sets_it() {
@@ -343,9 +335,12 @@ mod tests {
             key(&op::link::set_options(&host, "a", &words("mtu 1300"), None)),
             key(&op::link::mtu(&host, "a", 1400, 1500))
         );
-        let route = |spec: &str| op::route::add(&host, Family::V4, "default", &words(spec));
-        assert_eq!(key(&route("default via 10.0.0.1")), key(&route("default via 10.0.0.2")));
-        assert_ne!(key(&route("default via 10.0.0.1")), key(&route("default via 10.0.0.1 metric 5")));
+        let route = |via: &str, metric| {
+            let spec = RouteSpec { dst: "default".into(), via: Some(via.into()), metric, ..RouteSpec::default() };
+            op::route::add(&host, Family::V4, "default", &spec)
+        };
+        assert_eq!(key(&route("10.0.0.1", None)), key(&route("10.0.0.2", None)));
+        assert_ne!(key(&route("10.0.0.1", None)), key(&route("10.0.0.1", Some(5))));
         assert_eq!(key_of(&op::link::rename(&host, "a", "b"), "m"), None);
         let made = |op: &Op| key_of_made(op, "m");
         assert_eq!(made(&op::netns::add("x")).as_deref(), Some("m made ip netns delete x"));

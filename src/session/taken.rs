@@ -13,8 +13,10 @@ use super::{Event, Session};
 use crate::error::{Kind, Result};
 use crate::exec::Exec;
 use crate::model::state::{Lost, Part, State, Thing};
+use crate::op::link::{Setting, Settings};
 use crate::op::route::Family;
-use crate::op::{self, Command, Object, Op, Where};
+use crate::op::wg::Wireguard;
+use crate::op::{self, Command, Fact, Op, Where};
 
 /// How far an act can reach in its namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,13 +40,14 @@ impl Reach {
             names: BTreeSet::new(),
             links: links.iter().map(|link| (*link).to_owned()).collect(),
         };
-        match &op.changes {
+        let Some(fact) = op.fact() else { return Some(net(&[])) };
+        match fact {
             // A new name takes nothing with it, nor does a remark.
-            Object::LinkSetting { setting, .. } if matches!(setting.as_str(), "name" | "alias") => None,
-            Object::LinkSetting { name, .. } => Some(net(&[name])),
-            Object::Addr { .. } | Object::Raw | Object::Qdisc { .. } => Some(net(&[])),
-            Object::Sysctl { name } => {
-                let path = name.replace('.', "/");
+            Fact::Settings(set) if set.sets(|one| matches!(one, Setting::Name(_) | Setting::Alias(_))) => None,
+            Fact::Settings(Settings { link, .. }) | Fact::Wireguard(Wireguard { link, .. }) => Some(net(&[link])),
+            Fact::Addr(_) | Fact::Qdisc(_) => Some(net(&[])),
+            Fact::Sysctl(set) => {
+                let path = set.path();
                 let last = path.rsplit('/').next()?.to_owned();
                 let forwards = matches!(last.as_str(), "ip_forward" | "forwarding");
                 if !forwards && !path.starts_with("net/ipv6/") {
@@ -68,9 +71,9 @@ impl Reach {
 
 /// Whether the act itself takes something, and not only its undoing.
 pub(super) fn takes(op: &Op) -> bool {
-    match &op.changes {
-        Object::Addr { .. } => op.says("delete"),
-        Object::LinkSetting { setting, .. } => setting != "up" || op.says("down"),
+    match op.fact() {
+        Some(Fact::Addr(addr)) => !addr.there,
+        Some(Fact::Settings(set)) => !matches!(set.to.first(), Some(Setting::Up)),
         _ => true,
     }
 }
@@ -94,7 +97,14 @@ pub(super) fn read(exec: &Exec, netns: &Where, reach: &Reach) -> Result<State> {
         }
         let mut nexthops = false;
         for (part, family) in [(Part::Route4, Family::V4), (Part::Route6, Family::V6)] {
-            let text = answer(exec, &super::things::routes(netns, family))?;
+            let command = super::things::routes(netns, family);
+            let output = exec.run(&command)?;
+            // A kernel without IPv6 has no routes of it.
+            let has_none = family == Family::V6 && output.ran.stderr.contains("not supported");
+            if !(output.ok || has_none) {
+                return Err(super::failure(&command, output.ran));
+            }
+            let text = output.ran.stdout;
             nexthops |= text.contains(" nhid ");
             state.take_routes(part, &text);
         }
@@ -112,9 +122,7 @@ pub(super) fn read(exec: &Exec, netns: &Where, reach: &Reach) -> Result<State> {
 /// What a question prints.
 fn answer(exec: &Exec, command: &Command) -> Result<String> {
     let output = exec.run(command)?;
-    // A kernel without IPv6 has no routes of it.
-    let has_none = command.argv.iter().any(|word| word == "-6") && output.ran.stderr.contains("not supported");
-    if output.ok || has_none { Ok(output.ran.stdout) } else { Err(super::failure(command, output.ran)) }
+    if output.ok { Ok(output.ran.stdout) } else { Err(super::failure(command, output.ran)) }
 }
 
 /// The settings within reach, as the kernel shows them to the calling thread. What cannot be read is not kept: such settings cannot be set either.
@@ -160,14 +168,7 @@ impl Session {
         }
         let made = self.made_links.borrow();
         let own = |name: &str| made.has(netns, name);
-        match &op.changes {
-            Object::LinkSetting { name, .. } | Object::Addr { link: name, .. } | Object::Qdisc { link: name }
-                if own(name) =>
-            {
-                None
-            }
-            _ => Reach::of(op),
-        }
+        if op.sets_link().is_some_and(own) { None } else { Reach::of(op) }
     }
 
     /// What is within reach before an op acts that takes something; written down once for each namespace, for a run that dies in the act.
@@ -207,7 +208,7 @@ impl Session {
         let netns = self.log.borrow().get(number).map(|record| record.op.command.netns.clone());
         let Some(netns) = netns else { return Ok(()) };
         let Ok(now) = read(&self.exec, &netns, reach) else { return Ok(()) };
-        let by_user = self.log.borrow().get(number).is_some_and(|record| record.op.changes == Object::Raw);
+        let by_user = self.log.borrow().get(number).is_some_and(|record| record.op.is_raw());
         let took: Vec<Lost> = before.lost(&now).into_iter().map(|lost| Lost { by_user, ..lost }).collect();
         if let Some(journal) = self.journal.borrow_mut().as_mut() {
             journal.took(number, &took)?;

@@ -6,7 +6,8 @@ use crate::error::{Error, Kind, Ran, Result};
 use crate::exec::apart::Apart;
 use crate::model::json;
 use crate::model::state::Qdisc;
-use crate::op::{self, Command, Object, Op, Tool, Undo, Where};
+use crate::op::qdisc::Is;
+use crate::op::{self, Command, Fact, Op, Tool, Undo, Where};
 
 /// The verbs of `tc` that only ask (man 8 tc).
 const QUESTIONS: [&str; 4] = ["show", "list", "ls", "get"];
@@ -61,7 +62,6 @@ impl Session {
                 Err(_) => RawAnswer::Text(text),
             });
         }
-        let command = Command::new(Tool::Tc, netns, words.iter().cloned());
         let (link, root) = read(words);
         let link = link.ok_or_else(|| {
             invalid(format!("`tc {}` names no link", words.join(" "))).hint("tc qdisc add dev eth0 root fq")
@@ -71,13 +71,13 @@ impl Session {
             (Some(undo), _) => {
                 check(undo)?;
                 let undo = Undo::by(Command::new(Tool::Tc, netns, undo.iter().cloned()));
-                self.apply(Op::new(command, Object::Raw, undo))?;
+                self.apply(Op::new(Command::new(Tool::Tc, netns, words.iter().cloned()), undo))?;
                 Did::Something
             }
             (None, Some(root)) => self.tc_root(netns, &root)?,
             (None, None) => {
                 let undo = self.tc_below(netns, link);
-                self.apply(Op::new(command, Object::Qdisc { link: link.to_owned() }, undo))?;
+                self.apply(op::qdisc::below(netns, link, words, undo))?;
                 Did::Something
             }
         };
@@ -90,10 +90,8 @@ impl Session {
         let is_ours = self.is_made(netns)
             || self.made_links.borrow().has(netns, link)
             || self.log.borrow().iter().any(|record| {
-                record.op.changes == Object::Qdisc { link: link.to_owned() }
-                    && record.op.command.netns == *netns
-                    && record.succeeded()
-                    && record.op.says("root")
+                let is_root = matches!(record.op.fact(), Some(Fact::Qdisc(one)) if one.link == link && !matches!(one.is, Is::Below(_)));
+                is_root && record.op.command.netns == *netns && record.succeeded()
             });
         if is_ours {
             return Undo::Commands(Vec::new());
@@ -118,7 +116,7 @@ impl Session {
         }
         if matches!(root.verb, "delete" | "del") {
             let Some(former) = former else { return Ok(Did::Nothing) };
-            self.apply(op::link::qdisc_delete(netns, link, &former.spec()))?;
+            self.apply(op::qdisc::delete(netns, link, &former.spec()))?;
             let gone = self.tc_root_now(netns, link)?.is_none();
             self.read_back(netns, gone, || format!("`{link}` still has its queueing discipline"))?;
             return Ok(Did::Something);
@@ -139,10 +137,10 @@ impl Session {
         }
         if let (Some(former), true) = (&former, root.verb != "change") {
             // What waits in it goes: `replace` of the same kind would keep packets that never fit again.
-            self.apply(op::link::qdisc_delete(netns, link, &former.spec()))?;
+            self.apply(op::qdisc::delete(netns, link, &former.spec()))?;
         }
         let before = former.filter(|_| root.verb == "change").map(|former| former.spec());
-        self.apply(op::link::qdisc_replace(netns, link, &root.spec, before.as_deref()))?;
+        self.apply(op::qdisc::replace(netns, link, &root.spec, before.as_deref()))?;
         let now = self.tc_root_now(netns, link)?;
         self.read_back(netns, now.as_ref().is_some_and(|now| wanted.is_none() || is_so(now)), || {
             format!("`{link}` has not that queueing discipline")
@@ -156,7 +154,7 @@ impl Session {
 
     /// The root discipline that somebody asked for; the kernel's own has the handle 0.
     fn tc_root_now(&self, netns: &Where, link: &str) -> Result<Option<Qdisc>> {
-        let text = self.query(&op::link::qdisc_words(netns, link))?;
+        let text = self.query(&op::qdisc::show_words(netns, link))?;
         Ok(text.lines().find_map(Qdisc::parse).filter(|root| root.is_root() && !root.is_of_kernel()))
     }
 
@@ -170,7 +168,7 @@ impl Session {
                 let add = Command::new(Tool::Ip, &there, ["link", "add", "name", root.link, "type", kind]);
                 self.exec.run_fresh(&add).is_ok_and(|output| output.ok)
             });
-            let spec = op::link::qdisc_command(&there, root.link, &root.spec);
+            let spec = op::qdisc::replace(&there, root.link, &root.spec, None).command;
             if !made {
                 return Ok(None);
             }
@@ -183,7 +181,7 @@ impl Session {
             if !tried.ok {
                 return Ok(None);
             }
-            let text = self.exec.run_fresh(&op::link::qdisc_words(&there, root.link))?.ran.stdout;
+            let text = self.exec.run_fresh(&op::qdisc::show_words(&there, root.link))?.ran.stdout;
             Ok(text.lines().find_map(Qdisc::parse).filter(|root| root.is_root() && !root.is_of_kernel()))
         })();
         self.exec.forget(&there);

@@ -9,10 +9,10 @@ use std::os::unix::fs::MetadataExt;
 use std::time::{Duration, Instant};
 
 use super::journal::{Identity, Journal, Owes};
+use super::look::Verdict;
 use super::put_back::Stuck;
 use super::shared::{self, Released};
 use super::undo_bulk as bulk;
-use super::undo_look::Verdict;
 use super::undo_taken::Place;
 use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
@@ -20,7 +20,8 @@ use crate::exec::netns::{NetnsStamp, id_at, path_of};
 use crate::exec::{Exec, leftover};
 use crate::model::state::State;
 use crate::model::{link, said};
-use crate::op::{self, Command, Object, Tool, Undo, Where};
+use crate::op::route::Route;
+use crate::op::{self, Command, Fact, Tool, Undo, Where};
 use crate::patience::scaled;
 
 /// How long what was deleted may take to vanish: `ip netns delete` returns before the kernel has cleaned up (12–19 ms measured).
@@ -168,12 +169,7 @@ impl<'a> Undoing<'a> {
 
     /// Whether what a record did is gone with the namespace that played the host.
     pub(super) fn went_with_host(&self, record: &Record) -> bool {
-        self.host_gone
-            && match &record.op.changes {
-                Object::Netns { .. } => false,
-                Object::Link { netns, .. } => *netns == Where::Host,
-                _ => record.op.command.netns == Where::Host,
-            }
+        self.host_gone && !matches!(record.op.fact(), Some(Fact::Netns(_))) && record.op.command.netns == Where::Host
     }
 
     /// Knows what was there before the acts, and what an earlier undoing owes.
@@ -196,13 +192,9 @@ impl<'a> Undoing<'a> {
         // The programs that the run started go with the run, not with its last steps.
         let stuck = self.id.as_deref().filter(|_| self.first == 0).map(leftover::end_all).unwrap_or_default();
         self.undone.left.extend(stuck.into_iter().map(|line| (line, "the process does not end".to_owned())));
-        let rank = |record: &Record| match &record.op.changes {
-            Object::NfRule { .. }
-            | Object::NfChain { .. }
-            | Object::NfPolicy { .. }
-            | Object::NfTable { .. }
-            | Object::Nft { .. } => 0,
-            Object::Netns { .. } => 2,
+        let rank = |record: &Record| match record.op.fact() {
+            Some(Fact::NfRule(_) | Fact::NfChain(_) | Fact::NfPolicy(_) | Fact::NfTable(_) | Fact::Nft(_)) => 0,
+            Some(Fact::Netns(_)) => 2,
             _ => 1,
         };
         let mut order: Vec<usize> =
@@ -224,7 +216,7 @@ impl<'a> Undoing<'a> {
                 continue;
             }
             order = rest;
-            let meant = record.op.changes == Object::Raw && record.reach.is_some();
+            let meant = record.op.is_raw() && record.reach.is_some();
             if meant {
                 self.look_around(&mut places, &record.op.command.netns, false);
             }
@@ -277,11 +269,11 @@ impl<'a> Undoing<'a> {
     /// Whether an earlier change of the same setting has been undone already, when this one could not be: it has its first value again.
     fn is_superseded(&self, number: usize) -> bool {
         let op = &self.records[number].op;
-        matches!(op.changes, Object::Sysctl { .. } | Object::NfPolicy { .. } | Object::LinkSetting { .. })
+        matches!(op.fact(), Some(Fact::Sysctl(_) | Fact::NfPolicy(_) | Fact::Settings(_) | Fact::Wireguard(_)))
             && self.records[..number].iter().any(|earlier| {
                 earlier.undone.get()
                     && earlier.ok != Some(false)
-                    && earlier.op.changes == op.changes
+                    && earlier.op.changes() == op.changes()
                     && earlier.op.command.netns == op.command.netns
                     && earlier.op.command.tool == op.command.tool
             })
@@ -299,7 +291,7 @@ impl<'a> Undoing<'a> {
 
     fn step(&mut self, number: usize, record: &Record, places: &mut Vec<Place>) -> Step {
         // What `ip` itself said to have failed has not acted; who undoes it all the same would undo what somebody else did.
-        if record.op.changes == Object::Raw && record.ok == Some(false) {
+        if record.op.is_raw() && record.ok == Some(false) {
             return Step::Done;
         }
         let (commands, chains) = match &record.op.undo {
@@ -334,8 +326,8 @@ impl<'a> Undoing<'a> {
         if let Some(step) = self.changed_since(record, &commands) {
             return step;
         }
-        if let Object::Netns { name } = &record.op.changes {
-            self.exec.forget(&Where::Named(name.clone()));
+        if let Some(Fact::Netns(one)) = record.op.fact() {
+            self.exec.forget(&Where::Named(one.name.clone()));
         }
         if bulk::deletes_address(record, &commands)
             && commands.iter().all(|command| self.exec().run(command).is_ok_and(|output| output.ok))
@@ -414,9 +406,9 @@ impl<'a> Undoing<'a> {
 
     /// The step of a setting that somebody has changed since: what is not as the run set it is somebody else's.
     fn changed_since(&self, record: &Record, commands: &[Command]) -> Option<Step> {
-        let is_setting = match &record.op.changes {
-            Object::LinkSetting { setting, .. } => setting != "name" && setting != "alias",
-            Object::Sysctl { .. } | Object::NfPolicy { .. } | Object::Neigh { .. } | Object::Route { .. } => true,
+        let is_setting = match record.op.fact() {
+            Some(Fact::Settings(set)) => set.option().is_some(),
+            Some(Fact::Wireguard(_) | Fact::Sysctl(_) | Fact::NfPolicy(_) | Fact::Neigh(_) | Fact::Route(_)) => true,
             _ => false,
         };
         if !is_setting || commands.is_empty() || self.id.is_none() || record.inside_made {
@@ -442,7 +434,7 @@ impl<'a> Undoing<'a> {
 
     /// Whether there is no route at all in the place of the one that an op made: to its destination, in its table.
     fn is_nowhere(&self, record: &Record) -> bool {
-        matches!(record.op.changes, Object::Route { .. }) && self.route_place_is_empty(&record.op.command) == Some(true)
+        self.route_place_is_empty(&record.op.command) == Some(true)
     }
 
     /// Lets go of what the run found as it needs it: what nobody needs any more goes back.
@@ -483,8 +475,8 @@ impl<'a> Undoing<'a> {
         let own = self.mark.replace(mark_of(maker));
         let step = match (self.still_ours(record), &record.op.undo) {
             (Ok(Ours::Yes), Undo::Commands(commands)) => {
-                if let Object::Netns { name } = &record.op.changes {
-                    self.exec.forget(&Where::Named(name.clone()));
+                if let Some(Fact::Netns(one)) = record.op.fact() {
+                    self.exec.forget(&Where::Named(one.name.clone()));
                 }
                 let failed = commands.iter().find_map(|command| self.run(command, record).err());
                 failed.or_else(|| (makes(record) && !self.is_gone(record)).then(|| "it is still there".to_owned()))
@@ -516,17 +508,16 @@ impl<'a> Undoing<'a> {
     /// words or a look tell so: that an inverse fails for another reason must not be taken for it.
     pub(super) fn run(&self, command: &Command, record: &Record) -> std::result::Result<(), String> {
         // Namespaces go one after the other by one process: their names are all that it is told.
-        let of_netns = command.tool == Tool::Ip
-            && matches!(&command.argv[..], [netns, delete, _] if netns == "netns" && delete == "delete");
+        let of_netns = matches!(command.fact(), Some(Fact::Netns(_)));
         let result = if of_netns { self.exec.run(command) } else { self.exec().run(command) };
         if of_netns {
             self.stale.set(true);
-        } else if !bulk::keeps_names(command) || record.op.changes == Object::Raw {
+        } else if !command.fact().is_some_and(Fact::keeps_names) || record.op.is_raw() {
             self.exec.retire_warm();
         }
         match result {
             // What the user's own words undo, only the user can tell.
-            Ok(output) if output.ok && record.op.changes == Object::Raw => Ok(()),
+            Ok(output) if output.ok && record.op.is_raw() => Ok(()),
             Ok(output) if output.ok => match self.look(command) {
                 Verdict::Not(why) => Err(why),
                 Verdict::Holds | Verdict::Untold => Ok(()),
@@ -534,7 +525,7 @@ impl<'a> Undoing<'a> {
             Ok(output) => match said::recognise(&output.ran.stderr).map(|said| said.kind) {
                 Some(Kind::NotFound) => Ok(()),
                 // It was undone before somebody could write that down, or never done: what it would make is there.
-                Some(Kind::AlreadyExists) if record.op.changes == Object::Raw => {
+                Some(Kind::AlreadyExists) if record.op.is_raw() => {
                     let said = first_line(&output.ran.stderr);
                     self.already_there.borrow_mut().push(format!("`{}`: {said}; taken for undone", command.line()));
                     Ok(())
@@ -561,16 +552,14 @@ impl<'a> Undoing<'a> {
                 Err(error) => return Err(error),
             }
         }
-        match (&record.op.changes, record.identity) {
-            (Object::Netns { name }, identity) => self.netns_ours(name, identity, record),
-            (Object::Link { netns, name, .. }, Some(Identity::Link(index))) => self.link_ours(netns, name, index),
-            (Object::LinkSetting { name, setting }, Some(Identity::Link(index))) => {
-                // The inverse of a renaming speaks of the new name, which comes last.
-                let renamed = record.op.command.argv.last().filter(|_| setting == "name");
-                self.link_same(&record.op.command.netns, renamed.unwrap_or(name), index)
-            }
-            (Object::Addr { link, .. } | Object::Qdisc { link }, Some(Identity::Link(index))) => {
-                self.link_same(&record.op.command.netns, link, index)
+        let netns = &record.op.command.netns;
+        match (record.op.fact(), record.identity) {
+            (Some(Fact::Netns(one)), identity) => self.netns_ours(&one.name, identity, record),
+            (Some(Fact::Link(link)), Some(Identity::Link(index))) => self.link_ours(netns, &link.name, index),
+            // The inverse of a renaming speaks of the new name.
+            (Some(Fact::Settings(set)), Some(Identity::Link(index))) => self.link_same(netns, set.name_after(), index),
+            (_, Some(Identity::Link(index))) => {
+                record.op.sets_link().map_or(Ok(Ours::Yes), |link| self.link_same(netns, link, index))
             }
             _ => Ok(Ours::Yes),
         }
@@ -663,7 +652,7 @@ impl<'a> Undoing<'a> {
         if self.waits_until_gone(record) {
             return true;
         }
-        let (Object::Link { .. }, Undo::Commands(commands)) = (&record.op.changes, &record.op.undo) else {
+        let (Some(Fact::Link(_)), Undo::Commands(commands)) = (record.op.fact(), &record.op.undo) else {
             return false;
         };
         commands.iter().all(|command| self.run(command, record).is_ok()) && self.waits_until_gone(record)
@@ -671,14 +660,16 @@ impl<'a> Undoing<'a> {
 
     fn waits_until_gone(&self, record: &Record) -> bool {
         let deadline = Instant::now() + scaled(VANISH);
-        let still = || match (&record.op.changes, record.identity) {
-            (Object::Netns { name }, Some(Identity::Netns(made))) => {
-                let now = path_of(&Where::Named(name.clone())).as_deref().and_then(NetnsStamp::at_mount);
+        let path = |name: &str| path_of(&Where::Named(name.to_owned()));
+        let still = || match (record.op.fact(), record.identity) {
+            (Some(Fact::Netns(one)), Some(Identity::Netns(made))) => {
+                let now = path(&one.name).as_deref().and_then(NetnsStamp::at_mount);
                 now.is_some_and(|now| made.same(&now) != Some(false))
             }
             // What is somebody else's has not come this far.
-            (Object::Netns { name }, None) => path_of(&Where::Named(name.clone())).as_deref().and_then(id_at).is_some(),
-            (Object::Link { netns, name, .. }, Some(Identity::Link(index))) => {
+            (Some(Fact::Netns(one)), None) => path(&one.name).as_deref().and_then(id_at).is_some(),
+            (Some(Fact::Link(link)), Some(Identity::Link(index))) => {
+                let (netns, name) = (&record.op.command.netns, link.name.as_str());
                 // The kernel tells the index of a name without waiting for what it is still taking apart.
                 match self.exec.within(netns, || crate::probe::link_index(name)) {
                     Ok(Ok(now)) => now == Some(index),
@@ -700,12 +691,11 @@ impl<'a> Undoing<'a> {
 /// What makes a setting as it was before the first run that changed it. A route that nobody had goes by the words of whoever set it last.
 fn undo_of_first(mut first: Vec<Command>, last: &Command) -> Vec<Command> {
     for command in &mut first {
-        let route = |command: &Command| command.argv.get(1).is_some_and(|word| word == "route");
-        if route(command) && route(last) && command.argv.get(2).is_some_and(|verb| verb == "delete") {
-            command.argv.clone_from(&last.argv);
-            if let Some(verb) = command.argv.get_mut(2) {
-                "delete".clone_into(verb);
-            }
+        if let (Some(Fact::Route(route)), Some(Fact::Route(last_route))) = (command.fact(), last.fact())
+            && !route.there
+        {
+            let route = Route { there: false, ..(**last_route).clone() };
+            *command = Fact::Route(Box::new(route)).command(&last.netns);
         }
     }
     first
@@ -713,8 +703,7 @@ fn undo_of_first(mut first: Vec<Command>, last: &Command) -> Vec<Command> {
 
 /// Whether a record made a namespace or a link, which must be gone after the undo.
 fn makes(record: &Record) -> bool {
-    let made = matches!(record.op.changes, Object::Netns { .. } | Object::Link { .. });
-    made && matches!(record.op.undo, Undo::Commands(_))
+    record.op.fact().is_some_and(|fact| matches!(fact, Fact::Netns(_) | Fact::Link(_)) && fact.makes() == Some(true))
 }
 
 /// Whose a thing is.

@@ -6,47 +6,38 @@ use std::collections::HashSet;
 use ipnet::IpNet;
 
 use super::Record;
+use super::look::Verdict;
 use super::put_back::Stuck;
 use super::undo::{Ours, Undoing};
-use super::undo_look::Verdict;
 use crate::model::{iptables, net_addr};
-use crate::op::firewall::{self, MARK};
-use crate::op::{self, Command, Object, Tool, Undo, Where};
+use crate::op::firewall::{self, Rule, RuleAct};
+use crate::op::{self, Command, Fact, Undo, Where};
 
 /// How many rules go at a time, at most: well within the deadline of a command.
 const TOGETHER_MAX: usize = 1000;
 
-/// Whether a command of `ip` leaves alone which link has which name and index, as a warm process may have cached it.
-pub(super) fn keeps_names(command: &Command) -> bool {
-    let object = command.argv.iter().find(|word| !word.starts_with('-')).map(String::as_str);
-    command.tool == Tool::Ip && matches!(object, Some("address" | "route" | "rule" | "neigh"))
-}
-
 /// Whether the inverse of an op deletes addresses and does nothing else.
 pub(super) fn deletes_address(record: &Record, commands: &[Command]) -> bool {
-    matches!(record.op.changes, Object::Addr { .. })
+    matches!(record.op.fact(), Some(Fact::Addr(_)))
         && !commands.is_empty()
         && commands.iter().all(|command| deleted_address(command).is_some())
 }
 
 /// The address that a command deletes.
 fn deleted_address(command: &Command) -> Option<IpNet> {
-    match &command.argv[..] {
-        [object, verb, address, ..] if command.tool == Tool::Ip && object == "address" && verb == "delete" => {
-            address.parse().ok()
-        }
+    match command.fact()? {
+        Fact::Addr(addr) if !addr.there => Some(addr.addr),
         _ => None,
     }
 }
 
 /// The command that deletes the rule that an op appended or inserted, where it is of those that go together.
-fn deleted_rule(record: &Record) -> Option<(&Command, &str, &[String])> {
+fn deleted_rule(record: &Record) -> Option<(&Command, &Rule)> {
     let Undo::Commands(commands) = &record.op.undo else { return None };
     let [command] = &commands[..] else { return None };
-    let (table, letter, rest) = firewall::parts(command)?;
-    let marked = rest.iter().any(|word| word == MARK);
-    let is_rule = matches!(record.op.changes, Object::NfRule { .. }) && letter == "-D";
-    (is_rule && marked && record.succeeded() && firewall::is_plain(rest)).then_some((command, table, rest))
+    let rule = command.fact()?.rule()?;
+    let plain = rule.is_marked() && firewall::is_plain(&rule.said());
+    (rule.act == RuleAct::Delete && plain && record.succeeded()).then_some((command, rule))
 }
 
 impl Undoing<'_> {
@@ -54,9 +45,9 @@ impl Undoing<'_> {
     pub(super) fn rules_together(&self, order: &[usize], stuck: &Stuck) -> usize {
         let of = |number: &usize| {
             let record = self.records.get(*number)?;
-            let (command, table, _) = deleted_rule(record)?;
+            let (command, rule) = deleted_rule(record)?;
             let alone = record.inside_made && self.first == 0 || self.went_with_host(record) || stuck.holds(&record.op);
-            (!alone).then_some((command.tool, &command.netns, table))
+            (!alone).then_some((command.tool, &command.netns, &rule.at.table))
         };
         // Other runs may need what this one made: then each is told from theirs.
         if self.id.is_some() && super::shared::is_used() {
@@ -82,14 +73,10 @@ impl Undoing<'_> {
         let listed = self.listed(records.first().map(|(_, record)| *record));
         for (number, record) in records {
             self.undone.steps += 1;
-            let Some((command, _, rest)) = deleted_rule(record) else { continue };
-            let may_stay = |rules: &[iptables::Rule]| {
-                let spec = rest.get(1..).unwrap_or_default();
-                rules.iter().any(|rule| rule.comments().any(|comment| comment == MARK) && rule.may_be(spec))
-            };
-            let chain = rest.first().map(String::as_str).unwrap_or_default();
+            let Some((command, rule)) = deleted_rule(record) else { continue };
             let gone = listed.as_ref().is_some_and(|table| {
-                table.chains.iter().any(|_| true) && table.chain(chain).is_none_or(|chain| !may_stay(&chain.rules))
+                let chain = table.chain(&rule.at.chain);
+                !table.chains.is_empty() && chain.is_none_or(|chain| !rule.may_be_in(&chain.rules))
             });
             match if gone { Verdict::Holds } else { self.look(command) } {
                 Verdict::Not(why) => {
@@ -104,15 +91,16 @@ impl Undoing<'_> {
 
     /// The table of a rule as it is; `None` when nobody says.
     fn listed(&self, record: Option<&Record>) -> Option<iptables::Table> {
-        let (command, table, _) = deleted_rule(record?)?;
-        let output = self.exec().run(&firewall::list_like(command, table, None)).ok().filter(|output| output.ok)?;
-        iptables::parse_list(table, &output.ran.stdout).ok()
+        let (command, Rule { at, .. }) = deleted_rule(record?)?;
+        let list = firewall::list(&command.netns, at.family, &at.table, None);
+        let output = self.exec().run(&list).ok().filter(|output| output.ok)?;
+        iptables::parse_list(&at.table, &output.ran.stdout).ok()
     }
 
     /// Looks whether addresses that were deleted are gone, unless `next` is about one of the same link.
     pub(super) fn see_addresses(&mut self, unseen: &mut Vec<usize>, next: Option<&Record>) {
-        let of = |record: &Record| match &record.op.changes {
-            Object::Addr { link, .. } => Some((record.op.command.netns.clone(), link.clone())),
+        let of = |record: &Record| match record.op.fact() {
+            Some(Fact::Addr(addr)) => Some((record.op.command.netns.clone(), addr.link.clone())),
             _ => None,
         };
         let Some(first) = unseen.first().and_then(|number| of(self.records.get(*number)?)) else { return };

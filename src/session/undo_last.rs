@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::undo::Undoing;
 use super::{Session, Undone};
-use crate::op::Object;
+use crate::op::Fact;
 
 impl Session {
     /// Whether any of these commands changed the kernel and is not undone yet.
@@ -31,11 +31,9 @@ impl Session {
             undoing.knowing(self.seen_before(), Vec::new()).since(first).all()
         };
         for record in log.iter().skip(first).filter(|record| record.is_undone()) {
-            match &record.op.changes {
-                Object::Netns { name } => drop(self.made.borrow_mut().remove(name)),
-                Object::Link { netns, name, .. } => {
-                    self.made_links.borrow_mut().remove(netns, name);
-                }
+            match record.op.fact() {
+                Some(Fact::Netns(one)) => drop(self.made.borrow_mut().remove(&one.name)),
+                Some(Fact::Link(link)) => self.made_links.borrow_mut().remove(&record.op.command.netns, &link.name),
                 _ => {}
             }
         }

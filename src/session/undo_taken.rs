@@ -13,7 +13,8 @@ use super::shared::Took;
 use super::taken::{self, Reach};
 use super::undo::{Ours, Undoing};
 use crate::model::state::{Lost, Part, State, Thing};
-use crate::op::{Object, Op, Undo, Where};
+use crate::op::addr::Addr;
+use crate::op::{Command, Fact, Object, Op, Undo, Where};
 use crate::patience::scaled;
 
 /// How long what was put back may take to be accepted: an IPv6 route with a source needs its address to be no longer tentative.
@@ -48,11 +49,10 @@ struct Own {
 impl Own {
     /// Learns from an op; what its inverse takes away is its own, too.
     fn learn_op(&mut self, op: &Op) {
-        self.learn(&op.changes);
+        self.learn(&op.changes());
         let Undo::Commands(commands) = &op.undo else { return };
-        for command in commands {
-            let words: Vec<&str> = command.argv.iter().map(String::as_str).collect();
-            if let ["address", "delete", addr, "dev", link] = words[..] {
+        for fact in commands.iter().filter_map(Command::fact) {
+            if let Fact::Addr(Addr { link, addr, there: false, .. }) = fact {
                 self.addrs.insert(format!("{link} {addr}"));
             }
         }
@@ -284,13 +284,13 @@ impl Undoing<'_> {
             if record.op.command.netns != place.netns || refused(record) {
                 continue;
             }
-            let is_new = match &record.op.changes {
-                Object::Addr { .. } => !record.op.says("delete"),
-                Object::Route { .. } | Object::Neigh { .. } => true,
+            let is_new = match record.op.fact() {
+                Some(Fact::Addr(addr)) => addr.there,
+                Some(Fact::Route(_) | Fact::Neigh(_)) => true,
                 _ => false,
             };
             if is_new {
-                made.learn(&record.op.changes);
+                made.learn(&record.op.changes());
             }
             let owes = number >= self.first && record.reach.is_some() && !record.undone.get();
             if !owes || matches!(record.op.undo, Undo::None(_)) {
@@ -306,7 +306,7 @@ impl Undoing<'_> {
                 // It died in the act: what was there before the first such act is all that is known.
                 None => {
                     let before = self.before.iter().filter(|(netns, _)| *netns == place.netns);
-                    let by_user = record.op.changes == Object::Raw;
+                    let by_user = record.op.is_raw();
                     before.flat_map(|(_, state)| state.lost(now)).map(|lost| Lost { by_user, ..lost }).collect()
                 }
             };
@@ -471,7 +471,7 @@ impl Undoing<'_> {
 /// Whether an op has surely not acted. A tool of netwright's own ops may fail after it has acted; of the user's words only those are undone that did
 /// not fail by themselves.
 fn refused(record: &Record) -> bool {
-    record.ok == Some(false) && (record.op.changes == Object::Raw || record.undone.get())
+    record.ok == Some(false) && (record.op.is_raw() || record.undone.get())
 }
 
 /// The folder of a setting: that of a link goes with the link.

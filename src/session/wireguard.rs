@@ -153,21 +153,3 @@ fn kept((netns, link): At<'_>, what: &str) -> Error {
         .hint(format!("secrets are not written down: `ns.link(\"{link}\").delete()` first, or take another name"))
         .netns(netns.name())
 }
-
-/// Whether a command of an inverse has been done: what it says of a peer or a port is so. `None`: nobody can say.
-pub(super) fn holds(exec: &crate::exec::Exec, command: &Command) -> Result<Option<bool>> {
-    let words: Vec<&str> = command.argv.iter().map(String::as_str).collect();
-    let ["set", link, what @ ..] = &words[..] else { return Ok(None) };
-    let output = exec.run_fresh(&ops::dump(&command.netns, link))?;
-    if !output.ok {
-        return Err(failure(&ops::dump(&command.netns, link), output.ran));
-    }
-    let now = model::parse_dump(&output.ran.stdout)?;
-    Ok(match what {
-        ["peer", key, "remove"] => Some(!now.peers.iter().any(|have| have.key == *key)),
-        ["peer", key, ..] => Some(now.peers.iter().any(|have| have.key == *key)),
-        ["listen-port", port] => Some(port.parse() == Ok(now.port)),
-        ["private-key", _] if command.stdin.as_deref() == Some("") => Some(now.private.is_none()),
-        _ => None,
-    })
-}

@@ -153,7 +153,7 @@ fn with_origin(run: &Run, at: &Where, error: Error) -> Error {
     let session = &run.0.session;
     let Where::Named(name) = at else { return error };
     let name = name.as_str();
-    let made = |op: &crate::op::Op| matches!(&op.changes, crate::op::Object::Netns { name: made } if made == name);
+    let made = |op: &crate::op::Op| matches!(op.fact(), Some(crate::op::Fact::Netns(one)) if one.name == name);
     let Some(place) = session.log().iter().find(|record| made(&record.op)).and_then(|record| record.op.place.clone())
     else {
         return error;
