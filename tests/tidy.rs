@@ -41,9 +41,28 @@ fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
     found
 }
 
+/// The files of modules that are there for tests only: `#[cfg(test)] mod fake;`.
+fn of_tests() -> BTreeSet<PathBuf> {
+    let declared = |path: PathBuf| {
+        let text = fs::read_to_string(&path).expect("UTF-8");
+        let lines: Vec<&str> = text.lines().collect();
+        let folder = path.parent().expect("a folder").to_owned();
+        let name = |pair: &[&str]| {
+            let [attribute, module] = pair else { return None };
+            let name = module.strip_prefix("mod ")?.strip_suffix(';')?;
+            (*attribute == "#[cfg(test)]").then(|| folder.join(format!("{name}.rs")))
+        };
+        lines.windows(2).filter_map(name).collect::<Vec<_>>()
+    };
+    files(&root().join("src"), "rs").into_iter().filter(|path| path.ends_with("mod.rs")).flat_map(declared).collect()
+}
+
 fn sources() -> Vec<Source> {
+    let of_tests = of_tests();
+    assert!(!of_tests.is_empty(), "no module is for tests only");
     let sources: Vec<Source> = files(&root().join("src"), "rs")
         .into_iter()
+        .filter(|path| !of_tests.contains(path))
         .map(|path| {
             let text = fs::read_to_string(&path).expect("UTF-8");
             let path = path.strip_prefix(root()).expect("below").to_str().expect("UTF-8").to_owned();

@@ -45,9 +45,21 @@ pub use wave::Given;
 /// How long `ip netns exec` may take to enter a namespace before nobody waits for it any more.
 const ENTRY_MAX: Duration = Duration::from_secs(1);
 
+/// What stands below all commands. A test puts another one in the place of the tools and the kernel behind them.
+pub trait Kernel {
+    /// Runs a command to its end.
+    ///
+    /// # Errors
+    ///
+    /// As [`Exec::run`].
+    fn run(&self, command: &Command) -> Result<Output>;
+}
+
 /// Runs commands. It belongs to one thread; what it starts ahead runs on threads of its own.
 pub struct Exec {
     tools: Tools,
+    /// In the place of processes.
+    kernel: Option<Box<dyn Kernel>>,
     interrupt: Interrupt,
     deadline: Duration,
     host: NetnsFile,
@@ -86,6 +98,7 @@ impl Exec {
         })?;
         Ok(Self {
             tools,
+            kernel: None,
             interrupt,
             deadline: process::deadline(),
             mark: None,
@@ -95,6 +108,12 @@ impl Exec {
             open: RefCell::default(),
             warm: RefCell::default(),
         })
+    }
+
+    /// The same with another kernel than the one that the tools speak to: no command starts a process.
+    #[must_use]
+    pub fn with_kernel(self, kernel: Box<dyn Kernel>) -> Self {
+        Self { kernel: Some(kernel), ..self }
     }
 
     /// Sets how long one command of netwright's own may take, [`process::deadline`] otherwise.
@@ -246,6 +265,9 @@ impl Exec {
     ///
     /// As [`Exec::run`].
     pub fn run_fresh(&self, command: &Command) -> Result<Output> {
+        if let Some(kernel) = &self.kernel {
+            return kernel.run(command);
+        }
         let netns = self.netns(&command.netns)?;
         let path = self.tools.path(command.tool)?;
         let program = Program {

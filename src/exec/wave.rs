@@ -107,7 +107,7 @@ impl Exec {
 
     /// Gives the first commands of a group to a warm process, as far as they go to the same one; `None` when the first goes to none.
     fn ask(&self, group: &[Command]) -> Option<Wave> {
-        let first = group.first()?;
+        let first = group.first().filter(|_| self.kernel.is_none())?;
         let (family, line) = warm_line(first)?;
         let same = |command: &Command| warm_line(command).filter(|(other, _)| *other == family).map(|(_, line)| line);
         let lines: Vec<String> = std::iter::once(line).chain(group[1..].iter().map_while(same)).collect();

@@ -57,6 +57,8 @@ pub mod claim;
 pub mod copy;
 pub mod coverage;
 pub mod ends;
+#[cfg(test)]
+mod fake;
 mod feature;
 mod firewall;
 mod index;
