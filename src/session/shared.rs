@@ -22,7 +22,7 @@ use crate::model::state::Lost;
 use crate::op::{Command, Object, Op, Undo, Where};
 
 /// Where it is written down who needs what.
-const FOLDER: &str = "/run/netwright/settings";
+pub(super) const FOLDER: &str = "/run/netwright/settings";
 
 /// Who needs a thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
