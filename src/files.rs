@@ -615,6 +615,95 @@ pub enum State {
     Make,
 }
 
+/// Reads an ordinary file; a pipe, which would hold who opens it, and a device are none.
+///
+/// # Errors
+///
+/// What the kernel says; `InvalidInput` for what is no ordinary file.
+pub fn read_ordinary(path: &Path) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    // Looked at first: to open a device may be an act.
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map(|_| bytes)
+}
+
+/// A folder of root's in what is perhaps somebody else's tree of files (`/proc/PID/root`): each step is looked at before it is opened, no link is
+/// followed, and what is not this user's, or others may write to, is refused.
+#[derive(Debug)]
+pub struct Foreign(OwnedFd);
+
+/// How large a file of a foreign folder may be, in bytes: a journal of 100,000 commands has a tenth of it.
+const FOREIGN_MAX: u64 = 1 << 30;
+
+impl Foreign {
+    /// Opens the root of a tree.
+    ///
+    /// # Errors
+    ///
+    /// What the kernel says.
+    pub fn open(root: &Path) -> io::Result<Self> {
+        Ok(Self(rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
+    }
+
+    /// A folder below it.
+    ///
+    /// # Errors
+    ///
+    /// `PermissionDenied` for what is not this user's alone to write to, or a link.
+    pub fn below(&self, path: &Path) -> io::Result<Self> {
+        let mut at = self.0.try_clone()?;
+        for step in path.components() {
+            at = Self::step(&at, step.as_os_str(), FileType::Directory)?;
+        }
+        Ok(Self(at))
+    }
+
+    fn step(at: &OwnedFd, name: &OsStr, kind: FileType) -> io::Result<OwnedFd> {
+        let next = rustix::fs::openat(at, name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let stat = rustix::fs::fstat(&next)?;
+        // What is ours in a folder that is sticky nobody else can take away.
+        let alone = stat.st_mode & 0o022 == 0 || stat.st_mode & 0o1000 != 0;
+        let is_mine = stat.st_uid == rustix::process::geteuid().as_raw() && alone;
+        if is_mine && is(&stat, kind) { Ok(next) } else { Err(refused("it is not believed".into())) }
+    }
+
+    /// Device and inode.
+    #[must_use]
+    pub fn id(&self) -> (u64, u64) {
+        rustix::fs::fstat(&self.0).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino))
+    }
+
+    /// The names in it.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        // What only names a folder (`O_PATH`) cannot be read.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let open = rustix::fs::openat(&self.0, ".", flags, Mode::empty());
+        let entries = open.and_then(rustix::fs::Dir::read_from).into_iter().flatten().flatten();
+        let names = entries.filter_map(|entry| entry.file_name().to_str().ok().map(str::to_owned));
+        names.filter(|name| !matches!(name.as_str(), "." | "..")).collect()
+    }
+
+    /// What stands in a file in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Foreign::below`], and for what is no ordinary file or larger than any journal.
+    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+        Self::step(&self.0, OsStr::new(name), FileType::RegularFile)?;
+        // Should another be there by now, it holds nobody.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = File::from(rustix::fs::openat(&self.0, name, flags, Mode::empty())?);
+        let mut bytes = Vec::new();
+        file.take(FOREIGN_MAX).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
 /// An open folder, for reading many files of it: by their whole paths the kernel would look, in `/proc/sys/net`, among the files of that name of all
 /// namespaces, each time.
 #[derive(Debug)]
@@ -810,6 +899,31 @@ mod tests {
             assert!(error.to_string().contains("a pipe of the user 12345"), "{error}");
         }
         drop(reader);
+    }
+
+    #[test]
+    fn of_a_foreign_tree_only_what_is_ones_own_is_read() {
+        let lab = lab();
+        let runs = lab.path().join("run/runs");
+        std::fs::create_dir_all(runs.join("1")).unwrap();
+        for folder in ["run", "run/runs", "run/runs/1"] {
+            std::fs::set_permissions(lab.path().join(folder), std::fs::Permissions::from_mode(0o700)).unwrap();
+        }
+        std::fs::write(runs.join("1/journal"), "text").unwrap();
+        let open = || Foreign::open(lab.path())?.below(Path::new("run/runs/1"));
+        assert_eq!(open().unwrap().read("journal").unwrap(), b"text");
+        assert_eq!(Foreign::open(lab.path()).unwrap().below(Path::new("run/runs")).unwrap().names(), ["1"]);
+        symlink("/etc/passwd", runs.join("1/link")).unwrap();
+        rustix::fs::mknodat(rustix::fs::CWD, runs.join("1/pipe"), FileType::Fifo, Mode::from_raw_mode(0o600), 0)
+            .unwrap();
+        for name in ["link", "pipe", "none"] {
+            open().unwrap().read(name).unwrap_err();
+        }
+        std::fs::set_permissions(runs.join("1"), std::fs::Permissions::from_mode(0o777)).unwrap();
+        open().unwrap_err();
+        std::fs::remove_dir_all(runs.join("1")).unwrap();
+        symlink("/", runs.join("1")).unwrap();
+        open().unwrap_err();
     }
 
     #[test]

@@ -114,3 +114,27 @@ for i in 1..=60 {
     assert!(ran.stdout.contains("0 changed, 120 already so"), "{text}");
     assert!(ran.stdout.contains("nothing left behind") && ran.stdout.ends_with("same\n"), "{text}");
 }
+
+/// One rule that somebody has taken away: what could not go together goes alone, and is not tried together again for each.
+#[test]
+fn what_cannot_go_together_is_tried_so_once() {
+    if !is_root() {
+        return;
+    }
+    let script = ScriptFile::new(
+        "for i in 1..=40 { host().iptables(`-A FORWARD -s 10.0.0.${i} -j ACCEPT`); }\n\
+         host().exec(\"iptables -D FORWARD -s 10.0.0.20 -j ACCEPT -m comment --comment netwright\");\nthrow 1;\n",
+    );
+    let ran = on_a_machine_of_its_own(
+        &format!(
+            r#"{PRIVATE} mkdir /run/tools; multi=$(basename $(realpath $(command -v iptables)))
+            printf '#!/bin/sh\nname=$(basename $0)\ncase $name in *restore) echo x >> /run/tools/count;; esac\nexec /usr/sbin/$name "$@"\n' > /run/tools/$multi
+            chmod 755 /run/tools/$multi; for name in iptables iptables-nft-restore iptables-legacy-restore; do ln -s $multi /run/tools/$name; done
+            "$NETWRIGHT" run --host --tool iptables=/run/tools/iptables "$1" 2>&1; wc -l < /run/tools/count; iptables -S FORWARD"#
+        ),
+        &[script.path()],
+    );
+    let text = format!("{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.ends_with("\n1\n-P FORWARD ACCEPT\n"), "tried together once, and nothing is left: {text}");
+    assert!(ran.stdout.contains("undone: 40 of 40 steps"), "{text}");
+}

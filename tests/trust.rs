@@ -245,6 +245,10 @@ X
             ls /run/netns | wc -l; ip link show sb 2>/dev/null; iptables -S INPUT | grep 10.9.9.9; ls /run/netwright 2>/dev/null
         done
         (ulimit -n 256; "$NETWRIGHT" run --host star.rhai > said 2>&1; echo "256: $?")
+        # As many warm processes as may be open, and more namespaces: no answer is lost.
+        for files in 48 64 80 96; do
+            (ulimit -n $files; "$NETWRIGHT" run star.rhai > said 2>&1) || grep -qi 'too many open files' said || { echo "sandbox, $files"; cat said; }
+        done
         "#,
     ) else {
         return;
@@ -288,4 +292,102 @@ fn a_file_of_the_same_path_makes_nobody_a_program_of_the_run() {
         return;
     };
     assert_eq!(ran.stdout, "gc 0\ninnocent\n", "{}", ran.stderr);
+}
+
+/// Anybody can have a `/run` of his own, and put there what holds whoever opens it.
+#[test]
+fn a_run_folder_of_somebody_else_neither_holds_gc_nor_hides_what_is_left() {
+    let Some(ran) = on_a_machine(
+        r#"
+        ip link add orphan type bridge; ip link set orphan alias netwright:261129-000000-1
+        iptables -A FORWARD -s 10.9.9.9 -m comment --comment netwright -j DROP
+        cat > theirs <<'X'
+mount -t tmpfs t /run; mkdir -p /run/netwright/runs/261129-000000-1; chmod -R 700 /run/netwright; cd /run/netwright/runs/261129-000000-1
+case $1 in pipe) mkfifo journal ;; zeros) ln -s /dev/zero journal ;; text) echo '{}' > journal ;; esac; touch lock; exec sleep 93
+X
+        for kind in pipe zeros text; do
+            as_user unshare -Urm bash theirs $kind & other=$!
+            for _ in $(seq 200); do [ "$(ls /proc/$other/root/run/netwright/runs/*/lock 2>/dev/null)" ] && break; sleep 0.02; done
+            (ulimit -v 4000000; timeout -k 1 60 "$NETWRIGHT" gc --scan --dry-run > said 2>&1); echo "$kind $? $(grep -c -e orphan -e 10.9.9.9 said)"; kill $other; wait $other 2>/dev/null
+        done
+        # Root's own, in a container, is believed: what it made is its own.
+        unshare -m bash theirs text & other=$!
+        for _ in $(seq 200); do [ "$(ls /proc/$other/root/run/netwright/runs/*/lock 2>/dev/null)" ] && break; sleep 0.02; done
+        timeout 60 "$NETWRIGHT" gc --scan --dry-run > said 2>&1; echo "root's $? $(grep -c -e orphan -e 10.9.9.9 said)"; kill $other
+        "#,
+    ) else {
+        return;
+    };
+    assert_eq!(ran.stdout, "pipe 0 2\nzeros 0 2\ntext 0 2\nroot's 0 0\n", "{}", ran.stderr);
+}
+
+/// The name under which `why --fix` lists its runs is no file's.
+#[test]
+fn no_pipe_in_a_folder_holds_a_run() {
+    let Some(ran) = on_a_machine(
+        r#"
+        chown 12345 .; as_user mkfifo script.rhai "netwright why --fix"
+        ip netns add a; ip link add a0 type veth peer name eth0 netns a; ip addr add 10.0.0.254/24 dev a0; ip link set a0 up
+        ip -n a addr add 10.0.0.1/24 dev eth0; ip -n a link set eth0 up; ip -n a route add default via 10.0.0.254
+        ip netns add b; ip link add b0 type veth peer name eth0 netns b; ip addr add 10.1.0.254/24 dev b0; ip link set b0 up
+        ip -n b addr add 10.1.0.1/24 dev eth0; ip -n b link set eth0 up; ip -n b route add default via 10.1.0.254
+        sysctl -qw net.ipv4.ip_forward=0
+        timeout -k 1 60 "$NETWRIGHT" why a 10.1.0.1 --fix --yes > said 2>&1; echo "why $?"
+        timeout -k 1 60 "$NETWRIGHT" run --host script.rhai > said 2>&1; echo "run $?"; grep -c 'nobody writes' said
+        "#,
+    ) else {
+        return;
+    };
+    assert_eq!(ran.stdout, "why 0\nrun 6\n1\n", "{}", ran.stderr);
+}
+
+/// What `why --fix` has done is taken back and nothing else.
+#[test]
+fn what_fix_did_is_told_from_what_others_did() {
+    let Some(ran) = on_a_machine(
+        r#"
+        ip netns add a; ip link add a0 type veth peer name eth0 netns a; ip addr add 10.0.0.254/24 dev a0; ip link set a0 up
+        ip -n a addr add 10.0.0.1/24 dev eth0; ip -n a link set eth0 up; ip -n a route add default via 10.0.0.254
+        ip netns add b; ip link add b0 type veth peer name eth0 netns b; ip addr add 10.1.0.254/24 dev b0; ip link set b0 up
+        ip -n b addr add 10.1.0.1/24 dev eth0; ip -n b link set eth0 up; ip -n b route add default via 10.1.0.254
+        # Killed between the intent and the act, while the same rule of somebody else's stands further down, too late.
+        sysctl -qw net.ipv4.ip_forward=1; iptables -A FORWARD -s 10.0.0.0/24 -j DROP; iptables -A FORWARD -s 10.0.0.1/32 -d 10.1.0.1/32 -p icmp -j ACCEPT
+        iptables -S FORWARD > before
+        for line in 2 3 4; do
+            NETWRIGHT_TEST_KILL=after:$line "$NETWRIGHT" why a 10.1.0.1 --fix --yes > said 2>&1; echo "killed $?"; "$NETWRIGHT" gc > said 2>&1 || cat said
+            iptables -S FORWARD | diff before - && echo same
+        done
+        "$NETWRIGHT" why a 10.1.0.1 --fix --yes > said 2>&1; echo "mended $?"; "$NETWRIGHT" down "$(ls /run/netwright/runs)" > said 2>&1; iptables -S FORWARD | diff before - && echo same
+        # A setting that somebody has changed since is his.
+        iptables -F FORWARD; sysctl -qw net.ipv4.ip_forward=0; "$NETWRIGHT" why a 10.1.0.1 --fix --yes > said 2>&1; echo "mended $? $(sysctl -n net.ipv4.ip_forward)"
+        sysctl -qw net.ipv4.ip_forward=2; "$NETWRIGHT" down "$(ls /run/netwright/runs)" > said 2>&1; grep -c 'changed since' said; sysctl -n net.ipv4.ip_forward
+        "#,
+    ) else {
+        return;
+    };
+    // A release cannot be killed at a line.
+    let killed = if cfg!(debug_assertions) { "killed 137\nsame\n" } else { "killed 0\nsame\n" };
+    let killed = killed.repeat(3);
+    assert_eq!(ran.stdout, format!("{killed}mended 0\nsame\nmended 0 1\n1\n2\n"), "{}", ran.stderr);
+}
+
+/// Settings of the kernel that are keys.
+#[test]
+fn a_setting_that_is_a_key_is_in_no_output() {
+    let Some(ran) = on_a_machine(
+        r#"
+        sysctl -qw net.ipv4.tcp_fastopen_key=01234567-89abcdef-01234567-89abcdef
+        echo 'let key = "11111111-" + "22222222-33333333-44444444"; host().sysctl("net.ipv4.tcp_fastopen_key", key); host().bridge("b0");' > s.rhai
+        "$NETWRIGHT" snapshot > out; "$NETWRIGHT" snapshot --redact >> out
+        "$NETWRIGHT" run --host --trace --json --audit audit.log s.rhai >> out 2>&1; echo "run $?"; "$NETWRIGHT" run --host --trace s.rhai >> out 2>&1
+        "$NETWRIGHT" plan s.rhai >> out 2>&1; "$NETWRIGHT" ps --json >> out
+        sysctl -qw net.ipv4.tcp_fastopen_key=55555555-66666666-77777777-88888888
+        for run in $(ls /run/netwright/runs); do "$NETWRIGHT" down $run >> out 2>&1; done; grep -c 'changed since' out
+        "$NETWRIGHT" run --host s.rhai >> out 2>&1; "$NETWRIGHT" down s.rhai >> out 2>&1; sysctl -n net.ipv4.tcp_fastopen_key
+        grep -e 89abcdef -e 11111111-2 -e 6666 out audit.log
+        "#,
+    ) else {
+        return;
+    };
+    assert_eq!(ran.stdout, "run 0\n1\n55555555-66666666-77777777-88888888\n", "{}", ran.stderr);
 }

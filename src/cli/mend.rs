@@ -1,7 +1,8 @@
 //! `netwright why --fix`: mends round by round, each of them a run of its own.
 //!
 //! What is run is journalled with its inverse before it runs, so that `netwright down` takes it back, and `netwright gc` what a round left
-//! that was killed.
+//! that was killed. Where a verb of scripts does the same, it does it: rules carry netwright's mark, so that no other of the same words goes in their
+//! place, and a setting that somebody has changed since is his.
 
 use std::io::IsTerminal as _;
 
@@ -10,6 +11,9 @@ use super::why::WhyArgs;
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
+use crate::model::iptables_args::{Command as Words, Invocation};
+use crate::op::firewall::{self, MARK};
+use crate::op::route::Family;
 use crate::op::{Command, Op, Tool, Undo, Where};
 use crate::report::human;
 use crate::script::engine::Job;
@@ -22,8 +26,8 @@ use crate::why::{Question, why};
 const ROUNDS: usize = 5;
 /// What the runs are listed as.
 const NAME: &str = "netwright why --fix";
-/// The programs whose commands are journalled with an inverse; others are only named.
-const TOOLS: [Tool; 7] = [Tool::Ip, Tool::Bridge, Tool::Tc, Tool::Iptables, Tool::Ip6tables, Tool::Sysctl, Tool::Nft];
+/// The programs whose commands are journalled with an inverse where no verb does them; others are only named.
+const TOOLS: [Tool; 4] = [Tool::Ip, Tool::Bridge, Tool::Tc, Tool::Nft];
 
 /// Mends round by round: shows what it would run, asks, runs it, looks again, and takes back a round that did not bring the packet further.
 pub(super) fn mend(
@@ -50,12 +54,12 @@ pub(super) fn mend(
         let round = on_machine(exec, Box::new(|_| {}), &job, &OnHost::default())?;
         let mut ran = Vec::new();
         for fix in &commands {
-            let inverse = inverse(session, fix);
-            let said = apply(&round, fix, inverse.as_ref());
+            let first = round.log().len();
+            let said = apply(&round, fix, inverse(fix).as_ref());
             let end = said.err().map(|error| format!("   (failed: {error})")).unwrap_or_default();
             human::line(&format!("ran: {}{end}", fix.line()));
             if end.is_empty() {
-                ran.push((fix, inverse));
+                ran.push((fix, first));
             }
         }
         let before = finding;
@@ -70,11 +74,10 @@ pub(super) fn mend(
         let back = finding.verdict != Verdict::Reachable && no_further;
         if back {
             human::line("that did not bring the packet further: it is taken back");
-            for (fix, inverse) in ran.iter().rev() {
-                human::line(&match inverse {
-                    Some(inverse) => format!("takes back: {}", inverse.line()),
-                    None => format!("left: {}   (it has no inverse)", fix.line()),
-                });
+            for (fix, first) in ran.iter().rev() {
+                let has_none = round.log().get(*first).is_none_or(|record| matches!(record.op.undo, Undo::None(_)));
+                let (verb, why) = if has_none { ("left", "   (it has no inverse)") } else { ("takes back", "") };
+                human::line(&format!("{verb}: {}{why}", fix.line()));
             }
         }
         let mut errors = Vec::new();
@@ -91,8 +94,46 @@ pub(super) fn mend(
     Ok(finding)
 }
 
+/// Does what a verb of scripts does as well; `None` when none does.
+fn by_verb(round: &Session, fix: &Fix) -> Option<Result<Did>> {
+    let words: Vec<&str> = fix.words.iter().map(String::as_str).collect();
+    let netns = &fix.netns;
+    let family = |program: &str| match program {
+        "iptables" => Some(Family::V4),
+        "ip6tables" => Some(Family::V6),
+        _ => None,
+    };
+    match words.as_slice() {
+        ["sysctl", "-w", setting @ ..] => {
+            let setting = setting.join(" ");
+            let (name, value) = setting.split_once('=')?;
+            Some(round.sysctl_set(netns, name, value))
+        }
+        ["ip", "link", "set", "dev", dev, "up"] => Some(round.link_up((netns, dev), true)),
+        [program, ..] => {
+            let family = family(program)?;
+            let rest = fix.words.get(1..)?;
+            let call = Invocation::parse(rest).ok()?;
+            let spec = &call.with_comment(MARK).spec;
+            // A verb would be content with the same rule further down, which comes too late.
+            let op = match &call.command {
+                Words::Append { chain } => firewall::append(netns, family, &call.table, chain, spec),
+                Words::Insert { chain, position } => {
+                    firewall::insert(netns, family, &call.table, chain, *position, spec)
+                }
+                _ => return Some(round.iptables(netns, family, rest).map(|_| Did::Nothing)),
+            };
+            Some(round.apply(op).map(|_| round.count(Did::Something)))
+        }
+        [] => None,
+    }
+}
+
 /// Runs a command, journalled with its inverse.
 fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<()> {
+    if let Some(did) = by_verb(round, fix) {
+        return did.map(drop);
+    }
     let command = |fix: &Fix| {
         let (program, rest) = fix.words.split_first()?;
         let tool = TOOLS.into_iter().find(|tool| tool.program() == program)?;
@@ -162,31 +203,18 @@ fn agreed(arguments: &WhyArgs, commands: &[Fix]) -> Result<bool> {
 }
 
 /// The command that takes another back, where there is one. A rule of nft has none: its handle is not told.
-fn inverse(session: &Session, fix: &Fix) -> Option<Fix> {
+fn inverse(fix: &Fix) -> Option<Fix> {
     let words: Vec<&str> = fix.words.iter().map(String::as_str).collect();
     let owned = |words: &[&str]| Some(Fix::of(&fix.netns, words.iter().copied()));
     match words.as_slice() {
-        [tool, "-t", table, "-I", chain, number, rest @ ..] if number.parse::<u32>().is_ok() => {
-            owned(&[&[*tool, "-t", table, "-D", chain], rest].concat())
-        }
-        [tool, "-I", chain, number, rest @ ..] if number.parse::<u32>().is_ok() => {
-            owned(&[&[*tool, "-D", chain], rest].concat())
-        }
         ["bridge", "link", "set", "dev", dev, flag, value @ ("on" | "off")] => {
             owned(&["bridge", "link", "set", "dev", dev, flag, if *value == "on" { "off" } else { "on" }])
         }
-        ["ip", "link", "set", "dev", dev, "up"] => owned(&["ip", "link", "set", "dev", dev, "down"]),
-        ["sysctl", "-w", setting] => {
-            let name = setting.split('=').next()?;
-            let value = session.sysctl_get(&fix.netns, name).ok()?;
-            owned(&["sysctl", "-w", &format!("{name}={value}")])
-        }
         // The verb turned round takes the same words back.
         [program, ..] => {
-            let (verb, turned) = if program.contains("tables") { ("-A", "-D") } else { ("add", "del") };
-            let at = words.iter().position(|word| *word == verb).filter(|at| *at <= 4 && *program != "nft")?;
+            let at = words.iter().position(|word| *word == "add").filter(|at| *at <= 4 && *program != "nft")?;
             let (head, rest) = (words.get(..at)?, words.get(at + 1..)?);
-            owned(&[head, &[turned], rest].concat())
+            owned(&[head, &["del"], rest].concat())
         }
         [] => None,
     }

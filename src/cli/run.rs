@@ -18,6 +18,7 @@ use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::reexec;
 use crate::exec::tools::Tools;
+use crate::files;
 use crate::op::{Tool, Where};
 use crate::report::human::{self, Human};
 use crate::sandbox::{self, Sandbox};
@@ -276,9 +277,9 @@ pub(super) fn on_machine(
     Ok(Rc::new(Session::on_host(exec, id, journal, audit, events)))
 }
 
-/// SHA-256 of a script in hex; of nothing when it cannot be read, which the run will say itself.
+/// SHA-256 of a script in hex; of nothing when it cannot be read, which the run will say itself, or only once.
 pub(super) fn hash(script: &Path) -> String {
-    crate::text::sha256(&std::fs::read(script).unwrap_or_default())
+    crate::text::sha256(&files::read_ordinary(script).unwrap_or_default())
 }
 
 /// Who runs this: the user behind sudo, or the number of the user.

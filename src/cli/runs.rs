@@ -470,10 +470,17 @@ fn scan_all(dry_run: bool, code: &mut u8) -> Result<bool> {
         known.add(id, past.ok().map(|past| past.header.netns), &here);
     }
     known.add_elsewhere(&here);
-    let scan::Found { orphans, unread } = scan::orphans(&exec, &known)?;
+    let scan::Found { orphans, mut unread } = scan::orphans(&exec, &known)?;
+    let blind = !orphans.is_empty() && runs_unseen(scan::pid_namespace(), here.cookie);
+    if blind {
+        unread.push("the runs outside of this container, which has the machine's network: ask there".into());
+    }
     for orphan in &orphans {
-        if dry_run {
-            human::line(&format!("{orphan} belongs to no run"));
+        if dry_run || blind {
+            human::line(&format!(
+                "{orphan} belongs to no run{}",
+                if blind { " that can be seen from here" } else { "" }
+            ));
             continue;
         }
         match orphan.remove(&exec) {
@@ -489,6 +496,16 @@ fn scan_all(dry_run: bool, code: &mut u8) -> Result<bool> {
         *code = (*code).max(5);
     }
     Ok(!orphans.is_empty() || !unread.is_empty())
+}
+
+/// The PID namespace that the machine starts with (`PROC_PID_INIT_INO` of `linux/proc_ns.h`).
+const FIRST_PIDS: u64 = 0xefff_fffc;
+/// How high the cookie of the machine's own network namespace may be: cookies are counted from the start of the machine, and it is among the first.
+const FIRST_COOKIES: u64 = 16;
+
+/// Whether runs may act on this network that cannot be seen: by processes of other numbers, on the machine's own network.
+fn runs_unseen(pids: Option<u64>, network: Option<u64>) -> bool {
+    pids.is_some_and(|pids| pids != FIRST_PIDS) && network.is_some_and(|cookie| cookie <= FIRST_COOKIES)
 }
 
 impl std::fmt::Display for Orphan {
@@ -587,5 +604,18 @@ pub(super) fn watch(arguments: &WatchArgs) -> u8 {
     match undo(id) {
         Ok(Some(undone)) if undone.left.is_empty() => 0,
         _ => 5,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_container_with_the_machines_network_does_not_see_its_runs() {
+        assert!(runs_unseen(Some(4_026_532_200), Some(3)));
+        assert!(!runs_unseen(Some(FIRST_PIDS), Some(3)), "the machine itself");
+        assert!(!runs_unseen(Some(4_026_532_200), Some(4_711)), "a network of its own");
+        assert!(!runs_unseen(None, Some(3)) && !runs_unseen(Some(4_026_532_200), None));
     }
 }

@@ -20,7 +20,8 @@ use crate::text::SCHEMA;
 #[derive(Args, Debug)]
 #[command(after_help = "\
 Changes nothing. Without root the firewall is not seen, and the file says so.
-Secret keys are never in it; --redact also replaces public addresses and MACs.
+Secret keys are never in it; --redact also replaces public addresses, MACs, public
+keys and the machine's name.
 
 Examples:
   sudo netwright snapshot -o before.json
@@ -30,7 +31,7 @@ pub(super) struct SnapshotArgs {
     /// Write it to this file, else to standard output
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Replace public addresses, MACs and the machine's name
+    /// Replace public addresses, MACs, public keys and the machine's name
     #[arg(long)]
     redact: bool,
     /// Use another program: ip=/opt/iproute2/ip

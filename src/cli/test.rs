@@ -199,7 +199,8 @@ fn chosen(paths: &[PathBuf]) -> Result<(Vec<PathBuf>, Failed)> {
             plain.push(path.clone());
             continue;
         };
-        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let text = crate::files::read_ordinary(&file).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
         let test = names::at_line(&text, line).ok_or_else(|| {
             Error::new(Kind::NotFound, format!("no test begins at line {line} of `{}` or before", file.display()))
                 .hint("`--list` names the tests; one whose sentence is put together is chosen by `--filter`")

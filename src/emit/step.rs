@@ -129,7 +129,7 @@ impl Step {
             let set: Vec<&str> = ["ip", "link", "set", "dev", name].into_iter().chain(state).collect();
             let netns = &op.command.netns;
             self.ask = Some(format!("{} | grep -q .", words_in(netns, &all)));
-            self.act = format!("if {there}; then {}; else {}; fi", words_in(netns, &set), op.command.line());
+            self.act = format!("if {there}; then {}; else {}; fi", words_in(netns, &set), op.command.line_with_keys());
             self.former = Some(format!("{there} && echo there"));
             self.undo = self.undo.iter().map(|line| format!("[ \"$former\" = there ] || {line}")).collect();
         }
@@ -193,7 +193,7 @@ impl Step {
         self.ask = Some(format!("[ \"$({read} 2>/dev/null | tr '\\t' ' ')\" = {} ]", word(value)));
         self.former = Some(format!("{read} | tr '\\t' ' '"));
         self.undo = vec![format!("{}\"$former\" >/dev/null", typed(&["sysctl", "-w", &format!("{name}=")]))];
-        self.act = format!("{} >/dev/null", op.command.line());
+        self.act = format!("{} >/dev/null", op.command.line_with_keys());
         self.tools.push("tr");
     }
 

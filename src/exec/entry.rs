@@ -70,7 +70,7 @@ impl<'a> Entry<'a> {
         std::thread::scope(|scope| {
             let thread = std::thread::Builder::new()
                 .spawn_scoped(scope, || self.enter().map(|()| work()))
-                .map_err(|error| Error::new(Kind::Busy, format!("cannot start a thread: {error}")))?;
+                .map_err(|error| Error::new(Kind::Unsupported, format!("cannot start a thread: {error}")))?;
             match thread.join() {
                 Ok(Ok(value)) => Ok(value),
                 Ok(Err(error)) => Err(enter_error(&error)),

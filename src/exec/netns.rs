@@ -108,13 +108,23 @@ impl NetnsFile {
     ///
     /// What the kernel says; `InvalidInput` when the file is not a network namespace.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // A pipe of that name must not hold whoever looks at it.
+        // Looked at before it is opened: a pipe would hold whoever opens it, a device may act. A broken entry under /run/netns is an ordinary file;
+        // setns would fail later and less clearly.
+        let looked = rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+        let not_one = || io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace");
+        if rustix::fs::fstatfs(&looked)?.f_type != NSFS_MAGIC {
+            return Err(not_one());
+        }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
-        // A broken entry under /run/netns is an ordinary file; setns would fail later and less clearly.
-        let magic = rustix::fs::fstatfs(&file)?.f_type;
-        if magic != NSFS_MAGIC {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a network namespace"));
+        let by_number = format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&looked));
+        let file = match rustix::fs::open(by_number, flags, Mode::empty()) {
+            // Without /proc.
+            Err(rustix::io::Errno::NOENT) => rustix::fs::open(path, flags, Mode::empty()),
+            other => other,
+        };
+        let file = File::from(file?);
+        if rustix::fs::fstatfs(&file)?.f_type != NSFS_MAGIC {
+            return Err(not_one());
         }
         let id = id_of(&file.metadata()?);
         Ok(Self { file: Arc::new(file), id, cookie: Arc::default() })

@@ -36,6 +36,8 @@ pub(super) struct WarmPool {
 struct Slot {
     state: State,
     used: u64,
+    /// It was asked something and not heard: who ends it now loses an answer to what it may have done.
+    asked: bool,
 }
 
 enum State {
@@ -70,7 +72,11 @@ impl WarmPool {
                 start()?
             }
         };
-        let slot = self.slots.entry(key).insert_entry(Slot { state: State::Ready(Box::new(ready)), used }).into_mut();
+        let slot = self
+            .slots
+            .entry(key)
+            .insert_entry(Slot { state: State::Ready(Box::new(ready)), used, asked: true })
+            .into_mut();
         match &mut slot.state {
             State::Ready(warm) => Ok(warm),
             State::Pending(_) => Err(io::ErrorKind::BrokenPipe.into()),
@@ -79,7 +85,9 @@ impl WarmPool {
 
     /// The process that was asked something.
     pub(super) fn asked(&mut self, netns: &Where, family: Family) -> Option<&mut Warm> {
-        match &mut self.slots.get_mut(&(netns.clone(), family))?.state {
+        let slot = self.slots.get_mut(&(netns.clone(), family))?;
+        slot.asked = false;
+        match &mut slot.state {
             State::Ready(warm) => Some(warm),
             State::Pending(_) => None,
         }
@@ -95,18 +103,22 @@ impl WarmPool {
         let spawner = self.spawner.get_or_insert_with(start_spawners);
         if spawner.send(Job { netns: file, ip, answer }).is_ok() {
             self.clock += 1;
-            self.slots.insert(key, Slot { state: State::Pending(receiver), used: self.clock });
+            self.slots.insert(key, Slot { state: State::Pending(receiver), used: self.clock, asked: false });
         }
     }
 
     fn make_room(&mut self) {
         let most = self.most();
         while self.slots.len() >= most || (is_short_of_files() && !self.slots.is_empty()) {
-            let Some(key) = self.slots.iter().min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone()) else {
-                return;
-            };
+            let free = self.slots.iter().filter(|(_, slot)| !slot.asked);
+            let Some(key) = free.min_by_key(|(_, slot)| slot.used).map(|(key, _)| key.clone()) else { return };
             self.slots.remove(&key);
         }
+    }
+
+    /// Whether one more namespace can be asked while so many have not answered yet.
+    pub(super) fn bears(&mut self, ahead: usize) -> bool {
+        ahead == 0 || ahead * 2 < self.most() && !is_short_of_files()
     }
 
     /// As many as the limit of open files bears.

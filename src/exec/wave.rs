@@ -71,7 +71,7 @@ impl Exec {
         let mut ahead = VecDeque::new();
         let mut stuck = None;
         loop {
-            while stuck.is_none() && ahead.len() < AHEAD {
+            while stuck.is_none() && ahead.len() < AHEAD && self.warm.borrow_mut().bears(ahead.len()) {
                 let Some(group) = groups.next() else { break };
                 let wave = self.ask(&group);
                 ahead.push_back((group, wave));

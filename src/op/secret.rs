@@ -51,6 +51,16 @@ const NAMES: [&str; 12] = [
     "authkey",
 ];
 
+/// Settings of the kernel that are keys: only root may read them. Of `net.ipv4.tcp_fastopen_key` the cookies are made (RFC 7413), of `stable_secret`
+/// addresses (RFC 7217).
+pub const SETTINGS: [&str; 2] = ["tcp_fastopen_key", "stable_secret"];
+
+/// Whether a setting, by its dotted or slashed name, is a key.
+#[must_use]
+pub fn is_setting(name: &str) -> bool {
+    name.rsplit(['.', '/']).next().is_some_and(|last| SETTINGS.contains(&last))
+}
+
 /// Whose words they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Of {
@@ -93,17 +103,18 @@ fn has_object(words: &[String], object: &str, least: usize) -> bool {
     words.iter().take(10).any(|word| word.len() >= least && object.starts_with(word.as_str()))
 }
 
-/// The secret that a word has behind a `=`, as in `--password=x`: where it begins.
-fn assigned(word: &str) -> Option<usize> {
+/// The secret that a word has behind a `=`, as in `--password=x` of the user's programs, or in a setting: where it begins.
+fn assigned(word: &str, of: Of) -> Option<usize> {
     let (name, value) = word.split_once('=')?;
-    (is_name(name) && !value.is_empty()).then(|| word.len() - value.len())
+    let is_key = of == Of::User && is_name(name) || is_setting(name);
+    (is_key && !value.is_empty()).then(|| word.len() - value.len())
 }
 
 /// The words with their keys hidden.
 #[must_use]
 pub fn hide(words: &[String], of: Of) -> Vec<String> {
     let hidden = positions(words, of);
-    let one = |(at, word): (usize, &String)| match assigned(word).filter(|_| of == Of::User) {
+    let one = |(at, word): (usize, &String)| match assigned(word, of) {
         _ if hidden.contains(&at) => HIDDEN.to_owned(),
         Some(from) => format!("{}{HIDDEN}", &word[..from]),
         None => redact(word).into_owned(),
@@ -116,7 +127,7 @@ pub fn hide(words: &[String], of: Of) -> Vec<String> {
 pub fn hide_in(text: String, words: &[String]) -> String {
     let at = positions(words, Of::User);
     let keys = at.iter().filter_map(|at| words.get(*at)).map(String::as_str);
-    let keys = keys.chain(words.iter().filter_map(|word| assigned(word).map(|from| &word[from..])));
+    let keys = keys.chain(words.iter().filter_map(|word| assigned(word, Of::User).map(|from| &word[from..])));
     let text = keys.filter(|key| key.len() >= LEAST).fold(text, |text, key| text.replace(key, HIDDEN));
     redact(&text).into_owned()
 }
@@ -153,6 +164,11 @@ mod tests {
             ("wpa_passphrase home hunter22", "wpa_passphrase home (hidden)"),
             ("curl --password=hunter22 x", "curl --password=(hidden) x"),
             ("tool --psk hunter22", "tool --psk (hidden)"),
+            ("sysctl -w net.ipv4.tcp_fastopen_key=01-23-45-67", "sysctl -w net.ipv4.tcp_fastopen_key=(hidden)"),
+            (
+                "sysctl -w net/ipv6/conf/a.1/stable_secret=2001:db8::1",
+                "sysctl -w net/ipv6/conf/a.1/stable_secret=(hidden)",
+            ),
         ] {
             assert_eq!(hide(&words(given), Of::User), words(shown), "{given}");
         }
@@ -175,6 +191,7 @@ mod tests {
             "tunnel add t mode vti key 7",
             "iptables -A INPUT -m comment --comment secret -j DROP",
             "psk",
+            "-w net.ipv4.tcp_fastopen=3",
         ] {
             let shown = hide(&words(given), Of::Tool);
             assert_eq!(shown, words(given), "{given}");

@@ -23,7 +23,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::netns::NetnsStamp;
 use crate::files::{self, State};
 use crate::model::state::{Lost, State as Things};
-use crate::op::Where;
+use crate::op::{Tool, Where};
 use crate::patience::scaled;
 
 /// Where netwright keeps what it knows of this machine; gone when it knows nothing.
@@ -218,8 +218,9 @@ impl Journal {
             intent: usize,
             record: &'a Record,
         }
-        // What undoes it keeps its keys; what was done needs none.
-        let Some(command) = record.op.command.without_keys() else {
+        // What undoes it keeps its keys; what was done needs none, but that by a setting it is told whether somebody has changed it since.
+        let without = record.op.command.without_keys().filter(|_| record.op.command.tool != Tool::Sysctl);
+        let Some(command) = without else {
             return self.append(&Intent { intent: number, record });
         };
         let mut shown = record.clone();
@@ -444,6 +445,12 @@ pub(super) fn is_held_by_strangers(lock: &File, path: &Path) -> bool {
     !holders.is_empty() && holders.iter().all(|pid| owner(pid).is_ok_and(|uid| uid != own))
 }
 
+/// The first line of a journal; `None` for what is no journal of this version.
+pub(super) fn header_of(text: &[u8]) -> Option<Header> {
+    let line = text.split(|byte| *byte == b'\n').next()?;
+    serde_json::from_slice(line).ok().filter(|header: &Header| header.journal == VERSION)
+}
+
 /// A run as its journal tells it.
 #[derive(Debug)]
 pub struct Past {
@@ -474,12 +481,7 @@ impl Past {
         Self::read_in(&Path::new(RUNS).join(id))
     }
 
-    /// The same of a run in this folder, which may be another's `/run`.
-    ///
-    /// # Errors
-    ///
-    /// As [`Past::read`].
-    pub fn read_in(folder: &Path) -> Result<Self> {
+    fn read_in(folder: &Path) -> Result<Self> {
         let path = folder.join("journal");
         // Read as a whole before it is split: while its writer is in the middle of a line, only the end of what is there may be torn.
         let text = std::fs::read(&path).map_err(|error| match error.kind() {
@@ -641,9 +643,14 @@ pub fn is_id(word: &str) -> bool {
 ///
 /// `PermissionDenied` when it is another user's, as root's is for a plain user. That there is nothing is no error.
 pub fn trusted() -> Result<()> {
-    match files::trusted(Path::new(HOME), Path::new(RUNS)) {
+    let looked = [RUNS, super::claim::CLAIMS, super::shared::FOLDER].into_iter().try_for_each(|folder| {
+        match files::trusted(Path::new(HOME), Path::new(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    });
+    match looked {
         Ok(()) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => {
             let refused = error.kind() == io::ErrorKind::PermissionDenied;
             let kind = if refused { Kind::PermissionDenied } else { Kind::CommandFailed };

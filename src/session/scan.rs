@@ -3,10 +3,11 @@
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
-use super::journal::{Past, RUNS};
+use super::journal::{self, RUNS};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::netns::{NETNS_DIR, NetnsStamp, names};
+use crate::files::Foreign;
 use crate::model::iptables_args::TABLES;
 use crate::model::{iptables, link};
 use crate::op::firewall::{self, MARK};
@@ -37,22 +38,24 @@ pub struct Known {
 
 impl Known {
     /// Adds the runs of those who have a `/run` of their own and perhaps this network: a container, a service with private mounts. Found by the
-    /// processes that see them; what a run there made is its own, whether it lives or is kept.
+    /// processes that see them; what a run there made is its own, whether it lives or is kept. Only what is root's is believed: anybody can have a
+    /// `/run` of his own, and nobody but root has made something on this network.
     pub fn add_elsewhere(&mut self, here: &NetnsStamp) {
-        use std::os::unix::fs::MetadataExt;
-        let place = |folder: &Path| std::fs::metadata(folder).ok().map(|metadata| (metadata.dev(), metadata.ino()));
-        let mut seen: HashSet<(u64, u64)> = place(Path::new(RUNS)).into_iter().collect();
+        let below = Path::new(RUNS.trim_start_matches('/'));
+        let folder_at = |root: &Path| Foreign::open(root).and_then(|root| root.below(below)).ok();
+        let mut seen: HashSet<(u64, u64)> = folder_at(Path::new("/")).iter().map(Foreign::id).collect();
         for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
             if !entry.file_name().as_encoded_bytes().iter().all(u8::is_ascii_digit) {
                 continue;
             }
-            let folder = entry.path().join("root").join(RUNS.trim_start_matches('/'));
-            if !place(&folder).is_some_and(|place| seen.insert(place)) {
+            let Some(folder) = folder_at(&entry.path().join("root")).filter(|folder| seen.insert(folder.id())) else {
                 continue;
-            }
-            for run in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-                let netns = Past::read_in(&run.path()).map(|past| past.header.netns);
-                self.add(run.file_name().to_string_lossy().into_owned(), netns.ok(), here);
+            };
+            for run in folder.names() {
+                // What it may have done here is not told by a journal that cannot be read.
+                let journal = folder.below(Path::new(&run)).and_then(|folder| folder.read("journal"));
+                let header = journal.ok().and_then(|text| journal::header_of(&text));
+                self.add(run, header.map(|header| header.netns), here);
             }
         }
     }
@@ -71,6 +74,13 @@ pub struct Found {
     pub orphans: Vec<Orphan>,
     /// What was not seen, with the reason: there may be more.
     pub unread: Vec<String>,
+}
+
+/// The number of the PID namespace that this process sees the others in.
+#[must_use]
+pub fn pid_namespace() -> Option<u64> {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self/ns/pid").ok().map(|file| file.ino())
 }
 
 /// Finds them, in the host and in all named namespaces.

@@ -23,7 +23,7 @@ use crate::op::route::Route;
 use crate::op::{Command, Fact, Object, Op, Undo, Where};
 
 /// Where it is written down who needs what.
-const FOLDER: &str = "/run/netwright/settings";
+pub(super) const FOLDER: &str = "/run/netwright/settings";
 
 /// Who needs a thing.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::model::suggest;
 use crate::model::sysctl::{Name, parse_value, values_equal};
-use crate::op::{self, Where};
+use crate::op::{self, Where, secret};
 
 impl Session {
     /// Reads a setting.
@@ -50,6 +50,9 @@ impl Session {
         let valid = self.sysctl_name(netns, name)?;
         if value.is_empty() || value.chars().any(|c| c.is_control() && c != '\t') {
             return Err(Error::new(Kind::InvalidArgument, format!("{value:?} cannot be the value of a sysctl")));
+        }
+        if is_key(&valid) {
+            secret::remember(value);
         }
         let former = self.sysctl_now(netns, name, &valid)?;
         let op = op::sysctl::set(netns, &word(&valid), value, &former);
@@ -95,7 +98,18 @@ impl Session {
 /// Reads a setting where the kernel shows it, `/proc/sys` of a thread inside: no process for a look, and no tool that could be wrong.
 pub(super) fn read(exec: &Exec, netns: &Where, name: &Name) -> Result<io::Result<String>> {
     let path = Path::new("/proc/sys").join(name.slashed());
-    Ok(exec.within(netns, || std::fs::read_to_string(path))?.map(|text| parse_value(&text)))
+    let value = exec.within(netns, || std::fs::read_to_string(path))?.map(|text| parse_value(&text));
+    if let Ok(value) = &value
+        && is_key(name)
+    {
+        secret::remember(value);
+    }
+    Ok(value)
+}
+
+/// Whether a setting is a key, which is shown nowhere.
+fn is_key(name: &Name) -> bool {
+    secret::is_setting(name.slashed())
 }
 
 /// A name as `sysctl` takes it: dotted, except where a link's name holds a dot.

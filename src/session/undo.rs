@@ -207,14 +207,20 @@ impl<'a> Undoing<'a> {
         let mut places = self.places();
         let mut unseen = Vec::new();
         let mut order = order.as_slice();
+        // How many of the next could not go together: each goes alone then.
+        let mut alone = 0;
         while let Some((&number, rest)) = order.split_first() {
             let record = &records[number];
             self.see_addresses(&mut unseen, Some(record));
-            let together = self.rules_together(order, &stuck);
-            if together > 1 && self.delete_rules(&order[..together], &mut stuck) {
-                order = &order[together..];
-                continue;
+            let together = if alone == 0 { self.rules_together(order, &stuck) } else { 0 };
+            if together > 1 {
+                if self.delete_rules(&order[..together], &mut stuck) {
+                    order = &order[together..];
+                    continue;
+                }
+                alone = together;
             }
+            alone = alone.saturating_sub(1);
             order = rest;
             let meant = record.op.is_raw() && record.reach.is_some();
             if meant {

@@ -19,7 +19,7 @@ use crate::model::link::{self, Peer};
 use crate::model::nft_drops::COMPAT;
 use crate::model::state::{self, Part, State};
 use crate::model::{json, link_kinds};
-use crate::op::{Tool, Where};
+use crate::op::{Tool, Where, secret};
 use crate::session::ends::{Shown, ends};
 use crate::session::reading::Reading;
 
@@ -502,11 +502,10 @@ fn without_keys(text: &str) -> Vec<String> {
     text.lines().enumerate().map(line).collect()
 }
 
-/// Settings that pass, or that nobody can write.
+/// Settings that pass, that nobody can write, or that are keys ([`secret::SETTINGS`]).
 const PASSING: &[&str] = &[
     "nf_conntrack_count",
     "nf_conntrack_buckets",
-    "stable_secret",
     "flush",
     "nf_conntrack_max",
     "nf_conntrack_expect_max",
@@ -533,7 +532,7 @@ fn settings() -> BTreeMap<String, String> {
 fn take_settings(open: &ReadFolder, folder: &str, found: &mut BTreeMap<String, String>) -> Vec<String> {
     let mut folders = Vec::new();
     for (name, is_folder) in open.names() {
-        if PASSING.contains(&name.as_str()) {
+        if PASSING.contains(&name.as_str()) || secret::is_setting(&name) {
             continue;
         }
         if is_folder {

@@ -1,4 +1,5 @@
-//! A snapshot for a bug report: public addresses and MAC addresses are replaced, each always by the same one.
+//! A snapshot for a bug report: public addresses, MAC addresses and public keys are replaced, each always by the same one; the machine's name goes.
+//! An address that a rule has as a number (`--u32`, `@nh,96,32` of nft) is not known for one.
 
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, Ipv6Addr};
@@ -13,9 +14,15 @@ use crate::error::{Error, Kind, Result};
 /// What looks like an address of any sort; what does not parse as one is left alone.
 static ADDRESS: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"[0-9A-Fa-f]*(?:[:.][0-9A-Fa-f]*){2,}[0-9A-Fa-f]*").ok());
+/// A link that is named by its MAC address (`systemd.net-naming-scheme(7)`: `enx525400123456`).
+static NAMED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\b(en|wl|ww|ib|sl)x([0-9a-f]{12})\b").ok());
+/// A key of `WireGuard`'s: 32 bytes in base64.
+static KEY: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"[A-Za-z0-9+/]{43}=").ok());
+/// What a person wrote: the comment of a rule, what stands in quotes.
+static WRITTEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#""[^"]*"|comment \S+"#).ok());
 
-/// Replaces public addresses and MAC addresses, and the names of the machine. Addresses of one /24 or /64 stay in one, so that routes still fit; private,
-/// loopback, link-local, multicast and documentation addresses stay as they are.
+/// Replaces public addresses, MAC addresses, public keys, and the name of the machine. Addresses of one /24 or /64 stay in one, so that routes still fit;
+/// private, loopback, link-local, multicast and documentation addresses stay as they are, but for a public or a MAC address that is part of them.
 ///
 /// # Errors
 ///
@@ -24,7 +31,7 @@ pub fn redact(snapshot: &Snapshot) -> Result<Snapshot> {
     let internal =
         |error: serde_json::Error| Error::new(Kind::Internal, format!("the snapshot cannot be redacted: {error}"));
     let mut value = serde_json::to_value(snapshot).map_err(internal)?;
-    let mut known = Known::default();
+    let mut known = Known { host: snapshot.machine.hostname.clone(), ..Known::default() };
     walk(&mut value, &mut known);
     let mut redacted: Snapshot = serde_json::from_value(value).map_err(internal)?;
     redacted.machine.hostname = "redacted".into();
@@ -35,6 +42,9 @@ pub fn redact(snapshot: &Snapshot) -> Result<Snapshot> {
 /// What was replaced by what.
 #[derive(Default)]
 struct Known {
+    /// The machine's name.
+    host: String,
+    keys: HashMap<String, usize>,
     v4: HashMap<[u8; 3], usize>,
     v6: HashMap<[u8; 8], usize>,
     macs: HashMap<[u8; 6], usize>,
@@ -48,6 +58,9 @@ fn walk(value: &mut Value, known: &mut Known) {
             let old = std::mem::take(all);
             for (key, mut one) in old {
                 walk(&mut one, known);
+                if let (Value::String(text), "alias") = (&mut one, key.as_str()) {
+                    *text = known.unnamed(text);
+                }
                 all.insert(replace(&key, known), one);
             }
         }
@@ -56,8 +69,19 @@ fn walk(value: &mut Value, known: &mut Known) {
 }
 
 fn replace(text: &str, known: &mut Known) -> String {
-    let Some(address) = ADDRESS.as_ref() else { return text.to_owned() };
-    address.replace_all(text, |found: &Captures<'_>| one(&found[0], known)).into_owned()
+    let (Some(address), Some(named), Some(key), Some(written)) =
+        (ADDRESS.as_ref(), NAMED.as_ref(), KEY.as_ref(), WRITTEN.as_ref())
+    else {
+        return String::new();
+    };
+    let text = key.replace_all(text, |found: &Captures<'_>| known.key(&found[0]));
+    let text = address.replace_all(&text, |found: &Captures<'_>| one(&found[0], known));
+    let text = named.replace_all(&text, |found: &Captures<'_>| {
+        let bytes = u64::from_str_radix(&found[2], 16).unwrap_or(0).to_be_bytes();
+        let [_, _, mac @ ..] = bytes;
+        format!("{}x{}", &found[1], known.mac(mac).replace(':', ""))
+    });
+    written.replace_all(&text, |found: &Captures<'_>| known.unnamed(&found[0])).into_owned()
 }
 
 fn one(word: &str, known: &mut Known) -> String {
@@ -112,13 +136,16 @@ impl Known {
 
     fn v6(&mut self, ip: Ipv6Addr) -> String {
         let words = ip.segments();
+        if let Some(ip) = self.with_parts(ip) {
+            return ip;
+        }
         let stays = ip.is_loopback()
             || ip.is_unspecified()
             || ip.is_multicast()
             || ip.is_unique_local()
             || ip.is_unicast_link_local()
             || words[..2] == [0x2001, 0xdb8]
-            // IPv4 in IPv6, and what is too short to be anybody's.
+            // What is too short to be anybody's.
             || words[0] < 0x2000;
         if stays {
             return ip.to_string();
@@ -133,6 +160,44 @@ impl Known {
         Ipv6Addr::new(0x2001, 0xdb8, 0xffff, net, host[0], host[1], host[2], last).to_string()
     }
 
+    /// An address that stays but for a part: IPv4 in IPv6 (`::ffff:8.8.8.8`, `64:ff9b::8.8.8.8`, ISATAP's `fe80::5efe:8.8.8.8`), or the MAC address of a link in
+    /// what is no public address (EUI-64, RFC 4291).
+    fn with_parts(&mut self, ip: Ipv6Addr) -> Option<String> {
+        let (words, bytes) = (ip.segments(), ip.octets());
+        let [.., a, b, c, d] = bytes;
+        let v4 = Ipv4Addr::new(a, b, c, d);
+        let wraps = words[..5] == [0; 5] && words[5] == 0xffff || words[0] == 0x64 && words[1] == 0xff9b;
+        let isatap = words[5] == 0x5efe && matches!(words[4], 0 | 0x200);
+        if wraps || isatap && words[0] >= 0xfc00 {
+            let new = self.v4(v4);
+            let mut whole = bytes;
+            whole[12..].copy_from_slice(&new.parse::<Ipv4Addr>().ok()?.octets());
+            return Some(Ipv6Addr::from(whole).to_string());
+        }
+        let local = ip.is_unicast_link_local() || ip.is_unique_local();
+        if local && bytes[11..13] == [0xff, 0xfe] {
+            let of = [bytes[8] ^ 2, bytes[9], bytes[10], bytes[13], bytes[14], bytes[15]];
+            let new = mac(&self.mac(of))?;
+            let mut whole = bytes;
+            whole[8..11].copy_from_slice(&[new[0] ^ 2, new[1], new[2]]);
+            whole[13..].copy_from_slice(&new[3..]);
+            return Some(Ipv6Addr::from(whole).to_string());
+        }
+        None
+    }
+
+    fn key(&mut self, key: &str) -> String {
+        let next = self.keys.len();
+        format!("key-{}", *self.keys.entry(key.to_owned()).or_insert(next) + 1)
+    }
+
+    /// What a person wrote, without the machine's name, whole or up to its first dot.
+    fn unnamed(&self, text: &str) -> String {
+        let short = self.host.split('.').next().unwrap_or_default();
+        let names = [self.host.as_str(), short].into_iter().filter(|name| !matches!(*name, "" | "localhost" | "host"));
+        names.fold(text.to_owned(), |text, name| without_word(&text, name))
+    }
+
     fn mac(&mut self, mac: [u8; 6]) -> String {
         if mac == [0; 6] || mac == [0xff; 6] || mac[0] & 1 == 1 {
             return mac.map(|byte| format!("{byte:02x}")).join(":");
@@ -141,6 +206,23 @@ impl Known {
         let [.., a, b] = u32::try_from(*self.macs.entry(mac).or_insert(next)).unwrap_or(u32::MAX).to_be_bytes();
         format!("02:00:5e:10:{a:02x}:{b:02x}")
     }
+}
+
+/// A text without a word, wherever it stands by itself.
+fn without_word(text: &str, word: &str) -> String {
+    let of_word = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+    let mut out = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(word) {
+        let (before, from) = rest.split_at(at);
+        let after = &from[word.len()..];
+        let last = before.chars().next_back().or_else(|| out.chars().next_back());
+        let alone = !last.is_some_and(of_word) && !after.chars().next().is_some_and(of_word);
+        out.push_str(before);
+        out.push_str(if alone { "redacted" } else { word });
+        rest = after;
+    }
+    out + rest
 }
 
 #[cfg(test)]
@@ -175,5 +257,25 @@ mod tests {
         ] {
             assert_eq!(told(same), same);
         }
+    }
+
+    #[test]
+    fn what_is_part_of_something_else_is_replaced_there() {
+        let mut known = Known { host: "edge7.example.net".into(), ..Known::default() };
+        let mut told = |text: &str| replace(text, &mut known);
+        assert_eq!(told("link/ether 52:54:00:12:34:56"), "link/ether 02:00:5e:10:00:00");
+        assert_eq!(told("lo enx525400123456 state"), "lo enx02005e100000 state");
+        assert_eq!(told("fe80::5054:ff:fe12:3456/64"), "fe80::5eff:fe10:0/64");
+        assert_eq!(told("fd00:1::5054:ff:fe12:3456"), "fd00:1::5eff:fe10:0");
+        assert_eq!(told("::ffff:8.8.4.4"), "::ffff:198.18.0.4");
+        assert_eq!(told("64:ff9b::8.8.4.4/128"), "64:ff9b::c612:4/128");
+        assert_eq!(told("::ffff:10.0.0.1 fe80::5efe:10.0.0.1"), "::ffff:10.0.0.1 fe80::5efe:a00:1");
+        let key = "xTIBA5rboUvnH4htodjb6e697QjLERt1NAB4mZqp8Dg=";
+        assert_eq!(told(&format!("{key} 51820 {key}")), "key-1 51820 key-1");
+        assert_eq!(
+            told("-A FORWARD -m comment --comment \"from edge7, not edge77\" -j edge7"),
+            "-A FORWARD -m comment --comment \"from redacted, not edge77\" -j edge7"
+        );
+        assert_eq!(told("--comment edge7 -j X"), "--comment redacted -j X");
     }
 }

@@ -384,7 +384,8 @@ impl Worker<'_> {
             test.printed = std::mem::take(&mut attempt.printed);
             self.ended(test, attempt);
         }
-        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let text = crate::files::read_ordinary(path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
         let filter = Filter::new(plan.filter.as_deref()).unwrap_or_default();
         for (test, line) in names::in_text(&text) {
             let wanted = plan.only.as_ref().is_none_or(|only| only.contains(&test)) && filter.takes(&plan.file, &test);

@@ -716,30 +716,34 @@ impl Net {
         })
     }
 
+    /// The records that a tool prints as JSON. What succeeds and is no JSON was not read, which is not the same as none.
+    pub(super) fn listed(&self, ns: usize, part: Part, program: &'static str, words: &[&str]) -> Vec<Value> {
+        let answer = self.ask_for(ns, part, program, words);
+        json::records(&answer.stdout, &answer.line).unwrap_or_else(|error| {
+            if answer.ok {
+                self.not_read(ns, part, &answer.line, &error.to_string());
+            }
+            Vec::new()
+        })
+    }
+
     /// The forwarding database of the bridges.
     #[must_use]
     pub(super) fn fdb(&self, ns: usize) -> &[Value] {
-        self.all[ns].fdb.get_or_init(|| {
-            let answer = self.ask_for(ns, Part::Bridges, "bridge", &["-j", "fdb", "show"]);
-            json::records(&answer.stdout, "`bridge fdb`").unwrap_or_default()
-        })
+        self.all[ns].fdb.get_or_init(|| self.listed(ns, Part::Bridges, "bridge", &["-j", "fdb", "show"]))
     }
 
     /// The VLANs of bridge ports.
     #[must_use]
     pub(super) fn vlans(&self, ns: usize) -> &[Value] {
-        self.all[ns].vlans.get_or_init(|| {
-            let answer = self.ask_for(ns, Part::Bridges, "bridge", &["-j", "vlan", "show"]);
-            json::records(&answer.stdout, "`bridge vlan`").unwrap_or_default()
-        })
+        self.all[ns].vlans.get_or_init(|| self.listed(ns, Part::Bridges, "bridge", &["-j", "vlan", "show"]))
     }
 
     /// The multicast groups that the ports of the bridges have joined.
     #[must_use]
     pub(super) fn mdb(&self, ns: usize) -> &[Value] {
         self.all[ns].mdb.get_or_init(|| {
-            let answer = self.ask_for(ns, Part::Bridges, "bridge", &["-j", "mdb", "show"]);
-            let records = json::records(&answer.stdout, "`bridge mdb`").unwrap_or_default();
+            let records = self.listed(ns, Part::Bridges, "bridge", &["-j", "mdb", "show"]);
             records.iter().filter_map(|record| record.get("mdb")?.as_array().cloned()).flatten().collect()
         })
     }
@@ -753,10 +757,7 @@ impl Net {
     /// The queueing disciplines.
     #[must_use]
     pub(super) fn qdiscs(&self, ns: usize) -> &[Value] {
-        self.all[ns].qdiscs.get_or_init(|| {
-            let answer = self.ask_for(ns, Part::Queues, "tc", &["-s", "-j", "qdisc", "show"]);
-            json::records(&answer.stdout, "`tc qdisc`").unwrap_or_default()
-        })
+        self.all[ns].qdiscs.get_or_init(|| self.listed(ns, Part::Queues, "tc", &["-s", "-j", "qdisc", "show"]))
     }
 
     /// The `IPsec` policies, as text: iproute2 has no JSON for them.

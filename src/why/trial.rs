@@ -65,7 +65,8 @@ impl Trial {
             let _ = done.send(());
             tried
         });
-        let thread = thread.map_err(|error| Error::new(Kind::Busy, format!("cannot start a thread: {error}")))?;
+        let thread =
+            thread.map_err(|error| Error::new(Kind::Unsupported, format!("cannot start a thread: {error}")))?;
         let _ = over.recv_timeout(scaled(HEAD_START));
         Ok(Running(thread))
     }

@@ -108,7 +108,7 @@ const DECOYS: [Decoy; 17] = [
 /// Each decoy alone beside each script that touches the firewall; then random mixes.
 pub(crate) fn all(machine: &Machine, full: bool) -> Vec<Case> {
     let single = (0..DECOYS.len()).flat_map(|n| {
-        ["nat", "dual"].map(|script| {
+        ["nat", "dual", "together"].map(|script| {
             let name = format!("{script}, decoy {n}");
             Case::new(name, move |machine| mix(machine, script, None, &[n]))
         })
@@ -121,7 +121,7 @@ fn mixes(_: &Machine, full: bool) -> Vec<Case> {
     (0..if full { 1000 } else { 60 })
         .map(|seed| {
             let mut dice = Dice::new(seed + 9000);
-            let script = SCRIPTS[usize::try_from(dice.below(6)).unwrap_or(0)];
+            let script = SCRIPTS[usize::try_from(dice.below(SCRIPTS.len() as u64)).unwrap_or(0)];
             let killed = (dice.below(2) == 0).then(|| 2 + usize::try_from(dice.below(32)).unwrap_or(0));
             let mut chosen: Vec<usize> = Vec::new();
             for _ in 0..=dice.below(4) {

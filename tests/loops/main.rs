@@ -123,7 +123,7 @@ fn rootless(machine: &Machine, full: bool) -> Vec<Case> {
 fn main() -> ExitCode {
     let path = std::env::args_os().next().unwrap_or_default();
     let name = Path::new(&path).file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    if shim::TOOLS.contains(&name.as_str()) {
+    if shim::plays(&name) {
         return shim::main(Path::new(&path), &name);
     }
     let args: Vec<String> = std::env::args().skip(1).collect();

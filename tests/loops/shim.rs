@@ -81,15 +81,27 @@ impl Fault {
 /// The tools that are replaced.
 pub(crate) const TOOLS: [&str; 9] =
     ["ip", "tc", "bridge", "nft", "sysctl", "iptables", "ip6tables", "iptables-save", "ip6tables-save"];
+/// What netwright finds by the backend of the `iptables` that it was given, beside it.
+const RESTORERS: [&str; 4] =
+    ["iptables-nft-restore", "ip6tables-nft-restore", "iptables-legacy-restore", "ip6tables-legacy-restore"];
 
-/// Puts the shim in the place of all tools: a folder of links to this program.
+/// Whether this program is the shim when it is called by this name.
+pub(crate) fn plays(name: &str) -> bool {
+    TOOLS.contains(&name) || RESTORERS.contains(&name)
+}
+
+/// Puts the shim in the place of all tools: a folder of links to a copy of this program, which has the name of the real `iptables`, by which its backend is told.
 pub(crate) fn install(folder: &Path) {
     std::fs::create_dir_all(folder).expect("a folder for the shim");
-    let me = std::env::current_exe().expect("my path");
-    for tool in TOOLS {
+    let real = std::fs::canonicalize("/usr/sbin/iptables").expect("iptables");
+    let multi = folder.join(real.file_name().expect("a name"));
+    if !multi.exists() {
+        std::fs::copy(std::env::current_exe().expect("my path"), &multi).expect("a copy of the shim");
+    }
+    for tool in TOOLS.into_iter().chain(RESTORERS) {
         let link = folder.join(tool);
         let _ = std::fs::remove_file(&link);
-        std::os::unix::fs::symlink(&me, link).expect("a link to the shim");
+        std::os::unix::fs::symlink(&multi, link).expect("a link to the shim");
     }
 }
 
@@ -126,8 +138,9 @@ pub(crate) fn main(path: &Path, name: &str) -> ExitCode {
     if way.is_none() && args.iter().any(|arg| arg == "-batch") {
         return shim.batch(&args);
     }
-    // What nft is told by standard input is what it does.
-    let text = (way.is_none() && name == "nft" && args.iter().any(|arg| arg == "-f")).then(|| {
+    // What nft and the restorers are told by standard input is what they do.
+    let is_told = RESTORERS.contains(&name) || name == "nft" && args.iter().any(|arg| arg == "-f");
+    let text = (way.is_none() && is_told).then(|| {
         let mut text = String::new();
         let _ = std::io::stdin().read_to_string(&mut text);
         text
@@ -224,13 +237,13 @@ impl Shim {
             }
             Fault::Hangs | Fault::HangsAfter => hang(),
             Fault::Missing => {
-                for tool in TOOLS {
+                for tool in TOOLS.into_iter().chain(RESTORERS) {
                     let _ = std::fs::remove_file(self.folder.join(tool));
                 }
                 die()
             }
             Fault::Denied => {
-                for tool in TOOLS {
+                for tool in TOOLS.into_iter().chain(RESTORERS) {
                     let _ = std::fs::remove_file(self.folder.join(tool));
                     let _ = File::create(self.folder.join(tool));
                 }
@@ -326,7 +339,7 @@ fn changes(tool: &str, args: &[String]) -> bool {
         }
         "sysctl" => has(&["-w"]) || args.iter().any(|arg| arg.contains('=')),
         "iptables" | "ip6tables" => !has(&["-C", "-S", "-L"]),
-        _ => false,
+        _ => RESTORERS.contains(&tool),
     }
 }
 

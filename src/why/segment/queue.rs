@@ -22,13 +22,8 @@ impl Walk<'_> {
                 if kind == "ingress" && !ingress {
                     continue;
                 }
-                let answer = self.net.ask_for(
-                    ns,
-                    crate::why::state::Part::Queues,
-                    "tc",
-                    &["-s", "-j", "filter", "show", "dev", dev, direction],
-                );
-                let filters = crate::model::json::records(&answer.stdout, "`tc filter`").unwrap_or_default();
+                let words = ["-s", "-j", "filter", "show", "dev", dev, direction];
+                let filters = self.net.listed(ns, crate::why::state::Part::Queues, "tc", &words);
                 let drops_all =
                     filters.iter().find(|filter| filter.get("options").is_some() && may_drop(filter, packet));
                 if let Some(filter) = drops_all {
