@@ -165,7 +165,11 @@ impl Session {
                 self.link_require((netns, lower))?;
             }
             self.apply(op::link::add(netns, name, &words)).map_err(|error| kind_error(error, kind, &pairs))?;
-            self.read_back(netns, self.link_find(at)?.is_some(), || format!("no link `{name}`"))?;
+            let made = self.link_find(at)?;
+            self.read_back(netns, made.is_some(), || format!("no link `{name}`"))?;
+            if let Some(made) = made {
+                pairs.iter().try_for_each(|(option, value)| kept(kind, &made, option, value))?;
+            }
             return Ok(self.count(Did::Something));
         };
         if link.kind() != Some(kind) {
@@ -198,6 +202,9 @@ impl Session {
             if let Ok(words) = link_kinds::change_argv(kind, &[(option, value)]) {
                 self.need(&op::link::set_options(netns, name, &words, None))?;
             }
+            return Ok(Did::Nothing);
+        }
+        if link_kinds::unknown_here(link, option) && link_kinds::is_off(kind, option, value) {
             return Ok(Did::Nothing);
         }
         let former = link_kinds::shown(link, option);
@@ -239,6 +246,7 @@ impl Session {
         }
         // Whether it differed could not be told beforehand: the link itself says whether anything changed.
         let now = self.link_require(at)?;
+        kept(kind, &now, option, value)?;
         Ok(if now.raw() == link.raw() { Did::Nothing } else { Did::Something })
     }
 
@@ -490,6 +498,18 @@ impl Session {
             .hint(format!("name the link: `{}.link(\"eth0\")`", if *netns == Where::Host { "host()" } else { "ns" }))
             .netns(netns.name()))
     }
+}
+
+/// An option that the kernel took and then knows nothing of: it was built without it.
+fn kept(kind: &str, link: &Link, option: &str, value: &str) -> Result<()> {
+    if !link_kinds::unknown_here(link, option) || link_kinds::is_off(kind, option, value) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Unsupported,
+        format!("this kernel has no `{option}` for links of kind {kind}: it takes it and forgets it"),
+    )
+    .hint("a kernel that was built with it is needed; `netwright doctor` lists what this one has"))
 }
 
 /// What `Unsupported` is about: the kernel's words do not name the kind, and where it has the kind it lacks an option.
