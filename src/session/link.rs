@@ -68,7 +68,7 @@ impl Session {
         if let Some(near) = suggest::nearest(name, names.iter().map(String::as_str)) {
             error = error.hint(format!("did you mean `{near}`?"));
         }
-        error
+        if names == ["lo"] { self.with_origin(netns, error) } else { error }
     }
 
     /// All links of a namespace.
@@ -105,7 +105,8 @@ impl Session {
         link_name(a.1)?;
         link_name(b.1)?;
         if a == b {
-            return Err(Error::new(Kind::InvalidArgument, format!("both ends of the veth are `{}` in `{}`", a.1, a.0)));
+            return Err(Error::new(Kind::InvalidArgument, format!("both ends of the veth are `{}` in `{}`", a.1, a.0))
+                .hint("give one of them another name, or another namespace"));
         }
         self.claim_link(a.0, a.1)?;
         self.claim_link(b.0, b.1)?;
