@@ -111,6 +111,33 @@ fn a_runbook_that_grows_keeps_its_pods_reachable() {
     assert_eq!(ran.stdout, "ended\n", "{ran:#?}");
 }
 
+/// A kernel without VLANs of bridges takes their options and forgets them: each run sent them again, and `--check` said "0 things, 2 commands".
+#[test]
+fn an_option_that_the_kernel_forgets_is_refused_and_off_is_off() {
+    let ran = on_a_machine(
+        r#"
+        ip link add b0 type bridge vlan_default_pvid 7; ip -j -d link show b0 | grep -q vlan_default_pvid && echo "== has it"
+        echo 'host().bridge("br0", #{ vlan_default_pvid: 5, vlan_stats_enabled: true }).up();' >/run/on.rhai
+        echo 'host().bridge("br1", #{ vlan_default_pvid: 0, vlan_stats_enabled: false }).up();' >/run/off.rhai
+        for script in on off; do
+            for option in "" "" --check; do "$NETWRIGHT" run --host $option /run/$script.rhai >/run/said 2>&1; echo "$script$option $?"; cat /run/said >&2; done
+        done
+        "#,
+        &[],
+    );
+    let codes: Vec<&str> = ran.stdout.lines().filter(|line| !line.starts_with("==")).collect();
+    if ran.stdout.contains("== has it") {
+        assert_eq!(codes, ["on 0", "on 0", "on--check 0", "off 0", "off 0", "off--check 0"], "{}", ran.stderr);
+    } else {
+        assert_eq!(codes, ["on 4", "on 4", "on--check 4", "off 0", "off 0", "off--check 0"], "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("has no `vlan_default_pvid` for links of kind bridge: it takes it and forgets it"),
+            "{}",
+            ran.stderr
+        );
+    }
+}
+
 #[test]
 fn a_runbook_runs_twice_and_changes_nothing_the_second_time() {
     let ran = on_a_machine(

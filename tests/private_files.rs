@@ -118,3 +118,33 @@ fn a_sandbox_in_a_sandbox_in_a_sandbox_writes_nothing_either() {
         }
     }
 }
+
+/// Where a plain user gets no overlay, `/tmp` is an empty folder; what is mounted below it keeps its place.
+#[test]
+fn what_is_mounted_below_tmp_is_there() {
+    if !common::is_root() {
+        println!("skipped: only root can mount something on the machine");
+        return;
+    }
+    let script = ScriptFile::new(
+        r#"assert_eq(host().run("cat /tmp/netwright-outer/inner/file"), "below"); host().run("ls -l /tmp/netwright-outer/one");"#,
+    );
+    // A root that is an overlay itself: a plain user's kernel refuses another one above it.
+    let machine = r#"
+        set -e; mount -t tmpfs t /mnt; mkdir /mnt/u /mnt/w /mnt/new; mount -t overlay -o lowerdir=/,upperdir=/mnt/u,workdir=/mnt/w o /mnt/new
+        cd /mnt/new; mount --rbind /proc proc; mount --rbind /sys sys; mount --rbind /dev dev; mount -t tmpfs r run; mkdir -p run/netns
+        mkdir -p tmp/netwright-outer/inner; mount -t tmpfs t tmp/netwright-outer/inner; echo below > tmp/netwright-outer/inner/file; chmod -R a+rX tmp/netwright-outer
+        touch tmp/netwright-outer/one; mount --bind /etc/hostname tmp/netwright-outer/one
+        cp "$1" tmp/netwright-outer/inner/netwright; cp "$2" tmp/netwright-outer/inner/s.rhai; chmod a+rx tmp/netwright-outer/inner/*
+        pivot_root . mnt; umount -l mnt
+        exec setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/tmp /tmp/netwright-outer/inner/netwright run /tmp/netwright-outer/inner/s.rhai
+    "#;
+    let mut command = std::process::Command::new("unshare");
+    command.args(["-nm", "bash", "-c", machine, "machine", NETWRIGHT, script.path()]).stdin(Stdio::null());
+    let ran: Ran = command.output().expect("unshare").into();
+    if ran.stderr.contains("overlay") && ran.code != 0 {
+        println!("skipped: no overlay here: {}", ran.stderr);
+        return;
+    }
+    assert_eq!(ran.code, 0, "{ran:#?}");
+}

@@ -97,6 +97,95 @@ fn every_rhai_block_of_the_readme_runs() {
     }
 }
 
+/// What the shell blocks call runs for real, but for cargo and the package manager: `cargo run` is this program, the others are only looked at.
+#[test]
+fn every_shell_block_of_the_readme_runs() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let blocks = fenced(&readme, "sh");
+    assert!(blocks.len() >= 4, "{}", blocks.len());
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = folder.path().join("home");
+    fs::create_dir(&home).expect("a home");
+    let shim = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, text).expect("a shim");
+        fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("executable");
+    };
+    shim("netwright", &format!("#!/bin/sh\nexec {} \"$@\"\n", common::NETWRIGHT));
+    shim("sudo", "#!/bin/sh\nexec \"$@\"\n");
+    shim(
+        "cargo",
+        "#!/bin/sh\necho \"cargo $*\" >>\"$HOME/ran\"\ncase \"$*\" in 'run --release -- '*) shift 3; exec netwright \"$@\";;\n\
+         test) test -d tests;; 'install --path .') grep -q '^name = \"netwright\"' Cargo.toml && test -f src/main.rs;; *) exit 64;; esac\n",
+    );
+    // It would install packages where some are missing: it is there, can be run, and is a script.
+    let script = "scripts/bootstrap.sh";
+    let checked = Command::new("sh").args(["-n", script]).current_dir(root()).status().expect("sh");
+    assert!(checked.success());
+    let mode = fs::metadata(root().join(script)).expect("the script");
+    assert_ne!(std::os::unix::fs::PermissionsExt::mode(&mode.permissions()) & 0o111, 0, "{script} cannot be run");
+    for (line, block) in blocks {
+        let man = home.join("man1");
+        let block = block.replace("/usr/local/share/man/man1", man.to_str().expect("UTF-8")).replace(script, "true");
+        let path = format!("{}:{}", folder.path().display(), std::env::var("PATH").unwrap_or_default());
+        let mut command = Command::new("sh");
+        command.args(["-eu", "-c", &block]).env("PATH", path).env("HOME", &home).current_dir(root());
+        let ran: Ran = command.stdin(Stdio::null()).output().expect("sh").into();
+        assert_eq!(ran.code, 0, "README.md:{line}\n{block}\n{}", ran.stderr);
+    }
+    let ran = fs::read_to_string(home.join("ran")).expect("cargo was called");
+    for part in ["cargo run --release -- run ", "cargo test", "cargo install"] {
+        assert!(ran.contains(part), "{part}: {ran}");
+    }
+    let completions = home.join(".local/share/bash-completion/completions/netwright");
+    assert!(fs::read_to_string(&completions).expect("completions").contains("netwright"), "{}", completions.display());
+    assert!(home.join("man1/netwright.1").exists());
+}
+
+/// The workflow that the README shows is YAML, calls an action that is here, and gives it inputs that it has.
+#[test]
+fn the_workflow_of_the_readme_is_one() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("README.md");
+    let blocks = fenced(&readme, "yaml");
+    assert!(!blocks.is_empty());
+    for (line, block) in blocks {
+        assert!(!block.contains('\t'), "README.md:{line}: YAML has no tabs");
+        let uses: Vec<&str> =
+            block.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("uses: ")).collect();
+        let ours: Vec<&str> =
+            uses.iter().filter_map(|uses| uses.strip_prefix("OWNER/netwright/")?.split('@').next()).collect();
+        assert!(!ours.is_empty(), "README.md:{line}: {uses:?}");
+        let workflows = fs::read_to_string(root().join(".github/workflows/ci.yml")).expect("ci.yml");
+        for other in uses.iter().filter(|uses| !uses.starts_with("OWNER/")) {
+            assert!(
+                workflows.contains(&format!("uses: {other}")),
+                "README.md:{line}: our own workflow uses another {other}"
+            );
+        }
+        let action = fs::read_to_string(root().join(ours[0]).join("action.yml")).expect("the action");
+        let inputs =
+            action.split("\ninputs:\n").nth(1).and_then(|rest| rest.split("\noutputs:").next()).expect("inputs");
+        let with = block.lines().skip_while(|line| line.trim() != "with:").skip(1);
+        let given: Vec<&str> = with.filter_map(|line| line.trim().split_once(':').map(|(key, _)| key)).collect();
+        assert!(!given.is_empty(), "README.md:{line}");
+        for key in given {
+            assert!(
+                inputs.contains(&format!("\n  {key}:\n")) || inputs.starts_with(&format!("  {key}:\n")),
+                "README.md:{line}: the action has no input `{key}`"
+            );
+        }
+        // A parser of somebody else's, where there is one.
+        let mut python = Command::new("python3");
+        python.args(["-c", "import sys\ntry: import yaml\nexcept ImportError: sys.exit(77)\nd = yaml.safe_load(sys.argv[1]); assert d['jobs'], d", &block]);
+        match python.output() {
+            Ok(output) if output.status.code() != Some(77) => {
+                assert!(output.status.success(), "README.md:{line}: {}", String::from_utf8_lossy(&output.stderr));
+            }
+            _ => println!("not parsed by others: no PyYAML here"),
+        }
+    }
+}
+
 /// The names of the subcommands, as `netwright help` lists them.
 fn subcommands() -> BTreeSet<String> {
     let help = netwright(Who::Me, &["help"]).stdout;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::detail;
 use crate::error::{Kind, Ran, Result};
 use crate::exec::asker::{complaint, inside, side_by_side};
 use crate::exec::netns::NetnsFile;
@@ -39,6 +40,10 @@ pub(super) struct Raw {
     pub(super) saved: Vec<(bool, Ruleset)>,
     /// `nft -j list ruleset`.
     pub(super) nft: Value,
+    /// `bridge -j vlan show`, where a bridge filters VLANs.
+    pub(super) vlans: Vec<Value>,
+    /// `tc qdisc show`, where a link has another discipline than it is made with.
+    pub(super) qdiscs: String,
 }
 
 /// What `/proc` says of a namespace.
@@ -55,6 +60,8 @@ struct Settings {
 pub(super) struct Programs {
     ip: PathBuf,
     nft: Option<PathBuf>,
+    bridge: Option<PathBuf>,
+    tc: Option<PathBuf>,
     /// `iptables-save` as it was chosen, of nftables, of the kernel's older tables; then the same of IPv6.
     save: [[Option<PathBuf>; 3]; 2],
     reading: Reading,
@@ -66,6 +73,8 @@ impl Programs {
         Ok(Self {
             ip: session.exec().tools().path(Tool::Ip)?,
             nft: chosen(Tool::Nft),
+            bridge: chosen(Tool::Bridge),
+            tc: chosen(Tool::Tc),
             save: [
                 [
                     chosen(Tool::IptablesSave),
@@ -147,7 +156,23 @@ impl Programs {
             }
         }
         self.read_rules(&mut raw, &settings)?;
+        self.read_shapes(&mut raw)?;
         Ok(raw)
+    }
+
+    /// What the ports of bridges let through, and what links do with packets, where it is not the usual.
+    fn read_shapes(&self, raw: &mut Raw) -> Result<()> {
+        if let Some(bridge) = self.bridge.as_ref().filter(|_| raw.links.iter().any(detail::filters_vlans)) {
+            let said = self.reading.asker().ask(&raw.at, &raw.file, bridge, &["-j", "vlan", "show"], None)?;
+            raw.not_read("its VLANs", &said);
+            raw.vlans = json::records(&said.stdout, "`bridge vlan`").unwrap_or_default();
+        }
+        if let Some(tc) = self.tc.as_ref().filter(|_| raw.links.iter().any(detail::is_shaped)) {
+            let said = self.reading.asker().ask(&raw.at, &raw.file, tc, &["qdisc", "show"], None)?;
+            raw.not_read("its queueing disciplines", &said);
+            raw.qdiscs = said.stdout;
+        }
+        Ok(())
     }
 
     /// A machine without nft or iptables has no rules of theirs.
@@ -200,6 +225,8 @@ impl Raw {
             forwards: false,
             saved: Vec::new(),
             nft: Value::Null,
+            vlans: Vec::new(),
+            qdiscs: String::new(),
         }
     }
 

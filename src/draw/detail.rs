@@ -43,6 +43,67 @@ pub(super) fn of(link: &Link) -> Vec<String> {
     list.into_iter().flatten().collect()
 }
 
+/// Whether a link is a bridge that filters VLANs.
+pub(super) fn filters_vlans(link: &Link) -> bool {
+    link.kind() == Some("bridge") && data(link)["vlan_filtering"] == 1
+}
+
+/// The VLANs of a port, or of the bridge itself, from `bridge -j vlan show`: `pvid 10` is what it takes and sends without a tag, `vlan 20-30` with.
+pub(super) fn vlans(all: &[Value], port: &str) -> Vec<String> {
+    let Some(entry) = all.iter().find(|entry| entry["ifname"] == port) else { return Vec::new() };
+    let (mut own, mut untagged, mut tagged) = (Vec::new(), Vec::new(), Vec::new());
+    for vlan in entry["vlans"].as_array().into_iter().flatten() {
+        let Some(first) = vlan["vlan"].as_u64() else { continue };
+        let ids = vlan["vlanEnd"].as_u64().map_or(first.to_string(), |last| format!("{first}-{last}"));
+        let flags: Vec<&str> = vlan["flags"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let plain = flags.contains(&"Egress Untagged");
+        if flags.contains(&"PVID") {
+            own.push(format!("pvid {ids}{}", if plain { "" } else { " tagged" }));
+        } else if plain {
+            untagged.push(ids);
+        } else {
+            tagged.push(ids);
+        }
+    }
+    let list = |words: &str, ids: Vec<String>| (!ids.is_empty()).then(|| format!("{words} {}", ids.join(",")));
+    own.extend(list("vlan", tagged));
+    own.extend(list("untagged", untagged));
+    own
+}
+
+/// Disciplines that the kernel gives a link by itself (`net/sched`, `net.core.default_qdisc`).
+const USUAL_QDISCS: [&str; 9] = ["noqueue", "noop", "pfifo_fast", "fq_codel", "fq", "mq", "pfifo", "mqprio", "clsact"];
+
+/// Whether a link has another root discipline than the kernel gives it.
+pub(super) fn is_shaped(link: &Link) -> bool {
+    link.raw()["qdisc"].as_str().is_some_and(|kind| !USUAL_QDISCS.contains(&kind))
+}
+
+/// The root discipline of a link from the text of `tc qdisc show`, without what nobody chose: `netem delay 20ms loss 1%`, `tbf rate 10Mbit`.
+pub(super) fn shape(text: &str, dev: &str) -> Vec<String> {
+    let root = text.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let [_, kind, _, "dev", name, "root", rest @ ..] = words.as_slice() else { return None };
+        (*name == dev && !USUAL_QDISCS.contains(kind)).then(|| (*kind, rest.to_vec()))
+    });
+    let Some((kind, words)) = root else { return Vec::new() };
+    // Words that the kernel adds, each with a value.
+    let added: &[&str] = match kind {
+        "netem" => &["refcnt", "limit", "seed"],
+        "tbf" => &["refcnt", "burst", "lat", "limit", "minburst", "mpu"],
+        _ => return vec![kind.to_owned()],
+    };
+    let (mut said, mut words) = (vec![kind], words.into_iter());
+    while let Some(word) = words.next() {
+        if added.contains(&word) {
+            words.next();
+        } else {
+            said.push(word);
+        }
+    }
+    vec![said.join(" ")]
+}
+
 /// One end of a tunnel: where its packets go, and what they carry so that the other end knows them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tunnel {
@@ -165,6 +226,25 @@ mod tests {
                 assert_eq!((of(&link(kind, data)).join(" "), Tunnel::of(&link(kind, data))), (String::new(), None));
             }
         }
+    }
+
+    #[test]
+    fn ports_say_their_vlans_and_links_their_discipline() {
+        let all = serde_json::json!([
+            { "ifname": "pa", "vlans": [{ "vlan": 10, "flags": ["PVID", "Egress Untagged"] }] },
+            { "ifname": "pc", "vlans": [{ "vlan": 1, "flags": ["PVID"] }, { "vlan": 10 }, { "vlan": 20, "vlanEnd": 30 }, { "vlan": 7, "flags": ["Egress Untagged"] }] },
+        ]);
+        let all = all.as_array().unwrap();
+        assert_eq!(vlans(all, "pa").join(" "), "pvid 10");
+        assert_eq!(vlans(all, "pc").join(" "), "pvid 1 tagged vlan 10,20-30 untagged 7");
+        assert_eq!(vlans(all, "pb").join(" "), "");
+        let text = "qdisc noqueue 0: dev lo root refcnt 2 \n\
+            qdisc netem 8001: dev eth0 root refcnt 17 limit 1000 delay 40ms  5ms loss 10% seed 77\n\
+            qdisc tbf 8002: dev eth1 root refcnt 17 rate 10Mbit burst 10Kb lat 50ms \n\
+            qdisc htb 1: dev eth2 root refcnt 17 r2q 10 default 0x30\n\
+            qdisc netem 8004: dev eth3 parent 1:1 limit 1000 delay 9ms\n";
+        let said = ["eth0", "eth1", "eth2", "eth3", "lo"].map(|dev| shape(text, dev).join(" "));
+        assert_eq!(said, ["netem delay 40ms 5ms loss 10%", "tbf rate 10Mbit", "htb", "", ""]);
     }
 
     #[test]

@@ -107,7 +107,8 @@ fn namespace(raw: &Raw) -> Namespace {
         addrs: addr.ipnets().filter(is_shown).map(|net| net.to_string()).collect(),
         state: state_of(link),
         master: link.master.clone(),
-        detail: detail::of(link),
+        detail: [detail::of(link), detail::vlans(&raw.vlans, &link.ifname), detail::shape(&raw.qdiscs, &link.ifname)]
+            .concat(),
         count: 1,
         ..Link::default()
     });

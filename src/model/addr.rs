@@ -9,14 +9,24 @@ use std::str::FromStr;
 use ipnet::IpNet;
 
 use super::json::snippet;
+use super::suggest;
 use crate::{Error, Kind, Result};
 
 /// How many subnets [`Cidr::subnets`] lists at most.
 pub const SUBNETS_MAX: u128 = 65_536;
 
 fn invalid(text: &str, what: &str, rule: &str) -> Error {
-    Error::new(Kind::InvalidArgument, format!("`{}` is not {what}: {rule}", snippet(text)))
+    let error = Error::new(Kind::InvalidArgument, format!("`{}` is not {what}: {rule}", snippet(text)));
+    // Text that a loop put together from numbers.
+    if rule == TOO_LARGE {
+        error.hint("`cidr(\"10.0.0.0/16\").host(300)` counts on beyond 255: `10.0.1.44/16`")
+    } else {
+        error
+    }
 }
+
+/// What is wrong with a number of an IPv4 address.
+const TOO_LARGE: &str = "each number goes from 0 to 255";
 
 /// An address: `10.0.0.1`, `2001:db8::1`.
 ///
@@ -106,7 +116,7 @@ pub fn destination(text: &str) -> Result<Destination> {
     if let Ok(ip) = text.parse::<IpAddr>() {
         return Ok(Destination::Net(IpNet::from(ip)));
     }
-    network(text).map(Destination::Net)
+    network(text).map(Destination::Net).map_err(|error| suggest::with_nearest(error, text, ["default"]))
 }
 
 /// A MAC address that a link can have, in lower case: `02:00:00:00:00:01`.
@@ -163,7 +173,7 @@ fn why_no_ip(text: &str) -> &'static str {
     } else if numeric && parts().any(|part| part.len() > 1 && part.starts_with('0')) {
         "a number starts with 0, which some tools read as octal"
     } else if numeric {
-        "each number goes from 0 to 255"
+        TOO_LARGE
     } else {
         "it is neither IPv4 nor IPv6"
     }

@@ -293,6 +293,26 @@ pub fn shown(link: &Link, name: &str) -> Option<String> {
     }
 }
 
+/// Whether a link does not show an option that a kernel that has it always shows: it was built without. Only of bridges is known what is always
+/// there (`br_fill_info`: what `CONFIG_BRIDGE_VLAN_FILTERING` and its like leave out).
+#[must_use]
+pub fn unknown_here(link: &Link, name: &str) -> bool {
+    if link.kind() != Some("bridge") {
+        return false;
+    }
+    let (Ok(option), Some(data)) = (option("bridge", name), link.linkinfo.info_data.as_ref()) else { return false };
+    matches!(option.shown, Shown::In(keys) if keys.iter().all(|key| data.get(key).is_none()))
+}
+
+/// Whether a value of an option asks for nothing: what a kernel without the option does anyway.
+#[must_use]
+pub fn is_off(kind_name: &str, name: &str, given: &str) -> bool {
+    option(kind_name, name).is_ok_and(|option| match option.takes {
+        Takes::Bit | Takes::OnOff | Takes::Flag | Takes::Word => value::truth(given) == Some(false),
+        _ => given == "0",
+    })
+}
+
 /// Options that iproute2 wants to be told again with a change of this one, although they stay as they are.
 #[must_use]
 pub fn companion(kind_name: &str, name: &str) -> Option<&'static str> {

@@ -21,6 +21,91 @@ impl std::fmt::Display for Table {
 /// The families of tables (man 8 nft, "ADDRESS FAMILIES").
 const FAMILIES: [&str; 6] = ["ip", "ip6", "inet", "arp", "bridge", "netdev"];
 
+/// Words of rules and chains that are often written (man 8 nft).
+const WORDS: [&str; 70] = [
+    "accept",
+    "bridge",
+    "burst",
+    "bytes",
+    "chain",
+    "comment",
+    "constant",
+    "continue",
+    "counter",
+    "daddr",
+    "dnat",
+    "dport",
+    "drop",
+    "dscp",
+    "elements",
+    "established",
+    "ether",
+    "filter",
+    "flags",
+    "forward",
+    "goto",
+    "hook",
+    "hoplimit",
+    "icmp",
+    "icmpv6",
+    "iifname",
+    "inet_service",
+    "ingress",
+    "input",
+    "interval",
+    "invalid",
+    "ipv4_addr",
+    "ipv6_addr",
+    "jump",
+    "length",
+    "level",
+    "limit",
+    "mark",
+    "masquerade",
+    "meta",
+    "minute",
+    "new",
+    "nexthdr",
+    "oifname",
+    "output",
+    "over",
+    "packets",
+    "policy",
+    "postrouting",
+    "prefix",
+    "prerouting",
+    "priority",
+    "protocol",
+    "queue",
+    "quota",
+    "rate",
+    "redirect",
+    "reject",
+    "related",
+    "return",
+    "route",
+    "saddr",
+    "second",
+    "snat",
+    "sport",
+    "state",
+    "timeout",
+    "type",
+    "untracked",
+    "vlan",
+];
+
+/// A word of the line that nft complains of (the one below its first `Error:`) that is nearly one of its own, and that one.
+#[must_use]
+pub fn misspelt(stderr: &str) -> Option<(String, &'static str)> {
+    let line = stderr.lines().skip_while(|line| !line.contains("Error:")).nth(1)?;
+    let bare: String = line.split('"').step_by(2).collect::<Vec<_>>().join(" ");
+    let words = bare.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.len() > 3);
+    words
+        .filter(|word| !WORDS.contains(word) && word.chars().all(|c| c.is_ascii_lowercase() || c == '_'))
+        .find_map(|word| suggest::nearest(word, WORDS).map(|near| (word.to_owned(), near)))
+}
+
 /// The commands that only ask.
 const QUESTIONS: [&str; 4] = ["list", "get", "describe", "help"];
 /// The commands that change something.
@@ -136,7 +221,8 @@ impl Said {
         }
         let first = kind.split(' ').next().unwrap_or_default();
         if !(["table", "rule", "element"].contains(&first) || NAMED.contains(&first.trim_end_matches('s'))) {
-            return Err(invalid(format!("`nft {verb} {kind}` cannot be read"))
+            let all = ["table", "rule", "element"].into_iter().chain(NAMED);
+            return Err(suggest::with_nearest(invalid(format!("`nft {verb} {kind}` cannot be read")), first, all)
                 .hint(format!("after `{verb}` comes table, rule, element, {}", NAMED.join(", "))));
         }
         let family = match words.first() {
@@ -194,8 +280,14 @@ impl std::str::FromStr for Table {
                 Ok(Self { family: family.to_owned(), name: name.to_owned() })
             }
             [family, _] if !FAMILIES.contains(&family) => {
-                Err(suggest::with_nearest(invalid(format!("`{family}` is no family of nft")), family, FAMILIES)
-                    .hint(format!("families: {}", FAMILIES.join(", "))))
+                let meant = match family.to_lowercase().as_str() {
+                    "ipv4" | "ip4" | "inet4" => "ip",
+                    "ipv6" | "inet6" => "ip6",
+                    _ => suggest::nearest(family, FAMILIES).unwrap_or_default(),
+                };
+                let error = invalid(format!("`{family}` is no family of nft"));
+                let error = if meant.is_empty() { error } else { error.hint(format!("did you mean `{meant}`?")) };
+                Err(error.hint(format!("families: {}", FAMILIES.join(", "))))
             }
             _ => {
                 Err(invalid(format!("`{text}` is not the family and the name of a table"))
@@ -324,6 +416,25 @@ mod tests {
 
     fn table() -> Table {
         Table { family: "inet".into(), name: "filter".into() }
+    }
+
+    #[test]
+    fn a_misspelt_word_of_the_line_that_is_wrong_is_told() {
+        let said = |line: &str| {
+            misspelt(&format!(
+                "/dev/stdin:5:52-55: Error: syntax error, unexpected drop\n{line}\n    ^^^^\nmore polcy\n"
+            ))
+        };
+        for (line, word, near) in [
+            ("type filter hook forward priority 0; polcy drop;", "polcy", "policy"),
+            ("iifnam \"guest\" oifname \"wan\" accept", "iifnam", "iifname"),
+            ("type filter hook foward priority 0; policy drop;", "foward", "forward"),
+            ("ct state establshed,related accept", "establshed", "established"),
+        ] {
+            assert_eq!(said(line), Some((word.to_owned(), near)), "{line}");
+        }
+        assert_eq!(said("iifname \"polcy\" tcp dport 22 accept"), None, "a name is nobody's mistake");
+        assert_eq!(misspelt("nothing of the kind"), None);
     }
 
     #[test]

@@ -380,7 +380,8 @@ pub fn has_no_table(stderr: &str) -> bool {
 /// Recognises what a tool said.
 #[must_use]
 pub fn recognise(stderr: &str) -> Option<&'static Said> {
-    TABLE.iter().find(|said| stderr.contains(said.text))
+    // What is said first is the cause of what follows.
+    stderr.lines().find_map(|line| TABLE.iter().find(|said| line.contains(said.text)))
 }
 
 /// Whether the kernel has nothing of the kind, so that there is nothing to read: `EOPNOTSUPP`, `EPROTONOSUPPORT`, `EAFNOSUPPORT`, and
@@ -403,5 +404,9 @@ mod tests {
             assert_eq!(found.kind, said.kind, "{:?} is taken for {:?}", said.seen.0, found.text);
         }
         assert!(recognise("something new").is_none());
+        // A kernel without the family: that there is no table of it either is not the fault.
+        let both = "/dev/stdin:1:1-19: Error: Could not process rule: Operation not supported\nadd table inet lab\n\
+            /dev/stdin:2:19-21: Error: No such file or directory; did you mean table ‘lab’ in family inet?";
+        assert_eq!(recognise(both).map(|said| said.kind), Some(Kind::Unsupported));
     }
 }

@@ -65,6 +65,69 @@ impl Name {
     }
 }
 
+/// Settings that scripts often name (`Documentation/networking/ip-sysctl.rst` of Linux); `all` stands for any link.
+const WELL_KNOWN: [&str; 36] = [
+    "net.bridge.bridge-nf-call-arptables",
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.core.default_qdisc",
+    "net.core.somaxconn",
+    "net.ipv4.conf.all.accept_local",
+    "net.ipv4.conf.all.accept_redirects",
+    "net.ipv4.conf.all.arp_announce",
+    "net.ipv4.conf.all.arp_filter",
+    "net.ipv4.conf.all.arp_ignore",
+    "net.ipv4.conf.all.forwarding",
+    "net.ipv4.conf.all.log_martians",
+    "net.ipv4.conf.all.proxy_arp",
+    "net.ipv4.conf.all.route_localnet",
+    "net.ipv4.conf.all.rp_filter",
+    "net.ipv4.conf.all.send_redirects",
+    "net.ipv4.fib_multipath_hash_policy",
+    "net.ipv4.icmp_echo_ignore_all",
+    "net.ipv4.icmp_echo_ignore_broadcasts",
+    "net.ipv4.ip_default_ttl",
+    "net.ipv4.ip_forward",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_nonlocal_bind",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_congestion_control",
+    "net.ipv4.tcp_mtu_probing",
+    "net.ipv4.tcp_syncookies",
+    "net.ipv6.bindv6only",
+    "net.ipv6.conf.all.accept_dad",
+    "net.ipv6.conf.all.accept_ra",
+    "net.ipv6.conf.all.autoconf",
+    "net.ipv6.conf.all.disable_ipv6",
+    "net.ipv6.conf.all.forwarding",
+    "net.ipv6.conf.all.proxy_ndp",
+    "net.netfilter.nf_conntrack_max",
+];
+
+impl Name {
+    /// The well-known setting that is meant where one part of the name is nearly right and all others are; `None` for the name itself.
+    #[must_use]
+    pub fn well_known(&self) -> Option<String> {
+        let mine: Vec<&str> = self.slashed.split('/').collect();
+        // The name of a link may be anything.
+        let is_link = |at: usize| at == 3 && matches!(mine.get(2), Some(&("conf" | "neigh")));
+        let same = |at: usize, part: &str| is_link(at) || mine.get(at) == Some(&part);
+        let all = WELL_KNOWN.iter().map(|known| known.split('.').collect::<Vec<_>>());
+        let near: Vec<Vec<&str>> = all.filter(|known| known.len() == mine.len()).collect();
+        if near.iter().any(|known| known.iter().enumerate().all(|(at, part)| same(at, part))) {
+            return None;
+        }
+        near.iter().find_map(|known| {
+            let other: Vec<usize> = (0..known.len()).filter(|at| !same(*at, known[*at])).collect();
+            let [at] = other.as_slice() else { return None };
+            super::suggest::nearest(mine[*at], [known[*at]])?;
+            let parts = (0..known.len()).map(|at| if is_link(at) { mine[at] } else { known[at] });
+            Some(Self { slashed: parts.collect::<Vec<_>>().join("/") }.dotted())
+        })
+    }
+}
+
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.dotted())

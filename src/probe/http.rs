@@ -82,7 +82,7 @@ pub fn get(url: &Url, timeout: Duration, cancel: &dyn Fn() -> bool) -> Result<An
             break;
         }
         if begun.elapsed() >= timeout || cancel() {
-            return Err(silent(url, timeout));
+            return Err(if bytes.is_empty() { silent(url, timeout) } else { unfinished(url, timeout, &bytes) });
         }
         match stream.read(&mut buffer) {
             Ok(0) => break,
@@ -102,9 +102,30 @@ pub fn get(url: &Url, timeout: Duration, cancel: &dyn Fn() -> bool) -> Result<An
         }
     }
     parse(&bytes).ok_or_else(|| {
-        let start: String = String::from_utf8_lossy(&bytes).chars().take(80).collect();
-        Error::new(Kind::ToolOutput, format!("`{}` does not speak HTTP", url.host)).note("said", format!("{start:?}"))
+        Error::new(Kind::ToolOutput, format!("`{}` does not speak HTTP", url.host)).note("said", beginning(&bytes))
     })
+}
+
+/// The beginning of an answer, in quotes.
+fn beginning(bytes: &[u8]) -> String {
+    let start: String = String::from_utf8_lossy(bytes).chars().take(80).collect();
+    format!("{start:?}")
+}
+
+/// It has answered, but not to the end.
+fn unfinished(url: &Url, timeout: Duration, bytes: &[u8]) -> Error {
+    let time = humantime::format_duration(timeout);
+    let rest = if head(bytes).is_some() { "the rest of the page" } else { "the empty line that ends the headers" };
+    let error = Error::new(Kind::TimedOut, format!("`{}` answers, but {rest} does not come within {time}", url.host))
+        .note("said", beginning(bytes));
+    // What a script wrote between back-ticks.
+    if bytes.windows(4).any(|window| window == b"\\r\\n") {
+        error.hint("that is a backslash and a letter: `\\r\\n` stands in double quotes")
+    } else if head(bytes).is_some() && length(bytes).is_none() {
+        error.hint("without `Content-Length` a page ends where the server closes the connection, which a listener with a banner does not")
+    } else {
+        error
+    }
 }
 
 fn silent(url: &Url, timeout: Duration) -> Error {

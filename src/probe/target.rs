@@ -297,7 +297,11 @@ fn protocol(text: &str, rest: &str, shapes: &str) -> Result<Proto, Wrong> {
             if lower == "tcp" || lower == "udp" {
                 return wrong(format!("protocols are written small, not `{text}`"), format!("write `{lower}/{rest}`"));
             }
-            wrong(format!("`{text}` is not a protocol that can be probed"), shapes)
+            let what = format!("`{text}` is not a protocol that can be probed");
+            match ["tcp", "udp"].into_iter().find(|near| strsim::damerau_levenshtein(&lower, near) == 1) {
+                Some(near) => wrong(what, format!("did you mean `{near}/{rest}`?")),
+                None => wrong(what, shapes),
+            }
         }
     }
 }

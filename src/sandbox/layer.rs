@@ -134,6 +134,7 @@ fn lay(mode: Mode, kept: &[PathBuf]) -> std::result::Result<(), (String, Errno)>
     std::fs::create_dir_all(upper).map_err(|error| at(upper)(errno(&error)))?;
     mount("netwright", upper, "tmpfs", MountFlags::NODEV, c"mode=0755").map_err(at(upper))?;
     for (number, place) in places.iter().enumerate() {
+        standing(place).map_err(|error| at(&place.path)(errno(&error)))?;
         cover(mode, place, &upper.join(number.to_string())).map_err(at(&place.path))?;
     }
     for (file, path) in kept {
@@ -150,6 +151,20 @@ fn lay(mode: Mode, kept: &[PathBuf]) -> std::result::Result<(), (String, Errno)>
     let root = look_at(Path::new("/")).and_then(|root| read_only(Path::new("/"), &root));
     // Whoever may not write there need not be kept from it.
     root.or_else(|errno| if may_write("/") { Err(errno) } else { Ok(()) }).map_err(at(Path::new("/")))
+}
+
+/// What is mounted below an empty folder keeps its place.
+fn standing(place: &Place) -> std::io::Result<()> {
+    if place.path.symlink_metadata().is_ok() {
+        return Ok(());
+    }
+    if place.meta.is_dir() {
+        return std::fs::create_dir_all(&place.path);
+    }
+    if let Some(folder) = place.path.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
+    File::create(&place.path).map(drop)
 }
 
 fn may_write(path: &str) -> bool {

@@ -244,6 +244,9 @@ pub fn from_rhai(error: Box<EvalAltResult>, context: &Context<'_>) -> Ended {
     // Between double quotes `${x}` stays as it is, and is then no address and no name.
     if error.parts().message.contains("${") && error.kind() == Kind::InvalidArgument {
         error = error.hint("values are put into text between back-ticks: `…${x}…`");
+    } else if let Some(name) = in_braces(&error.parts().message).filter(|_| error.kind() == Kind::InvalidArgument) {
+        let hint = format!("values are put into text between back-ticks: `…${{{name}}}…`");
+        error = error.hint(hint);
     }
     let here = error.parts().place.clone();
     calls.retain(|call| here.as_ref() != Some(&call.place));
@@ -491,7 +494,7 @@ fn limits(error: &EvalAltResult, engine: &Engine) -> Option<Error> {
         EvalAltResult::ErrorStackOverflow(_) => {
             invalid(format!("more than {} function calls inside each other", engine.max_call_levels()))
                 .label("the outermost call")
-                .hint("infinite recursion?")
+                .hint("infinite recursion? `netwright check` finds a function that hides a verb which it calls")
         }
         EvalAltResult::ErrorTooManyOperations(_) => {
             invalid(format!("the script takes more than {} steps", engine.max_operations())).hint("an endless loop?")
@@ -599,6 +602,14 @@ pub(super) fn lower(text: &str) -> String {
         }
         _ => text.to_owned(),
     }
+}
+
+/// The word that stands alone in braces in a text, as other languages put values into one.
+fn in_braces(text: &str) -> Option<&str> {
+    let name = text.split_once('{')?.1.split_once('}')?.0;
+    let is_name = name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    is_name.then_some(name)
 }
 
 #[cfg(test)]

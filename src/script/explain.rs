@@ -441,6 +441,20 @@ fn mismatch(what: &str, functions: &[&Signature], given: &[String], skip: usize)
         _ => format!("({})", given.join(", ")),
     };
     let error = Error::new(Kind::InvalidArgument, format!("{what} expects {}, you gave {gave}", shapes.join(" or ")));
+    let error = match candidates.iter().filter(|params| params.len() == given.len()).collect::<Vec<_>>().as_slice() {
+        [params] => {
+            match params.iter().zip(given).find(|(param, gave)| param.ty != "any value" && param.ty != **gave) {
+                Some((param, gave)) if gave == "string" && param.ty == "link" => {
+                    error.hint("a link is what `ns.link(\"…\")` and the verbs that make one return")
+                }
+                Some((param, gave)) if gave == "string" && param.ty == "namespace" => {
+                    error.hint("a namespace is what `netns(\"…\")` returns")
+                }
+                _ => error,
+            }
+        }
+        _ => error,
+    };
     match label(&candidates, given) {
         Some(label) => error.label(label),
         None => error,

@@ -27,6 +27,9 @@ pub(super) fn explain(what: &ParseErrorType, at: Place, context: &Context<'_>) -
         ParseErrorType::VariableUndefined(name) => unknown_variable(name, &at, context),
         ParseErrorType::ModuleUndefined(name) => unknown_module(name, &at, context),
         ParseErrorType::UnknownOperator(operator) if matches!(operator.as_str(), "++" | "--") => no_increment(operator),
+        ParseErrorType::UnknownOperator(operator) if operator == "..." => {
+            invalid("there is no `...`".to_owned()).hint("a range is `1..3` without its end, `1..=3` with it")
+        }
         ParseErrorType::UnknownOperator(operator) => invalid(format!("no operator `{operator}`")),
         ParseErrorType::AssignmentToConstant(name) if name.is_empty() => {
             invalid("a value cannot be assigned to".to_owned()).hint("did you mean `==`?")
@@ -98,6 +101,13 @@ fn missing(token: &str, why: &str, at: Place, context: &Context<'_>) -> Error {
     let error = match token {
         ";" => Error::new(Kind::InvalidArgument, "missing `;` after a statement"),
         _ => Error::new(Kind::InvalidArgument, format!("missing `{token}` {}", why.trim()).trim_end().to_owned()),
+    };
+    let (_, after) = around(&place, context);
+    let error = match token {
+        "," if after.starts_with([';', '}']) => error.hint("or `)`, when these are all"),
+        "{" if after.starts_with(':') => error.hint("the body stands in braces: `for i in 1..4 { … }`, `if x { … }`"),
+        "{" => error.hint("the body stands in braces: `{ … }`"),
+        _ => error,
     };
     error.label(format!("`{token}` expected")).at(place)
 }

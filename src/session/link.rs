@@ -67,7 +67,7 @@ impl Session {
         if let Some(near) = suggest::nearest(name, names.iter().map(String::as_str)) {
             error = error.hint(format!("did you mean `{near}`?"));
         }
-        error
+        if names == ["lo"] { self.with_origin(netns, error) } else { error }
     }
 
     /// All links of a namespace.
@@ -100,7 +100,8 @@ impl Session {
         link_name(a.1)?;
         link_name(b.1)?;
         if a == b {
-            return Err(Error::new(Kind::InvalidArgument, format!("both ends of the veth are `{}` in `{}`", a.1, a.0)));
+            return Err(Error::new(Kind::InvalidArgument, format!("both ends of the veth are `{}` in `{}`", a.1, a.0))
+                .hint("give one of them another name, or another namespace"));
         }
         self.claim_link(a.0, a.1)?;
         self.claim_link(b.0, b.1)?;
@@ -161,6 +162,9 @@ impl Session {
             }
             self.act_and_look(op::link::add(netns, name, kind, &words))
                 .map_err(|error| kind_error(error, kind, &pairs))?;
+            if let Some(made) = self.link_find(at)? {
+                pairs.iter().try_for_each(|(option, value)| kept(kind, &made, option, value))?;
+            }
             return Ok(self.count(Did::Something));
         };
         if link.kind() != Some(kind) {
@@ -193,6 +197,9 @@ impl Session {
             if let Ok(words) = link_kinds::change_argv(kind, &[(option, value)]) {
                 self.need(&op::link::set_options(netns, name, &words, None))?;
             }
+            return Ok(Did::Nothing);
+        }
+        if link_kinds::unknown_here(link, option) && link_kinds::is_off(kind, option, value) {
             return Ok(Did::Nothing);
         }
         let former = link_kinds::shown(link, option);
@@ -234,6 +241,7 @@ impl Session {
         }
         // Whether it differed could not be told beforehand: the link itself says whether anything changed.
         let now = self.link_require(at)?;
+        kept(kind, &now, option, value)?;
         Ok(if now.raw() == link.raw() { Did::Nothing } else { Did::Something })
     }
 
@@ -464,6 +472,18 @@ impl Session {
             .hint(format!("name the link: `{}.link(\"eth0\")`", if *netns == Where::Host { "host()" } else { "ns" }))
             .netns(netns.name()))
     }
+}
+
+/// An option that the kernel took and then knows nothing of: it was built without it.
+fn kept(kind: &str, link: &Link, option: &str, value: &str) -> Result<()> {
+    if !link_kinds::unknown_here(link, option) || link_kinds::is_off(kind, option, value) {
+        return Ok(());
+    }
+    Err(Error::new(
+        Kind::Unsupported,
+        format!("this kernel has no `{option}` for links of kind {kind}: it takes it and forgets it"),
+    )
+    .hint("a kernel that was built with it is needed; `netwright doctor` lists what this one has"))
 }
 
 /// What `Unsupported` is about: the kernel's words do not name the kind, and where it has the kind it lacks an option.

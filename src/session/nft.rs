@@ -228,7 +228,15 @@ impl Session {
     /// The error of what nft would not take.
     fn nft_would_take(&self, check: &Command) -> Result<()> {
         let output = self.exec.run(check)?;
-        if output.ok { Ok(()) } else { Err(failure(check, output.ran)) }
+        if output.ok {
+            return Ok(());
+        }
+        let meant = words::misspelt(&output.ran.stderr);
+        let error = failure(check, output.ran);
+        Err(match meant {
+            Some((word, near)) => error.hint(format!("`{word}`: did you mean `{near}`?")),
+            None => error,
+        })
     }
 
     /// Tries a change of a table out on a copy. `None` when that cannot be: the change speaks of handles, which are others in the copy.

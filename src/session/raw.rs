@@ -40,7 +40,12 @@ impl Session {
             None => Undo::None("a raw `ip` command says what undoes it with `#{ undo: \"…\" }`".into()),
         };
         self.settle_all()?;
-        let output = self.apply(Op::new(Command::new(Tool::Ip, netns, words.iter().cloned()), undo))?;
+        let op = Op::new(Command::new(Tool::Ip, netns, words.iter().cloned()), undo);
+        let output = self.apply(op).map_err(|error| match error.kind() {
+            Kind::AlreadyExists => error
+                .hint("`ns.ip` runs its words each time: look first whether it is there, or take a verb, which does"),
+            _ => error,
+        })?;
         self.count(Did::Something);
         Ok(RawAnswer::Text(output.ran.stdout))
     }

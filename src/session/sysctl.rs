@@ -60,7 +60,10 @@ impl Session {
             self.need(&op)?;
             return Ok(self.count(Did::Nothing));
         }
-        self.apply(op)?;
+        self.apply(op).map_err(|error| match error.kind() {
+            Kind::InvalidArgument => error.hint(format!("it reads `{former}` now")),
+            _ => error,
+        })?;
         let kept = self.sysctl_now(netns, name, &valid)?;
         if !values_equal(&kept, value) {
             return Err(Error::new(Kind::CommandFailed, format!("`{name}` is `{kept}` after it was set to `{value}`"))

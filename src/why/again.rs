@@ -26,8 +26,14 @@ pub(super) fn ask_again(
     let after = failed.elapsed().as_millis();
     if !answer.is_reached() {
         let text = format!(
-            "asked again {after} ms later: {}; nothing that could be judged stands in the way",
-            answer.detail()
+            "asked again {after} ms later: {}; nothing that could be judged stands in the way{}",
+            answer.detail(),
+            // Only netwright's own listeners answer whatever they get.
+            if target.proto == Proto::Udp {
+                "; a program need not answer a packet that it does not understand"
+            } else {
+                ""
+            }
         );
         finding.notes.push(Evidence { label: Label::Probe, text });
         return Ok(());

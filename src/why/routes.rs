@@ -808,6 +808,9 @@ impl Walk<'_> {
         let net = self.net;
         let there = self.called(ns);
         let client = packet.dst;
+        if !net.pretended(ns) && self.pool_unrouted(ns, client, kernel) {
+            return true;
+        }
         if self.nobodys_source(client, &format!("{there} has no route back to {client}"), kernel) {
             return true;
         }
@@ -948,6 +951,33 @@ impl Walk<'_> {
         let culprit = self.mend_rule(culprit, &passed, ("", ""), &rule);
         self.leg = leg;
         self.fault(culprit);
+        true
+    }
+
+    /// A network that is mapped onto another one (NETMAP) by design, to which the answering end has no route: the route is what is missing; noted.
+    fn pool_unrouted(&mut self, ns: usize, client: IpAddr, kernel: &str) -> bool {
+        let mapped = self.conns.iter().find(|conn| conn.after.src.0 == client && conn.before.src.0 != client);
+        let Some((router, rule)) = mapped.and_then(|conn| Some((conn.ns, conn.by.clone()?.text))) else { return false };
+        let mut words = rule.split_whitespace().skip_while(|word| *word != "NETMAP");
+        let pool = words.find(|word| *word == "--to").and_then(|_| words.next()).map(str::to_owned);
+        let Some(pool) = pool.filter(|pool| pool.parse::<IpNet>().is_ok_and(|net| net.contains(&client))) else {
+            return false;
+        };
+        let (at, place) = (self.net.ns(ns).at.clone(), self.net.ns(router).at.clone());
+        let near = |ip: IpAddr| self.net.ns(ns).addrs.iter().any(|addr| addr.dev != "lo" && addr.covers(ip));
+        let out = self.hops.iter().rev().find(|hop| hop.leg == Leg::Request && hop.out && hop.at == place);
+        let via =
+            out.and_then(|hop| self.net.ns(router).addrs_of(&hop.dev).find(|addr| near(addr.ip))).map(|addr| addr.ip);
+        let culprit = Culprit::new("RETURN_ROUTE_MISSING", &at, "route", pool.clone())
+            .value(client.to_string())
+            .says(format!("{at} has no route back to {client}, which is how {place} maps {pool} (`{rule}`)"))
+            .because(Label::Kernel, kernel)
+            .because(Label::State, rule);
+        let family = if client.is_ipv6() { "-6 " } else { "" };
+        self.fault(match via {
+            Some(via) => culprit.fix(&format!("ip {family}route add {pool} via {via}")),
+            None => culprit.advise(format!("a route to {pool} by way of {place}")),
+        });
         true
     }
 

@@ -135,8 +135,9 @@ impl Walk<'_> {
                 }
                 Piece::In(at, dev) => self.comes_in(at, &dev, packet, (&source, mac), station),
                 Piece::Sibling { one, other } => self.siblings(&one, &other),
-                Piece::Bridge { ns: at, bridge, from, to } => {
+                Piece::Bridge { ns: at, bridge, from, to, tag } => {
                     self.through_bridge(at, &bridge, from.as_deref(), to.as_deref(), packet, &source, mac);
+                    self.vlans(at, &bridge, (from.as_deref(), to.as_deref()), tag, station, packet);
                 }
             }
         }

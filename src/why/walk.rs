@@ -165,7 +165,8 @@ impl<'a> Walk<'a> {
         }
         let router = self.net.ns(conn.ns);
         let rule = conn.by.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
-        let server = self.end.as_ref().map_or(answer.src, |(_, packet)| packet.dst);
+        // Where others translate once more behind it, the end is somebody else's business.
+        let server = conn.after.dst.0;
         let source = conn.before.src.0;
         let culprit = Culprit::new("HAIRPIN_NO_SNAT", &router.at, "rule", rule.clone())
             .value(format!("{} → {}", asked.dst, server))

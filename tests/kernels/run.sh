@@ -2,7 +2,7 @@
 # run.sh [KERNEL...]: netwright on the kernels that people have, in the table kernel × suite.
 #   KERNEL: 5.10 6.1 6.12 6.18 newest (Debian's, under qemu: vm.sh) or uml-5.10 uml-6.1 uml-6.12 uml-7.2 (User Mode Linux, a process: uml.sh).
 #   Without any: the first five where /dev/kvm is, otherwise uml-5.10 uml-6.1 uml-6.12. getkernel.sh fetches what is missing.
-#   NETWRIGHT=target/debug/netwright   OUT=folder for what failed   SUITES="scripts rhai faults examples kinds host"   NETWRIGHT_SLOW=5
+#   NETWRIGHT=target/debug/netwright   OUT=folder for what failed   SUITES="scripts rhai faults examples kinds vlans host"   WHO="root plain"   NETWRIGHT_SLOW=5
 #   TIMEOUT=seconds for a kernel. One kernel at a time, on one processor, and it gives way to everything else.
 # Exit code: 0 when nothing failed; what was skipped is counted by reason.
 set -uo pipefail
@@ -30,8 +30,8 @@ for want; do
   kernel=$("$here/getkernel.sh" "$want") || { code=1; continue; }
   case $kernel in uml-*) vm=uml.sh slow=5 ;; *) vm=vm.sh; slow=20; [ -n "$kvm" ] && slow=3 ;; esac
   share=$OUT/$kernel; rm -rf "$share"; mkdir -p "$share"; cp -r "$OUT/examples" "$OUT/faults" "$share/"; cp "$nw" "$share/"; touch "$share/results"; began=$SECONDS
-  KERNEL=$kernel SMP=1 MEM=${MEM:-1536} SHARE=$share TIMEOUT=${TIMEOUT:-7200} NETWRIGHT_SLOW=${NETWRIGHT_SLOW:-$slow} SUITES=${SUITES:-scripts rhai faults examples kinds host} \
-    ENVS="NETWRIGHT_SLOW SUITES" nice -n 15 "$here/$vm" "$here/suite.sh" "$share/netwright" "$share" >"$share/log" 2>&1 || { tail -3 "$share/log" >&2; echo "- - FAIL the-kernel did not come to its end" >>"$share/results"; }
+  KERNEL=$kernel SMP=1 MEM=${MEM:-1536} SHARE=$share TIMEOUT=${TIMEOUT:-7200} NETWRIGHT_SLOW=${NETWRIGHT_SLOW:-$slow} SUITES=${SUITES:-scripts rhai faults examples kinds vlans host} \
+    WHO=${WHO:-root plain} ENVS="NETWRIGHT_SLOW SUITES WHO" nice -n 15 "$here/$vm" "$here/suite.sh" "$share/netwright" "$share" >"$share/log" 2>&1 || { tail -3 "$share/log" >&2; echo "- - FAIL the-kernel did not come to its end" >>"$share/results"; }
   rm -rf "$share/examples" "$share/faults" "$share/netwright"
   grep -q ' FAIL ' "$share/results" && code=1
   awk -v kernel="$kernel" -v took=$((SECONDS - began)) '{ k = $1 " " $2; if (!(k in seen)) { seen[k] = ++count; key[count] = k } n[k, $3]++

@@ -1,9 +1,9 @@
 #!/bin/bash
 # suite.sh NETWRIGHT FOLDER: what run.sh runs inside of a kernel, as root: every suite as root and as a plain user (65534). One line each into
-# FOLDER/results: SUITE WHO ok|FAIL|skip WHAT WHY. FOLDER/examples/*.rhai are the examples of the reference. SUITES="scripts kinds" runs only those.
+# FOLDER/results: SUITE WHO ok|FAIL|skip WHAT WHY. FOLDER/examples/*.rhai are the examples of the reference. SUITES="scripts kinds" runs only those, WHO=plain only the plain user.
 set -uo pipefail
 nw=$1 folder=$2 here=$(cd "$(dirname "$0")" && pwd) top=$(cd "$(dirname "$0")/../.." && pwd); results=$folder/results
-: "${SUITES:=scripts rhai faults examples kinds host}"; export TMPDIR=/tmp NO_COLOR=1
+: "${SUITES:=scripts rhai faults examples kinds vlans host}" "${WHO:=root plain}"; export TMPDIR=/tmp NO_COLOR=1
 as() { if [ "$1" = root ]; then shift; "$@"; else shift; setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/tmp "$@"; fi; }
 # judge SUITE WHO WHAT: by the exit code, 4 is something that this kernel or machine lacks, and says what
 judge() {
@@ -26,13 +26,14 @@ tests() {
   [ $code = 0 ] || sed "s|^|$suite $who: |" /tmp/said | tail -60 >>"$folder/failures"
 }
 cd "$top" || exit 1
-for who in root plain; do for suite in $SUITES; do
+for who in $WHO; do for suite in $SUITES; do
   case $suite in
     scripts) for s in scripts/*.rhai; do case $s in *_test.rhai) judge scripts $who "$s" "$nw" test "$s" ;; *) judge scripts $who "$s" "$nw" run "$s" ;; esac; done ;;
     rhai) tests rhai $who "$top/tests/rhai" ;;
     faults) tests faults $who "$folder/faults" ;;
     examples) for e in "$folder"/examples/*.rhai; do judge examples $who "$(basename "$e" .rhai)" "$nw" run "$e"; done ;;
     kinds) [ $who = root ] && "$here/kinds.sh" "$nw" 2>>"$folder/failures" | sed -E 's/^(ok|FAIL|skip) /kinds root \1 /' >>"$results" ;;
+    vlans) [ $who = root ] && "$here/vlans.sh" "$nw" 2>>"$folder/failures" | sed -E 's/^(ok|FAIL|skip) /vlans root \1 /' >>"$results" ;;
     # The runbook on a namespace that plays the machine: made, made again without a change, undone, and nothing is left.
     host) [ $who = root ] && judge host root 05-runbook unshare -nm bash -c 'mount -t tmpfs t /run; mkdir /run/netns; ip link set lo up; set -e; r=scripts/05-runbook.rhai
         "$1" run --host $r; "$1" run --host $r | grep -q "^changed 0,"; "$1" down $r; test -z "$(ip netns list)$(ip -o link | grep -vE " (lo|[a-z0-9]*(tunl|tnl|sit|gre|gretap|erspan|vti)0)[@:]")"' _ "$nw" ;;

@@ -15,7 +15,10 @@ case $MACHINE in microvm) bus=device; M=microvm,rtc=on;; *) bus=pci; M=$MACHINE;
 # 1. base initramfs, cached by kernel+fs: busybox and the modules needed to mount the root
 base=$K/initrd-$FS
 if [ ! -e "$base" ]; then
-  mkdir -p "$T/i"/{bin,m,dev,proc,lower,rw,new}; cp "$(command -v busybox)" "$T/i/bin/busybox"; n=100
+  mkdir -p "$T/i"/{bin,m,dev,proc,lower,rw,new}; n=100
+  cp "$(command -v busybox)" "$T/i/bin/busybox" || { echo "vmtest: apt-get install busybox-static first" >&2; exit 125; }
+  # One that is not static needs its loader and libraries there.
+  for lib in $(ldd "$T/i/bin/busybox" 2>/dev/null | grep -o '/[^ )]*'); do mkdir -p "$T/i${lib%/*}"; cp -L "$lib" "$T/i$lib"; done
   for m in virtio_pci virtio_mmio virtio_console overlay $([ $FS = 9p ] && echo 9pnet_virtio 9p || echo virtiofs); do
     while read -r _ f _; do b=$(basename "${f%.xz}"); [ -e "$T"/i/m/*-"$b" ] && continue
       n=$((n+1)); case $f in *.xz) xz -dc "$f" >"$T/i/m/$n-$b";; *) cp "$f" "$T/i/m/$n-$b";; esac
@@ -41,6 +44,8 @@ fi
 # 2. this run's command, as a second cpio appended to the first
 mkdir "$T/c"; printf 'FS=%q\nSHARE=%q\n' "$FS" "$SHARE" >"$T/c/vars"
 { printf 'export PATH=%q HOME=%q\n' "$PATH" "$HOME"; for v in $ENVS; do printf 'export %s=%q\n' "$v" "${!v-}"; done
+  # What udev links.
+  echo 'for f in 0/stdin 1/stdout 2/stderr; do ln -sfn /proc/self/fd/${f%/*} /dev/${f#*/}; done; ln -sfn /proc/self/fd /dev/fd'
   echo 'hostname vmtest; ip link set lo up; modprobe -qa tun mpls_router; p=/dev/virtio-ports; mkdir -p $p; for f in /sys/class/virtio-ports/*; do ln -sf ../${f##*/} $p/$(cat $f/name); done'
   printf 'date +%%s.%%N >$p/t0; cd %q; %s </dev/null >$p/out 2>$p/err; echo $? >$p/rc\n' "$PWD" "$(printf '%q ' "$@")"
   echo 'sync; echo 1 >/proc/sys/kernel/sysrq; echo b >/proc/sysrq-trigger; sleep 9'; } >"$T/c/cmd"

@@ -595,6 +595,20 @@ pub mod api {
             .collect())
     }
 
+    /// The bridge, bond or VRF that the link is a port of, or `()`.
+    ///
+    /// ```rhai
+    /// let br0 = netns("ns-blue").bridge("br0");
+    /// let port = netns("ns-green").plug("eth0", br0).peer;
+    /// assert_eq(port.master.name, "br0");
+    /// assert_eq(br0.master, ());
+    /// ```
+    #[rhai_fn(get = "master", return_raw, pure)]
+    pub fn get_master(context: NativeCallContext, link: &mut Link) -> Out<Dynamic> {
+        let name = look(&context, link, |link| link.master)?;
+        Ok(name.map_or(Dynamic::UNIT, |name| Dynamic::from(link.netns.link(&name))))
+    }
+
     /// The other end of a veth, wherever it is.
     ///
     /// ```rhai
@@ -651,6 +665,16 @@ pub mod api {
     #[rhai_fn(name = "==")]
     pub fn link_equals(a: Link, b: Link) -> bool {
         a.at() == b.at()
+    }
+
+    /// Whether two handles mean different links.
+    ///
+    /// ```rhai
+    /// assert(netns("ns-blue").link("lo") != netns("ns-green").link("lo"));
+    /// ```
+    #[rhai_fn(name = "!=")]
+    pub fn link_differs(a: Link, b: Link) -> bool {
+        a.at() != b.at()
     }
 }
 

@@ -208,4 +208,14 @@ pub mod api {
     pub fn netns_equals(a: Netns, b: Netns) -> bool {
         a.at == b.at
     }
+
+    /// Whether two handles mean different namespaces.
+    ///
+    /// ```rhai
+    /// assert(netns("ns-blue") != netns("ns-green"));
+    /// ```
+    #[rhai_fn(name = "!=")]
+    pub fn netns_differs(a: Netns, b: Netns) -> bool {
+        a.at != b.at
+    }
 }

@@ -35,6 +35,7 @@ pub mod api {
     /// priorities: what one of them drops, the other cannot let through.
     ///
     /// ```rhai
+    /// needs("nft");
     /// let blue = netns("ns-blue");
     /// blue.nft("add table inet lab");
     /// blue.nft("add chain inet lab input { type filter hook input priority 0; policy accept; }");
@@ -54,6 +55,7 @@ pub mod api {
     /// a table that is so already is left alone, with what it has counted. The former one comes back when this is undone.
     ///
     /// ```rhai
+    /// needs("nft");
     /// netns("ns-blue").nft_table("inet lab", `
     ///     set admins { type ipv4_addr; elements = { 10.0.0.7, 10.0.0.8 } }
     ///     chain input {

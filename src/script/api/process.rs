@@ -280,11 +280,14 @@ pub mod api {
     }
 
     /// Runs a program that must succeed, and returns what it printed, without white space at its ends. It fails with the program's last line of
-    /// error and its status.
+    /// error and its status. `/etc/netns/NAME/resolv.conf` and `hosts`, where they are, are the DNS resolver and the hosts of the programs of the
+    /// namespace `NAME`; in a sandbox a file that a program writes is gone with the run.
     ///
     /// ```rhai
     /// assert_eq(netns("ns-blue").run("echo hello"), "hello");
     /// try { netns("ns-blue").run("false"); } catch (e) { assert_eq(e.status, 1); }
+    /// host().run(["sh", "-c", "mkdir -p /etc/netns/ns-blue && echo '10.0.0.2 app.test' > /etc/netns/ns-blue/hosts"]);
+    /// assert(netns("ns-blue").run("getent hosts app.test").contains("10.0.0.2"));
     /// ```
     #[rhai_fn(name = "run", return_raw, pure)]
     pub fn run(context: NativeCallContext, netns: &mut Netns, command: Dynamic) -> Out<String> {
@@ -301,7 +304,8 @@ pub mod api {
         must(&context, netns, &command, options)
     }
 
-    /// Starts a program in the namespace and goes on; it is stopped at the end of the test or run that started it.
+    /// Starts a program in the namespace and goes on; it is stopped at the end of the test or run that started it. Any server will do, one of
+    /// DHCP and DNS too: `start("dnsmasq --no-daemon --dhcp-range=10.0.0.50,10.0.0.60", #{ ready: "udp/67" })`.
     ///
     /// ```rhai
     /// let server = netns("ns-blue").start("sleep 60");

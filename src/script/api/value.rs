@@ -290,6 +290,16 @@ pub mod api {
         a == b
     }
 
+    /// Whether two cidrs are different addresses, or have different prefix lengths.
+    ///
+    /// ```rhai
+    /// assert(cidr("10.0.0.1/24") != cidr("10.0.0.1/16"));
+    /// ```
+    #[rhai_fn(name = "!=")]
+    pub fn cidr_differs(a: Cidr, b: Cidr) -> bool {
+        a != b
+    }
+
     /// The items as text with `separator` between them.
     ///
     /// ```rhai

@@ -142,25 +142,10 @@ fn explained(context: &NativeCallContext, run: &Run, missed: &Missed, mut error:
         }
         error.parts_mut().why = Some(answer.json());
         if let Some(culprit) = answer.culprit.as_ref().filter(|culprit| culprit.code == "LINK_MISSING") {
-            error = with_origin(run, &culprit.at, error);
+            error = run.0.session.with_origin(&culprit.at, error);
         }
     }
     error
-}
-
-/// An empty namespace that this script has made may be one whose name was misspelled.
-fn with_origin(run: &Run, at: &Where, error: Error) -> Error {
-    let session = &run.0.session;
-    let Where::Named(name) = at else { return error };
-    let name = name.as_str();
-    let made = |op: &crate::op::Op| matches!(op.fact(), Some(crate::op::Fact::Netns(one)) if one.name == name);
-    let Some(place) = session.log().iter().find(|record| made(&record.op)).and_then(|record| record.op.place.clone())
-    else {
-        return error;
-    };
-    let error = error.note("made", format!("`{name}` by line {} of this script", place.line));
-    let others: Vec<String> = session.everywhere().iter().filter(|other| *other != at).map(Where::name).collect();
-    crate::model::suggest::with_nearest(error, name, others.iter().map(String::as_str))
 }
 
 /// Remembers an expectation that held.

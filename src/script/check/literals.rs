@@ -6,7 +6,7 @@ use super::super::api::options::{self, Form};
 use super::super::signature::with_article;
 use crate::error::{Error, Kind, Result};
 use crate::model::iptables_args::Invocation;
-use crate::model::{Cidr, addr, link_kinds, names, shell, sysctl};
+use crate::model::{Cidr, addr, link_kinds, names, nft_words, shell, sysctl};
 use crate::probe::http::Url;
 use crate::probe::{Endpoint, Proto, Target};
 
@@ -21,7 +21,9 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (Some("namespace"), "route", 1) => addr::destination(text).map(drop),
         (Some("namespace"), "route", 2) | (Some("namespace"), "route_get" | "neigh", 1) => addr::ip(text).map(drop),
         (Some("namespace"), "neigh", 2) | (Some("link"), "mac", 1) => addr::mac(text).map(drop),
-        (Some("namespace"), "sysctl", 1) => sysctl::Name::parse(text).map(drop),
+        (Some("namespace"), "sysctl", 1) => setting(text),
+        (Some("namespace"), "nft_table", 1) => text.parse::<nft_words::Table>().map(drop),
+        (Some("namespace"), "nft", 1) => nft_words::Said::parse(text).map(drop),
         (Some("namespace"), "listen", 1) => text.parse::<Endpoint>().map(drop),
         (Some("namespace"), "ping", 1) => target(text, true),
         (Some("namespace"), "connect", 1) => target(text, false),
@@ -158,6 +160,18 @@ fn time(text: &str) -> Result<()> {
         Error::new(Kind::InvalidArgument, format!("`{text}` is not a time"))
             .hint("write \"200ms\", \"5s\", \"1m 30s\", or a number of seconds")
     })
+}
+
+/// A setting whose name is nearly that of a well-known one, and that this kernel does not have either.
+fn setting(text: &str) -> Result<()> {
+    let name = sysctl::Name::parse(text)?;
+    let there = std::path::Path::new("/proc/sys").join(name.slashed()).exists();
+    match name.well_known().filter(|_| !there) {
+        Some(near) => {
+            Err(Error::new(Kind::NotFound, format!("no sysctl `{text}`")).hint(format!("did you mean `{near}`?")))
+        }
+        None => Ok(()),
+    }
 }
 
 fn target(text: &str, ping: bool) -> Result<()> {

@@ -507,7 +507,7 @@ impl<'a> Walker<'a> {
                 );
                 let hint = match escape {
                     "\\n" => "write it in double quotes, or break the line between the back-ticks",
-                    _ => "write it in double quotes",
+                    _ => "write it in double quotes, and join it by `+` to text with values in it",
                 };
                 self.report("value", error.hint(hint), at);
             }
@@ -548,6 +548,19 @@ impl<'a> Walker<'a> {
             if self.scopes.iter().any(|scope| scope.contains_key(name.as_str())) {
                 let error = Error::new(Kind::InvalidArgument, format!("`${{{name}}}` in double quotes is plain text"));
                 self.report("value", error.hint("values are put into text between back-ticks: `…${x}…`"), at);
+                return;
+            }
+        }
+        // `{i}` of other languages: a word alone in braces, which is a variable here.
+        for part in text.split('{').skip(1) {
+            let name = part.split('}').next().filter(|name| part.len() > name.len()).unwrap_or_default();
+            if self.scopes.iter().any(|scope| scope.contains_key(name)) {
+                let error = Error::new(Kind::InvalidArgument, format!("`{{{name}}}` in double quotes is plain text"));
+                self.report(
+                    "value",
+                    error.hint(format!("values are put into text between back-ticks: `…${{{name}}}…`")),
+                    at,
+                );
                 return;
             }
         }

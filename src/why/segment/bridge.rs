@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::super::filters::Bridged;
 use super::super::finding::{Culprit, Label};
 use super::super::packet::{Hook, Packet};
-use super::super::state::text;
+use super::super::state::{Net, text};
 use super::super::walk::Walk;
+use super::flood::Station;
 use super::has;
 use crate::model::link::Link;
 
@@ -162,7 +163,6 @@ impl Walk<'_> {
                 );
             }
         }
-        self.vlans(ns, of, from, to);
         let hook = match (from, to) {
             (Some(_), Some(_)) => Hook::Forward,
             (Some(_), None) => Hook::Input,
@@ -188,68 +188,79 @@ impl Walk<'_> {
         })
     }
 
-    pub(super) fn vlans(&mut self, ns: usize, bridge: &Link, from: Option<&str>, to: Option<&str>) {
-        if !filters_vlans(bridge) {
-            return;
-        }
-        let at = self.net.ns(ns).at.clone();
-        let of = |dev: &str| port_vlans(self.net.vlans(ns), dev);
-        let (inn, out) = (from.unwrap_or(&bridge.ifname), to.unwrap_or(&bridge.ifname));
-        let pvid = of(inn).iter().find(|(_, _, pvid)| *pvid).map(|(id, _, _)| *id);
-        let passes = pvid.is_some_and(|id| of(out).iter().any(|(low, high, _)| (*low..=*high).contains(&id)));
-        if passes {
-            return;
-        }
-        let vid = pvid.map_or("none".to_owned(), |id| id.to_string());
-        let dev = if pvid.is_none() { inn } else { out };
-        let want = pvid.or_else(|| of(out).iter().find(|(_, _, pvid)| *pvid).map(|(id, _, _)| *id)).unwrap_or(1);
-        let own = if dev == bridge.ifname { " self" } else { "" };
-        let tagged = dev == out && self.wants_tag(ns, dev, want);
-        let (how, why) = if tagged {
-            (String::new(), format!("what is behind {dev} takes VLAN {want} with its tag"))
-        } else {
-            (" pvid untagged".to_owned(), format!("what is behind {dev} takes frames without a tag"))
-        };
-        self.fault(
-            Culprit::new("PORT_VLAN", &at, "port", dev)
-                .value(format!("pvid of {inn}: {vid}"))
-                .says(format!(
-                    "{at}/{} filters VLANs: {inn} puts frames into VLAN {vid}, and {out} is not in it",
-                    bridge.ifname
-                ))
-                .because(Label::State, format!("bridge vlan show in {at}"))
+    /// What the VLANs of a bridge do to a frame that gets there with `tag` on its way to a station.
+    pub(super) fn vlans(
+        &mut self,
+        ns: usize,
+        bridge: &str,
+        (from, to): (Option<&str>, Option<&str>),
+        tag: Option<u64>,
+        station: &Station,
+        packet: &Packet,
+    ) {
+        let net = self.net;
+        let Some(of) = net.ns(ns).link(bridge).filter(|of| filters_vlans(of)) else { return };
+        let (inn, out) = (from.unwrap_or(bridge), to.unwrap_or(bridge));
+        let vid = vlan_of(net, ns, inn, tag);
+        // The VLAN of the link that the frame is for, where that is right behind the port.
+        let last = net.ns(ns).link(out).is_some_and(|link| match net.peer(ns, link) {
+            Some((there, peer)) => there == station.ns && below(net, station) == peer.ifname,
+            None => station.ns == ns && below(net, station) == of.ifname,
+        });
+        let wanted = last.then(|| vlan_there(net, station, packet)).flatten();
+        let fault = |dev: &str, vid: u64, how: &str, said: String, why: String| {
+            let own = if dev == bridge { " self" } else { "" };
+            Culprit::new("PORT_VLAN", &net.ns(ns).at, "port", dev)
+                .value(format!("pvid of {inn}: {}", pvid(net, ns, inn).map_or("none".to_owned(), |id| id.to_string())))
+                .says(format!("{}/{bridge} filters VLANs: {said}", net.ns(ns).at))
+                .because(Label::State, format!("bridge vlan show in {}", net.ns(ns).at))
                 .because(Label::State, why)
-                .fix(&format!("bridge vlan add dev {dev} vid {want}{how}{own}")),
-        );
-    }
-
-    /// Whether what is behind a port of a bridge, or on the bridge itself, takes frames of a VLAN with their tag: it has a link for that
-    /// VLAN, or is a port of another bridge that has it tagged.
-    fn wants_tag(&self, ns: usize, dev: &str, vid: u64) -> bool {
-        let network = self.net.ns(ns);
-        let Some(link) = network.link(dev) else { return false };
-        let (there, end) = match self.net.peer(ns, link) {
-            Some((there, peer)) => (there, peer),
-            None if link.kind() == Some("bridge") => (ns, link),
-            None => return false,
+                .fix(&format!("bridge vlan add dev {dev} vid {vid}{how}{own}"))
         };
-        let other = self.net.ns(there);
-        let master = end.master.as_deref().filter(|_| end.ifname != dev || there != ns);
-        let has_link = |below: &str| {
-            other.links.iter().any(|above| {
-                above.kind() == Some("vlan")
-                    && above.parent() == Some(below)
-                    && above.linkinfo.info_data.as_ref().and_then(|data| data.get("id")).and_then(Value::as_u64)
-                        == Some(vid)
-            })
+        let plain = " pvid untagged";
+        let with_tag = |dev: &str, vid: u64| format!("what is behind {dev} takes VLAN {vid} with its tag");
+        let without = |dev: &str| format!("what is behind {dev} takes frames without a tag");
+        let culprit = match (vid, tag) {
+            (None, _) => {
+                let want = wanted.or_else(|| pvid(net, ns, out)).unwrap_or(1);
+                let said = format!("{inn} has no pvid, so it takes no frames without a tag");
+                fault(inn, want, plain, said, without(inn))
+            }
+            (Some(vid), Some(_)) if member(net, ns, inn, vid).is_none() => {
+                let home = wanted.or_else(|| pvid(net, ns, out)).filter(|home| *home != vid);
+                if let Some(home) = home.filter(|home| member(net, ns, inn, *home).is_some())
+                    && let Some(culprit) = other_id(net, ns, inn, vid, home)
+                {
+                    self.fault(culprit);
+                    return;
+                }
+                let said = format!("frames come to {inn} with the tag of VLAN {vid}, and {inn} is not in it");
+                fault(inn, vid, "", said, format!("what is behind {inn} sends VLAN {vid} with its tag"))
+            }
+            (Some(vid), _) => {
+                let said = format!("{inn} puts frames into VLAN {vid}, and {out} is not in it");
+                match (member(net, ns, out, vid), wanted) {
+                    (None, Some(other)) if tag.is_none() && other != vid && member(net, ns, out, other).is_some() => {
+                        fault(inn, other, plain, said, with_tag(out, other))
+                    }
+                    (None, wanted) if wanted == Some(vid) || wants_tag(net, ns, out, vid) => {
+                        fault(out, vid, "", said, with_tag(out, vid))
+                    }
+                    (None, _) => fault(out, vid, plain, said, without(out)),
+                    (Some(_), Some(other)) if other != vid => match other_id(net, ns, out, other, vid) {
+                        Some(culprit) => culprit,
+                        None => return,
+                    },
+                    (Some(untagged), wanted) if last && untagged != (wanted != Some(vid)) => {
+                        let (how, words, why) =
+                            if untagged { ("", "without", with_tag(out, vid)) } else { (plain, "with", without(out)) };
+                        fault(out, vid, how, format!("{out} sends VLAN {vid} {words} its tag"), why)
+                    }
+                    _ => return,
+                }
+            }
         };
-        let Some(bridge) = master.and_then(|master| other.link(master)) else { return has_link(&end.ifname) };
-        if !filters_vlans(bridge) {
-            return has_link(&end.ifname) || has_link(&bridge.ifname);
-        }
-        port_vlans(self.net.vlans(there), &end.ifname)
-            .iter()
-            .any(|(low, high, pvid)| (*low..=*high).contains(&vid) && !pvid)
+        self.fault(culprit);
     }
 
     /// Whether `br_netfilter` shows what a bridge bridges to the hooks of IP.
@@ -345,20 +356,119 @@ impl Walk<'_> {
     }
 }
 
-fn filters_vlans(bridge: &Link) -> bool {
+pub(super) fn filters_vlans(bridge: &Link) -> bool {
     bridge.linkinfo.info_data.as_ref().and_then(|data| data.get("vlan_filtering")).and_then(Value::as_u64) == Some(1)
 }
 
-/// The VLANs of a port, from `bridge -j vlan show`: first, last, and whether it is the port's own (`pvid`).
-fn port_vlans(all: &[Value], dev: &str) -> Vec<(u64, u64, bool)> {
-    let entry = all.iter().find(|entry| text(entry, "ifname") == dev);
+/// The id of a VLAN link.
+pub(super) fn vlan_id(link: &Link) -> Option<u64> {
+    let data = link.linkinfo.info_data.as_ref().filter(|_| link.kind() == Some("vlan"))?;
+    data.get("id").and_then(Value::as_u64)
+}
+
+/// The VLANs of a port, or of the bridge itself, from `bridge -j vlan show`: first, last, whether it is the port's own (`pvid`), and whether
+/// it leaves without its tag.
+fn port_vlans<'a>(net: &'a Net, ns: usize, dev: &str) -> impl Iterator<Item = (u64, u64, bool, bool)> + use<'a> {
+    let entry = net.vlans(ns).iter().find(|entry| text(entry, "ifname") == dev);
     let vlans = entry.and_then(|entry| entry.get("vlans")).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-    vlans
-        .iter()
-        .map(|vlan| {
-            let id = vlan.get("vlan").and_then(Value::as_u64).unwrap_or(0);
-            let flags = vlan.get("flags").map(Value::to_string).unwrap_or_default();
-            (id, vlan.get("vlanEnd").and_then(Value::as_u64).unwrap_or(id), flags.contains("PVID"))
-        })
-        .collect()
+    vlans.iter().map(|vlan| {
+        let id = vlan.get("vlan").and_then(Value::as_u64).unwrap_or(0);
+        let flags = vlan.get("flags").map(Value::to_string).unwrap_or_default();
+        let last = vlan.get("vlanEnd").and_then(Value::as_u64).unwrap_or(id);
+        (id, last, flags.contains("PVID"), flags.contains("Untagged"))
+    })
+}
+
+/// The VLAN into which a port puts frames without a tag.
+fn pvid(net: &Net, ns: usize, dev: &str) -> Option<u64> {
+    port_vlans(net, ns, dev).find(|(.., pvid, _)| *pvid).map(|(id, ..)| id)
+}
+
+/// Whether a port is in a VLAN, and whether frames of it leave there without their tag.
+fn member(net: &Net, ns: usize, dev: &str, vid: u64) -> Option<bool> {
+    port_vlans(net, ns, dev).find(|(low, high, ..)| (*low..=*high).contains(&vid)).map(|(.., untagged)| untagged)
+}
+
+/// The VLAN of a frame that comes to a port with or without a tag.
+pub(super) fn vlan_of(net: &Net, ns: usize, from: &str, tag: Option<u64>) -> Option<u64> {
+    tag.or_else(|| pvid(net, ns, from))
+}
+
+/// The tag with which a frame of a VLAN leaves by a port; where the port is not in it, the one with which it would be taken.
+pub(super) fn tag_behind(net: &Net, ns: usize, to: &str, vid: Option<u64>) -> Option<u64> {
+    let vid = vid?;
+    let untagged = match member(net, ns, to, vid) {
+        // A tag that nobody behind takes bars the way.
+        Some(untagged) => untagged || is_plain_end(net, ns, to),
+        None => !wants_tag(net, ns, to, vid),
+    };
+    (!untagged).then_some(vid)
+}
+
+/// Whether what is right behind a port is a link that takes no frames with a tag.
+fn is_plain_end(net: &Net, ns: usize, dev: &str) -> bool {
+    let Some(link) = net.ns(ns).link(dev) else { return false };
+    let Some((there, end)) = net.peer(ns, link) else { return false };
+    end.master.is_none() && !net.ns(there).links.iter().any(|above| above.parent() == Some(end.ifname.as_str()))
+}
+
+/// The device that a station is, or that its VLAN link is on.
+fn below<'a>(net: &'a Net, station: &'a Station) -> &'a str {
+    let link = net.ns(station.ns).link(&station.dev);
+    link.filter(|link| link.kind() == Some("vlan")).and_then(Link::parent).unwrap_or(&station.dev)
+}
+
+/// The VLAN in which a station is to get a packet with its tag, if it has a VLAN link for it.
+fn vlan_there(net: &Net, station: &Station, packet: &Packet) -> Option<u64> {
+    let there = net.ns(station.ns);
+    let own = there.link(&station.dev).and_then(vlan_id);
+    own.or_else(|| {
+        let is_for = |dev: &str| there.addrs_of(dev).any(|addr| addr.covers(packet.dst) || addr.covers(packet.src));
+        if is_for(&station.dev) {
+            return None;
+        }
+        let above = there.links.iter().filter(|above| above.parent() == Some(station.dev.as_str()));
+        above.filter(|above| is_for(&above.ifname)).find_map(vlan_id)
+    })
+}
+
+/// The VLAN link behind a port, or on the bridge itself, that has another id than the VLAN in which both sides meet.
+fn other_id(net: &Net, ns: usize, port: &str, id: u64, home: u64) -> Option<Culprit> {
+    let link = net.ns(ns).link(port)?;
+    let (there, end) = net.peer(ns, link).unwrap_or((ns, link));
+    let network = net.ns(there);
+    let vlan =
+        network.links.iter().find(|above| above.parent() == Some(end.ifname.as_str()) && vlan_id(above) == Some(id))?;
+    let (at, dev) = (&network.at, &vlan.ifname);
+    Some(
+        Culprit::new("VLAN_MISMATCH", at, "link", dev)
+            .value(format!("id {id}"))
+            .says(format!(
+                "{at}/{dev} is VLAN {id}, and the port {port} that it is on leads to the other side in VLAN {home}"
+            ))
+            .because(Label::State, format!("ip -d link show dev {dev} in {at}: id {id}"))
+            .because(Label::State, format!("bridge vlan show in {}", net.ns(ns).at))
+            .advise("the id and protocol of a VLAN link cannot be changed: make one of them anew"),
+    )
+}
+
+/// Whether what is behind a port of a bridge, or on the bridge itself, takes frames of a VLAN with their tag: it has a link for that
+/// VLAN, or is a port of another bridge that has it tagged.
+fn wants_tag(net: &Net, ns: usize, dev: &str, vid: u64) -> bool {
+    let network = net.ns(ns);
+    let Some(link) = network.link(dev) else { return false };
+    let (there, end) = match net.peer(ns, link) {
+        Some((there, peer)) => (there, peer),
+        None if link.kind() == Some("bridge") => (ns, link),
+        None => return false,
+    };
+    let other = net.ns(there);
+    let master = end.master.as_deref().filter(|_| end.ifname != dev || there != ns);
+    let has_link =
+        |below: &str| other.links.iter().any(|above| above.parent() == Some(below) && vlan_id(above) == Some(vid));
+    let Some(bridge) = master.and_then(|master| other.link(master)) else { return has_link(&end.ifname) };
+    if !filters_vlans(bridge) {
+        return has_link(&end.ifname) || has_link(&bridge.ifname);
+    }
+    member(net, there, &end.ifname, vid).is_some_and(|_| pvid(net, there, &end.ifname) != Some(vid))
 }

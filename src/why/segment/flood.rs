@@ -2,10 +2,9 @@
 
 use std::collections::HashSet;
 
-use serde_json::Value;
-
 use super::super::state::Net;
 use super::super::walk::Walk;
+use super::bridge::{filters_vlans, tag_behind, vlan_id, vlan_of};
 use crate::model::link::Link;
 use crate::op::Where;
 
@@ -16,8 +15,8 @@ pub(in crate::why) enum Piece {
     Out(usize, String),
     /// In by a device.
     In(usize, String),
-    /// Through a bridge; without a port where the bridge itself is the end.
-    Bridge { ns: usize, bridge: String, from: Option<String>, to: Option<String> },
+    /// Through a bridge; without a port where the bridge itself is the end. `tag` is the VLAN tag that the frame has when it gets there.
+    Bridge { ns: usize, bridge: String, from: Option<String>, to: Option<String>, tag: Option<u64> },
     /// From one macvlan to another on the same link.
     Sibling { one: (usize, String), other: (usize, String) },
 }
@@ -55,6 +54,8 @@ struct Flood<'a> {
     seen: HashSet<(usize, &'a str)>,
     known: HashSet<(usize, &'a str)>,
     found: Vec<(usize, &'a str, Vec<Piece>)>,
+    /// Devices to which it comes with the tag of a VLAN for which there is no link, and the tag.
+    strayed: Vec<(usize, &'a str, u64)>,
     /// Whether somebody asks for the ways; in a segment of a thousand they cost more than all else.
     ways: bool,
 }
@@ -76,7 +77,9 @@ impl<'a> Flood<'a> {
                         bridge: dev.into(),
                         from: None,
                         to: Some(port.ifname.clone()),
+                        tag,
                     });
+                    let tag = self.retagged(ns, link, dev, &port.ifname, tag);
                     self.emit(ns, &port.ifname, &way, tag);
                 }
             }
@@ -86,7 +89,7 @@ impl<'a> Flood<'a> {
                 }
             }
             Some("vlan") => {
-                let id = link.linkinfo.info_data.as_ref().and_then(|data| data.get("id")).and_then(Value::as_u64);
+                let id = vlan_id(link);
                 if let Some(parent) = link.parent() {
                     self.step(&mut way, || Piece::Out(ns, dev.into()));
                     self.emit(ns, parent, &way, id);
@@ -138,15 +141,22 @@ impl<'a> Flood<'a> {
         let mut way = way.to_vec();
         self.step(&mut way, || Piece::In(ns, dev.into()));
         if let Some(bridge) = network.bridge_of(link) {
-            let through =
-                |to: Option<String>| Piece::Bridge { ns, bridge: bridge.ifname.clone(), from: Some(dev.into()), to };
+            let through = |to: Option<String>| Piece::Bridge {
+                ns,
+                bridge: bridge.ifname.clone(),
+                from: Some(dev.into()),
+                to,
+                tag,
+            };
             let mut up = way.clone();
             self.step(&mut up, || through(None));
-            self.tagged(ns, &bridge.ifname, &up, tag);
+            let own = self.retagged(ns, bridge, dev, &bridge.ifname, tag);
+            self.tagged(ns, &bridge.ifname, &up, own);
             for port in network.ports(&bridge.ifname).filter(|port| port.ifname != dev) {
                 let mut on = way.clone();
                 self.step(&mut on, || through(Some(port.ifname.clone())));
                 self.seen.insert((ns, &port.ifname));
+                let tag = self.retagged(ns, bridge, dev, &port.ifname, tag);
                 self.emit(ns, &port.ifname, &on, tag);
             }
             return;
@@ -167,14 +177,10 @@ impl<'a> Flood<'a> {
         let network = self.net.ns(ns);
         let above: Vec<&Link> = network.links.iter().filter(|above| above.parent() == Some(dev)).collect();
         match tag {
-            Some(tag) => {
-                for vlan in above.iter().filter(|above| above.kind() == Some("vlan")) {
-                    let id = vlan.linkinfo.info_data.as_ref().and_then(|data| data.get("id")).and_then(Value::as_u64);
-                    if id == Some(tag) {
-                        self.station(ns, &vlan.ifname, way);
-                    }
-                }
-            }
+            Some(tag) => match above.iter().find(|above| vlan_id(above) == Some(tag)) {
+                Some(vlan) => self.station(ns, &vlan.ifname, way),
+                None => self.strayed.push((ns, dev, tag)),
+            },
             None => {
                 self.station(ns, dev, way);
                 let net = self.net;
@@ -185,6 +191,14 @@ impl<'a> Flood<'a> {
                 }
             }
         }
+    }
+
+    /// The tag with which a bridge hands a frame on that came with `tag`: its VLANs take tags away and put them on.
+    fn retagged(&self, ns: usize, bridge: &Link, from: &str, to: &str, tag: Option<u64>) -> Option<u64> {
+        if !filters_vlans(bridge) {
+            return tag;
+        }
+        tag_behind(self.net, ns, to, vlan_of(self.net, ns, from, tag))
     }
 
     fn station(&mut self, ns: usize, dev: &'a str, way: &[Piece]) {
@@ -202,23 +216,30 @@ impl<'a> Flood<'a> {
 }
 
 /// Every device that a frame from a device could come to, in the order in which it does.
-fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Vec<(usize, &'a str, Vec<Piece>)> {
-    let Some(link) = net.ns(ns).link(dev) else { return Vec::new() };
-    let seen = HashSet::from([(ns, link.ifname.as_str())]);
-    let mut flood = Flood { net, seen, known: HashSet::new(), found: Vec::new(), ways };
-    flood.emit(ns, &link.ifname, &[], None);
-    flood.found
+fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Flood<'a> {
+    let mut flood =
+        Flood { net, seen: HashSet::new(), known: HashSet::new(), found: Vec::new(), strayed: Vec::new(), ways };
+    if let Some(link) = net.ns(ns).link(dev) {
+        flood.seen.insert((ns, &link.ifname));
+        flood.emit(ns, &link.ifname, &[], None);
+    }
+    flood
 }
 
 impl<'a> Walk<'a> {
     /// Every device that a frame from a device could come to.
     pub(in crate::why) fn flood(&self, ns: usize, dev: &str) -> Vec<Station> {
-        let found = flood(self.net, ns, dev, true).into_iter();
+        let found = flood(self.net, ns, dev, true).found.into_iter();
         found.map(|(ns, dev, way)| Station { ns, dev: dev.to_owned(), way }).collect()
     }
 
     /// The same without the ways.
     pub(in crate::why) fn stations(&self, ns: usize, dev: &str) -> Vec<(usize, &'a str)> {
-        flood(self.net, ns, dev, false).into_iter().map(|(ns, dev, _)| (ns, dev)).collect()
+        flood(self.net, ns, dev, false).found.into_iter().map(|(ns, dev, _)| (ns, dev)).collect()
+    }
+
+    /// Every device to which a frame from a device comes with the tag of a VLAN for which it has no link, and the tag.
+    pub(in crate::why) fn strayed(&self, ns: usize, dev: &str) -> Vec<(usize, &'a str, u64)> {
+        flood(self.net, ns, dev, false).strayed
     }
 }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::super::finding::{Culprit, Label, Leg};
 use super::super::packet::Packet;
 use super::super::walk::Walk;
+use super::bridge::vlan_id;
 use super::flood::{Piece, Station};
 use super::{has, link_local};
 use crate::model::link::Link;
@@ -71,7 +72,7 @@ impl Walk<'_> {
             self.left = Some(format!("{at}/{dev} ({})", link.kind().unwrap_or_default()));
             return None;
         }
-        if self.other_vlan(ns, link, ip) {
+        if self.other_vlan(ns, link, ip) || self.other_tag(ns, link, ip) {
             return None;
         }
         if matches!(link.kind(), Some("bond" | "team")) && !link.has_carrier() && link.is_up() {
@@ -235,6 +236,32 @@ impl Walk<'_> {
                 .says(format!("{at}/{dev} is VLAN {mine}, and {there}/{far} at the other end of the cable, which has {ip}, is VLAN {yours}"))
                 .because(Label::State, format!("ip -d link show dev {dev} in {at}: {mine}"))
                 .because(Label::State, format!("ip -d link show dev {far} in {there}: {yours}"))
+                .advise("the id and protocol of a VLAN link cannot be changed: make one of them anew"),
+        );
+        true
+    }
+
+    /// Bridges deliver the frame with the tag of another VLAN than that of the link that has the address; noted.
+    fn other_tag(&mut self, ns: usize, link: &Link, ip: IpAddr) -> bool {
+        let net = self.net;
+        let found = self.strayed(ns, &link.ifname).into_iter().find_map(|(other, dev, tag)| {
+            let there = net.ns(other);
+            let far = there.links.iter().find(|far| {
+                far.parent() == Some(dev)
+                    && vlan_id(far).is_some_and(|id| id != tag)
+                    && there.addrs_of(&far.ifname).any(|addr| addr.ip == ip)
+            })?;
+            Some((other, far, tag))
+        });
+        let Some((other, far, tag)) = found else { return false };
+        let (at, dev, id) = (net.ns(other).at.clone(), far.ifname.clone(), vlan_id(far).unwrap_or(0));
+        self.fault(
+            Culprit::new("VLAN_MISMATCH", &at, "link", dev.clone())
+                .value(format!("id {id}"))
+                .says(format!(
+                    "{at}/{dev}, which has {ip}, is VLAN {id}, and frames get there with the tag of VLAN {tag}"
+                ))
+                .because(Label::State, format!("ip -d link show dev {dev} in {at}: id {id}"))
                 .advise("the id and protocol of a VLAN link cannot be changed: make one of them anew"),
         );
         true

@@ -247,7 +247,7 @@ impl Walk<'_> {
         ];
         let Some(group) = solicited(ip) else { return };
         for piece in owner.way.clone() {
-            if let Piece::Bridge { ns: place, bridge, from: Some(_), to } = piece {
+            if let Piece::Bridge { ns: place, bridge, from: Some(_), to, .. } = piece {
                 let port = to.unwrap_or_else(|| bridge.clone());
                 if !self.snooped(place, &bridge, &port, group, (owner.ns, &owner.dev)) {
                     return;
