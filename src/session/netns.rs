@@ -62,13 +62,12 @@ impl Session {
         Ok(self.count(Did::Something))
     }
 
-    /// What a namespace that was just made still needs: `lo` up, and no forwarding. `place` is where it was asked for.
     /// An empty namespace that this script has made may be one whose name was misspelled: the error says where, and what may be meant.
     #[must_use]
     pub fn with_origin(&self, at: &Where, error: Error) -> Error {
         let Where::Named(name) = at else { return error };
         let name = name.as_str();
-        let made = |op: &op::Op| matches!(&op.changes, op::Object::Netns { name: made } if made == name);
+        let made = |op: &op::Op| matches!(op.fact(), Some(op::Fact::Netns(one)) if one.name == *name);
         let Some(place) = self.log().iter().find(|record| made(&record.op)).and_then(|record| record.op.place.clone())
         else {
             return error;
@@ -78,6 +77,7 @@ impl Session {
         crate::model::suggest::with_nearest(error, name, others.iter().map(String::as_str))
     }
 
+    /// What a namespace that was just made still needs: `lo` up, and no forwarding. `place` is where it was asked for.
     fn netns_made(&self, name: &str, place: Option<Place>) -> Result<()> {
         let netns = Where::Named(name.to_owned());
         if path_of(&netns).as_deref().and_then(id_at).is_none() {
