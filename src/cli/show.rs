@@ -14,6 +14,7 @@ use crate::draw::{Blame, Topology, Watch, Woken};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
+use crate::op::Where;
 use crate::report::{human, json};
 use crate::session::{Mode, Session};
 use crate::why;
@@ -136,11 +137,19 @@ fn read(session: &Session, arguments: &ShowArgs) -> Result<Topology> {
         Some([from, to]) => Blame::of(&why::why(session, &super::why::question(session, from, to)?)?),
         _ => None,
     };
+    session.know_containers();
     let topology = Topology::read(session).map_err(|error| match error.kind() {
         Kind::PermissionDenied => error.hint("sudo netwright show"),
         _ => error,
     });
-    Ok(topology?.with_culprit(culprit))
+    let topology = topology?.with_culprit(culprit);
+    let places: Vec<Where> = topology
+        .namespaces
+        .iter()
+        .filter(|netns| netns.name.starts_with("/proc/"))
+        .map(|netns| Where::Path(netns.name.clone().into()))
+        .collect();
+    Ok(topology.renamed(&session.container_names(&places)))
 }
 
 fn draw(topology: &Topology, arguments: &ShowArgs) {

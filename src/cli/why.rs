@@ -29,11 +29,12 @@ Exit codes: 0 reachable, 1 blocked or inconclusive, 2 usage, 4 something missing
 Examples:
   netwright why blue 10.0.0.2
   netwright why pid:4711 tcp/10.0.0.2:80 --json
+  netwright why docker:web tcp/10.0.0.2:80
   netwright why blue
   netwright why --on machine.json blue 10.0.0.2")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct WhyArgs {
-    /// A namespace: its name, host, pid:4711 or /proc/4711/ns/net
+    /// A namespace: its name, host, pid:4711, docker:web, podman:db, containerd:ID, pod:default/web or /proc/4711/ns/net
     #[arg(required_unless_present = "explain")]
     from: Option<String>,
     #[arg(
@@ -140,7 +141,7 @@ fn failed(error: &Error) -> u8 {
 fn prospects(arguments: &WhyArgs) -> Result<bool> {
     let exec = Exec::new(super::tools(&arguments.tools)?, Interrupt::default())?;
     let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
-    let from = there(&session, place(arguments.from.as_deref().unwrap_or_default())?)?;
+    let from = there(&session, place(&session, arguments.from.as_deref().unwrap_or_default())?)?;
     let all = outlook(&session, &from)?;
     if arguments.json {
         let one = |prospect: &Prospect| serde_json::json!({ "what": prospect.what, "fine": prospect.fine, "finding": prospect.finding.json() });
@@ -199,7 +200,7 @@ fn answer(arguments: &WhyArgs) -> Result<Finding> {
     let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
     let (question, mut finding) = ask(arguments, &session)?;
     if arguments.fix {
-        finding = super::mend::mend(arguments, &session, &question, finding, &|finding| show(arguments, finding))?;
+        finding = super::mend::mend(arguments, &session, &question, finding, &|finding| show(arguments, &session, finding))?;
     }
     Ok(finding)
 }
@@ -224,7 +225,7 @@ fn ask(arguments: &WhyArgs, session: &Session) -> Result<(Question, Finding)> {
     };
     let question = Question { aim: by_port(arguments, session, &question)?, ..question };
     let finding = why(session, &question)?;
-    show(arguments, &finding);
+    show(arguments, session, &finding);
     Ok((question, finding))
 }
 
@@ -288,7 +289,7 @@ fn by_port(arguments: &WhyArgs, session: &Session, question: &Question) -> Resul
 ///
 /// `InvalidArgument` when a word means nothing, `NotFound` with the names that there are.
 pub(super) fn question(session: &Session, from: &str, to: &str) -> Result<Question> {
-    let from = place(from)?;
+    let from = place(session, from)?;
     let aim = aim(session, to)?;
     for netns in [Some(&from), if let Aim::Netns(netns) = &aim { Some(netns) } else { None }].into_iter().flatten() {
         if let Err(error) = session.exec().netns(netns) {
@@ -299,11 +300,17 @@ pub(super) fn question(session: &Session, from: &str, to: &str) -> Result<Questi
     Ok(Question::new(from, aim))
 }
 
-fn show(arguments: &WhyArgs, finding: &Finding) {
+fn show(arguments: &WhyArgs, session: &Session, finding: &Finding) {
+    let names = session.container_names(&finding.places());
     if arguments.json {
-        json::print(&finding.json());
+        let mut document = finding.json();
+        if let (Some(map), false) = (document.as_object_mut(), names.is_empty()) {
+            let names = names.iter().map(|(at, name)| (at.name(), name.clone().into())).collect();
+            map.insert("names".into(), serde_json::Value::Object(names));
+        }
+        json::print(&document);
     } else {
-        human::print(&picture::render(finding, picture::Style::of_stdout()));
+        human::print(&picture::called(&picture::render(finding, picture::Style::of_stdout()), &names));
     }
 }
 
@@ -324,9 +331,12 @@ fn missing(error: Error, netns: &Where) -> Error {
 }
 
 /// A namespace as people write it.
-fn place(text: &str) -> Result<Where> {
+fn place(session: &Session, text: &str) -> Result<Where> {
     if text == "host" {
         return Ok(Where::Host);
+    }
+    if let Some(container) = session.container(text) {
+        return container;
     }
     if let Some(pid) = text.strip_prefix("pid:") {
         let pid: u32 =
@@ -343,10 +353,11 @@ fn aim(session: &Session, text: &str) -> Result<Aim> {
     match text.parse() {
         Ok(target) => Ok(Aim::Target(target)),
         Err(error) => {
-            let netns = place(text)?;
+            let netns = place(session, text)?;
             let looks_like_target = text.starts_with("tcp/") || text.starts_with("udp/") || text.starts_with("icmp/");
             if looks_like_target
-                || (session.exec().netns(&netns).is_err() && text.contains([':', '/']) && !text.starts_with("pid:"))
+                || (session.exec().netns(&netns).is_err() && text.contains([':', '/']) && !text.starts_with("pid:")
+                    && session.container(text).is_none())
             {
                 return Err(error);
             }

@@ -29,6 +29,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use serde::{Deserialize, Serialize};
 
+use crate::op::Where;
+
 pub use blame::Blame;
 pub use read::{name_of, state_of};
 pub use watch::{Watch, Woken};
@@ -187,6 +189,29 @@ pub(crate) struct Cable {
 }
 
 impl Topology {
+    /// The same with other names for some of its namespaces.
+    #[must_use]
+    pub fn renamed(mut self, names: &[(Where, String)]) -> Self {
+        let rename = |name: &mut String| {
+            if let Some((_, new)) = names.iter().find(|(at, _)| at.name() == *name) {
+                name.clone_from(new);
+            }
+        };
+        for netns in &mut self.namespaces {
+            rename(&mut netns.name);
+            for link in &mut netns.links {
+                for end in [&mut link.peer, &mut link.parent, &mut link.far].into_iter().flatten() {
+                    rename(&mut end.netns);
+                }
+            }
+        }
+        if let Some(blame) = &mut self.culprit {
+            rename(&mut blame.netns);
+            blame.path.iter_mut().for_each(|end| rename(&mut end.netns));
+        }
+        self
+    }
+
     /// What lies between two links, each once: veth pairs, links that were moved away from the one below, tunnels.
     fn cables(&self) -> Vec<Cable> {
         let (mut seen, mut cables, index) = (BTreeSet::new(), Vec::new(), self.index());

@@ -198,12 +198,12 @@ impl NotReached {
         }
     }
 
-    /// Whether this namespace itself gave up, sooner than it could have asked for the neighbour: the kernel asks three times, a second apart
-    /// (`mcast_solicit`, `retrans_time_ms`; arp(7)), and fails all that waits for a neighbour together. Somebody's packet before this one had begun it,
-    /// perhaps when the network was another.
+    /// Whether somebody, this namespace or a router, gave up sooner than it could have asked for the neighbour: the kernel asks three times, a
+    /// second apart (`mcast_solicit`, `retrans_time_ms`; arp(7)), and fails all that waits for a neighbour together. A packet before this one had
+    /// begun it, perhaps when the network was another. A route that refuses says the same, and says it again.
     #[must_use]
     pub fn is_older(&self) -> bool {
-        self.reason == Reason::HostUnreachable && (self.by_self || self.icmp.is_none()) && self.after < scaled(FRESH)
+        self.reason == Reason::HostUnreachable && self.after < scaled(FRESH)
     }
 
     /// What happened, as a sentence: `10.0.0.254 answered: destination host unreachable`.

@@ -216,6 +216,21 @@ fn way(out: &mut String, finding: &Finding, width: usize) {
     }
 }
 
+/// The same with what people call the containers in it. Commands stay as they are: they need the path.
+#[must_use]
+pub fn called(text: &str, names: &[(Where, String)]) -> String {
+    let mut command = false;
+    let line = |line: &str| {
+        // Commands stand behind `help:`, and below it further in than anything else.
+        command = line.trim_start().starts_with("help:") || command && line.starts_with("         ");
+        if command {
+            return line.to_owned();
+        }
+        names.iter().fold(line.to_owned(), |line, (at, name)| line.replace(&at.name(), name))
+    };
+    text.split('\n').map(line).collect::<Vec<_>>().join("\n")
+}
+
 /// The way, link by link, of the leg that matters; broken where the culprit is.
 fn path(finding: &Finding) -> Vec<String> {
     let leg = finding.culprit.as_ref().map_or(Leg::Request, |culprit| culprit.leg);

@@ -54,6 +54,7 @@ mod ahead;
 pub mod audit;
 mod bridge;
 pub mod claim;
+pub mod containers;
 pub mod copy;
 pub mod coverage;
 pub mod ends;

@@ -31,6 +31,12 @@ impl Walk<'_> {
                 effect.cause.push(Cause::Mark(RuleRef::clone(rule)));
             }
         }
+        if let Some(rule) = packet.past.untracked.as_ref().filter(|_| packet.ct == Ct::Untracked) {
+            let ct = if self.leg == super::finding::Leg::Reply { Ct::Established } else { Ct::New };
+            if passes(&Packet { ct, ..packet.clone() }, None) {
+                effect.cause.push(Cause::Untracked(RuleRef::clone(rule)));
+            }
+        }
         if let Some(conn) = self.translated_source(packet) {
             let before = conn.before.src.0;
             if passes(&Packet { src: before, ..packet.clone() }, None) {
@@ -83,7 +89,7 @@ impl Walk<'_> {
         let request = Packet { reply: false, ct: Ct::New, dst: world, ..packet.answer() };
         let sort =
             |ip: std::net::IpAddr| if self.net.ns(router).owns(ip).is_some() { Sort::Local } else { Sort::Unicast };
-        let back = |_: std::net::IpAddr| None;
+        let way = |packet: &Packet| self.leads(router, packet);
         let spot = Spot {
             hook: Hook::Postrouting,
             iif: "",
@@ -91,7 +97,7 @@ impl Walk<'_> {
             physin: None,
             physout: None,
             sort: &sort,
-            back: &back,
+            way: &way,
             arp: false,
             macs: None,
         };
@@ -146,6 +152,19 @@ impl Walk<'_> {
         for (index, cause) in causes.into_iter().enumerate() {
             let first = index == 0;
             match cause {
+                Cause::Set(asked) if asked.tool == super::nft::LINK => {
+                    let (index, dev) = (&asked.set, &asked.element);
+                    let _ = write!(
+                        culprit.message,
+                        "; `{}` would let it pass if {dev} were link {index}: `iif` and `oif` hold the number that a link had when the rule was \
+                         made, no link has the number {index} any more, and a link that is made anew gets another one (iifname holds the name)",
+                        asked.rule
+                    );
+                    culprit = culprit.because(
+                        Label::State,
+                        format!("nft in {at}: `{}`; ip link in {at}: no link {index}", asked.rule),
+                    );
+                }
                 Cause::Set(asked) => {
                     let what = if asked.tool == "ipset" { "the set" } else { "the set or map" };
                     let has = if asked.held { "holds" } else { "lacks" };
@@ -181,6 +200,14 @@ impl Walk<'_> {
                         let words = std::iter::once(by.tool.clone()).chain(narrow.iter().cloned());
                         culprit.fix = vec![Fix::of(&at, words)];
                     }
+                }
+                Cause::Untracked(by) => {
+                    let _ = write!(
+                        culprit.message,
+                        "; it is untracked (`{}` in {} {}, NOTRACK), so no rule on its connection lets it pass",
+                        by.text, by.table, by.chain
+                    );
+                    culprit = culprit.because(Label::State, format!("{} {} in {at}: {}", by.tool, by.table, by.text));
                 }
                 Cause::Source(before) => culprit = self.by_translation(culprit, packet, before, first),
             }

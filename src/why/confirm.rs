@@ -12,7 +12,9 @@ use crate::probe::{Proto, Target, Verdict as Answer, connect, ping};
 use crate::session::Session;
 
 /// How long the recorded packet is waited for: what the kernel does with it, it does at once.
-const PATIENCE: Duration = Duration::from_millis(300);
+pub(super) const PATIENCE: Duration = Duration::from_millis(300);
+/// The same while another packet is waited for anyway.
+pub(super) const GLANCE: Duration = Duration::from_millis(150);
 
 /// Takes what one more packet showed into the finding. Where nothing could be recorded, the finding stands and says so.
 pub(super) fn confirm(recorded: crate::Result<Recording>, question: &Question, finding: &mut Finding) {
@@ -46,6 +48,9 @@ pub(super) fn confirm(recorded: crate::Result<Recording>, question: &Question, f
     };
     if finding.culprit.as_ref().is_some_and(&fits) {
         finding.confidence = Confidence::Confirmed;
+        return;
+    }
+    if strayed(&recording, at.as_ref(), finding) {
         return;
     }
     // What leads a packet astray is to blame for what it meets there.
@@ -117,6 +122,32 @@ pub(super) fn confirm(recorded: crate::Result<Recording>, question: &Question, f
             }
         }
     }
+}
+
+/// A frame for another's hardware address ends there, whatever that one does with it. Returns whether that is so; then it is confirmed.
+fn strayed(recording: &Recording, at: Option<&Where>, finding: &mut Finding) -> bool {
+    let off = |at: &Where| !finding.hops.iter().any(|hop| hop.at == *at);
+    let code = finding.culprit.as_ref().map(|culprit| culprit.code);
+    let strays = matches!(
+        code,
+        Some("NEIGH_STALE_WRONG" | "NEIGH_STATIC_WRONG" | "ADDR_DUPLICATE" | "MAC_DUPLICATE" | "FDB_STATIC_WRONG")
+    );
+    if !strays || !at.is_some_and(off) {
+        return false;
+    }
+    if let Some(culprit) = &mut finding.culprit {
+        culprit.evidence.push(Evidence { label: Label::Probe, text: recording.summary() });
+        finding.confidence = Confidence::Confirmed;
+    }
+    true
+}
+
+/// Whether what was recorded is the end that the walk predicts: nothing more is to be waited for.
+pub(super) fn decides(recorded: &(Option<Answer>, Recording), first: Option<&Culprit>) -> bool {
+    let (answer, recording) = recorded;
+    let (Some(culprit), End::Dropped(seen, dropped)) = (first, recording.end()) else { return false };
+    let here = recording.place_of(seen).is_some_and(|at| near(culprit, at));
+    seen.own && here && codes(dropped.class).contains(&culprit.code) && !answer.as_ref().is_some_and(Answer::is_reached)
 }
 
 const NEIGHBOUR: [&str; 18] = [
@@ -353,6 +384,7 @@ pub(super) fn take(
     target: &Target,
     net: &Net,
     from: usize,
+    patience: Duration,
 ) -> crate::Result<(Option<Answer>, Recording)> {
     let places = net
         .all
@@ -381,10 +413,10 @@ pub(super) fn take(
     let cancel = || interrupt.is_set();
     let file = net.ns(from).file();
     if target.proto == Proto::Icmp {
-        let options = ping_options(question, target, size, PATIENCE);
+        let options = ping_options(question, target, size, patience);
         record(file, &plan, || ping(target.addr, &options, &cancel).map(|report| report.verdict).ok())
     } else {
-        let options = connect_options(question, PATIENCE);
+        let options = connect_options(question, patience);
         record(file, &plan, || connect(target, &options, &cancel).map(|open| open.verdict().clone()).ok())
     }
 }

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::finding::{Culprit, Label, Leg};
-use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri};
+use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri, Way};
 use super::state::Ns;
 use super::trail::Effect;
-use super::walk::{Conn, Tuple, Walk, unspecified};
+use super::walk::{Conn, Tuple, Walk};
 
 /// Where connection tracking sits among the priorities (`NF_IP_PRI_CONNTRACK`).
 const CONNTRACK: i32 = -200;
@@ -79,11 +79,7 @@ impl Walk<'_> {
         }
         let (mut passes, mut translated, mut restored, mut legacy) = (true, false, false, false);
         let sort = |ip: IpAddr| sort(network, ip);
-        let asking = packet.clone();
-        let back = |ip: IpAddr| {
-            let packet = Packet { src: unspecified(ip.is_ipv6()), dst: ip, ..asking.clone() };
-            Walk::new(net).route(ns, &packet, None).ok().map(|got| got.dev)
-        };
+        let way = |packet: &Packet| Walk::new(net).leads(ns, packet);
         let spot = Spot {
             hook,
             iif,
@@ -91,7 +87,7 @@ impl Walk<'_> {
             physin: bridged.map(|bridged| bridged.physin),
             physout: bridged.filter(|_| hook != Hook::Prerouting).map(|bridged| bridged.physout),
             sort: &sort,
-            back: &back,
+            way: &way,
             arp: false,
             macs: None,
         };
@@ -129,7 +125,17 @@ impl Walk<'_> {
                 self.guess = true;
                 continue;
             }
+            let before = (packet.dst, packet.mark, packet.tos);
             passes &= self.take(ns, hook, packet, (iif, oif), bridged.is_some(), effect);
+            // Only these have the way looked up again (`nf_route_table_hook4`, `ipt_mangle_out`, `nf_nat_ipv4_local_fn`).
+            let again = match &base {
+                Base::Iptables(_, table) => matches!(*table, "mangle" | "nat"),
+                Base::Nft(index) => matches!(nft.kind(*index), "route" | "nat"),
+            };
+            let changed = if nat { before.0 != packet.dst } else { before != (packet.dst, packet.mark, packet.tos) };
+            if hook == Hook::Output && again && changed {
+                self.rerouted = Some(packet.clone());
+            }
         }
         if !tracked {
             self.track(ns, packet, related);
@@ -157,7 +163,10 @@ impl Walk<'_> {
         }
         if let Some(rule) = effect.drop {
             let culprit = self.by_rule(ns, hook, packet, devs, bridged, &rule);
-            let culprit = self.caused(ns, culprit, packet, &rule, effect.cause);
+            let mut culprit = self.caused(ns, culprit, packet, &rule, effect.cause);
+            if hook == Hook::Forward && !bridged {
+                culprit = self.spared_by_source(ns, culprit, packet);
+            }
             self.fault(culprit);
         }
         let Some(after) = effect.after else { return passes };
@@ -206,6 +215,11 @@ impl Walk<'_> {
 
     fn track(&mut self, ns: usize, packet: &mut Packet, related: bool) {
         let unsure = packet.ct == Ct::Unknown;
+        // What belongs to the link is never tracked (`noct_valid_new` in `nf_conntrack_proto_icmpv6.c`).
+        if packet.proto == 58 && packet.icmp.is_some_and(|kind| matches!(kind, 130..=136 | 143)) {
+            packet.ct = Ct::Untracked;
+            return;
+        }
         if packet.ct == Ct::Untracked || related {
             packet.ct = if related { Ct::Related } else { Ct::Untracked };
             return;
@@ -438,6 +452,22 @@ impl Walk<'_> {
                 return culprit.says(message).fix(&format!("sysctl -w {sysctl}=0"));
             }
         }
+        // A filter that asks the routing tables: what they say.
+        if hook == Hook::Prerouting && (rule.text.contains("rpfilter") || rule.text.contains("fib saddr")) {
+            let marked = rule.text.contains("validmark") || rule.text.contains("mark .");
+            let back = packet.way_back(sort(self.net.ns(ns), packet.dst), marked);
+            let said = match self.leads(ns, &back) {
+                super::packet::Way::By(devs) => {
+                    format!("would answer {} by {}, not by {iif}", packet.src, devs.join(" or "))
+                }
+                super::packet::Way::Local => format!("has {} itself", packet.src),
+                super::packet::Way::Nowhere => format!("has no way back to {}", packet.src),
+                super::packet::Way::Unknown => String::new(),
+            };
+            if !said.is_empty() {
+                let _ = write!(message, "; it is a reverse path filter, and {at} {said}");
+            }
+        }
         if packet.ct == Ct::Untracked && rule.policy {
             message += "; the packet is untracked (a raw rule with --notrack), so no rule on its conntrack state (ctstate) accepts it";
             if let Some(by) = &packet.past.untracked {
@@ -595,9 +625,9 @@ impl Walk<'_> {
         let mut bases = nft.bases(&[family], hook, if hook == Hook::Egress { devs.1 } else { devs.0 }, &|_, _| false);
         bases.sort_unstable();
         let sort = |_: IpAddr| Sort::Unicast;
-        let back = |_: IpAddr| None;
+        let way = |_: &Packet| Way::Unknown;
         let (iif, oif) = devs;
-        let spot = Spot { hook, iif, oif, physin: None, physout: None, sort: &sort, back: &back, arp, macs };
+        let spot = Spot { hook, iif, oif, physin: None, physout: None, sort: &sort, way: &way, arp, macs };
         let mut passes = true;
         for (_, index) in bases {
             let mut effect = nft.run(index, packet, &spot, None);
@@ -716,7 +746,7 @@ fn onto(net: ipnet::IpNet, ip: IpAddr) -> IpAddr {
 }
 
 /// What an address is to a namespace, as its table `local` has it.
-fn sort(network: &Ns, ip: IpAddr) -> Sort {
+pub(super) fn sort(network: &Ns, ip: IpAddr) -> Sort {
     let limited = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast() || ip.octets()[0] == 0);
     if ip.is_multicast() {
         return Sort::Multicast;

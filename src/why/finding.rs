@@ -437,6 +437,19 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// Every namespace that it speaks of, once.
+    #[must_use]
+    pub fn places(&self) -> Vec<Where> {
+        let culprits = self.culprit.iter().chain(&self.others).map(|culprit| &culprit.at);
+        let mut all: Vec<Where> = Vec::new();
+        for at in std::iter::once(&self.from).chain(self.hops.iter().map(|hop| &hop.at)).chain(culprits) {
+            if !all.contains(at) {
+                all.push(at.clone());
+            }
+        }
+        all
+    }
+
     /// What a failed expectation tells: names and texts of notes.
     #[must_use]
     pub fn notes_for_error(&self) -> Vec<(String, String)> {

@@ -8,7 +8,7 @@ use proptest::sample::Index;
 
 use super::iptables::Tables;
 use super::nft::Nft;
-use super::packet::{Ct, Hook, Packet, Past, Port, Sort, Spot, Track};
+use super::packet::{Ct, Hook, Packet, Past, Port, Sort, Spot, Track, Way};
 
 const RULESET: &str = include_str!("../../tests/fixtures/nft-1.0.6/ruleset.json");
 const SAVED: &str = include_str!("../../tests/fixtures/iptables-1.8.9/save-nft.txt");
@@ -55,8 +55,8 @@ fn packet() -> impl Strategy<Value = Packet> {
 
 fn spot(hook: Hook) -> Spot<'static> {
     let sort = &|ip: IpAddr| if ip.is_loopback() { Sort::Local } else { Sort::Unicast };
-    let back = &|_: IpAddr| Some("eth0".to_owned());
-    Spot { hook, iif: "eth0", oif: "lo", physin: None, physout: Some("p1"), sort, back, arp: false, macs: None }
+    let way = &|_: &Packet| Way::By(vec!["eth0".to_owned()]);
+    Spot { hook, iif: "eth0", oif: "lo", physin: None, physout: Some("p1"), sort, way, arp: false, macs: None }
 }
 
 proptest! {

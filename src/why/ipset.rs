@@ -171,7 +171,7 @@ fn is_port(piece: &str, source: bool, packet: &Packet) -> Tri {
 
 #[cfg(test)]
 mod tests {
-    use super::super::packet::{Hook, Sort};
+    use super::super::packet::{Hook, Sort, Way};
     use super::*;
 
     const SAVED: &str = "\
@@ -204,7 +204,7 @@ add marks 10.1.0.5,0x00000010
             ..Packet::solicitation()
         };
         let sort = |_: IpAddr| Sort::Unicast;
-        let back = |_: IpAddr| None;
+        let way = |_: &Packet| Way::Unknown;
         let spot = Spot {
             hook: Hook::Forward,
             iif: "eth0",
@@ -212,7 +212,7 @@ add marks 10.1.0.5,0x00000010
             physin: None,
             physout: None,
             sort: &sort,
-            back: &back,
+            way: &way,
             arp: false,
             macs: None,
         };

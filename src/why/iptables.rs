@@ -6,7 +6,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 
 use super::ipset::Ipsets;
-use super::packet::{Asked, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Tri, icmp_kind, icmp6_kind, protocol};
+use super::packet::{
+    Asked, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Tri, Way, icmp_kind, icmp6_kind, protocol,
+};
 use super::recent::Recents;
 use super::trail::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::u32_match;
@@ -79,6 +81,23 @@ impl Tables {
     #[must_use]
     pub(super) fn has(&self, table: &str) -> bool {
         self.rules.table(table).is_some()
+    }
+
+    /// Every rule of a table, with its chain.
+    pub(super) fn all_of(&self, table: &str) -> impl Iterator<Item = (&str, &Rule)> {
+        let chains = self.rules.table(table).map_or(&[][..], |table| &table.chains);
+        chains.iter().flat_map(|chain| chain.rules.iter().map(|rule| (chain.name.as_str(), rule)))
+    }
+
+    /// The same without the rule that such words delete: `-t TABLE -D CHAIN …`.
+    pub(super) fn without(&self, delete: &[String]) -> Option<Self> {
+        let [_, table, _, chain, words @ ..] = delete else { return None };
+        let mut other = self.clone();
+        let table = other.rules.tables.iter_mut().find(|one| one.name == *table)?;
+        let chain = table.chains.iter_mut().find(|one| one.name == *chain)?;
+        let index = chain.rules.iter().position(|rule| rule.words == words)?;
+        chain.rules.remove(index);
+        Some(other)
     }
 
     /// Every rule of a chain.
@@ -207,6 +226,15 @@ impl Tables {
             "RETURN" => trail.ret(matched),
             // Whoever takes it from the queue accepts it or drops it; so do these two by what sockets there are.
             "QUEUE" | "NFQUEUE" | "TPROXY" | "SYNPROXY" => {
+                if target == "TPROXY" {
+                    let mark = rule.option(&["--tproxy-mark"]).and_then(|mark| masked(mark.value));
+                    trail.change(matched, |state| {
+                        if let Some((value, mask)) = mark.filter(|(value, mask)| (value, mask) != (&0, &0)) {
+                            state.packet.mark = state.packet.mark.map(|old| (old & !mask) ^ value);
+                        }
+                        state.packet.past.proxied = Some(Arc::new(this()));
+                    });
+                }
                 trail.anything(this());
                 trail.accept(matched);
             }
@@ -342,7 +370,7 @@ fn between<T: std::str::FromStr + PartialEq>(text: &str, sign: char) -> To<T> {
 }
 
 /// A network, or an address as one.
-fn net(text: &str) -> Option<IpNet> {
+pub(super) fn net(text: &str) -> Option<IpNet> {
     text.parse().ok().or_else(|| text.parse::<IpAddr>().ok().map(IpNet::from))
 }
 
@@ -396,7 +424,7 @@ fn flags(packet: &Packet, mask: &str, want: &str) -> Tri {
 }
 
 /// The modules that match or not without being given an option.
-const OPAQUE: [&str; 6] = ["cgroup", "eui64", "ipv6header", "osf", "rpfilter", "socket"];
+const OPAQUE: [&str; 5] = ["cgroup", "eui64", "ipv6header", "osf", "socket"];
 
 /// The modules that look for a header which no packet here has: without it they do not match, also when negated (`ip6t_rt.c`, `ip6t_frag.c`,
 /// `ip6t_hbh.c`, `ip6t_mh.c`, `ip6t_ah.c`, `xt_esp.c`).
@@ -418,6 +446,7 @@ fn matches(rule: &Rule, packet: &Packet, run: &Run<'_>, tables: &Tables) -> Tri 
                 all = all.and(match value {
                     _ if HEADERS.contains(&value) => Tri::No,
                     _ if OPAQUE.contains(&value) => Tri::Maybe,
+                    "rpfilter" => reverse_path(rule, packet, spot),
                     _ => Tri::Yes,
                 });
                 index += 2;
@@ -426,6 +455,7 @@ fn matches(rule: &Rule, packet: &Packet, run: &Run<'_>, tables: &Tables) -> Tri 
                 all = all.and(tables.recents.matches(rule, packet).flip(not));
                 (not, index) = (false, index + 1);
             }
+            "--loose" | "--validmark" | "--accept-local" | "--invert" if module == "rpfilter" => index += 1,
             "--rsource" | "--rdest" | "--rttl" | "--reap" if module == "recent" => index += 1,
             "--name" | "--seconds" | "--hitcount" | "--mask" if module == "recent" => index += 2,
             // Counters of a set are no condition, negated or not.
@@ -448,6 +478,26 @@ fn matches(rule: &Rule, packet: &Packet, run: &Run<'_>, tables: &Tables) -> Tri 
         }
     }
     all
+}
+
+/// `-m rpfilter`: whether the way back to the source is the link that it came by (`ipt_rpfilter.c`, `ip6t_rpfilter.c`).
+fn reverse_path(rule: &Rule, packet: &Packet, spot: &Spot<'_>) -> Tri {
+    let has = |word: &str| rule.words.iter().any(|one| one == word);
+    let back = packet.way_back((spot.sort)(packet.dst), has("--validmark"));
+    let fits = match (spot.way)(&back) {
+        _ if spot.iif == "lo" => Tri::Yes,
+        Way::By(devs) => (has("--loose") || devs.iter().any(|dev| dev == spot.iif)).into(),
+        Way::Local if has("--accept-local") => {
+            if has("--loose") {
+                Tri::Yes
+            } else {
+                Tri::Maybe
+            }
+        }
+        Way::Local | Way::Nowhere => Tri::No,
+        Way::Unknown => Tri::Maybe,
+    };
+    fits.flip(has("--invert"))
 }
 
 /// Whether a packet is in a set of `ipset`.

@@ -8,6 +8,7 @@
 //! | `segment` | between two devices: veth, bridges, neighbours |
 //! | `filters`, `iptables`, `ipset`, `recent`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
 //! | `causes` | why a packet is what it is when a rule drops it |
+//! | `supposed` | what the rules would do to it if something were otherwise |
 //! | `tunnel` | packets inside packets |
 //! | `routes` | why the kernel would not route |
 //! | `upstream` | what an upstream router shows: a missing translation, a wrong turn, and the sandbox's pretended internet |
@@ -45,6 +46,7 @@ mod routes;
 mod segment;
 mod service;
 mod state;
+mod supposed;
 pub mod survey;
 mod trace;
 mod trail;
@@ -68,7 +70,7 @@ use finding::{Confidence, Culprit, Evidence, Finding, Label, Leg, Tried, Verdict
 pub use packet::PROTOCOLS;
 use packet::{Ct, Packet, Port};
 use state::Net;
-use trial::{Trial, stale};
+use trial::Trial;
 use walk::{Suspect, Walk, unspecified};
 
 /// How long one try waits for an answer.
@@ -161,12 +163,23 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
         Some((from, walk))
     });
     let read = reading.elapsed();
+    // While the packet is waited for, its like is recorded: when that dies where the walk says, the waiting is over.
+    let glance = match (&running, &net, &walked) {
+        (Some(running), Ok(net), Some((from, walk))) if !running.is_over() => {
+            let taken = confirm::take(session, question, &target, net, *from, confirm::GLANCE);
+            if taken.as_ref().is_ok_and(|taken| confirm::decides(taken, walk.faults.first())) {
+                running.stop();
+            }
+            taken.ok()
+        }
+        _ => None,
+    };
     let mut tried = running.map(trial::Running::end).transpose()?;
     let judging = Instant::now();
     let net = net.as_ref().map_err(Clone::clone)?;
     let (from, mut walk) =
         walked.ok_or_else(|| Error::new(Kind::NotFound, format!("no namespace `{}`", question.from)))?;
-    let recorded = second_look(session, question, &target, net, from, &mut tried);
+    let recorded = second_look(session, question, &target, net, from, &mut tried, glance);
     let failed = failed || tried.as_ref().is_some_and(|(tried, _)| !tried.reached);
     let flow = trace::Flow::of(&walk, from, &packet(question, &target));
     let mut finding = Finding {
@@ -282,9 +295,19 @@ fn second_look(
     net: &Net,
     from: usize,
     tried: &mut Option<(Tried, Option<Established>)>,
+    glance: Option<(Option<Answer>, recorder::Recording)>,
 ) -> Option<Result<recorder::Recording>> {
     let (tried, _) = tried.as_mut().filter(|(tried, _)| !tried.reached)?;
-    let (answer, recording) = match confirm::take(session, question, target, net, from) {
+    // One that was recorded meanwhile and shows nothing says nothing.
+    let telling = |(answer, recording): &(Option<Answer>, recorder::Recording)| {
+        matches!(recording.end(), recorder::End::Dropped(seen, _) if seen.own)
+            || answer.as_ref().is_some_and(Answer::is_reached)
+    };
+    let taken = match glance.filter(telling) {
+        Some(taken) => Ok(taken),
+        None => confirm::take(session, question, target, net, from, confirm::PATIENCE),
+    };
+    let (answer, recording) = match taken {
         Ok((answer, recording)) => (answer, Ok(recording)),
         // Without the recorder silence is listened to twice all the same.
         Err(error) if tried.is_silent() => {
@@ -354,7 +377,7 @@ fn packet(question: &Question, target: &Target) -> Packet {
 /// One more packet that really leaves.
 fn again(session: &Session, question: &Question, target: &Target) -> Result<()> {
     let (answer, _) = once(session, question, target, None)?;
-    if stale(&answer) {
+    if answer.is_older() {
         std::thread::sleep(Duration::from_millis(100));
         once(session, question, target, None)?;
     }
@@ -470,6 +493,18 @@ fn judge(
                 true
             }
         });
+    }
+    // A reverse path filter in the rules, and no way back at all: the way back mends both.
+    if first.code == "NF_DROP"
+        && (first.value.contains("rpfilter") || first.value.contains("fib saddr"))
+        && let Some(back) = faults.iter().find(|other| other.code == "RETURN_ROUTE_MISSING" && other.at == first.at)
+    {
+        first
+            .evidence
+            .push(Evidence { label: Label::Inferred, text: format!("the answer has no way either: {}", back.message) });
+        if !back.fix.is_empty() {
+            first.fix.clone_from(&back.fix);
+        }
     }
     // Both are one asymmetry: what lets the request in does not lead the answer back.
     if first.code == "RP_FILTER"

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
-use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To, Tri, icmp_kind, icmp6_kind, protocol};
+use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To, Tri, Way, icmp_kind, icmp6_kind, protocol};
 use super::state::text;
 use super::trail::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::u32_match;
@@ -55,6 +55,9 @@ enum Val {
     /// Something is there, and nobody can say what.
     Unknown,
 }
+
+/// The link that no route leads by, as `fib … oif` has it.
+const NOWHERE: &str = "0";
 
 impl Nft {
     /// Reads `nft -j list ruleset`; what cannot be read is empty.
@@ -299,7 +302,12 @@ impl Nft {
                 }
             }
             // A rate that is not used up lets pass, one that is `over` does not: nobody knows which it is now.
-            "limit" | "quota" | "ct count" | "tproxy" => return when.and(Tri::Maybe),
+            "limit" | "quota" | "ct count" => return when.and(Tri::Maybe),
+            // Without a socket that takes it the rule does not go on (`nft_tproxy_eval_v4`).
+            "tproxy" => {
+                trail.change(when, |state| state.packet.past.proxied = Some(Arc::new(this())));
+                return when.and(Tri::Maybe);
+            }
             _ => {
                 trail.anything(this());
                 return when.and(Tri::Maybe);
@@ -430,8 +438,17 @@ impl Nft {
                 }
             }
         };
+        if flags.contains("netmap") {
+            return self.onto_prefix(chain, name, body, packet, run);
+        }
         let ip = match body.get("addr") {
             None => To::Same,
+            // A range that happens to be one.
+            Some(value) if prefix(value).is_some() => match prefix(value).map(|net| (net.network(), net.broadcast())) {
+                Some((low, high)) if low == high => To::One(low),
+                Some((low, high)) => To::Among(low, high),
+                None => To::Unknown,
+            },
             Some(value) => {
                 let one = |value: &Value| self.value(chain, value, packet, run);
                 match ends(value).map(|(low, high)| (one(&low), one(&high))) {
@@ -451,18 +468,43 @@ impl Nft {
         if other_family {
             return None;
         }
-        // `snat prefix to` and addresses with ports out of one map are not read.
-        let (ip, port) = if flags.contains("netmap") || !text(body, "type_flags").is_empty() {
-            (To::Unknown, To::Unknown)
-        } else {
-            (ip, port)
-        };
+        // Addresses with ports out of one map are not read.
+        let (ip, port) = if text(body, "type_flags").is_empty() { (ip, port) } else { (To::Unknown, To::Unknown) };
         Some(match name {
             "masquerade" => Nat::Masquerade(port),
             "snat" => Nat::Source(ip, port),
             "dnat" => Nat::Destination(ip, port),
             _ => Nat::Redirect(port),
         })
+    }
+
+    /// `snat prefix to` and `dnat prefix to`: the network part of the address becomes this one, written down or out of a map.
+    fn onto_prefix(&self, chain: &Chain, name: &str, body: &Value, packet: &Packet, run: &Run<'_>) -> Option<Nat> {
+        let unknown = match name {
+            "snat" => Nat::Source(To::Unknown, To::Unknown),
+            _ => Nat::Destination(To::Unknown, To::Unknown),
+        };
+        let addr = body.get("addr")?;
+        let prefix = |value: &Value| {
+            let one = || value.as_str().and_then(|text| text.parse::<IpAddr>().ok()).map(IpNet::from);
+            prefix(value).or_else(one)
+        };
+        let net = match addr.get("map") {
+            None => prefix(addr),
+            Some(map) => {
+                let found = self.verdicts(chain, &Value::Null, map, packet, run);
+                match (found.all.as_slice(), found.missing) {
+                    ([(Tri::Yes, one)], _) => prefix(one),
+                    ([], Tri::Yes) => return None,
+                    _ => None,
+                }
+            }
+        };
+        match net {
+            Some(net) if net.addr().is_ipv6() != packet.v6() => None,
+            Some(net) => Some(Nat::Map(net)),
+            None => Some(unknown),
+        }
     }
 
     fn find(&self, near: &Chain, name: &str) -> Option<&Chain> {
@@ -487,6 +529,19 @@ impl Nft {
         if matches!(have, Val::Absent) {
             return Tri::No;
         }
+        if let Some(index) = by_index(left, right).filter(|_| op_is(body)) {
+            // A link that is gone has left its number behind; whether a link of today was meant, only the contrary can tell.
+            let dev = if text(&left["meta"], "key") == "iif" { run.spot.iif } else { run.spot.oif };
+            let asked = Asked {
+                tool: LINK.into(),
+                set: index.to_owned(),
+                element: dev.to_owned(),
+                held: false,
+                exact: false,
+                rule: rule_text(rule),
+            };
+            return run.ask(asked).into();
+        }
         let is_set = right.get("set").is_some() || right.as_str().is_some_and(|name| name.starts_with('@'));
         let op = text(body, "op");
         if is_set {
@@ -506,6 +561,27 @@ impl Nft {
             _ => Tri::Maybe,
         }
     }
+}
+
+/// What stands for the tool where a rule asks for a link by its number.
+pub(super) const LINK: &str = "link";
+
+/// The number that `iif` or `oif` is compared with: nft writes the name while the link is there.
+fn by_index<'v>(left: &Value, right: &'v Value) -> Option<&'v str> {
+    let meta = left.get("meta").filter(|meta| matches!(text(meta, "key"), "iif" | "oif"))?;
+    let index = right.as_str().filter(|index| !index.is_empty() && index.bytes().all(|one| one.is_ascii_digit()));
+    index.filter(|_| meta.is_object())
+}
+
+/// Whether it is compared for being the same.
+fn op_is(body: &Value) -> bool {
+    matches!(text(body, "op"), "==" | "in")
+}
+
+/// A network as JSON has it.
+fn prefix(value: &Value) -> Option<IpNet> {
+    let prefix = value.get("prefix")?;
+    format!("{}/{}", text(prefix, "addr"), prefix.get("len")?).parse().ok()
 }
 
 /// What a map has for a key.
@@ -663,12 +739,45 @@ fn words_of_map(map: &Map<String, Value>, all: &dyn Fn(&[Value], &str) -> String
     let array = body.as_array().map_or(&[][..], Vec::as_slice);
     match key.as_str() {
         "match" => {
+            // `exists` and `missing` are what JSON has as true and false.
+            if let Some(there) = body["right"].as_bool().filter(|_| body["left"].get("fib").is_some()) {
+                return format!("{} {}", words_of(&body["left"]), if there { "exists" } else { "missing" });
+            }
             let op = match text(body, "op") {
                 "==" | "in" => String::new(),
                 op => format!("{op} "),
             };
             format!("{} {op}{}", words_of(&body["left"]), words_of(&body["right"]))
         }
+        "fib" => {
+            let flags = body.get("flags").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            format!("fib {} {}", all(flags, " . "), text(body, "result"))
+        }
+        "mangle" => format!("{} set {}", words_of(&body["key"]), words_of(&body["value"])),
+        "tproxy" => {
+            let part = |key: &str| body.get(key).map(words_of).unwrap_or_default();
+            match (part("addr"), part("port")) {
+                (addr, port) if port.is_empty() => format!("tproxy to {addr}"),
+                (addr, port) => format!("tproxy to {addr}:{port}"),
+            }
+        }
+        "snat" | "dnat" | "redirect" | "masquerade" if body.is_object() => {
+            let to = match (body.get("addr").map(words_of), body.get("port").map(words_of)) {
+                (Some(addr), Some(port)) => format!(" to {addr}:{port}"),
+                (Some(addr), None) => format!(" to {addr}"),
+                (None, Some(port)) => format!(" to :{port}"),
+                (None, None) => String::new(),
+            };
+            let onto = if body.get("flags").is_some_and(|flags| flags.to_string().contains("netmap")) {
+                " prefix"
+            } else {
+                ""
+            };
+            format!("{key}{onto}{to}")
+        }
+        "map" => format!("{} map {}", words_of(&body["key"]), words_of(&body["data"])),
+        "log" if body.get("prefix").is_some() => format!("log prefix \"{}\"", text(body, "prefix")),
+        "log" => "log".to_owned(),
         "counter" => format!("counter packets {}", body.get("packets").and_then(Value::as_u64).unwrap_or(0)),
         "payload" if body.get("field").is_some() => format!("{} {}", text(body, "protocol"), text(body, "field")),
         "payload" => format!("@{},{},{}", text(body, "base"), body["offset"], body["len"]),
@@ -756,12 +865,31 @@ fn fib(body: &Value, packet: &Packet, spot: &Spot<'_>) -> Val {
         _ if spot.arp => Val::Unknown,
         // With a device, only the addresses of that device count.
         "type" if !flags.contains("if") => Val::Text((spot.sort)(ip).word().into()),
-        "oif" | "oifname" if flags.contains("\"iif\"") => match (spot.back)(ip) {
-            Some(dev) if dev == spot.iif => Val::Num(1),
-            None => Val::Num(0),
-            // Another of several routes may lead there.
-            Some(_) => Val::Unknown,
-        },
+        // What comes by lo is its own way back (`nft_fib_is_loopback`).
+        "oif" | "oifname" if spot.hook == Hook::Prerouting && spot.iif == "lo" => Val::Text("lo".into()),
+        "oif" | "oifname" => {
+            let marked = flags.contains("mark");
+            let asked = if flags.contains("saddr") {
+                packet.way_back((spot.sort)(packet.dst), marked)
+            } else {
+                packet.looked_up(marked)
+            };
+            let only = match (flags.contains("\"iif\""), flags.contains("\"oif\"")) {
+                (true, _) => Some(spot.iif),
+                (_, true) => Some(spot.oif),
+                _ => None,
+            };
+            match ((spot.way)(&asked), only) {
+                (Way::Unknown, _) => Val::Unknown,
+                (Way::By(devs), Some(dev)) if devs.iter().any(|one| one == dev) => Val::Text(dev.into()),
+                // One of several ways is taken by a hash.
+                (Way::By(devs), None) => match devs.as_slice() {
+                    [dev] => Val::Text(dev.clone()),
+                    _ => Val::Unknown,
+                },
+                _ => Val::Text(NOWHERE.into()),
+            }
+        }
         _ => Val::Unknown,
     }
 }
@@ -898,6 +1026,8 @@ fn equal(have: &Val, want: &Value) -> Tri {
             _ => Tri::Maybe,
         },
         (Val::Text(have), Value::String(want)) => text_equal(have, want),
+        // `exists` and `missing` of what the routing tables say.
+        (Val::Text(have), Value::Bool(want)) => ((have != NOWHERE) == *want).into(),
         (Val::Text(have), Value::Number(want)) => text_equal(have, &want.to_string()),
         (Val::Ip(have), _) => ip_equal(*have, want, ends),
         (Val::Bits(have), want) => bits(want).map_or(Tri::Maybe, |want| (*have == want).into()),

@@ -178,6 +178,8 @@ pub(super) struct Past {
     pub marked: Option<Arc<RuleRef>>,
     /// The rule that told this namespace not to track it.
     pub untracked: Option<Arc<RuleRef>>,
+    /// The rule that may have handed it to a transparent proxy.
+    pub proxied: Option<Arc<RuleRef>>,
 }
 
 impl Packet {
@@ -423,6 +425,25 @@ pub(super) enum Sort {
     Unicast,
 }
 
+impl Packet {
+    /// What a reverse path filter in the rules looks up: the way to the source, as from the destination where that is one host's, with the
+    /// mark if it looks at it, and without protocol or ports (`ipt_rpfilter.c`, `ip6t_rpfilter.c`, `nft_fib_ipv4.c`, `nft_fib_ipv6.c`).
+    #[must_use]
+    pub(super) fn way_back(&self, sort: Sort, marked: bool) -> Self {
+        let none: IpAddr =
+            if self.v6() { std::net::Ipv6Addr::UNSPECIFIED.into() } else { std::net::Ipv4Addr::UNSPECIFIED.into() };
+        let src = if matches!(sort, Sort::Local | Sort::Unicast) { self.dst } else { none };
+        Self { src, dst: self.src, ..self.looked_up(marked) }
+    }
+
+    /// What rules that ask the routing tables look up: without protocol or ports, with the mark if they look at it.
+    #[must_use]
+    pub(super) fn looked_up(&self, marked: bool) -> Self {
+        let mark = if marked { self.mark } else { Some(0) };
+        Self { proto: 0, sport: Port::None, dport: Port::None, icmp: None, mark, ..self.clone() }
+    }
+}
+
 impl Sort {
     /// The word of nft; iptables writes it in capitals.
     #[must_use]
@@ -434,6 +455,19 @@ impl Sort {
             Self::Unicast => "unicast",
         }
     }
+}
+
+/// Where routing tables lead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// By these links.
+    By(Vec<String>),
+    /// Here.
+    Local,
+    /// Nowhere, or to a route that refuses.
+    Nowhere,
+    /// Nobody can say.
+    Unknown,
 }
 
 /// Where a filter looks at the packet.
@@ -451,8 +485,8 @@ pub(super) struct Spot<'a> {
     pub physout: Option<&'a str>,
     /// What an address is to the namespace.
     pub sort: &'a dyn Fn(IpAddr) -> Sort,
-    /// The link by which the namespace reaches an address.
-    pub back: &'a dyn Fn(IpAddr) -> Option<String>,
+    /// Where the namespace's routing tables lead a packet, policy rules counting.
+    pub way: &'a dyn Fn(&Packet) -> Way,
     /// Ethernet type when it is not IP: ARP.
     pub arp: bool,
     /// Hardware addresses of the frame, where they are known.

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::finding::{Culprit, Fix, Label, Leg};
-use super::packet::{Packet, Port};
+use super::packet::{Packet, Port, Way};
 use super::state::text;
 use super::walk::Walk;
 use crate::model::link::Link;
@@ -180,6 +180,23 @@ impl Walk<'_> {
             }
         }
         None
+    }
+
+    /// Where the tables lead a packet of the namespace's own, as `fib_lookup` would.
+    pub(super) fn leads(&self, ns: usize, packet: &Packet) -> Way {
+        let rules = &self.net.ns(ns).rules[usize::from(packet.v6())];
+        if packet.mark.is_none() && rules.iter().any(|rule| rule.get("fwmark").is_some()) {
+            return Way::Unknown;
+        }
+        let Some((_, route)) = self.explain_route(ns, packet, None) else { return Way::Nowhere };
+        match route.kind() {
+            "local" => Way::Local,
+            "unicast" => {
+                let all = route.dev.iter().chain(route.nexthops.iter().filter_map(|hop| hop.dev.as_ref()));
+                Way::By(all.cloned().collect())
+            }
+            _ => Way::Nowhere,
+        }
     }
 
     /// The kernel would not route a packet. Returns whether the walk may go on as if that were mended.
@@ -410,7 +427,25 @@ impl Walk<'_> {
             .says(format!("{} arrives on {iif}, but {at} {other}; the {} reverse path filter of {iif} drops it", packet.src, if mode == 1 { "strict" } else { "loose" }))
             .because(Label::Kernel, format!("{line} → {said}"))
             .because(Label::State, format!("net.ipv4.conf.all.rp_filter = {all}, net.ipv4.conf.{iif}.rp_filter = {own} in {at}: the greater counts"));
-        if mode == 1 && unicast.is_some() && addressed {
+        let with_mark = Packet { mark: packet.mark, ..back.clone() };
+        let right = mark != packet.mark
+            && self.explain_route(ns, &with_mark, out.as_deref()).is_some_and(|(_, route)| leaves_by(&route, iif));
+        if let Some(value) = packet.mark.filter(|_| right) {
+            let _ = write!(
+                culprit.message,
+                "; the packet has the mark 0x{value:x}, and with it the way back is {iif}, but the filter looks at marks only under \
+                 src_valid_mark"
+            );
+            culprit = culprit.because(
+                Label::State,
+                format!("net.ipv4.conf.all.src_valid_mark = 0, net.ipv4.conf.{iif}.src_valid_mark = 0 in {at}: one of them would do"),
+            );
+            if let Some(by) = &packet.past.marked {
+                culprit =
+                    culprit.because(Label::State, format!("its mark is from {} {}: {}", by.tool, by.table, by.text));
+            }
+            culprit = culprit.fix(&format!("sysctl -w net.ipv4.conf.{iif}.src_valid_mark=1"));
+        } else if mode == 1 && unicast.is_some() && addressed {
             // The greater of the two counts, and 2 is greater than 1.
             culprit = culprit.fix(&format!("sysctl -w net.ipv4.conf.{iif}.rp_filter=2"));
         } else {
@@ -535,7 +570,10 @@ impl Walk<'_> {
             );
             return;
         }
-        if self.leg == Leg::Reply && self.nat_missing(ns, packet, &kernel) || self.wrong_turn(ns, packet, &kernel) {
+        if self.leg == Leg::Reply && self.nat_missing(ns, packet, &kernel)
+            || self.wrong_turn(ns, packet, &kernel)
+            || self.not_taken(ns, packet, &kernel)
+        {
             return;
         }
         // A rule that leads away from a table which knows the way.
@@ -1020,7 +1058,12 @@ impl Walk<'_> {
         let end = &self.net.ns(end).at;
         let request: Vec<_> = self.hops.iter().filter(|hop| hop.leg == Leg::Request).collect();
         let origin = request.first().map(|hop| hop.at.clone())?;
-        let hop = request.iter().rev().find(|hop| hop.out && hop.at != *end && hop.at != origin)?;
+        // A port of a bridge only hands frames on.
+        let routed = |hop: &&&super::finding::Hop| {
+            let ns = self.net.index(&hop.at).map(|ns| self.net.ns(ns));
+            ns.and_then(|ns| ns.link(&hop.dev)).is_none_or(|link| link.master.is_none())
+        };
+        let hop = request.iter().rev().filter(routed).find(|hop| hop.out && hop.at != *end && hop.at != origin)?;
         Some((self.net.index(&hop.at)?, hop.dev.clone()))
     }
 }

@@ -254,7 +254,13 @@ impl Walk<'_> {
                 format!("{}/{}, its other end, shows NO-CARRIER", self.name(peer), other.ifname),
             );
         }
+        let noted = self.faults.len();
         self.fault(culprit);
+        let far = self.net.ns(ns).link(dev).and_then(|link| self.net.peer(ns, link));
+        let far = far.map(|(peer, other)| (peer, other.ifname.clone())).filter(|_| self.faults.len() > noted);
+        if let Some((peer, other)) = far {
+            self.round_a_dead_link(peer, &other);
+        }
     }
 }
 

@@ -177,6 +177,25 @@ impl Walk<'_> {
             Some(format!("{} -t nat -A PREROUTING {}", tables.tool(), rule.text()))
         });
         let near = Tuple::of(packet);
+        // What a namespace sends itself passes OUTPUT, never PREROUTING.
+        if dev == "lo" && hands_on && self.origin.as_ref().is_some_and(|(origin, _)| *origin == ns) {
+            let (tool, twin) = self.handed_on_from_outside(ns, packet);
+            let culprit = Culprit::new("DNAT_MISSING", &at, "port", format!("{proto} {port}"))
+                .value(format!("{}:{port}", near.dst.0))
+                .says(format!(
+                    "nothing listens on {proto} port {port} in {at}, and no DNAT rule in nat OUTPUT hands on what {at} sends itself{}",
+                    twin.as_ref().map(|(text, _)| format!(": `{text}` in PREROUTING is for what comes from outside")).unwrap_or_default()
+                ))
+                .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"))
+                .because(Label::State, format!("nat OUTPUT in {at}: no rule matches {}:{port}", packet.dst));
+            let head =
+                format!("{tool} -t nat -A OUTPUT -d {} -p {proto} --dport {port} -j DNAT --to-destination", packet.dst);
+            self.fault(match twin {
+                Some((_, target)) => culprit.fix(&format!("{head} {target}")),
+                None => culprit.advise(format!("{head} …")),
+            });
+            return;
+        }
         if forwards && hands_on {
             let mut culprit = Culprit::new("DNAT_MISSING", &at, "port", format!("{proto} {port}"))
                 .value(format!("{}:{port}", near.dst.0))
@@ -215,13 +234,50 @@ impl Walk<'_> {
             );
             return;
         }
-        self.fault(
-            Culprit::new("SERVICE_NOT_LISTENING", &at, "port", format!("{proto} {port}"))
-                .value("no socket")
-                .says(format!("nothing listens on {proto} port {port} in {at}"))
-                .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"))
-                .advise(format!("start the service in {at}")),
-        );
+        let mut culprit = Culprit::new("SERVICE_NOT_LISTENING", &at, "port", format!("{proto} {port}"))
+            .value("no socket")
+            .says(format!("nothing listens on {proto} port {port} in {at}"))
+            .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"));
+        // Whoever listens at just that address was meant: an engine's resolver has an address of 127.0.0.0/8 to itself.
+        let near: Vec<u16> = waiting(self.net, ns, packet.proto)
+            .into_iter()
+            .filter(|(socket, _)| socket.addr == Some(packet.dst))
+            .map(|(_, port)| port)
+            .collect();
+        let alone = matches!(packet.dst, IpAddr::V4(ip) if ip.is_loopback() && ip != std::net::Ipv4Addr::LOCALHOST);
+        if let ([other], true) = (near.as_slice(), alone) {
+            culprit.code = "DNAT_MISSING";
+            culprit.message = format!(
+                "{}; somebody listens at {} on port {other}, and no DNAT rule in nat OUTPUT leads port {port} there",
+                culprit.message, packet.dst
+            );
+            let line = format!(
+                "iptables -t nat -A OUTPUT -d {0} -p {proto} --dport {port} -j DNAT --to-destination {0}:{other}",
+                packet.dst
+            );
+            self.fault(
+                culprit.because(Label::State, format!("ss -ln in {at}: {proto} {}:{other}", packet.dst)).fix(&line),
+            );
+            return;
+        }
+        if !near.is_empty() && near.len() <= 4 {
+            let ports = near.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
+            culprit =
+                culprit.because(Label::State, format!("at {} somebody listens on {proto} port {ports}", packet.dst));
+        }
+        self.fault(culprit.advise(format!("start the service in {at}")));
+    }
+
+    /// The rule that hands a port on for what comes from outside, where there is one, and its target; with the tool to write rules with.
+    fn handed_on_from_outside(&self, ns: usize, packet: &Packet) -> (&'static str, Option<(String, String)>) {
+        let tool = if packet.v6() { "ip6tables" } else { "iptables" };
+        let links = self.net.ns(ns).links.iter().filter(|link| !link.is_loopback() && link.master.is_none());
+        for dev in links.map(|link| link.ifname.clone()) {
+            if let Some((tool, rule, target)) = self.target_from(ns, packet, &dev) {
+                return (tool, Some((rule.text, target)));
+            }
+        }
+        (tool, None)
     }
 
     /// The one service behind a router that a port of the router could be meant for: of a neighbour that has it as its gateway, on the same

@@ -47,6 +47,7 @@ impl State {
             packet.ct = Ct::Unknown;
         }
         packet.past.untracked = packet.past.untracked.or(first.past.untracked);
+        packet.past.proxied = packet.past.proxied.or(first.past.proxied);
         Self { packet, nat: other.nat.or(self.nat), guess }
     }
 
@@ -96,6 +97,8 @@ pub(super) enum Cause {
     Set(Asked),
     /// Its mark, which a rule gave it.
     Mark(RuleRef),
+    /// That it is not tracked, as this rule said: with a connection it would pass.
+    Untracked(RuleRef),
     /// Its source, which was this before it was translated.
     Source(std::net::IpAddr),
 }

@@ -1,6 +1,7 @@
 //! One packet that is tried, on threads of its own: what is read meanwhile costs no time.
 
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,7 +13,7 @@ use crate::exec::netns::NetnsFile;
 use crate::op::Where;
 use crate::patience::scaled;
 use crate::probe::{
-    ConnectOptions, Established, PingOptions, Proto, Reason, Silence, Target, Verdict as Answer, Witness, connect, ping,
+    ConnectOptions, Established, PingOptions, Proto, Silence, Target, Verdict as Answer, Witness, connect, ping,
 };
 use crate::session::Session;
 
@@ -30,10 +31,15 @@ pub(super) struct Trial {
     /// The namespace that must answer.
     owner: Option<NetnsFile>,
     interrupt: Interrupt,
+    /// Nobody waits for it any more.
+    enough: Arc<AtomicBool>,
 }
 
 /// A trial that goes on.
-pub(super) struct Running(JoinHandle<Result<(Tried, Option<Established>)>>);
+pub(super) struct Running {
+    thread: JoinHandle<Result<(Tried, Option<Established>)>>,
+    enough: Arc<AtomicBool>,
+}
 
 impl Trial {
     /// A trial of a question.
@@ -50,6 +56,7 @@ impl Trial {
             from: file(&question.from)?,
             owner: owner.map(file).transpose()?,
             interrupt: session.exec().interrupt().clone(),
+            enough: Arc::default(),
         })
     }
 
@@ -60,6 +67,7 @@ impl Trial {
     /// When no thread can be started.
     pub(super) fn begin(self) -> Result<Running> {
         let (done, over) = mpsc::channel();
+        let enough = Arc::clone(&self.enough);
         let thread = std::thread::Builder::new().spawn(move || {
             let tried = self.run();
             let _ = done.send(());
@@ -68,7 +76,7 @@ impl Trial {
         let thread =
             thread.map_err(|error| Error::new(Kind::Unsupported, format!("cannot start a thread: {error}")))?;
         let _ = over.recv_timeout(scaled(HEAD_START));
-        Ok(Running(thread))
+        Ok(Running { thread, enough })
     }
 
     /// Tries it until it is answered, refused or met by silence. That is listened to once more by the flight recorder.
@@ -77,14 +85,18 @@ impl Trial {
         let mut last = self.once()?;
         for _ in 0..2 {
             self.interrupt.check()?;
-            if !stale(&last.0) {
+            if !last.0.is_older() || self.enough.load(Ordering::Relaxed) {
                 break;
             }
             std::thread::sleep(Duration::from_millis(100));
             last = self.once()?;
         }
         self.interrupt.check()?;
-        let (answer, open) = last;
+        let (mut answer, open) = last;
+        // What was stopped because its like was seen to die is silence until then.
+        if let Answer::Inconclusive(silence) = &mut answer {
+            silence.cancelled = false;
+        }
         let tried = Tried {
             reached: answer.is_reached(),
             word: answer.word().to_owned(),
@@ -108,8 +120,7 @@ impl Trial {
     /// When nothing can be sent at all.
     pub(super) fn once(&self) -> Result<(Answer, Option<Established>)> {
         let (question, target) = (&self.question, &self.target);
-        let interrupt = self.interrupt.clone();
-        let cancel = || interrupt.is_set();
+        let cancel = || self.interrupt.is_set() || self.enough.load(Ordering::Relaxed);
         if target.proto == Proto::Icmp {
             let options = ping_options(question, target, question.size.unwrap_or(PING), PATIENCE);
             let mut witness = self.owner.as_ref().and_then(|owner| owner.within(Witness::open).ok()?.ok());
@@ -130,13 +141,23 @@ impl Trial {
 }
 
 impl Running {
+    /// Whether it is over.
+    pub(super) fn is_over(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits no longer for an answer.
+    pub(super) fn stop(&self) {
+        self.enough.store(true, Ordering::Relaxed);
+    }
+
     /// What came of it.
     ///
     /// # Errors
     ///
     /// When nothing could be sent at all.
     pub(super) fn end(self) -> Result<(Tried, Option<Established>)> {
-        self.0.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a worker thread panicked")))
+        self.thread.join().unwrap_or_else(|_| Err(Error::new(Kind::Internal, "a worker thread panicked")))
     }
 }
 
@@ -165,9 +186,4 @@ pub(super) fn connect_options(question: &Question, patience: Duration) -> Connec
         device: question.shape.dev.clone(),
         ..ConnectOptions::default()
     }
-}
-
-/// Whether it tells of an earlier packet: a neighbour did not answer that one, and is asked again only now.
-pub(super) fn stale(answer: &Answer) -> bool {
-    matches!(answer, Answer::NotReached(not) if not.reason == Reason::HostUnreachable && not.icmp.is_some())
 }

@@ -116,6 +116,49 @@ impl Walk<'_> {
         true
     }
 
+    /// A router sent the request on by its default route to one that does not know the way, and another one beside it does: its own route
+    /// is missing. Noted.
+    pub(super) fn not_taken(&mut self, ns: usize, packet: &Packet, kernel: &str) -> bool {
+        let net = self.net;
+        if self.leg == Leg::Reply || self.depth > 0 {
+            return false;
+        }
+        let mut routers: Vec<usize> = Vec::new();
+        for hop in self.hops.iter().rev().filter(|hop| hop.leg == Leg::Request && hop.out) {
+            let Some(index) = net.index(&hop.at).filter(|index| *index != ns && !routers.contains(index)) else {
+                continue;
+            };
+            if net.ns(index).link(&hop.dev).is_some_and(|link| link.master.is_none()) {
+                routers.push(index);
+            }
+        }
+        for router in routers {
+            let Some(way) = self.way_to(router, packet.dst, "").filter(|way| way.ns != ns) else { continue };
+            let default = self.explain_route(router, &Packet { src: unspecified(packet.v6()), ..packet.clone() }, None);
+            let Some((_, route)) = default.filter(|(_, route)| route.is_default()) else { continue };
+            let at = net.ns(router).at.clone();
+            let (there, subnet, family) =
+                (self.name(way.ns), self.subnet_of(packet.dst), if packet.v6() { "-6 " } else { "" });
+            let culprit = Culprit::new("ROUTE_MISSING", &at, "route", subnet.clone())
+                .value("missing")
+                .says(format!(
+                    "{at} has no route to {subnet}, so {} goes by `{}` to {}, which has none either; {there} at {} on {} leads there",
+                    packet.dst,
+                    route_text(&route),
+                    self.called(ns),
+                    way.gateway,
+                    way.dev
+                ))
+                .because(Label::Kernel, kernel)
+                .because(Label::State, format!("ip route in {there}: it knows the way to {}", packet.dst))
+                .fix(&format!("ip {family}route add {subnet} via {} dev {}", way.gateway, way.dev))
+                .leads_astray();
+            self.fault(culprit);
+            return true;
+        }
+        false
+    }
+
     /// The command that lets the target answer by the router that it is asked by, where its own routes lead elsewhere.
     fn answer_by(&self, way: &Neighbour, packet: &Packet) -> Option<Fix> {
         let net = self.net;

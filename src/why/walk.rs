@@ -91,6 +91,8 @@ pub(super) struct Walk<'a> {
     /// Where a rule set the time to live.
     pub(super) lived: Option<(usize, Hook)>,
     pub(super) visits: Vec<(usize, String, IpAddr, Leg)>,
+    /// What a namespace's own packet was when a chain of its last had its way looked up again.
+    pub(super) rerouted: Option<Packet>,
     /// The link that the packet is bound to.
     pub(super) bound: Option<String>,
     /// How deep in tunnels.
@@ -118,6 +120,7 @@ impl<'a> Walk<'a> {
             guess: false,
             lived: None,
             visits: Vec::new(),
+            rerouted: None,
             bound: None,
             depth: 0,
             tunnel_ttl: None,
@@ -399,19 +402,31 @@ impl<'a> Walk<'a> {
         if !self.hook(ns, Hook::Output, &mut packet, "", &got.dev.clone(), None) {
             // Dropped: it is noted, and the walk goes on.
         }
-        if (before.dst, before.mark) != (packet.dst, packet.mark) {
-            got = match self.route(ns, &packet, None) {
+        let mut asked = before;
+        if let Some(changed) = self.rerouted.take() {
+            got = match self.route(ns, &changed, None) {
                 Ok(got) => got,
                 Err((said, line)) => {
-                    self.no_route(ns, &packet, None, &said, &line);
+                    self.no_route(ns, &changed, None, &said, &line);
                     return None;
                 }
             };
+            asked = changed;
         }
         if got.local {
             return self.by_loopback(ns, packet);
         }
-        self.send(ns, &got, packet, None)
+        let (faults, hop) = (self.faults.len(), self.hops.len());
+        let marked = packet.clone();
+        let end = self.send(ns, &got, packet, None);
+        if self.faults.len() > faults
+            && asked.mark != marked.mark
+            && let Some(mut culprit) = self.mark_too_late(ns, &marked, &got)
+        {
+            (culprit.leg, culprit.hop) = (self.leg, hop);
+            self.faults.insert(faults, culprit.leads_astray());
+        }
+        end
     }
 
     fn by_loopback(&mut self, ns: usize, mut packet: Packet) -> Option<(usize, Packet)> {
@@ -907,6 +922,9 @@ impl<'a> Walk<'a> {
         if got.local {
             self.swallowed(ns, &packet, &got);
             return self.deliver(ns, packet, dev);
+        }
+        if self.leg == Leg::Request && self.not_delivered(ns, &packet, dev) {
+            return None;
         }
         if packet.v6()
             && self.net.setting(ns, &format!("ipv6/conf/{dev}/forwarding")) == 0

@@ -530,11 +530,12 @@ fn the_rules_of_docker_kubernetes_ufw_and_firewalld_are_judged_as_the_kernel_doe
 
 /// Rule sets that the programs themselves wrote (`record.sh`), by the files of each, and how many of a hundred packets may be undecided:
 /// rules with a rate decide by chance.
-const RECORDED: [(&[&str], usize); 4] = [
+const RECORDED: [(&[&str], usize); 5] = [
     (&["ufw-0.36.rules", "ufw-0.36.rules6"], 2),
     (&["firewalld-1.3.nft"], 2),
     (&["netavark-1.4.rules"], 2),
     (&["libvirt-9.0.rules"], 2),
+    (&["docker-20.10.rules"], 2),
 ];
 
 #[test]

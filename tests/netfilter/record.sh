@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # record.sh FOLDER: lets the real programs write their rules on a machine of its own, with the links and addresses of the lab (lab.rs: c0 is
 # the uplink, s0 has the containers and guests, br0 a segment that is only bridged), and writes into FOLDER what iptables-save and nft print.
-# Needs root and Debian's ufw, firewalld (with dbus-daemon), netavark, libvirt-daemon-system; what is not installed is left out.
+# Needs root and Debian's ufw, firewalld (with dbus-daemon), netavark, libvirt-daemon-system, docker.io (with a C compiler, for something static to run in its containers); what is not installed is left out.
 # Nothing of this machine is changed: the programs' folders of /etc and /var are copies.
 set -u
-[ "${INSIDE:-}" ] || { mkdir -p "$1"; INSIDE=1 exec unshare -m -n -p -f --kill-child bash "$0" "$(realpath "$1")"; }
+[ "${INSIDE:-}" ] || { mkdir -p "$1"; INSIDE=1 exec unshare -m -n -p -f --ipc --uts --cgroup --kill-child bash "$0" "$(realpath "$1")"; }
 out=$1
 mount --make-rprivate /; mount -t tmpfs t /run; mkdir -p /run/netns /run/lock /run/dbus /run/copies; mount -t sysfs s /sys; mount -t proc p /proc
 ip link set lo up
@@ -67,5 +67,20 @@ if has libvirtd; then
 X
   virsh -q -c qemu:///system net-create /run/net.xml >/run/virsh.out 2>&1 || cat /run/virsh.out
   save4 libvirt-9.0.rules; clear_
+fi
+if has dockerd && has containerd && has docker && has cc; then
+  links no; ip addr add 10.1.0.2/32 dev cx 2>/dev/null; ip link add s0 type bridge; ip addr add 10.2.0.1/24 dev s0; ip link set s0 up
+  mkdir -p /run/cg /run/img/bin; mount -t cgroup2 c /sys/fs/cgroup 2>/dev/null; echo "int pause(void); int main(void) { for (;;) pause(); }" | cc -static -x c -o /run/img/bin/wait -
+  containerd --root /run/c/root --state /run/c/state --address /run/c/containerd.sock >/run/containerd.log 2>&1 & sleep 2
+  dockerd --data-root /run/dock --exec-root /run/dockx --host unix:///run/docker.sock --containerd /run/c/containerd.sock --bridge s0 --storage-driver vfs \
+    --pidfile /run/d.pid --userland-proxy=false --icc=false >/run/dockerd.log 2>&1 & daemon=$!
+  d() { docker -H unix:///run/docker.sock "$@"; }
+  for _ in $(seq 100); do d info >/dev/null 2>&1 && break; sleep 0.3; done
+  tar -C /run/img -c . | d import - lab:1 >/dev/null
+  d network create -o com.docker.network.bridge.name=s9 --subnet 10.9.0.0/24 other >/dev/null
+  # The first one gets 10.2.0.2.
+  d run -d --name web -p 8080:80 -p 53:53/udp lab:1 /bin/wait >/dev/null; d run -d --name db -p 9000:443 lab:1 /bin/wait >/dev/null
+  d run -d --name far -p 5432:5432 --network other lab:1 /bin/wait >/dev/null
+  save4 docker-20.10.rules; d rm -f web db far >/dev/null; kill $daemon; wait $daemon 2>/dev/null; clear_
 fi
 wc -l "$out"/*

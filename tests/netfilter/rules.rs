@@ -108,12 +108,19 @@ fn protocol_match(dice: &mut Dice, v6: bool) -> (String, &'static str) {
     }
 }
 
+fn reverse_path(dice: &mut Dice) -> String {
+    let flags =
+        ["", " --invert", " --loose", " --loose --invert", " --validmark", " --validmark --invert", " --accept-local"];
+    format!("-m rpfilter{}", dice.pick(&flags))
+}
+
 /// One more thing that is asked of a packet.
+#[expect(clippy::too_many_lines, reason = "a row for each thing")]
 fn other_match(dice: &mut Dice, v6: bool, table: &str, chain: &str) -> String {
     let not = dice.pick(&NOT);
     let inward = matches!(chain, "PREROUTING" | "INPUT");
     let outward = matches!(chain, "OUTPUT" | "POSTROUTING");
-    match dice.below(34) {
+    match dice.below(37) {
         0..=3 => format!("{not}-s {}", addr(dice, v6)),
         4..=7 => format!("{not}-d {}", addr(dice, v6)),
         8..=10 if !outward => format!("{not}-i {}", dice.pick(&DEVS)),
@@ -207,6 +214,7 @@ fn other_match(dice: &mut Dice, v6: bool, table: &str, chain: &str) -> String {
                 "--physdev-is-in"
             ])
         ),
+        34..=36 if chain == "PREROUTING" && matches!(table, "raw" | "mangle") => reverse_path(dice),
         33 => format!("-m state {not}--state {}", dice.pick(&["NEW", "RELATED,ESTABLISHED", "INVALID"])),
         _ => String::new(),
     }
@@ -529,7 +537,9 @@ fn nft_verdict(dice: &mut Dice, hook: &str, next: &[String]) -> String {
 fn nft_nat(dice: &mut Dice, pre: bool, inet: bool) -> String {
     let ip = if inet { "ip " } else { "" };
     if pre {
-        match dice.below(8) {
+        match dice.below(10) {
+            8 => "iifname \"c0\" dnat ip prefix to ip daddr map { 10.2.0.2/32 : 10.2.0.3/32 }".into(),
+            9 => "iifname \"c0\" ip daddr 10.2.0.2 dnat ip prefix to 10.2.0.3/32".into(),
             0 => format!("iifname \"c0\" tcp dport 80 dnat {ip}to 10.2.0.2:8080"),
             1 => format!("iifname \"c0\" dnat {ip}to 10.2.0.3"),
             2 => "iifname \"c0\" tcp dport 443 redirect to :8080".into(),
@@ -540,7 +550,9 @@ fn nft_nat(dice: &mut Dice, pre: bool, inet: bool) -> String {
             _ => "iifname \"c0\" tcp dport 22 return".into(),
         }
     } else {
-        match dice.below(5) {
+        match dice.below(7) {
+            5 => "oifname \"s0\" snat ip prefix to ip saddr map { 10.1.0.2/32 : 10.2.0.9/32 }".into(),
+            6 => "ip saddr 10.1.0.2 oifname \"s0\" snat ip prefix to 10.2.0.9/32".into(),
             0 => "oifname \"s0\" masquerade".into(),
             1 => format!("ip saddr 10.1.0.0/24 oifname \"s0\" snat {ip}to 10.2.0.9"),
             2 => "meta mark 1 masquerade".into(),
@@ -601,6 +613,23 @@ pub(super) fn nft(dice: &mut Dice) -> Rules {
                     nft_nat(dice, hook == "dnat", inet)
                 } else {
                     let mut words: Vec<String> = (0..dice.below(3)).map(|_| nft_match(dice, inet)).collect();
+                    if hook == "prerouting" && dice.percent(20) {
+                        words.push(format!(
+                            "fib {}",
+                            dice.pick(&[
+                                "saddr . iif oif missing",
+                                "saddr . iif oif exists",
+                                "saddr . mark . iif oif missing",
+                                "saddr oif exists",
+                                "saddr oifname \"c0\"",
+                                "saddr oif \"s0\"",
+                                "saddr oifname != \"c0\"",
+                                "daddr oif missing",
+                                "daddr oifname \"s0\"",
+                                "daddr . iif oif exists"
+                            ])
+                        ));
+                    }
                     let calls = if head.is_empty() || matches!(hook.as_str(), "forward" | "input" | "output") {
                         &users[below..]
                     } else {

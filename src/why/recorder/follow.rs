@@ -20,6 +20,8 @@ const ETH_P_MIN: u16 = 0x600;
 /// `LOOPBACK_IFINDEX`: the incoming link of a route lookup for a packet of one's own.
 const OUTPUT: i64 = 1;
 
+const LOOPBACK: &str = "lo";
+
 /// How long after its last sign of life a packet may be dropped in a foreign thread: its address then belongs to somebody else.
 const FRESH: Duration = Duration::from_micros(200);
 
@@ -195,6 +197,10 @@ impl Follower<'_> {
             return;
         }
         let netns = match known {
+            // What is sent by lo stays where it is, and every namespace has one.
+            _ if dev == LOOPBACK => {
+                known.and_then(|packet| packet.spot.netns).or(cursor.netns).or(own.then_some(self.sender))
+            }
             Some(packet) if packet.sent => self.across(&packet.spot, dev),
             // The same frame again, now as the bridge's.
             Some(packet) => packet.spot.netns.filter(|id| self.has(*id, dev)).or_else(|| self.only(dev, None)),

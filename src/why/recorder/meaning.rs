@@ -130,7 +130,9 @@ const ROWS: &[Row] = &[
     ("TC_RECLASSIFY_LOOP", None, Class::Tc),
     ("XDP", None, Class::Xdp),
     ("PKT_TOO_BIG", None, Class::TooBig),
-    ("NOT_SPECIFIED", Some("ip_forward"), Class::HopLimit),
+    // A packet that has a socket already (TPROXY), one for another's hardware address, one that a policy of IPsec forbids: not its time to
+    // live, for which there is IP_INHDR.
+    ("NOT_SPECIFIED", Some("ip_forward"), Class::Unknown),
     ("IP_INHDR", None, Class::HopLimit),
     ("NEIGH_FAILED", None, Class::NeighbourFailed),
     ("NEIGH_CREATEFAIL", None, Class::NeighbourFailed),

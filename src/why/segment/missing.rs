@@ -28,6 +28,47 @@ impl Walk<'_> {
                 .because(Label::State, format!("ip link show dev {dev} in {at}: NO-CARRIER"))
                 .advise(advice),
         );
+        self.round_a_dead_link(ns, &dev.clone());
+    }
+
+    /// A link without carrier keeps its routes, and another link leads to the same: told with the fault that was just noted.
+    pub(in crate::why) fn round_a_dead_link(&mut self, ns: usize, dev: &str) {
+        let network = self.net.ns(ns);
+        let dead = network.link(dev).is_some_and(|link| link.is_up() && !link.has_carrier());
+        let v6 = |route: &crate::model::route::Route| route.is_ipv6();
+        let routes = || {
+            network
+                .routes
+                .iter()
+                .filter(|route| matches!(route.table.as_deref(), None | Some("main")) && route.kind() == "unicast")
+        };
+        let found = routes().filter(|route| super::super::routes::leaves_by(route, dev)).find_map(|mine| {
+            let other = routes().find(|other| {
+                let up = other.dev.as_deref().and_then(|dev| network.link(dev)).is_some_and(Link::has_carrier);
+                other.dst == mine.dst && v6(other) == v6(mine) && !super::super::routes::leaves_by(other, dev) && up
+            })?;
+            Some((mine.clone(), other.clone()))
+        });
+        let Some((mine, other)) = found.filter(|_| dead) else { return };
+        let family = if v6(&mine) { "ipv6" } else { "ipv4" };
+        let set = |dev: &str| self.net.setting(ns, &format!("{family}/conf/{dev}/ignore_routes_with_linkdown")) == 1;
+        if set("all") || set(dev) {
+            return;
+        }
+        let at = network.at.clone();
+        let Some(fault) = self.faults.last_mut() else { return };
+        let other = super::super::routes::route_text(&other);
+        fault.message = format!(
+            "{}; {at} has `{other}` too, and does not take it: a route by a link without carrier stays and wins as long as \
+             ignore_routes_with_linkdown is 0",
+            fault.message
+        );
+        let line = format!("sysctl -w net.{family}.conf.{dev}.ignore_routes_with_linkdown=1");
+        fault.evidence.push(super::super::finding::Evidence {
+            label: Label::State,
+            text: format!("net.{family}.conf.{dev}.ignore_routes_with_linkdown = 0 in {at}"),
+        });
+        fault.fix.insert(0, super::super::finding::Fix::new(&at, &line));
     }
 
     /// Nobody on the segment has the next hop's address.
@@ -195,13 +236,23 @@ impl Walk<'_> {
             return false;
         }
         let router = self.net.ns(conn.ns).at.clone();
-        self.fault(
-            Culprit::new("DNAT_WRONG_TARGET", &router, "rule", rule.text.clone())
-                .value(ip.to_string())
-                .says(format!("{router} hands {} on (DNAT) to {ip}, and {nobody}", conn.before.dst.0))
-                .because(Label::State, rule.text)
-                .advise("correct the target of the rule"),
-        );
+        let culprit = Culprit::new("DNAT_WRONG_TARGET", &router, "rule", rule.text.clone())
+            .value(ip.to_string())
+            .says(format!("{router} hands {} on (DNAT) to {ip}, and {nobody}", conn.before.dst.0))
+            .because(Label::State, rule.text.clone());
+        let culprit = match self.left_over(&conn, &rule) {
+            Some((other, living, words)) => {
+                let mut culprit =
+                    culprit.because(Label::State, format!("a later rule leads to {living}: {}", other.text));
+                culprit.message = format!(
+                    "{}; the rule is a left-over: `{}` after it leads to {living}, which is there",
+                    culprit.message, other.text
+                );
+                culprit.fix_words(words)
+            }
+            None => culprit.advise("correct the target of the rule"),
+        };
+        self.fault(culprit);
         true
     }
 

@@ -1,5 +1,6 @@
 //! Neighbours: whether an address would be found out on a segment, and whether what is known of it is right.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::super::finding::{Culprit, Label};
@@ -9,6 +10,7 @@ use super::super::walk::Walk;
 use super::flood::{Piece, Station};
 use super::has;
 use crate::model::link::Link;
+use crate::op::Where;
 
 impl Walk<'_> {
     pub(super) fn duplicate_address(
@@ -105,22 +107,61 @@ impl Walk<'_> {
             format!("that is {}/{}", self.name(other.ns), other.dev)
         });
         let word = if fixed { "permanent (static)" } else { "learned" };
-        self.fault(
-            Culprit::new(
-                if fixed { "NEIGH_STATIC_WRONG" } else { "NEIGH_STALE_WRONG" },
-                &at,
-                "neighbour",
-                format!("{ip} dev {dev}"),
-            )
-            .value(mac.clone())
-            .says(format!(
-                "{at} has a {word} neighbour entry: {ip} is at {mac} on {dev}; {holder}; {ip} is {}/{} at {right}",
-                self.name(owner.ns),
-                owner.dev
-            ))
-            .because(Label::State, format!("ip neigh in {at}: {ip} dev {dev} lladdr {mac} {}", entry.state.join(" ")))
-            .fix(&format!("ip neigh del {ip} dev {dev}")),
-        );
+        let proxy = if fixed { None } else { self.false_proxy(stations, &mac, ip) };
+        let culprit = Culprit::new(
+            if fixed { "NEIGH_STATIC_WRONG" } else { "NEIGH_STALE_WRONG" },
+            &at,
+            "neighbour",
+            format!("{ip} dev {dev}"),
+        )
+        .value(mac.clone())
+        .says(format!(
+            "{at} has a {word} neighbour entry: {ip} is at {mac} on {dev}; {holder}; {ip} is {}/{} at {right}",
+            self.name(owner.ns),
+            owner.dev
+        ))
+        .because(Label::State, format!("ip neigh in {at}: {ip} dev {dev} lladdr {mac} {}", entry.state.join(" ")));
+        let culprit = match proxy {
+            Some((there, link, sysctl, line)) => {
+                let mut culprit = culprit
+                    .because(
+                        Label::State,
+                        format!("{sysctl} = 1 in {there}, and a route of it leads to {ip} by another link"),
+                    )
+                    .fix_at(&there, &line);
+                let _ = write!(
+                    culprit.message,
+                    "; {there}/{link} answers for it as a proxy ({sysctl}), for it has a way to {ip}"
+                );
+                culprit
+            }
+            None => culprit,
+        };
+        self.fault(culprit.fix(&format!("ip neigh del {ip} dev {dev}")));
+    }
+
+    /// Who answers for an address that is somebody else's, since it is a proxy for all that it has another way to (`arp_process`,
+    /// `arp_fwd_proxy`): its place, its link, the sysctl, and what takes it back.
+    fn false_proxy(&self, stations: &[Station], mac: &str, ip: IpAddr) -> Option<(Where, String, String, String)> {
+        if ip.is_ipv6() {
+            return None;
+        }
+        let holder = stations.iter().find(|other| {
+            self.net.ns(other.ns).link(&other.dev).is_some_and(|link| link.address.as_deref() == Some(mac))
+        })?;
+        let on = |link: &str| self.net.setting(holder.ns, &format!("ipv4/conf/{link}/proxy_arp")) == 1;
+        let name = if on(&holder.dev) { holder.dev.as_str() } else { "all" };
+        if !on(name) {
+            return None;
+        }
+        let to = Packet { src: super::super::walk::unspecified(false), dst: ip, ..Packet::solicitation() };
+        let (_, route) = self.explain_route(holder.ns, &to, None)?;
+        if route.kind() != "unicast" || super::super::routes::leaves_by(&route, &holder.dev) {
+            return None;
+        }
+        let sysctl = format!("net.ipv4.conf.{name}.proxy_arp");
+        let line = format!("sysctl -w {sysctl}=0");
+        Some((self.net.ns(holder.ns).at.clone(), holder.dev.clone(), sysctl, line))
     }
 
     /// Whether the address would be found out: ARP or neighbour discovery.
@@ -237,7 +278,8 @@ impl Walk<'_> {
     }
 
     pub(super) fn discovery(&mut self, ns: usize, dev: &str, ip: IpAddr, packet: &Packet, owner: &Station) {
-        let solicit = Packet { src: packet.src, dst: ip, ..Packet::solicitation() };
+        let Some(group) = solicited(ip) else { return };
+        let solicit = Packet { src: packet.src, dst: group, ..Packet::solicitation() };
         let advert = Packet { src: ip, dst: packet.src, icmp: Some(136), ..solicit.clone() };
         let steps = [
             (ns, Hook::Output, &solicit, "", dev),
@@ -245,7 +287,6 @@ impl Walk<'_> {
             (owner.ns, Hook::Output, &advert, "", owner.dev.as_str()),
             (ns, Hook::Input, &advert, dev, ""),
         ];
-        let Some(group) = solicited(ip) else { return };
         for piece in owner.way.clone() {
             if let Piece::Bridge { ns: place, bridge, from: Some(_), to, .. } = piece {
                 let port = to.unwrap_or_else(|| bridge.clone());
@@ -259,6 +300,10 @@ impl Walk<'_> {
         for (place, hook, message, iif, oif) in steps {
             let mut message = (*message).clone();
             if !self.hook(place, hook, &mut message, iif, oif, None) {
+                break;
+            }
+            let sent = hook == Hook::Output;
+            if sent && !self.bridged_discovery(owner, &message, place == ns) {
                 break;
             }
         }
@@ -281,6 +326,23 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+}
+
+impl Walk<'_> {
+    /// Sends a message of neighbour discovery through the bridges between, which may show it to the hooks of IP. Returns whether it passes.
+    fn bridged_discovery(&mut self, owner: &Station, message: &Packet, forth: bool) -> bool {
+        for piece in owner.way.clone() {
+            let Piece::Bridge { ns: place, bridge, from: Some(from), to: Some(to) } = piece else { continue };
+            let Some(of) = self.net.ns(place).link(&bridge).cloned() else { continue };
+            let before = self.faults.len();
+            let (inn, out) = if forth { (from, to) } else { (to, from) };
+            self.bridge_netfilter(place, &of, Some(&inn), Some(&out), message);
+            if self.faults.len() > before {
+                return false;
+            }
+        }
+        true
     }
 }
 
