@@ -1,13 +1,15 @@
 //! What an op is in plain shell: the question whether it is so already, the command, and what takes it back.
 
 use crate::op::nft::Inverse;
-use crate::op::{Command, Object, Op, Undo, Where, as_typed, quote};
+use crate::op::{Command, Object, Op, Tool, Undo, Where, as_typed, quote};
 
 /// One command with its question and its inverse.
 #[derive(Debug)]
 pub(super) struct Step {
     /// Succeeds when it is so already. `None`: only the file of what was done knows.
     pub(super) ask: Option<String>,
+    /// The same without keys, where it has one: for scripts that hold none.
+    pub(super) open_ask: Option<String>,
     /// The command.
     pub(super) act: String,
     /// The same for people.
@@ -26,14 +28,17 @@ pub(super) struct Step {
     pub(super) tools: Vec<&'static str>,
     /// Why it cannot be taken back.
     pub(super) without_undo: Option<String>,
+    /// Succeeds when a later step, which gives the same thing another value, was done and is so: nothing goes back behind it.
+    pub(super) overtaken: Option<String>,
 }
 
 impl Step {
-    pub(super) fn of(op: &Op, inside: Option<usize>) -> Self {
+    pub(super) fn of(op: &Op, number: usize, inside: Option<usize>) -> Self {
         let command = &op.command;
         let typed = |words: &[&str]| words_in(&command.netns, words);
         let mut step = Self {
             ask: None,
+            open_ask: None,
             act: command.line_with_keys(),
             text: command.line(),
             former: None,
@@ -43,6 +48,7 @@ impl Step {
             taken: None,
             tools: vec![command.tool.program()],
             without_undo: None,
+            overtaken: None,
         };
         if !matches!(command.netns, Where::Host) && !command.tool.takes_netns() {
             step.tools.push("ip");
@@ -53,12 +59,13 @@ impl Step {
                 step.undo = commands.iter().map(Command::line_with_keys).collect();
                 step.without_undo = Some("the rules that went are not written down".into());
             }
-            Undo::Nft(inverse) => step.nft(command, inverse),
+            Undo::Nft(inverse) => step.nft(command, inverse, number),
             Undo::None(why) => step.without_undo = Some(why.clone()),
         }
         match &op.changes {
             Object::Netns { name } => step.netns(name, op.says("add")),
             Object::Link { netns, name, .. } => step.link(op, netns, name),
+            Object::LinkSetting { name, .. } if command.tool == Tool::Wg => step.wireguard(command, name),
             Object::LinkSetting { name, .. } => step.setting(op, name, &typed),
             Object::Addr { link, addr } => {
                 let shown = format!(
@@ -82,11 +89,7 @@ impl Step {
                 step.tools.push("grep");
             }
             Object::NfPolicy { .. } => step.policy(op),
-            Object::Qdisc { link } => {
-                let kind = command.argv.iter().skip_while(|word| *word != "root").nth(1).map_or("", String::as_str);
-                let shown = typed(&["tc", "qdisc", "show", "dev", link]);
-                step.ask = Some(format!("{shown} | grep -q -- {}", word(&format!("^qdisc {kind} .*root"))));
-            }
+            Object::Qdisc { link } => step.qdisc(command, link),
             Object::NfChain { .. } | Object::NfTable { .. } | Object::Raw => step.only_if_so = false,
             Object::Nft { .. } => step.only_if_so = step.ask.is_some(),
         }
@@ -212,8 +215,105 @@ impl Step {
         }
     }
 
+    /// What a discipline is when it is so, a throw-away namespace says; where it cannot, only its kind is asked for.
+    fn qdisc(&mut self, command: &Command, link: &str) {
+        let shown = words_in(&command.netns, &["tc", "qdisc", "show", "dev", link]);
+        let Some(at) = command.argv.iter().position(|word| word == "root") else {
+            // What is below a root: only the file of what was done knows.
+            self.only_if_so = false;
+            return;
+        };
+        // Those of the kernel have the handle `0:`.
+        let own = format!("{shown} | grep -q -- {}", word("^qdisc [^ ]* [1-9a-f][0-9a-f]*: root "));
+        let as_words = r"s/ refcnt [0-9]*//; s/^qdisc \([^ ]*\) \([1-9a-f][0-9a-f]*:\) root *\(.*\)/handle \2 \1 \3/p";
+        self.former = Some(format!("{shown} | sed -n {}", word(as_words)));
+        let back = words_in(&command.netns, &["tc", "qdisc", "replace", "dev", link, "root"]);
+        let delete = words_in(&command.netns, &["tc", "qdisc", "delete", "dev", link, "root"]);
+        self.undo = vec![format!("if [ -n \"$former\" ]; then {back} $former; else {delete}; fi")];
+        self.without_undo = None;
+        if command.argv.iter().any(|word| word == "del" || word == "delete") {
+            self.ask = Some(format!("not_so {}", word(&own)));
+            return;
+        }
+        // Another discipline, or one that cannot be changed as it is, gives way first.
+        self.act = format!("{0} 2>/dev/null || {{ {delete} 2>/dev/null; {0}; }}", command.line());
+        let kind = command.argv.get(at + 1).map_or("", String::as_str);
+        // Handles and counts of references are each machine's own.
+        let plain = r"/ root /!d; s/^qdisc \([^ ]*\) [0-9a-f]*: /qdisc \1 /; s/ refcnt [0-9]*//";
+        let plain = format!("sed {}", word(plain));
+        let make = |kind: &str| words_in(&Where::Host, &["ip", "link", "add", "name", link, "type", kind]);
+        let there = Command { netns: Where::Host, ..command.clone() };
+        let apart = format!(
+            "{{ {} || {}; }} && {} && {}",
+            make("dummy"),
+            make("bridge"),
+            there.line(),
+            words_in(&Where::Host, &["tc", "qdisc", "show", "dev", link])
+        );
+        self.ask = Some(format!(
+            "wanted=$(unshare -n sh -c {} 2>/dev/null | {plain}); if [ -n \"$wanted\" ]; then [ \"$wanted\" = \"$({shown} | {plain})\" ]; \
+             else {shown} | grep -q -- {}; fi",
+            word(&apart),
+            word(&format!("^qdisc {kind} .*root"))
+        ));
+        self.tools.extend(["ip", "unshare"]);
+    }
+
+    /// Keys are compared where the command holds them, and only there; elsewhere it is asked whether there is one.
+    fn wireguard(&mut self, command: &Command, link: &str) {
+        // PRIVATE PUBLIC PORT MARK, then for each peer: PUBLIC PSK ENDPOINT ALLOWED HANDSHAKE RX TX KEEPALIVE (wg(8)).
+        let dump = format!("{} | tr '\\t' ' '", words_in(&command.netns, &["wg", "show", link, "dump"]));
+        let own = |field: usize| {
+            let before = r"[^ ]* ".repeat(field);
+            format!("{dump} | sed -n {}", word(&format!("1s/^{before}\\([^ ]*\\).*/\\1/p")))
+        };
+        let words: Vec<&str> = command.argv.iter().skip(2).map(String::as_str).collect();
+        self.tools.extend(["tr"]);
+        match *words.as_slice() {
+            ["private-key", _] => {
+                let key = command.stdin.as_deref().unwrap_or_default().trim_end();
+                let has_one = format!("{} | grep -qvxF -- '(none)'", own(0));
+                self.ask = Some(if key.is_empty() {
+                    format!("{} | grep -qxF -- '(none)'", own(0))
+                } else {
+                    format!("[ \"$({})\" = {} ]", own(0), word(key))
+                });
+                self.open_ask = (!key.is_empty()).then_some(has_one);
+            }
+            ["listen-port", port] => self.ask = Some(format!("[ \"$({})\" = {} ]", own(2), word(port))),
+            ["fwmark", mark] => self.ask = Some(format!("[ \"$({})\" = {} ]", own(3), word(mark))),
+            ["peer", key, "remove"] => {
+                let there = format!("{dump} | grep -qF -- {}", word(&format!("{key} ")));
+                self.ask = Some(format!("not_so {}", word(&there)));
+            }
+            ["peer", key, ref options @ ..] => {
+                let mut line = format!("{dump} | grep -F -- {}", word(&format!("{key} ")));
+                for pair in options.chunks(2) {
+                    let (name, value) = (pair.first().copied(), pair.get(1).copied().unwrap_or_default());
+                    let asks: Vec<String> = match name {
+                        // Which one it is, is not asked: it would stand in the question.
+                        Some("preshared-key") => vec![format!("grep -vF -- {}", word(&format!("{key} (none) ")))],
+                        Some("endpoint") => vec![format!("grep -F -- {}", word(&format!(" {value} ")))],
+                        Some("persistent-keepalive") => vec![format!("grep -- {}", word(&format!(" {value}$")))],
+                        Some("allowed-ips") => value
+                            .split(',')
+                            .filter(|net| !net.is_empty())
+                            .map(|net| format!("grep -- {}", word(&format!("[ ,]{}[ ,]", net.replace('.', "\\.")))))
+                            .collect(),
+                        _ => Vec::new(),
+                    };
+                    line = asks.into_iter().fold(line, |line, ask| format!("{line} | {ask}"));
+                }
+                self.ask = Some(format!("{line} | grep -q ."));
+            }
+            _ => self.only_if_so = false,
+        }
+    }
+
     /// nft's handles are others on another machine: a rule is found by its words.
-    fn nft(&mut self, command: &Command, inverse: &Inverse) {
+    fn nft(&mut self, command: &Command, inverse: &Inverse, number: usize) {
+        // With `-e` it says what it did.
+        self.act = format!("{} >/dev/null", command.line());
         self.undo = inverse.commands(&command.netns).iter().map(Command::line).collect();
         let listed = |what: &str| words_in(&command.netns, &["nft", "-s", "-a", what]);
         match inverse {
@@ -236,6 +336,26 @@ impl Step {
             Inverse::Elements { table, set, keys } => {
                 let all = format!("get element {table} {set} {{ {} }}", keys.join(", "));
                 self.ask = Some(format!("{} >/dev/null 2>&1", listed(&all)));
+            }
+            Inverse::Table { table, .. } if command.stdin.is_some() => {
+                // What the text comes to, a throw-away namespace says. A text that speaks of links does not load there: then the table counts.
+                let text = command.stdin.as_deref().unwrap_or_default();
+                let list = format!("list table {table}");
+                let load = format!("nft -f - && nft -s {}", quote(std::slice::from_ref(&list)));
+                let there = words_in(&command.netns, &["nft", "-s", &list]);
+                self.ask = Some(format!(
+                    "if wanted=$(printf %s {} | unshare -n sh -c {} 2>/dev/null); then [ \"$wanted\" = \"$({there})\" ]; \
+                     else done_before {number} && {there} >/dev/null; fi",
+                    word(text),
+                    word(&load)
+                ));
+                let whole = words_in(&command.netns, &["nft", &list]);
+                self.former = Some(format!("{whole} | base64 | tr -d '\\n'"));
+                let back = words_in(&command.netns, &["nft", "-f", "-"]);
+                let gone = format!("add table {table}\ndelete table {table}\n");
+                self.undo =
+                    vec![format!("{{ printf %s {}; printf %s \"$former\" | base64 -d; }} | {back}", word(&gone))];
+                self.tools.extend(["unshare", "base64", "tr"]);
             }
             Inverse::Table { .. } => {}
         }
@@ -338,7 +458,7 @@ mod tests {
         let words = ["xfrm", "state", "add", "src", "10.0.0.1", "auth", "hmac(sha1)", "0xfeed"];
         let command = Command::new(Tool::Ip, &Where::Host, words);
         let back = Command::new(Tool::Ip, &Where::Host, ["xfrm", "state", "del", "src", "10.0.0.1"]);
-        let step = Step::of(&Op::new(command, Object::Raw, Undo::by(back)), None);
+        let step = Step::of(&Op::new(command, Object::Raw, Undo::by(back)), 1, None);
         assert!(step.act.ends_with(" 0xfeed") && !step.text.contains("0xfeed"), "{step:?}");
         assert_eq!(step.undo, ["ip xfrm state del src 10.0.0.1"]);
     }
