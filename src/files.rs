@@ -735,16 +735,21 @@ impl ReadFolder {
         entries.filter_map(named).collect()
     }
 
-    /// What stands in a file of it; `None` when it cannot be read or is no text.
+    /// What stands in a file of it that is a setting of the kernel; `None` when it cannot be read or is no text. Such a file is told as a whole, as far
+    /// as there is room (`proc_sys_call_handler`): a second look for its end is left out.
     #[must_use]
-    pub fn read(&self, name: &str) -> Option<String> {
+    pub fn setting(&self, name: &str) -> Option<String> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = rustix::fs::openat(&self.0, name, flags, Mode::empty()).ok()?;
         let (mut text, mut buffer) = (Vec::new(), [0; 4096]);
         loop {
             match rustix::io::read(&file, &mut buffer) {
-                Ok(0) => return String::from_utf8(text).ok(),
-                Ok(count) => text.extend_from_slice(buffer.get(..count)?),
+                Ok(count) => {
+                    text.extend_from_slice(buffer.get(..count)?);
+                    if count < buffer.len() {
+                        return String::from_utf8(text).ok();
+                    }
+                }
                 Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return None,
             }

@@ -45,16 +45,22 @@ fn shells() -> Vec<&'static str> {
         .collect()
 }
 
-/// Scripts whose commands are all plain.
-const SCRIPTS: [&str; 8] = [
+/// All scripts: of what has no plain command (a listener, a closure) the others' commands are left.
+const SCRIPTS: [&str; 14] = [
     "01-two-namespaces",
     "02-container-network",
+    "03-why",
+    "04-policy_test",
     "05-runbook",
+    "06-errors",
     "docker-host",
     "dual-stack",
     "firewall",
     "port-forward",
     "router",
+    "star",
+    "three-routers",
+    "vxlan",
 ];
 
 #[test]
@@ -95,40 +101,47 @@ fn plain_shell_makes_the_machine_what_a_run_makes_it_and_takes_it_back() {
     }
 }
 
+/// In the long form of every script at every step, in the short one of one at some.
 #[test]
 fn whatever_up_had_done_when_it_was_killed_is_taken_back() {
     if !is_root() {
         return;
     }
-    let ran = on_the_machine(
-        r#"
-        "$NETWRIGHT" emit -o out "$TOP/scripts/dual-stack.rhai" 2>/dev/null; take before
-        steps=$(sh out/up.sh -n 2>/dev/null | wc -l); every=$1
-        for step in $(seq 1 "$every" "$steps"); do
-            for when in before after; do
-                if [ $when = before ]; then at='[ "$changed" = STEP ] \&\& kill -9 $$; "act_$1" || fail "$2"'
-                else at='"act_$1" || fail "$2"; [ "$changed" != STEP ] || kill -9 $$'; fi
-                sed "s/^    \"act_\$1\" || fail \"\$2\"\$/    ${at//STEP/$step}/" out/up.sh >out/killed.sh
-                sh out/killed.sh 2>/dev/null; code=$?
-                [ $code = 137 ] || echo "step $step $when: exit $code"
-                sh out/down.sh 2>said || { echo "step $step $when: down failed"; cat said; }
-                take down; "$NETWRIGHT" diff before.json down.json | sed "s/^/step $step $when: /"
+    let full = std::env::var_os("NETWRIGHT_FULL").is_some();
+    let scripts = if full { &SCRIPTS[..] } else { &["dual-stack"] };
+    let mut all = 0;
+    for name in scripts {
+        let ran = on_the_machine(
+            r#"
+            "$NETWRIGHT" emit -o out "$TOP/scripts/$2.rhai" >/dev/null 2>&1; take before
+            steps=$(sh out/up.sh -n 2>/dev/null | wc -l); every=$1
+            for step in $(seq 1 "$every" "$steps"); do
+                for when in before after; do
+                    if [ $when = before ]; then at='[ "$changed" = STEP ] \&\& kill -9 $$; "act_$1" || fail "$2"'
+                    else at='"act_$1" || fail "$2"; [ "$changed" != STEP ] || kill -9 $$'; fi
+                    sed "s/^    \"act_\$1\" || fail \"\$2\"\$/    ${at//STEP/$step}/" out/up.sh >out/killed.sh
+                    sh out/killed.sh 2>/dev/null; code=$?
+                    [ $code = 137 ] || echo "step $step $when: exit $code"
+                    sh out/down.sh 2>said || { echo "step $step $when: down failed"; cat said; }
+                    take down; "$NETWRIGHT" diff before.json down.json | sed "s/^/step $step $when: /"
+                done
             done
-        done
-        # A step that fails is taken back at once.
-        sed 's/^act_9() .*/act_9() { false; }/' out/up.sh >out/fails.sh; sh out/fails.sh 2>said; echo "fails: exit $?"
-        grep -c "failed:" said; take failed; "$NETWRIGHT" diff before.json failed.json
-        echo "steps $steps"
-        "#,
-        &[if std::env::var_os("NETWRIGHT_FULL").is_some() { "1" } else { "5" }],
-    );
-    let lines: Vec<&str> = ran.stdout.lines().collect();
-    let [fails, count, steps] = lines.as_slice() else { panic!("{ran:#?}") };
-    assert_eq!((*fails, *count), ("fails: exit 3", "1"), "{ran:#?}");
-    assert!(
-        steps.strip_prefix("steps ").and_then(|steps| steps.parse::<usize>().ok()).is_some_and(|steps| steps > 20),
-        "{ran:#?}"
-    );
+            # A step that fails is taken back at once.
+            sed 's/^act_2() .*/act_2() { false; }/' out/up.sh >out/fails.sh; sh out/fails.sh 2>said; echo "fails: exit $?"
+            grep -c "failed:" said; take failed; "$NETWRIGHT" diff before.json failed.json
+            echo "steps $steps"
+            "#,
+            &[if full { "1" } else { "5" }, name],
+        );
+        let lines: Vec<&str> = ran.stdout.lines().collect();
+        let [fails, count, steps] = lines.as_slice() else { panic!("{name}: {ran:#?}") };
+        assert_eq!((*fails, *count), ("fails: exit 3", "1"), "{name}: {ran:#?}");
+        let steps = steps.strip_prefix("steps ").and_then(|steps| steps.parse::<usize>().ok()).unwrap_or_default();
+        assert!(steps > 0, "{name}: {ran:#?}");
+        all += steps;
+    }
+    assert!(all > 20, "{all}");
+    println!("{all} steps of {} scripts, killed before and after", scripts.len());
 }
 
 /// Former values are those of the machine, not of the rehearsal.

@@ -148,3 +148,51 @@ fn what_is_mounted_below_tmp_is_there() {
     }
     assert_eq!(ran.code, 0, "{ran:#?}");
 }
+
+/// `--shell-on-failure` opens a shell on the terminal, of which `script` makes one.
+#[test]
+fn the_shell_after_a_failed_test_has_the_files_of_its_programs() {
+    for who in everyone() {
+        let here = folder(who);
+        let mark = here.path().file_name().expect("a name").to_str().expect("UTF-8").to_owned();
+        let tests = format!(
+            r#"test("fails", || {{ host().run(["sh", "-c", "echo of the test > /tmp/{mark}.t"]); assert(false); }});"#
+        );
+        std::fs::write(here.path().join("it_test.rhai"), tests).expect("written");
+        let asks = format!(
+            "#!/bin/sh\ncat /tmp/{mark}.t > {0}/kept/said; echo x > /tmp/{mark}.s; echo x > {0}/here; ls /tmp/{mark}.s >> {0}/kept/said\n",
+            here.path().display()
+        );
+        let shell = here.path().join("shell");
+        std::fs::write(&shell, asks).expect("written");
+        std::fs::set_permissions(&shell, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("executable");
+        std::fs::create_dir(here.path().join("kept")).expect("a folder");
+        if who == Who::Nobody {
+            std::os::unix::fs::chown(here.path().join("kept"), Some(65534), Some(65534)).expect("given away");
+        }
+        let line =
+            format!("env SHELL={} {NETWRIGHT} test --keep kept --shell-on-failure it_test.rhai", shell.display());
+        let mut command = match who {
+            Who::Me => std::process::Command::new("script"),
+            Who::Nobody => {
+                let mut command = std::process::Command::new("setpriv");
+                command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", "script"]);
+                command
+            }
+        };
+        command.args(["-qec", &line, "/dev/null"]).env("SHELL", "/bin/sh").env("NO_COLOR", "1");
+        let Ok(output) = command.current_dir(here.path()).stdin(Stdio::null()).output() else {
+            println!("skipped: there is no `script` here");
+            return;
+        };
+        let ran = Ran::from(output);
+        if !can(&ran) {
+            continue;
+        }
+        let said = std::fs::read_to_string(here.path().join("kept/said")).unwrap_or_default();
+        assert_eq!(said, format!("of the test\n/tmp/{mark}.s\n"), "{who:?}: {ran:#?}");
+        for path in [here.path().join("here"), format!("/tmp/{mark}.s").into(), format!("/tmp/{mark}.t").into()] {
+            assert!(!path.exists(), "{who:?}: {}", path.display());
+        }
+    }
+}

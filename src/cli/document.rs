@@ -23,6 +23,7 @@ pub(super) fn of_run(session: &Session, outcome: &Outcome, undone: Option<&Undon
             let place = record.op.place.as_ref();
             json!({
                 "argv": record.op.command.words(),
+                "shell": record.op.command.line(),
                 "netns": record.op.command.netns.name(),
                 "changes": record.op.changes(),
                 "source": place.and_then(|place| place.source.clone()),

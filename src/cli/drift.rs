@@ -133,16 +133,9 @@ fn differs(rehearsed: &Rehearsed, as_json: bool) -> u8 {
         human::line(&format!("  {}: {}", text(one, "netns"), in_words(one)));
     }
     for command in &commands {
-        let argv: Vec<String> = command
-            .get("argv")
-            .and_then(Value::as_array)
-            .into_iter()
-            .flatten()
-            .filter_map(|word| word.as_str().map(str::to_owned))
-            .collect();
         let line = command.get("line").and_then(Value::as_u64);
         let place = line.map(|line| format!("{}:{line}", text(command, "source"))).unwrap_or_default();
-        human::line(&format!("  {place}  {}", crate::op::quote(&argv)));
+        human::line(&format!("  {place}  {}", text(command, "shell")));
     }
     for error in errors {
         human::line(&format!("  the rehearsal: {error}"));

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
@@ -11,8 +12,11 @@ use crate::emit::{Origin, Scripts, emit as made};
 use crate::error::{Error, Kind, Result};
 use crate::files::Folder;
 use crate::op::{Command, Where};
+use crate::patience::scaled;
+use crate::probe::Target;
 use crate::report::human::{self, Human};
 use crate::session::Mode;
+use crate::verify::{Aim, Outcome};
 
 /// `netwright emit`
 #[derive(Args, Debug)]
@@ -28,7 +32,7 @@ pub(super) struct EmitArgs {
     /// The folder for the three scripts
     #[arg(short, long, value_name = "DIR")]
     output: PathBuf,
-    /// Only what that machine lacks: FILE, or `this`
+    /// For that machine, as it is: FILE, or `this`
     #[arg(long, value_name = "SNAPSHOT")]
     on: Option<OsString>,
     /// What has no plain command is an error
@@ -40,6 +44,9 @@ pub(super) struct EmitArgs {
     #[command(flatten)]
     common: Common,
 }
+
+/// How long a target may take to answer that the script reached before it changed something else.
+const REACHES: Duration = Duration::from_secs(1);
 
 /// The names of the files.
 const UP: &str = "up.sh";
@@ -69,7 +76,11 @@ pub(super) fn emit(arguments: &EmitArgs) -> u8 {
             human::line("nothing was written: the rehearsal failed");
             return code;
         }
-        let scripts = made(&finished.session, &origin, &|source, line| line_of(finished, source, line));
+        let reaches = |from: &Where, target: &Target| {
+            let found = finished.session.reach(from, &Aim::Target(target.clone()), scaled(REACHES)).ok()?;
+            (!found.is_not_known()).then_some(found.outcome == Outcome::Reached)
+        };
+        let scripts = made(&finished.session, &origin, &|source, line| line_of(finished, source, line), &reaches);
         if !rehearses && finished.session.log().iter().any(|record| names_uplink(&record.op.command)) {
             human::line(
                 "the uplink is called `eth0` in these scripts, as in the rehearsal: `--on this` takes the machine's own",

@@ -1,9 +1,9 @@
 //! `netwright __test FILE`: what the runner starts for each file. Its plan comes on standard input, its events go to standard output.
 
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::io::Read;
 use std::path::PathBuf;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -88,8 +88,14 @@ fn session(
     let exec = super::with_user_files(Exec::new(Tools::new(tools)?, interrupt)?, how, keep);
     let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
     let (file, shell) = (plan.file.clone(), plan.shell);
-    let events = move |event: &Event<'_>| tell(&file, shell, event);
+    let own: Rc<OnceCell<Weak<Session>>> = Rc::default();
+    let known = Rc::clone(&own);
+    let events = move |event: &Event<'_>| {
+        let session = known.get().and_then(Weak::upgrade).filter(|_| shell);
+        tell(&file, session.as_deref(), event);
+    };
     let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(events)));
+    let _ = own.set(Rc::downgrade(&session));
     session.add_hidden(Where::Path(internet.to_path_buf()));
     session.set_mutant(plan.mutant.clone());
     if plan.coverage {
@@ -98,7 +104,8 @@ fn session(
     Ok(session)
 }
 
-fn tell(file: &str, shell: bool, event: &Event<'_>) {
+/// `shell`: the session in whose sandbox a shell is opened after a test that fails.
+fn tell(file: &str, shell: Option<&Session>, event: &Event<'_>) {
     let file = file.to_owned();
     match event {
         Event::TestListed { name, place } => {
@@ -117,8 +124,8 @@ fn tell(file: &str, shell: bool, event: &Event<'_>) {
         }
         Event::TestEnded(ended) => {
             stream::print(&event::Event::TestEnded(Box::new(Test::new(&file, ended))));
-            if shell && ended.outcome().is_bad() {
-                open_shell(&file, ended);
+            if let Some(session) = shell.filter(|_| ended.outcome().is_bad()) {
+                open_shell(session, &file, ended);
             }
         }
         Event::Broke(failed) => {
@@ -151,12 +158,11 @@ fn recorded(session: &Session, file: &str) -> event::Event {
     event::Event::Recorded { file: file.to_owned(), breakables: breakables.collect(), programs: programs.collect() }
 }
 
-fn open_shell(file: &str, ended: &testing::Ended<'_>) {
+fn open_shell(session: &Session, file: &str, ended: &testing::Ended<'_>) {
     let text = format!("a shell in the sandbox of {file}: {}\n`exit` goes on with the next test", ended.name);
     stream::to_terminal(&text);
-    if let Err(error) = child::shell() {
-        let text = format!("cannot open a shell: {error}");
-        stream::print(&event::Event::Warned { file: file.to_owned(), text });
+    if let Err(error) = session.exec().shell() {
+        stream::print(&event::Event::Warned { file: file.to_owned(), text: error.to_string() });
     }
 }
 

@@ -200,7 +200,8 @@ fn answer(arguments: &WhyArgs) -> Result<Finding> {
     let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
     let (question, mut finding) = ask(arguments, &session)?;
     if arguments.fix {
-        finding = super::mend::mend(arguments, &session, &question, finding, &|finding| show(arguments, &session, finding))?;
+        finding =
+            super::mend::mend(arguments, &session, &question, finding, &|finding| show(arguments, &session, finding))?;
     }
     Ok(finding)
 }
@@ -356,7 +357,9 @@ fn aim(session: &Session, text: &str) -> Result<Aim> {
             let netns = place(session, text)?;
             let looks_like_target = text.starts_with("tcp/") || text.starts_with("udp/") || text.starts_with("icmp/");
             if looks_like_target
-                || (session.exec().netns(&netns).is_err() && text.contains([':', '/']) && !text.starts_with("pid:")
+                || (session.exec().netns(&netns).is_err()
+                    && text.contains([':', '/'])
+                    && !text.starts_with("pid:")
                     && session.container(text).is_none())
             {
                 return Err(error);

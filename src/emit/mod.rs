@@ -9,8 +9,10 @@ mod step;
 
 use std::collections::HashMap;
 
+use crate::op::link::Setting;
 use crate::op::netns::Netns;
-use crate::op::{Fact, Where};
+use crate::op::qdisc::Is;
+use crate::op::{Fact, Op, Where};
 use crate::probe::{Proto, Target};
 use crate::session::noted::Noted;
 use crate::session::{Record, Session};
@@ -42,46 +44,62 @@ pub struct Origin {
     pub name: String,
 }
 
-/// Makes the scripts of a run that was rehearsed; `line` gives a line of a source.
+/// Makes the scripts of a run that was rehearsed; `line` gives a line of a source, `reaches` says whether a target is reached now that the script is at
+/// its end, if anybody can.
 #[must_use]
-pub fn emit(session: &Session, origin: &Origin, line: &dyn Fn(&str, usize) -> Option<String>) -> Scripts {
+pub fn emit(
+    session: &Session,
+    origin: &Origin,
+    line: &dyn Fn(&str, usize) -> Option<String>,
+    reaches: &dyn Fn(&Where, &Target) -> Option<bool>,
+) -> Scripts {
     let log = session.log();
-    let kept = kept(&log);
+    let mut kept = kept(&log);
+    let last = kept.iter().copied().max().map_or(0, |at| at + 1);
+    drop_detours(&log, &mut kept);
+    let noted = session.noted();
+    let had = session.had_already();
+    // What was so already and the script's own programs stand before the command that came after them.
+    let programs = noted.iter().filter(|(_, noted)| noted.is_of_up());
+    let mut parts: Vec<(usize, Part<'_>)> = had.iter().map(|(at, op)| (*at, Part::Op(op))).collect();
+    parts.extend(programs.map(|(at, noted)| (*at, Part::Noted(noted))));
+    parts.extend(log.iter().enumerate().filter(|(at, _)| kept.contains(at)).map(|(at, one)| (at, Part::Op(&one.op))));
+    parts.sort_by_key(|(at, _)| *at);
     let mut made: HashMap<&str, usize> = HashMap::new();
     let mut items: Vec<Item> = Vec::new();
     let (mut missing, mut with_keys) = (Vec::new(), Vec::new());
-    let noted = session.noted();
-    let mut programs = noted.iter().filter(|(_, noted)| noted.is_of_up()).peekable();
-    let mut number = 0;
-    for (position, record) in log.iter().enumerate() {
-        while let Some((_, noted)) = programs.next_if(|(at, _)| *at <= position) {
-            number += 1;
-            items.push(Item { number, head: head(noted.place(), line), what: What::Noted(noted.clone()) });
-        }
-        if !kept.contains(&position) {
-            continue;
-        }
-        number += 1;
-        let inside = match &record.op.command.netns {
+    let mut settings: HashMap<String, Vec<usize>> = HashMap::new();
+    for (number, (_, part)) in (1..).zip(&parts) {
+        let op = match part {
+            Part::Op(op) => op,
+            Part::Noted(noted) => {
+                let what = What::Noted((*noted).clone());
+                items.push(Item { number, head: head(noted.place(), line), what });
+                continue;
+            }
+        };
+        let inside = match &op.command.netns {
             Where::Named(name) => made.get(name.as_str()).copied(),
             _ => None,
         };
-        if let Some(Fact::Netns(Netns { name, there: true })) = record.op.fact() {
+        if let Some(Fact::Netns(Netns { name, there: true })) = op.fact() {
             made.insert(name, number);
         }
-        let step = Step::of(&record.op, inside);
-        if record.op.command.without_keys().is_some() {
-            with_keys.push(place(record));
-        }
+        let step = Step::of(op, number, inside);
+        let place = line_of(op.place.as_ref());
         if let Some(why) = &step.without_undo {
-            missing.push(format!("{}: `{}` cannot be taken back: {why}", place(record), record.op.command.line()));
+            missing.push(format!("{place}: `{}` cannot be taken back: {why}", op.command.line()));
         }
-        let head = head(record.op.place.as_ref(), line);
-        items.push(Item { number, head, what: What::Step(Box::new(step)) });
+        if op.command.without_keys().is_some() {
+            with_keys.push(place);
+        }
+        if let Some((key, _)) = setting(op) {
+            settings.entry(key).or_default().push(items.len());
+        }
+        items.push(Item { number, head: head(op.place.as_ref(), line), what: What::Step(Box::new(step)) });
     }
-    for (_, noted) in programs {
-        number += 1;
-        items.push(Item { number, head: head(noted.place(), line), what: What::Noted(noted.clone()) });
+    for at in settings.into_values() {
+        overtake(&mut items, &at);
     }
     for (_, one) in &noted {
         if one.has_keys() {
@@ -92,12 +110,11 @@ pub fn emit(session: &Session, origin: &Origin, line: &dyn Fn(&str, usize) -> Op
         }
     }
     let serves = noted.iter().any(|(_, one)| one.serves());
-    let last = kept.iter().copied().max().map_or(0, |at| at + 1);
     let checks: Vec<Check> = noted
         .iter()
         .enumerate()
         .filter(|(at, (_, one))| !noted.iter().skip(at + 1).any(|(_, later)| one.is_asked_again_by(later)))
-        .filter_map(|(_, (position, one))| Check::of(one, serves, *position < last))
+        .filter_map(|(_, (position, one))| Check::of(one, serves, *position >= last, reaches))
         .collect();
     Scripts {
         up: scripts::up(origin, &items),
@@ -106,6 +123,12 @@ pub fn emit(session: &Session, origin: &Origin, line: &dyn Fn(&str, usize) -> Op
         missing,
         with_keys,
     }
+}
+
+/// What the scripts are made of, in the order of the run.
+enum Part<'a> {
+    Op(&'a Op),
+    Noted(&'a Noted),
 }
 
 /// Something that `up.sh` does, with a number of its own in the file that tells what was done.
@@ -130,16 +153,17 @@ struct Check {
 }
 
 impl Check {
-    /// `outdated`: the script went on to change the network.
-    fn of(noted: &Noted, serves: bool, outdated: bool) -> Option<Self> {
+    /// `last`: the script changed nothing afterwards. Where it did, what holds by now is asked.
+    fn of(noted: &Noted, serves: bool, last: bool, now: &dyn Fn(&Where, &Target) -> Option<bool>) -> Option<Self> {
         match noted {
             Noted::Reaches { from, target, reaches, .. } => {
                 let verb = if *reaches { "reaches" } else { "cannot reach" };
                 let text = format!("{from} {verb} {target}");
-                let command = if outdated && !reaches {
-                    Err("the script went on to change the network behind it".into())
-                } else {
-                    probe(from, target, *reaches, serves)
+                let command = match probe(from, target, *reaches, serves) {
+                    Ok(_) if !last && now(from, target) != Some(*reaches) => {
+                        Err("the script went on to change the network behind it".into())
+                    }
+                    command => command,
                 };
                 Some(Self { text, command })
             }
@@ -181,8 +205,76 @@ fn kept(log: &[Record]) -> std::collections::HashSet<usize> {
     kept
 }
 
-fn place(record: &Record) -> String {
-    line_of(record.op.place.as_ref())
+/// A command that gives something a value which another one may give it anew: what it is of, and the value.
+fn setting(op: &Op) -> Option<(String, String)> {
+    let netns = &op.command.netns;
+    Some(match op.fact()? {
+        Fact::Sysctl(set) => (format!("{netns} sysctl {}", set.name), set.value.clone()),
+        Fact::NfPolicy(policy) => {
+            (format!("{netns} {} {}", op.command.tool.program(), policy.at), policy.target.clone())
+        }
+        Fact::Qdisc(one) => match &one.is {
+            Is::Root(spec) => (format!("{netns} qdisc {}", one.link), spec.join(" ")),
+            Is::Kernel => (format!("{netns} qdisc {}", one.link), String::new()),
+            Is::Below(_) => return None,
+        },
+        Fact::Settings(set) => {
+            let (what, value) = match set.to.as_slice() {
+                [Setting::Up] | [Setting::Up, Setting::Alias(_)] => (STATE, "up".to_owned()),
+                [Setting::Down] => (STATE, "down".to_owned()),
+                [Setting::Mtu(mtu)] => ("mtu", mtu.to_string()),
+                [Setting::Address(mac)] => ("address", mac.clone()),
+                [Setting::Master(master)] => (MASTER, master.clone()),
+                [Setting::NoMaster] => (MASTER, "-".to_owned()),
+                _ => return None,
+            };
+            (format!("{netns} link {} {what}", set.link), value)
+        }
+        _ => return None,
+    })
+}
+
+/// The settings that others stand on: routes and addresses go with a link's state, options of a port with its bridge.
+const STATE: &str = "state";
+const MASTER: &str = "master";
+
+/// Leaves out what leads away from a value and back to it (a link that is set down and up again for a test), and values that another one follows: a
+/// machine on which all is so already would go that way each time.
+fn drop_detours(log: &[Record], kept: &mut std::collections::HashSet<usize>) {
+    let mut all: HashMap<String, Vec<(usize, String)>> = HashMap::new();
+    for (at, record) in log.iter().enumerate().filter(|(at, _)| kept.contains(at)) {
+        if let Some((key, value)) = setting(&record.op) {
+            all.entry(key).or_default().push((at, value));
+        } else if let Some(link) = record.op.makes_link()
+            && link.new.as_ref().is_some_and(|new| new.port_of.is_some())
+        {
+            // A link that is made and set up in one command.
+            let key = format!("{} link {} {STATE}", record.op.command.netns, link.name);
+            all.entry(key).or_default().push((at, "up".into()));
+        }
+    }
+    for (key, values) in all {
+        let Some((_, last)) = values.last() else { continue };
+        let same = values.iter().position(|(_, value)| value == last).unwrap_or_default();
+        let stands = [STATE, MASTER].iter().any(|what| key.ends_with(&format!(" {what}")));
+        let passed = if stands { 0 } else { same };
+        for (at, _) in values.iter().take(passed).chain(values.iter().skip(same + 1)) {
+            kept.remove(at);
+        }
+    }
+}
+
+/// Of several values that one thing gets, the last is what the machine is to have: the others are passed through only on the way to it.
+fn overtake(items: &mut [Item], at: &[usize]) {
+    let Some((last, before)) = at.split_last() else { return };
+    let Some(Item { number, what: What::Step(step), .. }) = items.get(*last) else { return };
+    let Some(ask) = &step.ask else { return };
+    let ended = format!("{{ done_before {number} && {ask}; }}");
+    for at in before {
+        if let Some(Item { what: What::Step(step), .. }) = items.get_mut(*at) {
+            step.overtaken = Some(ended.clone());
+        }
+    }
 }
 
 fn line_of(place: Option<&crate::error::Place>) -> String {
@@ -194,7 +286,9 @@ fn head(place: Option<&crate::error::Place>, line: &dyn Fn(&str, usize) -> Optio
     let Some(place) = place else { return String::new() };
     let source = place.source.clone().unwrap_or_default();
     let text = line(&source, place.line).unwrap_or_default();
-    format!("# {}:{}  {}", one_line(&source), place.line, one_line(text.trim()))
+    // A key may stand in the script itself.
+    let text = crate::op::secret::redact(text.trim());
+    format!("# {}:{}  {}", one_line(&source), place.line, one_line(&text))
 }
 
 /// A text as part of a comment, which is one line, whatever a name holds.

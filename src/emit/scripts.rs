@@ -104,6 +104,7 @@ pub(super) fn up(origin: &Origin, items: &[Item]) -> String {
 fn up_step(number: usize, step: &Step, out: &mut String) {
     let _ = writeln!(out, "act_{number}() {{ {}; }}", step.act);
     let ask = step.ask.clone().unwrap_or_else(|| format!("done_before {number}"));
+    let ask = step.overtaken.as_ref().map_or(ask.clone(), |ended| format!("{ended} || {{ {ask}; }}"));
     let text = word(&step.text);
     let former = step.former.as_ref().map_or_else(String::new, |former| format!(" \"$({{ {former}; }} 2>/dev/null)\""));
     let _ = writeln!(out, "if {{ {ask}; }} 2>/dev/null; then same=$((same + 1)); else try {number} {text}{former}; fi");
@@ -145,7 +146,7 @@ pub(super) fn down(origin: &Origin, items: &[Item]) -> String {
     out.push_str("since=0\ncase \"${1-}\" in\n    '') ;;\n    --since) since=${2-0} ;;\n    *) say 'usage: down.sh [--since N]'; exit 2 ;;\nesac\n");
     out.push_str("[ -e \"$STATE\" ] || { say 'down.sh: there is nothing to take back'; exit 0; }\n[ \"$(id -u)\" = 0 ] || { say 'down.sh: needs root; nothing was changed'; exit 4; }\n");
     out.push_str(
-        "left=0; undone=0\n# NUMBER: whether up.sh did it.\nhas() { grep -q \"^$1 \" \"$STATE\"; }\n\
+        "left=0; undone=0\n# NUMBER: whether up.sh did it.\nhas() { grep -q \"^$1 \" \"$STATE\"; }\ndone_before() { has \"$1\"; }\n\
          # TEXT: counts the inverse that was just tried.\nended() { if [ \"$1\" = 0 ]; then undone=$((undone + 1)); else left=$((left + 1)); say \"down.sh: left: $2\"; fi; }\n\
          undo() {\n    former=$2; : \"$former\"\n    case \"$1\" in\n",
     );
@@ -158,7 +159,7 @@ pub(super) fn down(origin: &Origin, items: &[Item]) -> String {
             let _ = writeln!(out, "        ended 1 {} ;;", word(&format!("{} ({why})", step.text)));
             continue;
         }
-        if let (Some(ask), true) = (&step.ask, step.only_if_so) {
+        if let (Some(ask), true) = (step.open_ask.as_ref().or(step.ask.as_ref()), step.only_if_so) {
             let _ = writeln!(
                 out,
                 "        {{ {ask}; }} 2>/dev/null || return 0 # gone, or changed by others since: left as it is"
@@ -187,20 +188,23 @@ pub(super) fn verify(origin: &Origin, items: &[Item], checks: &[Check]) -> Strin
     out.push_str(
         "number=0; failed=0\n# What was just built may need a moment: an IPv6 address is on probation for up to two seconds.\ntries() { for _ in 1 2 3; do if \"$@\"; then return 0; fi; sleep 1; done; return 1; }\nnot() { if \"$@\"; then return 1; fi; return 0; }\n\
          # TEXT: the status of the command before it.\nresult() { number=$((number + 1)); if [ \"$1\" = 0 ]; then echo \"ok $number - $2\"; else echo \"not ok $number - $2\"; failed=1; fi; }\n\
-         skip() { number=$((number + 1)); echo \"ok $number - $1 # SKIP $2\"; }\n",
+         skip() { number=$((number + 1)); echo \"ok $number - $1 # SKIP $2\"; }\n\
+         # Who made it, is not asked here.\ndone_before() { return 0; }\n",
     );
-    let total = steps(items).count() + checks.len();
+    // What the script gave another value later is not asked.
+    let last = || steps(items).filter(|(.., step)| step.overtaken.is_none());
+    let total = last().count() + checks.len();
     let _ = writeln!(out, "echo 1..{total}");
     // TAP takes a `#` for a directive.
     let tap = |text: &str| word(&text.replace('#', "\\#").replace('\n', " "));
-    let mut last = "";
-    for (_, head, step) in steps(items) {
-        if head != last {
+    let mut before = "";
+    for (_, head, step) in last() {
+        if head != before {
             let _ = write!(out, "\n{head}\n");
-            last = head;
+            before = head;
         }
         let text = tap(&step.text);
-        match &step.ask {
+        match step.open_ask.as_ref().or(step.ask.as_ref()) {
             Some(ask) => {
                 let _ = writeln!(out, "{{ {ask}; }} >/dev/null 2>&1; result \"$?\" {text}");
             }

@@ -4,9 +4,10 @@ use crate::op::firewall::{self, Chain, ChainAct, Policy, Rule, RuleAct};
 use crate::op::link::{Link, Setting, Settings};
 use crate::op::netns::Netns;
 use crate::op::nft::Inverse;
-use crate::op::qdisc::Is;
+use crate::op::qdisc::{Is, Qdisc};
 use crate::op::route::{Family, PolicyRule, Route};
 use crate::op::sysctl::Sysctl;
+use crate::op::wg::{self, Wireguard};
 use crate::op::{Command, Fact, Op, Undo, Where, as_typed, quote};
 
 /// One command with its question and its inverse.
@@ -14,6 +15,8 @@ use crate::op::{Command, Fact, Op, Undo, Where, as_typed, quote};
 pub(super) struct Step {
     /// Succeeds when it is so already. `None`: only the file of what was done knows.
     pub(super) ask: Option<String>,
+    /// The same without keys, where it has one: for scripts that hold none.
+    pub(super) open_ask: Option<String>,
     /// The command.
     pub(super) act: String,
     /// The same for people.
@@ -32,14 +35,17 @@ pub(super) struct Step {
     pub(super) tools: Vec<&'static str>,
     /// Why it cannot be taken back.
     pub(super) without_undo: Option<String>,
+    /// Succeeds when a later step, which gives the same thing another value, was done and is so: nothing goes back behind it.
+    pub(super) overtaken: Option<String>,
 }
 
 impl Step {
-    pub(super) fn of(op: &Op, inside: Option<usize>) -> Self {
+    pub(super) fn of(op: &Op, number: usize, inside: Option<usize>) -> Self {
         let command = &op.command;
         let typed = |words: &[&str]| words_in(&command.netns, words);
         let mut step = Self {
             ask: None,
+            open_ask: None,
             act: command.line_with_keys(),
             text: command.line(),
             former: None,
@@ -49,6 +55,7 @@ impl Step {
             taken: None,
             tools: vec![command.tool.program()],
             without_undo: None,
+            overtaken: None,
         };
         if !matches!(command.netns, Where::Host) && !command.tool.takes_netns() {
             step.tools.push("ip");
@@ -59,7 +66,7 @@ impl Step {
                 step.undo = commands.iter().map(Command::line_with_keys).collect();
                 step.without_undo = Some("the rules that went are not written down".into());
             }
-            Undo::Nft(inverse) => step.nft(command, inverse),
+            Undo::Nft(inverse) => step.nft(command, inverse, number),
             Undo::None(why) => step.without_undo = Some(why.clone()),
         }
         match op.fact() {
@@ -89,14 +96,8 @@ impl Step {
                 step.tools.push("grep");
             }
             Some(Fact::NfPolicy(policy)) => step.policy(op, policy),
-            Some(Fact::Qdisc(one)) if !matches!(one.is, Is::Below(_)) => {
-                let shown = typed(&["tc", "qdisc", "show", "dev", &one.link]);
-                // Nobody's own is there when the kernel's is: that has the handle 0.
-                step.ask = Some(match one.kind() {
-                    Some(kind) => format!("{shown} | grep -q -- {}", word(&format!("^qdisc {kind} .*root"))),
-                    None => format!("not_so {}", word(&format!("{shown} | grep root | grep -qvF -- ' 0: '"))),
-                });
-            }
+            Some(Fact::Qdisc(one)) => step.qdisc(command, one),
+            Some(Fact::Wireguard(set)) => step.wireguard(command, set),
             Some(Fact::Nft(_)) => step.only_if_so = step.ask.is_some(),
             _ => step.only_if_so = false,
         }
@@ -213,8 +214,94 @@ impl Step {
         }
     }
 
+    /// What a discipline is when it is so, a throw-away namespace says; where it cannot, only its kind is asked for.
+    fn qdisc(&mut self, command: &Command, one: &Qdisc) {
+        let link = one.link.as_str();
+        let shown = words_in(&command.netns, &["tc", "qdisc", "show", "dev", link]);
+        if matches!(one.is, Is::Below(_)) {
+            // What is below a root: only the file of what was done knows.
+            self.only_if_so = false;
+            return;
+        }
+        // Those of the kernel have the handle `0:`.
+        let own = format!("{shown} | grep -q -- {}", word("^qdisc [^ ]* [1-9a-f][0-9a-f]*: root "));
+        let as_words = r"s/ refcnt [0-9]*//; s/^qdisc \([^ ]*\) \([1-9a-f][0-9a-f]*:\) root *\(.*\)/handle \2 \1 \3/p";
+        self.former = Some(format!("{shown} | sed -n {}", word(as_words)));
+        let back = words_in(&command.netns, &["tc", "qdisc", "replace", "dev", link, "root"]);
+        let delete = words_in(&command.netns, &["tc", "qdisc", "delete", "dev", link, "root"]);
+        self.undo = vec![format!("if [ -n \"$former\" ]; then {back} $former; else {delete}; fi")];
+        self.without_undo = None;
+        if one.is == Is::Kernel {
+            self.ask = Some(format!("not_so {}", word(&own)));
+            return;
+        }
+        // Another discipline, or one that cannot be changed as it is, gives way first.
+        self.act = format!("{0} 2>/dev/null || {{ {delete} 2>/dev/null; {0}; }}", command.line());
+        let kind = one.kind().unwrap_or_default();
+        // Handles and counts of references are each machine's own.
+        let plain = r"/ root /!d; s/^qdisc \([^ ]*\) [0-9a-f]*: /qdisc \1 /; s/ refcnt [0-9]*//";
+        let plain = format!("sed {}", word(plain));
+        let make = |kind: &str| words_in(&Where::Host, &["ip", "link", "add", "name", link, "type", kind]);
+        let there = Command { netns: Where::Host, ..command.clone() };
+        let apart = format!(
+            "{{ {} || {}; }} && {} && {}",
+            make("dummy"),
+            make("bridge"),
+            there.line(),
+            words_in(&Where::Host, &["tc", "qdisc", "show", "dev", link])
+        );
+        self.ask = Some(format!(
+            "wanted=$(unshare -n sh -c {} 2>/dev/null | {plain}); if [ -n \"$wanted\" ]; then [ \"$wanted\" = \"$({shown} | {plain})\" ]; \
+             else {shown} | grep -q -- {}; fi",
+            word(&apart),
+            word(&format!("^qdisc {kind} .*root"))
+        ));
+        self.tools.extend(["ip", "unshare"]);
+    }
+
+    /// Keys are compared where the command holds them, and only there; elsewhere it is asked whether there is one.
+    fn wireguard(&mut self, command: &Command, set: &Wireguard) {
+        let link = set.link.as_str();
+        // PRIVATE PUBLIC PORT MARK, then for each peer: PUBLIC PSK ENDPOINT ALLOWED HANDSHAKE RX TX KEEPALIVE (wg(8)).
+        let dump = format!("{} | tr '\\t' ' '", words_in(&command.netns, &["wg", "show", link, "dump"]));
+        let own = |field: usize| {
+            let before = r"[^ ]* ".repeat(field);
+            format!("{dump} | sed -n {}", word(&format!("1s/^{before}\\([^ ]*\\).*/\\1/p")))
+        };
+        self.tools.extend(["tr"]);
+        match &set.set {
+            wg::Set::PrivateKey(false) => self.ask = Some(format!("{} | grep -qxF -- '(none)'", own(0))),
+            wg::Set::PrivateKey(true) => {
+                let key = command.stdin.as_deref().unwrap_or_default().trim_end();
+                self.ask = Some(format!("[ \"$({})\" = {} ]", own(0), word(key)));
+                self.open_ask = Some(format!("{} | grep -qvxF -- '(none)'", own(0)));
+            }
+            wg::Set::Option(name, value) => {
+                let field = if name == "fwmark" { 3 } else { 2 };
+                self.ask = Some(format!("[ \"$({})\" = {} ]", own(field), word(value)));
+            }
+            wg::Set::NoPeer(key) => {
+                let there = format!("{dump} | grep -qF -- {}", word(&format!("{key} ")));
+                self.ask = Some(format!("not_so {}", word(&there)));
+            }
+            wg::Set::Peer(peer, psk) => {
+                let mut asks = vec![format!("grep -F -- {}", word(&format!("{} ", peer.key)))];
+                // Which key it is, is not asked: it would stand in the question.
+                asks.extend(psk.then(|| format!("grep -vF -- {}", word(&format!("{} (none) ", peer.key)))));
+                asks.extend(peer.endpoint.iter().map(|at| format!("grep -F -- {}", word(&format!(" {at} ")))));
+                let every = peer.keepalive.map(|every| if every == 0 { "off".to_owned() } else { every.to_string() });
+                asks.extend(every.map(|every| format!("grep -- {}", word(&format!(" {every}$")))));
+                let net = |net: &String| format!("grep -- {}", word(&format!("[ ,]{}[ ,]", net.replace('.', "\\."))));
+                asks.extend(peer.allowed.iter().map(net));
+                self.ask = Some(format!("{dump} | {} | grep -q .", asks.join(" | ")));
+            }
+        }
+    }
+
     /// nft's handles are others on another machine: a rule is found by its words.
-    fn nft(&mut self, command: &Command, inverse: &Inverse) {
+    fn nft(&mut self, command: &Command, inverse: &Inverse, number: usize) {
+        // With `-e` it says what it did.
+        self.act = format!("{} >/dev/null", command.line());
         self.undo = inverse.commands(&command.netns).iter().map(Command::line).collect();
         let listed = |what: &str| words_in(&command.netns, &["nft", "-s", "-a", what]);
         match inverse {
@@ -237,6 +324,26 @@ impl Step {
             Inverse::Elements { table, set, keys } => {
                 let all = format!("get element {table} {set} {{ {} }}", keys.join(", "));
                 self.ask = Some(format!("{} >/dev/null 2>&1", listed(&all)));
+            }
+            Inverse::Table { table, .. } if command.stdin.is_some() => {
+                // What the text comes to, a throw-away namespace says. A text that speaks of links does not load there: then the table counts.
+                let text = command.stdin.as_deref().unwrap_or_default();
+                let list = format!("list table {table}");
+                let load = format!("nft -f - && nft -s {}", quote(std::slice::from_ref(&list)));
+                let there = words_in(&command.netns, &["nft", "-s", &list]);
+                self.ask = Some(format!(
+                    "if wanted=$(printf %s {} | unshare -n sh -c {} 2>/dev/null); then [ \"$wanted\" = \"$({there})\" ]; \
+                     else done_before {number} && {there} >/dev/null; fi",
+                    word(text),
+                    word(&load)
+                ));
+                let whole = words_in(&command.netns, &["nft", &list]);
+                self.former = Some(format!("{whole} | base64 | tr -d '\\n'"));
+                let back = words_in(&command.netns, &["nft", "-f", "-"]);
+                let gone = format!("add table {table}\ndelete table {table}\n");
+                self.undo =
+                    vec![format!("{{ printf %s {}; printf %s \"$former\" | base64 -d; }} | {back}", word(&gone))];
+                self.tools.extend(["unshare", "base64", "tr"]);
             }
             Inverse::Table { .. } => {}
         }
@@ -312,7 +419,7 @@ mod tests {
         let words = ["xfrm", "state", "add", "src", "10.0.0.1", "auth", "hmac(sha1)", "0xfeed"];
         let command = Command::new(Tool::Ip, &Where::Host, words);
         let back = Command::new(Tool::Ip, &Where::Host, ["xfrm", "state", "del", "src", "10.0.0.1"]);
-        let step = Step::of(&Op::new(command, Undo::by(back)), None);
+        let step = Step::of(&Op::new(command, Undo::by(back)), 1, None);
         assert!(step.act.ends_with(" 0xfeed") && !step.text.contains("0xfeed"), "{step:?}");
         assert_eq!(step.undo, ["ip xfrm state del src 10.0.0.1"]);
     }

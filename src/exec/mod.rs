@@ -399,6 +399,17 @@ impl Exec {
         process::run_interactive(&path, &argv, enter).map_err(|error| process::start_error(&path, &error))
     }
 
+    /// A shell on the terminal, with the files of the user's programs; its end is waited for.
+    ///
+    /// # Errors
+    ///
+    /// When there is no terminal or no shell, or the files cannot be had.
+    pub fn shell(&self) -> Result<()> {
+        let file = self.netns(&Where::Host)?;
+        let opened = self.user_entry(&Where::Host, &file)?.within(child::shell)?;
+        opened.map_err(|error| Error::new(Kind::CommandFailed, format!("cannot open a shell: {error}")))
+    }
+
     fn user_program(&self, netns: &Where, words: &[String]) -> Result<(std::path::PathBuf, Vec<OsString>)> {
         let Some((program, rest)) = words.split_first() else {
             return Err(Error::new(Kind::InvalidArgument, "there is no command to run")

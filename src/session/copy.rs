@@ -46,6 +46,22 @@ impl Session {
         self.copy.borrow().as_ref().map(|copy| copy.unread.clone()).unwrap_or_default()
     }
 
+    /// Whether this sandbox is the copy of a machine.
+    pub(super) fn is_copy(&self) -> bool {
+        self.copy.borrow().is_some()
+    }
+
+    /// Says that the line of the script that runs is not judged in this copy, and why.
+    pub(super) fn pass_by(&self, why: &str) {
+        let place = self.place();
+        if let Some(copy) = self.copy.borrow_mut().as_mut() {
+            let one = (place, why.to_owned());
+            if !copy.passed_over.contains(&one) {
+                copy.passed_over.push(one);
+            }
+        }
+    }
+
     /// Passes over probes whose answer nobody here knows, so that the rest of the script is seen.
     pub fn pass_over(&self) {
         if let Some(copy) = self.copy.borrow_mut().as_mut() {
@@ -101,6 +117,11 @@ impl Session {
     /// From now on nothing is changed and none of the user's programs is started: what would be is an error.
     pub fn only_read(&self) {
         self.reads_only.set(true);
+    }
+
+    /// Whether that is so.
+    pub(super) fn only_reads(&self) -> bool {
+        self.reads_only.get()
     }
 
     /// What was held back since then, whether or not the script caught the error.

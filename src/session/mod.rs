@@ -320,6 +320,8 @@ pub struct Session {
     copy: RefCell<Option<copy::Copy>>,
     /// What the script does and expects beside commands, each with the number of commands before it.
     noted: RefCell<Vec<(usize, noted::Noted)>>,
+    /// What a copy of a machine had already, as it would have been done, behind so many commands.
+    had: RefCell<Vec<(usize, Op)>>,
     reads_only: Cell<bool>,
     held_back: RefCell<Vec<copy::HeldBack>>,
     /// What packets touched so far (`--coverage`).
@@ -365,6 +367,7 @@ impl Session {
             features: crate::features::Features::default(),
             copy: RefCell::default(),
             noted: RefCell::default(),
+            had: RefCell::default(),
             reads_only: Cell::default(),
             held_back: RefCell::default(),
             watch: RefCell::default(),

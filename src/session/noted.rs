@@ -2,7 +2,7 @@
 
 use super::Session;
 use crate::error::Place;
-use crate::op::{Where, secret};
+use crate::op::{Command, Fact, Op, Where, secret};
 use crate::probe::{Target, Visitors};
 
 /// Something of that kind, with its place in the script.
@@ -111,5 +111,27 @@ impl Session {
     #[must_use]
     pub fn noted(&self) -> Vec<(usize, Noted)> {
         self.noted.borrow().clone()
+    }
+
+    /// Remembers what the script asks for and a copy of a machine has already. Links and namespaces are not among it: what made them is not known.
+    pub(super) fn had(&self, op: &Op) {
+        if self.is_copy() && !matches!(op.fact(), Some(Fact::Link(_) | Fact::Netns(_))) {
+            let position = self.log.borrow().len();
+            let op = Op { place: self.place(), ..op.clone() };
+            self.had.borrow_mut().push((position, op));
+        }
+    }
+
+    /// All of that, each with the number of commands before it, but for what the run did itself.
+    #[must_use]
+    pub fn had_already(&self) -> Vec<(usize, Op)> {
+        let mut seen: Vec<Command> = self.log.borrow().iter().map(|record| record.op.command.clone()).collect();
+        let mut all = self.had.borrow().clone();
+        all.retain(|(_, op)| {
+            let is_new = !seen.contains(&op.command);
+            seen.push(op.command.clone());
+            is_new
+        });
+        all
     }
 }

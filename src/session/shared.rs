@@ -263,6 +263,7 @@ impl Session {
 
     /// Writes down that this run needs a setting as it is, if another run has made it so.
     pub(super) fn need(&self, op: &Op) -> Result<()> {
+        self.had(op);
         if self.journal.borrow().is_none() || self.is_made(&op.command.netns) || !is_used() {
             return Ok(());
         }
@@ -273,6 +274,7 @@ impl Session {
 
     /// Writes down that this run needs a thing that another run has made.
     pub(super) fn need_made(&self, op: &Op) -> Result<()> {
+        self.had(op);
         if self.journal.borrow().is_none() || self.is_made(&op.command.netns) {
             return Ok(());
         }

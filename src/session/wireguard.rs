@@ -67,11 +67,16 @@ impl Session {
         }
         let before = self.wg_state(at)?;
         let mut did = Did::Nothing;
+        let hidden = self.wg_is_copied(at);
+        if hidden {
+            self.pass_by(&format!("the keys of `{link}` are not in a snapshot"));
+        }
         if let Some(key) = &wanted.key
+            && !hidden
             && before.private.as_deref() != Some(key)
         {
             if before.private.is_some() && !self.wg_is_ours(at) {
-                return Err(kept(at, "another private key"));
+                return Err(self.wg_kept(at, "another private key"));
             }
             self.apply(ops::private_key(netns, link, key))?;
             let holds = self.wg_state(at)?.private.as_deref() == Some(key);
@@ -97,12 +102,16 @@ impl Session {
         let mut did = Did::Nothing;
         for (peer, psk) in peers {
             let former = before.peers.iter().find(|had| had.key == peer.key);
-            if former.is_some_and(|had| is(had, peer, psk.as_deref())) {
+            // What a copy cannot know is taken for so.
+            let same = |had: &PeerState, psk: Option<&str>| {
+                is(had, peer, if self.wg_is_copied(at) { had.psk.as_deref() } else { psk })
+            };
+            if former.is_some_and(|had| same(had, psk.as_deref())) {
                 continue;
             }
             let other_psk = former.is_some_and(|had| had.psk.is_some() && had.psk != *psk);
             if other_psk && !self.wg_is_ours(at) {
-                return Err(kept(at, &format!("another preshared key for the peer {}", peer.key)));
+                return Err(self.wg_kept(at, &format!("another preshared key for the peer {}", peer.key)));
             }
             // To have none is a key of zeros (wg(8)).
             let psk_now = psk.as_deref().or(other_psk.then_some(model::NO_KEY));
@@ -114,7 +123,7 @@ impl Session {
         }
         for had in before.peers.iter().filter(|had| !peers.iter().any(|(peer, _)| peer.key == had.key)) {
             if had.psk.is_some() && !self.wg_is_ours(at) {
-                return Err(kept(at, &format!("the peer {} with a preshared key", had.key)));
+                return Err(self.wg_kept(at, &format!("the peer {} with a preshared key", had.key)));
             }
             self.apply(ops::drop_peer(netns, link, &plain(had)))?;
             let gone = !self.wg_state(at)?.peers.iter().any(|have| have.key == had.key);
@@ -122,6 +131,19 @@ impl Session {
             did = Did::Something;
         }
         Ok(did)
+    }
+
+    /// Whether the link is the copy of one of another machine: then its keys are not there.
+    fn wg_is_copied(&self, (netns, link): At<'_>) -> bool {
+        self.is_copy() && !self.is_made(netns) && !self.made_links.borrow().has(netns, link)
+    }
+
+    fn wg_kept(&self, (netns, link): At<'_>, what: &str) -> Error {
+        // Where only a question is asked, it is the answer.
+        let kind = if self.only_reads() { Kind::CheckFailed } else { Kind::AlreadyExists };
+        Error::new(kind, format!("`{link}` in `{netns}` has {what}, which could not be put back"))
+            .hint(format!("secrets are not written down: `ns.link(\"{link}\").delete()` first, or take another name"))
+            .netns(netns.name())
     }
 
     /// Whether what the link holds goes with this run: then no secret of others is lost.
@@ -146,10 +168,4 @@ fn is(had: &PeerState, peer: &Peer, psk: Option<&str>) -> bool {
         && model::same_networks(&had.allowed, &peer.allowed)
         && peer.keepalive.is_none_or(|keepalive| keepalive == had.keepalive)
         && had.psk.as_deref() == psk
-}
-
-fn kept((netns, link): At<'_>, what: &str) -> Error {
-    Error::new(Kind::AlreadyExists, format!("`{link}` in `{netns}` has {what}, which could not be put back"))
-        .hint(format!("secrets are not written down: `ns.link(\"{link}\").delete()` first, or take another name"))
-        .netns(netns.name())
 }

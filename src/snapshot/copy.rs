@@ -11,10 +11,11 @@ use std::path::{Path, PathBuf};
 use ipnet::IpNet;
 
 use super::diff::FRESH_RULES;
-use super::read::value_of;
-use super::{Difference, Link, Netns, Snapshot, diff, read};
+use super::read::{self, value_of};
+use super::{Difference, Link, Netns, Snapshot, diff};
 use crate::error::{Kind, Result};
 use crate::exec::Exec;
+use crate::exec::apart::Apart;
 use crate::exec::asker::Asker;
 use crate::exec::tools;
 use crate::model::link::is_fall_back;
@@ -67,7 +68,8 @@ impl Copied {
 ///
 /// `Interrupted`; when not even a namespace can be made, or the copy cannot be read.
 pub fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
-    let plan = Plan::of(snapshot);
+    let usual = Usual::read(exec)?;
+    let plan = Plan::of(snapshot, &usual);
     let asker = Asker::new(exec.interrupt());
     for path in plan.places.iter().filter_map(|(_, at)| match at {
         Where::Path(path) => Some(path),
@@ -114,30 +116,61 @@ pub fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
     let hidden: Vec<Where> =
         plan.places.iter().map(|(_, at)| at).filter(|at| matches!(at, Where::Path(_))).cloned().collect();
     let world = plan.stand_ins.iter().map(|one| Where::Path(one.world.clone())).collect();
-    let snapshot_now = named_as_before(&plan.places, read(exec, &hidden)?);
+    let snapshot_now = named_as_before(&plan.places, read::read(exec, &hidden)?);
     let mut missing: Vec<String> = lacking.into_iter().collect();
     missing.extend(plan.notes.iter().cloned());
     for netns in &snapshot.namespaces {
         missing.extend(netns.unread.iter().map(|why| format!("{}: could not be read: {why}", netns.name)));
     }
     for netns in &snapshot.namespaces {
-        missing.extend(other_settings(exec, &place_of(&plan.places, &netns.name), netns)?);
+        let wanted = usual.wanted(netns, &snapshot.fresh);
+        missing.extend(other_settings(exec, &place_of(&plan.places, &netns.name), &netns.name, &wanted)?);
     }
     let differs = diff(snapshot, &snapshot_now);
     missing.extend(differs.iter().filter(|one| !plan.is_expected(one)).map(in_words));
     Ok(Copied { snapshot: snapshot_now, hidden, world, missing, services: Vec::new(), places: plan.places })
 }
 
+/// Holds numbers of groups, which are others for whoever has a user namespace (`inet_get_ping_group_range_table`).
+const OF_GROUPS: &str = "net/ipv4/ping_group_range";
+
+/// The settings that the namespaces of this sandbox have before anything is done to them.
+#[derive(Debug)]
+struct Usual {
+    host: BTreeMap<String, String>,
+    /// Those that `ip netns add` makes.
+    others: BTreeMap<String, String>,
+}
+
+impl Usual {
+    fn read(exec: &Exec) -> Result<Self> {
+        let host = exec.within(&Where::Host, read::settings)?;
+        let others = Apart::new().and_then(|apart| exec.within(&apart.netns(), read::settings));
+        Ok(Self { host, others: others.unwrap_or_default() })
+    }
+
+    /// What has to be so in a copy of this namespace and may not be: what it tells, and what it does not tell because a new one on that machine has it
+    /// too (`fresh`), where one of this sandbox has not.
+    fn wanted(&self, netns: &Netns, fresh: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let usual = if netns.place() == Where::Host { &self.host } else { &self.others };
+        let otherwise = |(path, value): &(&String, &String)| {
+            path.as_str() != OF_GROUPS && usual.get(*path).is_some_and(|here| here != *value)
+        };
+        let own = netns.sysctls.iter();
+        fresh.iter().filter(otherwise).chain(own).map(|(path, value)| (path.clone(), value.clone())).collect()
+    }
+}
+
 /// The settings of a namespace that are not so in its copy.
-fn other_settings(exec: &Exec, at: &Where, netns: &Netns) -> Result<Vec<String>> {
+fn other_settings(exec: &Exec, at: &Where, name: &str, wanted: &BTreeMap<String, String>) -> Result<Vec<String>> {
     let read = || {
         let now = |path: &str| std::fs::read_to_string(Path::new("/proc/sys").join(path)).map(|text| value_of(&text));
         let differs = |(path, value): (&String, &String)| {
             let now = now(path).unwrap_or_else(|_| "not there".into());
-            let name = path.replace('/', ".");
-            (now != *value).then(|| format!("{}: sysctl {name} is {now} in the copy, not {value}", netns.name))
+            let path = path.replace('/', ".");
+            (now != *value).then(|| format!("{name}: sysctl {path} is {now} in the copy, not {value}"))
         };
-        netns.sysctls.iter().filter_map(differs).collect()
+        wanted.iter().filter_map(differs).collect()
     };
     exec.netns(at)?.within(read)
 }
@@ -196,6 +229,7 @@ enum Program {
     Tc,
     Nft,
     Ipset,
+    Wg,
     Iptables { v6: bool, legacy: bool },
 }
 
@@ -206,6 +240,7 @@ impl Program {
             Self::Bridge => Some(Tool::Bridge),
             Self::Tc => Some(Tool::Tc),
             Self::Nft => Some(Tool::Nft),
+            Self::Wg => Some(Tool::Wg),
             _ => None,
         }
     }
@@ -242,7 +277,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn of(snapshot: &Snapshot) -> Self {
+    fn of(snapshot: &Snapshot, usual: &Usual) -> Self {
         let mut plan = Self::default();
         for (number, netns) in snapshot.namespaces.iter().enumerate() {
             let at = match netns.place() {
@@ -259,7 +294,8 @@ impl Plan {
         plan.batch(&Where::Host, Program::Ip, &[], &named);
         for netns in &snapshot.namespaces {
             let at = plan.place(&netns.name);
-            plan.settings(&at, netns, |path| !is_of_link(path));
+            let wanted = usual.wanted(netns, &snapshot.fresh);
+            plan.settings(&at, &wanted, |path| !is_of_link(path) || path.contains("/conf/lo/"));
         }
         plan.links(snapshot);
         for netns in &snapshot.namespaces {
@@ -304,13 +340,9 @@ impl Plan {
         self.push(at, Work::Run { program, argv, stdin });
     }
 
-    fn settings(&mut self, at: &Where, netns: &Netns, wanted: impl Fn(&str) -> bool) {
-        let mut all: Vec<(String, String)> = netns
-            .sysctls
-            .iter()
-            .filter(|(path, _)| wanted(path))
-            .map(|(path, value)| (path.clone(), value.clone()))
-            .collect();
+    fn settings(&mut self, at: &Where, all: &BTreeMap<String, String>, wanted: impl Fn(&str) -> bool) {
+        let mut all: Vec<(String, String)> =
+            all.iter().filter(|(path, _)| wanted(path)).map(|(path, value)| (path.clone(), value.clone())).collect();
         // What changes all links comes before what is said of each.
         all.sort_by_key(|(path, _)| (!path.ends_with("ip_forward"), !path.contains("/conf/all/"), path.clone()));
         if !all.is_empty() {
@@ -474,6 +506,12 @@ impl Plan {
         ip.extend(things(&[Part::Port]).into_iter().filter_map(|thing| Some(of(thing)?.argv)));
         self.push(&at, Work::Settings(quiet));
         self.batch(&at, Program::Ip, &[], &ip);
+        for (link, lines) in &netns.wireguard {
+            let argv = wireguard(link, lines);
+            if netns.link(link).is_some() && argv.len() > 2 {
+                self.push(&at, Work::Run { program: Program::Wg, argv, stdin: String::new() });
+            }
+        }
         self.vlans(&at, netns);
         // What stands on another link can only be up when that is: the second time all can.
         let up: Vec<Vec<String>> = links
@@ -502,7 +540,7 @@ impl Plan {
             let rules = if flag == "-4" { &netns.ip_rules } else { &netns.ip6_rules };
             self.rules(&at, flag, rules);
         }
-        self.settings(&at, netns, is_of_link);
+        self.settings(&at, &netns.sysctls, is_of_link);
         let usual = netns.sysctls.get("net/ipv6/conf/default/accept_dad").map_or("1", String::as_str);
         let back: Vec<(String, String)> =
             dad().filter(|path| !netns.sysctls.contains_key(path)).map(|path| (path, usual.to_owned())).collect();
@@ -604,6 +642,29 @@ impl Plan {
             self.batch(&Where::Path(world), Program::Ip, &[], &lines);
         }
     }
+}
+
+/// What of `wg show LINK dump` may be told: the port, the mark and the peers, but no keys that are secret.
+fn wireguard(link: &str, lines: &[String]) -> Vec<String> {
+    let mut argv = vec!["set".to_owned(), link.to_owned()];
+    for (number, line) in lines.iter().enumerate() {
+        let words: Vec<&str> = line.split(' ').collect();
+        let mut option = |name: &str, value: Option<&&str>| {
+            if let Some(value) = value.filter(|value| !matches!(**value, "(none)" | "off" | "0")) {
+                argv.extend([name.to_owned(), (*value).to_owned()]);
+            }
+        };
+        if number == 0 {
+            option("listen-port", words.get(2));
+            option("fwmark", words.get(3));
+        } else {
+            option("peer", words.first());
+            option("endpoint", words.get(2));
+            option("persistent-keepalive", words.get(7));
+            option("allowed-ips", words.get(3));
+        }
+    }
+    argv
 }
 
 fn place_of(places: &[(String, Where)], name: &str) -> Where {

@@ -79,11 +79,11 @@ pub fn diff<'a>(first: &'a Snapshot, second: &'a Snapshot) -> Vec<Difference> {
             is: String::new(),
         };
         match (before.get(name.as_str()), after.get(name.as_str())) {
-            (Some(a), Some(b)) => of_netns(a, b, &mut found),
+            (Some(a), Some(b)) => of_netns((a, &first.fresh), (b, &second.fresh), &mut found),
             // What is in one that came or went says what it is.
             (None, Some(b)) => {
                 found.push(whole(Sign::Added));
-                of_netns(&fresh(b), b, &mut found);
+                of_netns((&fresh(b), &second.fresh), (b, &second.fresh), &mut found);
             }
             (Some(_), None) => found.push(whole(Sign::Removed)),
             (None, None) => {}
@@ -95,7 +95,11 @@ pub fn diff<'a>(first: &'a Snapshot, second: &'a Snapshot) -> Vec<Difference> {
 /// Things by what they are and which; two alike are told by a number.
 type Things = BTreeMap<(String, String), String>;
 
-fn of_netns(a: &Netns, b: &Netns, found: &mut Vec<Difference>) {
+/// Settings by their path below `/proc/sys`.
+type Settings = BTreeMap<String, String>;
+
+/// Two states of a namespace, each with what a new one has on its machine.
+fn of_netns((a, fresh_a): (&Netns, &Settings), (b, fresh_b): (&Netns, &Settings), found: &mut Vec<Difference>) {
     let (before, after) = (things(a), things(b));
     let keys: BTreeSet<_> = before.keys().chain(after.keys()).cloned().collect();
     for key in keys {
@@ -113,6 +117,93 @@ fn of_netns(a: &Netns, b: &Netns, found: &mut Vec<Difference>) {
         }
         found.push(Difference { netns: a.name.clone(), sign, what, key, was: text(was), is: text(is) });
     }
+    orders(a, b, found);
+    settings((a, fresh_a), (b, fresh_b), found);
+}
+
+/// Settings by their values: which of them a document tells depends on what new links and namespaces have.
+fn settings((a, fresh_a): (&Netns, &Settings), (b, fresh_b): (&Netns, &Settings), found: &mut Vec<Difference>) {
+    let of_machine = fresh_a.iter().filter(|(path, value)| fresh_b.get(*path) != Some(*value)).map(|(path, _)| path);
+    let paths: BTreeSet<&String> = a.sysctls.keys().chain(b.sysctls.keys()).chain(of_machine).collect();
+    for path in paths {
+        let (was, is) = (a.setting(path, fresh_a), b.setting(path, fresh_b));
+        let sign = match (was, is) {
+            (Some(was), Some(is)) if was == is => continue,
+            (Some(_), Some(_)) => Sign::Changed,
+            // A document without what is usual: nobody knows.
+            (None, Some(_)) if fresh_a.is_empty() || b.sysctls.contains_key(path) => Sign::Added,
+            (Some(_), None) if fresh_b.is_empty() || a.sysctls.contains_key(path) => Sign::Removed,
+            // Another kernel has it, or has it not; or nobody knows.
+            _ => continue,
+        };
+        let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
+        let key = path.replace('/', ".");
+        found.push(Difference {
+            netns: a.name.clone(),
+            sign,
+            what: "sysctl".into(),
+            key,
+            was: text(was),
+            is: text(is),
+        });
+    }
+}
+
+/// Rules that are in both, and in another order: which of them a packet meets first is another.
+fn orders(a: &Netns, b: &Netns, found: &mut Vec<Difference>) {
+    let (before, after) = (chains(a), chains(b));
+    for (chain, was) in &before {
+        let Some(is) = after.get(chain) else { continue };
+        let (was, is) = (in_both(was, is), in_both(is, was));
+        let Some((was, is)) = was.iter().zip(&is).find(|(was, is)| was != is) else { continue };
+        let (what, key) = (format!("order of {}", chain.0), chain.1.clone());
+        let text = |rule: &&str| format!("first {rule}");
+        found.push(Difference { netns: a.name.clone(), sign: Sign::Changed, what, key, was: text(was), is: text(is) });
+    }
+}
+
+/// The rules of one list that are in another too, each as often as there.
+fn in_both<'a>(own: &'a [String], other: &[String]) -> Vec<&'a str> {
+    let mut left: HashMap<&str, usize> = HashMap::new();
+    for rule in other {
+        *left.entry(rule).or_default() += 1;
+    }
+    let mut taken = Vec::new();
+    for rule in own {
+        if let Some(left) = left.get_mut(rule.as_str()).filter(|left| **left > 0) {
+            *left -= 1;
+            taken.push(rule.as_str());
+        }
+    }
+    taken
+}
+
+/// The rules of each chain, in their order: by whose they are, and the chain's name.
+fn chains(netns: &Netns) -> BTreeMap<(String, String), Vec<String>> {
+    let mut all: BTreeMap<(String, String), Vec<String>> = BTreeMap::new();
+    for (tool, lines) in &netns.iptables {
+        let mut table = "";
+        for line in lines.iter().map(|line| without_counters(line)) {
+            if let Some(name) = line.strip_prefix('*') {
+                table = name;
+            } else if let Some(chain) = line.strip_prefix("-A ").and_then(|rest| rest.split(' ').next()) {
+                all.entry((format!("rules of {tool}"), format!("-t {table} {chain}")))
+                    .or_default()
+                    .push(line.to_owned());
+            }
+        }
+    }
+    let mut place: Vec<&str> = Vec::new();
+    for line in netns.nft.iter().map(|line| line.trim()) {
+        if line == "}" {
+            place.pop();
+        } else if let Some(head) = line.strip_suffix('{') {
+            place.push(head.trim());
+        } else if place.last().is_some_and(|head| head.starts_with("chain ")) {
+            all.entry(("rules of nft".into(), place.join(" "))).or_default().push(uncounted(line));
+        }
+    }
+    all
 }
 
 /// A namespace of that name in which nothing was done but to set its `lo` up.
@@ -264,9 +355,6 @@ fn things(netns: &Netns) -> Things {
     for line in &netns.ipsets {
         put(&mut all, "ipset", line, "");
     }
-    for (path, value) in &netns.sysctls {
-        put(&mut all, "sysctl", &path.replace('/', "."), value.clone());
-    }
     for one in &netns.listening {
         put(&mut all, "listener", &format!("{} {} port {}", one.proto, one.addr, one.port), "");
     }
@@ -408,6 +496,75 @@ mod tests {
         two.namespaces.push(Netns { name: "blue".into(), ..Netns::default() });
         let told: Vec<_> = diff(&with(Netns::default()), &two).iter().map(ToString::to_string).collect();
         assert_eq!(told, ["+ namespace blue"]);
+    }
+
+    #[test]
+    fn rules_in_another_order_are_a_difference() {
+        let iptables = |rules: [&str; 3]| Netns {
+            iptables: [(
+                "iptables-nft".to_owned(),
+                std::iter::once("*filter".to_owned())
+                    .chain(rules.map(|rule| format!("[0:0] -A FORWARD {rule}")))
+                    .collect(),
+            )]
+            .into(),
+            ..Netns::default()
+        };
+        let one = || iptables(["-s 10.0.0.1 -j ACCEPT", "-j DROP", "-j LOG"]);
+        assert_eq!(told(one(), one()), [""; 0]);
+        assert_eq!(
+            told(one(), iptables(["-j DROP", "-s 10.0.0.1 -j ACCEPT", "-j LOG"])),
+            [
+                "~ order of rules of iptables-nft -t filter FORWARD: first -A FORWARD -s 10.0.0.1 -j ACCEPT → first -A FORWARD -j DROP"
+            ]
+        );
+        // A rule that is gone or new leaves the order of the others.
+        assert_eq!(
+            told(one(), iptables(["-s 10.0.0.2 -j DROP", "-s 10.0.0.1 -j ACCEPT", "-j LOG"])),
+            [
+                "- rule of iptables-nft -t filter -A FORWARD -j DROP",
+                "+ rule of iptables-nft -t filter -A FORWARD -s 10.0.0.2 -j DROP"
+            ]
+        );
+        let nft = |rules: [&str; 2]| Netns {
+            nft: ["table inet x {", "chain c {"]
+                .into_iter()
+                .chain(rules)
+                .chain(["}", "}"])
+                .map(str::to_owned)
+                .collect(),
+            ..Netns::default()
+        };
+        let changed =
+            told(nft(["counter packets 1 bytes 2 accept", "drop"]), nft(["drop", "counter packets 3 bytes 4 accept"]));
+        assert_eq!(changed, ["~ order of rules of nft table inet x chain c: first counter accept → first drop"]);
+    }
+
+    #[test]
+    fn a_setting_that_is_not_told_has_the_value_of_new_ones() {
+        let path = |name: &str| format!("net/ipv4/{name}");
+        let machine = |usual: &str, told: &[(&str, &str)]| Snapshot {
+            fresh: [("ip_forward", usual), ("conf/default/rp_filter", "0"), ("conf/lo/rp_filter", "0")]
+                .map(|(name, value)| (path(name), value.to_owned()))
+                .into(),
+            ..with(Netns {
+                links: ["lo", "eth0"].map(|name| Link { name: name.into(), ..Link::default() }).into(),
+                sysctls: told.iter().map(|(name, value)| (path(name), (*value).to_owned())).collect(),
+                ..Netns::default()
+            })
+        };
+        let told = |a: &Snapshot, b: &Snapshot| -> Vec<String> { diff(a, b).iter().map(ToString::to_string).collect() };
+        let plain = machine("0", &[]);
+        assert_eq!(told(&plain, &machine("0", &[("ip_forward", "0"), ("conf/eth0/rp_filter", "0")])), [""; 0]);
+        assert_eq!(
+            told(&plain, &machine("0", &[("ip_forward", "1"), ("conf/eth0/rp_filter", "2")])),
+            ["~ sysctl net.ipv4.conf.eth0.rp_filter: 0 → 2", "~ sysctl net.ipv4.ip_forward: 0 → 1"]
+        );
+        assert_eq!(told(&plain, &machine("1", &[])), ["~ sysctl net.ipv4.ip_forward: 0 → 1"], "another kernel's usual");
+        assert_eq!(told(&plain, &machine("1", &[("ip_forward", "0")])), [""; 0]);
+        let mut gone = machine("0", &[("conf/gone0/rp_filter", "1")]);
+        gone.namespaces[0].links.push(Link { name: "gone0".into(), ..Link::default() });
+        assert_eq!(told(&gone, &plain), ["- link gone0", "- sysctl net.ipv4.conf.gone0.rp_filter 1"]);
     }
 
     #[test]

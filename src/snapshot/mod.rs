@@ -27,8 +27,8 @@ pub use redact::redact;
 /// The version of the document; it goes up when an older netwright could not read a newer one.
 pub const VERSION: u32 = 1;
 
-/// How large a document may be, in bytes: ten times one of 5000 namespaces.
-pub const BYTES_MAX: usize = 256 << 20;
+/// How large a document may be, in bytes: six times one of 5000 namespaces (1.1 MB for 500 with 5000 rules).
+pub const BYTES_MAX: usize = 64 << 20;
 
 /// The name of the namespace that plays the host.
 pub const HOST: &str = "host";
@@ -50,6 +50,9 @@ pub struct Snapshot {
     pub machine: Machine,
     /// Its namespaces, the host first.
     pub namespaces: Vec<Netns>,
+    /// The settings that a new namespace has there, by their path below `/proc/sys`: namespaces tell only what they have otherwise.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub fresh: BTreeMap<String, String>,
 }
 
 /// What a machine is beside its network.
@@ -176,6 +179,17 @@ pub struct Neighbour {
     pub mac: String,
 }
 
+/// The link of a setting of `/proc/sys/net/ipv4/conf` and its like, and the path of what new links get. `all` and `default` are called links there.
+fn of_link(path: &str) -> Option<(&str, String)> {
+    let (folder, name) = path.rsplit_once('/')?;
+    let (conf, link) = folder.rsplit_once('/')?;
+    conf.ends_with("/conf").then(|| (link, format!("{conf}/default/{name}")))
+}
+
+fn path_is_of_all(link: &str) -> bool {
+    matches!(link, "all" | "default")
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it")]
 fn is_false(value: &bool) -> bool {
     !*value
@@ -189,6 +203,20 @@ impl Netns {
             Some(path) => Where::Path(path.clone()),
             None if self.name == HOST => Where::Host,
             None => Where::Named(self.name.clone()),
+        }
+    }
+
+    /// The value of a setting by its path below `/proc/sys`, also one that is not told because new links or namespaces (`fresh`) have the same. `None`:
+    /// there is no such link, or nobody knows.
+    #[must_use]
+    pub fn setting<'a>(&'a self, path: &str, fresh: &'a BTreeMap<String, String>) -> Option<&'a str> {
+        let told = |path: &str| self.sysctls.get(path).or_else(|| fresh.get(path)).map(String::as_str);
+        match of_link(path) {
+            Some((link, _)) if !path_is_of_all(link) && link != "lo" && self.link(link).is_none() => None,
+            Some((link, default)) if !path_is_of_all(link) && link != "lo" => {
+                self.sysctls.get(path).map(String::as_str).or_else(|| told(&default))
+            }
+            _ => told(path),
         }
     }
 
@@ -220,7 +248,7 @@ impl Snapshot {
     pub fn parse(text: &str, name: &str) -> Result<Self> {
         let refuse = |why: String| Error::new(Kind::InvalidArgument, format!("`{name}` is no snapshot: {why}"));
         if text.len() > BYTES_MAX {
-            return Err(refuse(format!("it has {} MB, and at most {} are read", text.len() >> 20, BYTES_MAX >> 20)));
+            return Err(refuse(format!("it has more than the {} MB that are read", BYTES_MAX >> 20)));
         }
         let head: Head = serde_json::from_str(text).map_err(|error| {
             let cut = if error.is_eof() { "it ends too early: " } else { "" };

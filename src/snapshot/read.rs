@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Far, Link, Listening, Machine, Neighbour, Netns, Snapshot, VERSION};
+use super::{Far, Link, Listening, Machine, Neighbour, Netns, Snapshot, VERSION, of_link, path_is_of_all};
 use crate::error::{Error, Kind, Ran, Result};
 use crate::exec::Exec;
 use crate::exec::apart::Apart;
@@ -90,6 +90,7 @@ pub fn read(exec: &Exec, hidden: &[Where]) -> Result<Snapshot> {
         redacted: false,
         machine: machine(exec),
         namespaces,
+        fresh: reader.fresh.unwrap_or_default(),
     })
 }
 
@@ -386,21 +387,13 @@ impl Reader {
     /// The settings that a fresh namespace has otherwise, and those that a link has otherwise than its namespace gives to new ones. Of the host all that
     /// hold for every link, because a fresh namespace has some of them from it.
     fn changed(&self, all: &BTreeMap<String, String>, host: bool) -> BTreeMap<String, String> {
-        let of_link = |path: &str| -> Option<(String, bool)> {
-            let (folder, name) = path.rsplit_once('/')?;
-            let (conf, link) = folder.rsplit_once('/')?;
-            let every = matches!(link, "all" | "default");
-            conf.ends_with("/conf").then(|| (format!("{conf}/default/{name}"), every))
-        };
         let keep = |path: &String, value: &String| match of_link(path) {
             // Follows from the link.
-            Some((_, false)) if path.ends_with("/mtu") => false,
+            Some((link, _)) if !path_is_of_all(link) && path.ends_with("/mtu") => false,
             // The kernel has its own for `lo` (`devinet_sysctl_register`, `addrconf_init`).
-            Some((_, false)) if path.contains("/conf/lo/") => {
-                self.fresh.as_ref().is_none_or(|fresh| fresh.get(path) != Some(value))
-            }
-            Some((default, false)) => all.get(&default) != Some(value),
-            Some((_, true)) if host => true,
+            Some(("lo", _)) => self.fresh.as_ref().is_none_or(|fresh| fresh.get(path) != Some(value)),
+            Some((link, default)) if !path_is_of_all(link) => all.get(&default) != Some(value),
+            Some(_) if host => true,
             _ => self.fresh.as_ref().is_none_or(|fresh| fresh.get(path).is_some_and(|other| other != value)),
         };
         all.iter()
@@ -513,16 +506,21 @@ const PASSING: &[&str] = &[
 ];
 
 /// The settings of the calling thread's namespace, by their path below `/proc/sys`.
-fn settings() -> BTreeMap<String, String> {
+pub(super) fn settings() -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     for (folder, below) in [("net/ipv4", true), ("net/ipv6", true), ("net/netfilter", false), ("net/bridge", false)] {
         let Some(open) = ReadFolder::open(&Path::new("/proc/sys").join(folder)) else { continue };
         take_settings(&open, folder, &mut found);
         let Some(conf) = below.then(|| open.folder("conf")).flatten() else { continue };
-        for link in take_settings(&conf, &format!("{folder}/conf"), &mut found) {
-            if let Some(of_link) = conf.folder(&link) {
-                take_settings(&of_link, &format!("{folder}/conf/{link}"), &mut found);
-            }
+        let links = take_settings(&conf, &format!("{folder}/conf"), &mut found);
+        // Every link has the settings that new ones get (`devinet_sysctl`, `ipv6_devconf`): one list of names will do.
+        let names: Vec<String> =
+            conf.folder("default").iter().flat_map(ReadFolder::names).map(|(name, _)| name).collect();
+        for link in links {
+            let Some(of_link) = conf.folder(&link) else { continue };
+            let named = names.iter().filter(|name| !PASSING.contains(&name.as_str()));
+            let values = named.filter_map(|name| Some((name, of_link.setting(name)?)));
+            found.extend(values.map(|(name, text)| (format!("{folder}/conf/{link}/{name}"), value_of(&text))));
         }
     }
     found
@@ -537,7 +535,7 @@ fn take_settings(open: &ReadFolder, folder: &str, found: &mut BTreeMap<String, S
         }
         if is_folder {
             folders.push(name);
-        } else if let Some(text) = open.read(&name) {
+        } else if let Some(text) = open.setting(&name) {
             found.insert(format!("{folder}/{name}"), value_of(&text));
         }
     }

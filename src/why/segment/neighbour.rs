@@ -333,7 +333,7 @@ impl Walk<'_> {
     /// Sends a message of neighbour discovery through the bridges between, which may show it to the hooks of IP. Returns whether it passes.
     fn bridged_discovery(&mut self, owner: &Station, message: &Packet, forth: bool) -> bool {
         for piece in owner.way.clone() {
-            let Piece::Bridge { ns: place, bridge, from: Some(from), to: Some(to) } = piece else { continue };
+            let Piece::Bridge { ns: place, bridge, from: Some(from), to: Some(to), .. } = piece else { continue };
             let Some(of) = self.net.ns(place).link(&bridge).cloned() else { continue };
             let before = self.faults.len();
             let (inn, out) = if forth { (from, to) } else { (to, from) };
