@@ -51,11 +51,13 @@ pub(super) fn mend(
         let mut ran = Vec::new();
         for fix in &commands {
             let inverse = inverse(session, fix);
-            let said = apply(&round, fix, inverse.as_ref());
-            let end = said.err().map(|error| format!("   (failed: {error})")).unwrap_or_default();
-            human::line(&format!("ran: {}{end}", fix.line()));
-            if end.is_empty() {
-                ran.push((fix, inverse));
+            match apply(&round, fix, inverse.as_ref()) {
+                Ok(learned) => {
+                    human::line(&format!("ran: {}", fix.line()));
+                    let journalled = learned.is_none() && journalled(fix);
+                    ran.push((fix, learned.or(inverse), journalled));
+                }
+                Err(error) => human::line(&format!("ran: {}   (failed: {error})", fix.line())),
             }
         }
         let before = finding;
@@ -70,11 +72,21 @@ pub(super) fn mend(
         let back = finding.verdict != Verdict::Reachable && no_further;
         if back {
             human::line("that did not bring the packet further: it is taken back");
-            for (fix, inverse) in ran.iter().rev() {
+            for (fix, inverse, journalled) in ran.iter().rev() {
                 human::line(&match inverse {
                     Some(inverse) => format!("takes back: {}", inverse.line()),
                     None => format!("left: {}   (it has no inverse)", fix.line()),
                 });
+                if let Some(inverse) = inverse.as_ref().filter(|_| !journalled) {
+                    round.run_user(&inverse.netns, &inverse.words, None, crate::exec::process::deadline())?;
+                }
+            }
+        } else {
+            // What no journal knows, `netwright down` does not take back.
+            for inverse in
+                ran.iter().filter(|(_, _, journalled)| !journalled).filter_map(|(_, inverse, _)| inverse.as_ref())
+            {
+                human::line(&format!("to take it back: {}", inverse.hint()));
             }
         }
         let mut errors = Vec::new();
@@ -91,22 +103,41 @@ pub(super) fn mend(
     Ok(finding)
 }
 
-/// Runs a command, journalled with its inverse.
-fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<()> {
+/// Whether a command is one of those that are journalled.
+fn journalled(fix: &Fix) -> bool {
+    fix.words.first().is_some_and(|program| TOOLS.iter().any(|tool| tool.program() == program))
+}
+
+/// Runs a command, journalled with its inverse. Returns the inverse that is known only afterwards: of a rule of nft, by its handle.
+fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<Option<Fix>> {
     let command = |fix: &Fix| {
         let (program, rest) = fix.words.split_first()?;
         let tool = TOOLS.into_iter().find(|tool| tool.program() == program)?;
         Some(Command::new(tool, &fix.netns, rest.iter().cloned()))
     };
+    if let ["nft", "insert" | "add", "rule", family, table, chain, rest @ ..] =
+        fix.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+    {
+        let head = ["-a", "-e", fix.words[1].as_str(), "rule", family, table, chain];
+        let words = head.iter().chain(rest).map(|word| (*word).to_owned());
+        let act = Command::new(Tool::Nft, &fix.netns, words);
+        let undo = Undo::None("its handle is told when it is there".into());
+        let output = round.apply(Op::new(act, Object::Raw, undo))?;
+        round.count(Did::Something);
+        let handle = output.ran.stdout.rsplit("# handle ").next().and_then(|rest| rest.trim().parse::<u64>().ok());
+        return Ok(handle.map(|handle| {
+            Fix::of(&fix.netns, ["nft", "delete", "rule", family, table, chain, "handle", &handle.to_string()])
+        }));
+    }
     if let Some(act) = command(fix) {
         let undo = inverse.and_then(command).map_or_else(|| Undo::None("no command takes it back".into()), Undo::by);
         round.apply(Op::new(act, Object::Raw, undo))?;
         round.count(Did::Something);
-        return Ok(());
+        return Ok(None);
     }
     let output = round.run_user(&fix.netns, &fix.words, None, crate::exec::process::deadline())?;
     if output.ok {
-        return Ok(());
+        return Ok(None);
     }
     let said = output.ran.stderr.lines().next().unwrap_or("it failed").to_owned();
     Err(Error::new(Kind::CommandFailed, said))
@@ -161,7 +192,7 @@ fn agreed(arguments: &WhyArgs, commands: &[Fix]) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The command that takes another back, where there is one. A rule of nft has none: its handle is not told.
+/// The command that takes another back, where there is one. That of a rule of nft is known when it is there: its handle.
 fn inverse(session: &Session, fix: &Fix) -> Option<Fix> {
     let words: Vec<&str> = fix.words.iter().map(String::as_str).collect();
     let owned = |words: &[&str]| Some(Fix::of(&fix.netns, words.iter().copied()));
@@ -181,6 +212,12 @@ fn inverse(session: &Session, fix: &Fix) -> Option<Fix> {
             let value = session.sysctl_get(&fix.netns, name).ok()?;
             owned(&["sysctl", "-w", &format!("{name}={value}")])
         }
+        ["nft", "add", kind @ ("element" | "chain"), family, table, name, rest @ ..] => {
+            let rest: &[&str] = if *kind == "element" { rest } else { &[] };
+            owned(&[&["nft", "delete", kind, family, table, name], rest].concat())
+        }
+        ["nft", "delete", "element", rest @ ..] => owned(&[&["nft", "add", "element"], rest].concat()),
+        ["ipset", "del", rest @ ..] => owned(&[&["ipset", "add"], rest].concat()),
         // The verb turned round takes the same words back.
         [program, ..] => {
             let (verb, turned) = if program.contains("tables") { ("-A", "-D") } else { ("add", "del") };

@@ -28,13 +28,12 @@ Exit codes: 0 reachable, 1 blocked or inconclusive, 2 usage, 4 something missing
 
 Examples:
   netwright why blue 10.0.0.2
-  netwright why pid:4711 tcp/10.0.0.2:80 --json
-  netwright why docker:web tcp/10.0.0.2:80
+  netwright why docker:web tcp/10.0.0.2:80 --json
   netwright why blue
   netwright why --on machine.json blue 10.0.0.2")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct WhyArgs {
-    /// A namespace: its name, host, pid:4711, docker:web, podman:db, containerd:ID, pod:default/web or /proc/4711/ns/net
+    /// A namespace: its name, host, pid:4711, docker:web or /proc/4711/ns/net
     #[arg(required_unless_present = "explain")]
     from: Option<String>,
     #[arg(
@@ -200,7 +199,8 @@ fn answer(arguments: &WhyArgs) -> Result<Finding> {
     let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
     let (question, mut finding) = ask(arguments, &session)?;
     if arguments.fix {
-        finding = super::mend::mend(arguments, &session, &question, finding, &|finding| show(arguments, &session, finding))?;
+        finding =
+            super::mend::mend(arguments, &session, &question, finding, &|finding| show(arguments, &session, finding))?;
     }
     Ok(finding)
 }
@@ -356,7 +356,9 @@ fn aim(session: &Session, text: &str) -> Result<Aim> {
             let netns = place(session, text)?;
             let looks_like_target = text.starts_with("tcp/") || text.starts_with("udp/") || text.starts_with("icmp/");
             if looks_like_target
-                || (session.exec().netns(&netns).is_err() && text.contains([':', '/']) && !text.starts_with("pid:")
+                || (session.exec().netns(&netns).is_err()
+                    && text.contains([':', '/'])
+                    && !text.starts_with("pid:")
                     && session.container(text).is_none())
             {
                 return Err(error);

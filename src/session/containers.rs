@@ -51,7 +51,8 @@ impl Session {
             "pod" => {
                 let (space, pod) = name.split_once('/').unwrap_or(("default", name));
                 let exact = format!("^{pod}$");
-                let ids = self.says("crictl", &["pods", "--namespace", space, "--name", &exact, "--state", "ready", "-q"]);
+                let ids =
+                    self.says("crictl", &["pods", "--namespace", space, "--name", &exact, "--state", "ready", "-q"]);
                 ids.and_then(|ids| {
                     let id = ids.lines().next()?.to_owned();
                     self.says("crictl", &["inspectp", "-o", "go-template", "--template", "{{.info.pid}}", &id])
@@ -66,7 +67,9 @@ impl Session {
                 let program = if matches!(engine, "docker" | "podman") { engine } else { "crictl" };
                 let hint = match tools::find_own(program) {
                     Some(_) => format!("`{program} ps` shows what runs"),
-                    None => format!("`{program}` is not installed; without it only ids are known: docker:ID, containerd:ID"),
+                    None => {
+                        format!("`{program}` is not installed; without it only ids are known: docker:ID, containerd:ID")
+                    }
                 };
                 Error::new(Kind::NotFound, format!("no container `{engine}:{name}` runs here")).hint(hint)
             }),
