@@ -55,11 +55,15 @@ pub(super) fn mend(
         let mut ran = Vec::new();
         for fix in &commands {
             let first = round.log().len();
-            let said = apply(&round, fix, inverse(fix).as_ref());
-            let end = said.err().map(|error| format!("   (failed: {error})")).unwrap_or_default();
-            human::line(&format!("ran: {}{end}", fix.line()));
-            if end.is_empty() {
-                ran.push((fix, first));
+            let inverse = inverse(fix);
+            match apply(&round, fix, inverse.as_ref()) {
+                Ok(learned) => {
+                    human::line(&format!("ran: {}", fix.line()));
+                    // What no journal knows.
+                    let by_hand = learned.or_else(|| inverse.filter(|_| !is_journalled(fix)));
+                    ran.push((fix, first, by_hand));
+                }
+                Err(error) => human::line(&format!("ran: {}   (failed: {error})", fix.line())),
             }
         }
         let before = finding;
@@ -74,10 +78,20 @@ pub(super) fn mend(
         let back = finding.verdict != Verdict::Reachable && no_further;
         if back {
             human::line("that did not bring the packet further: it is taken back");
-            for (fix, first) in ran.iter().rev() {
-                let has_none = round.log().get(*first).is_none_or(|record| matches!(record.op.undo, Undo::None(_)));
-                let (verb, why) = if has_none { ("left", "   (it has no inverse)") } else { ("takes back", "") };
+            for (fix, first, by_hand) in ran.iter().rev() {
+                let journalled =
+                    round.log().get(*first).is_some_and(|record| !matches!(record.op.undo, Undo::None(_)));
+                let has_one = by_hand.is_some() || journalled;
+                let (verb, why) = if has_one { ("takes back", "") } else { ("left", "   (it has no inverse)") };
                 human::line(&format!("{verb}: {}{why}", fix.line()));
+                if let Some(inverse) = by_hand {
+                    round.run_user(&inverse.netns, &inverse.words, None, crate::exec::process::deadline())?;
+                }
+            }
+        } else {
+            // `netwright down` does not take it back.
+            for inverse in ran.iter().filter_map(|(_, _, by_hand)| by_hand.as_ref()) {
+                human::line(&format!("to take it back: {}", inverse.hint()));
             }
         }
         let mut errors = Vec::new();
@@ -129,25 +143,44 @@ fn by_verb(round: &Session, fix: &Fix) -> Option<Result<Did>> {
     }
 }
 
-/// Runs a command, journalled with its inverse.
-fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<()> {
+/// Whether a command is one of those that are journalled.
+fn is_journalled(fix: &Fix) -> bool {
+    fix.words.first().is_some_and(|program| TOOLS.iter().any(|tool| tool.program() == program))
+}
+
+/// Runs a command, journalled with its inverse. Returns the inverse that is known only afterwards: of a rule of nft, by its handle.
+fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<Option<Fix>> {
     if let Some(did) = by_verb(round, fix) {
-        return did.map(drop);
+        return did.map(|_| None);
     }
     let command = |fix: &Fix| {
         let (program, rest) = fix.words.split_first()?;
         let tool = TOOLS.into_iter().find(|tool| tool.program() == program)?;
         Some(Command::new(tool, &fix.netns, rest.iter().cloned()))
     };
+    if let ["nft", "insert" | "add", "rule", family, table, chain, rest @ ..] =
+        fix.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
+    {
+        let head = ["-a", "-e", fix.words[1].as_str(), "rule", family, table, chain];
+        let words = head.iter().chain(rest).map(|word| (*word).to_owned());
+        let act = Command::new(Tool::Nft, &fix.netns, words);
+        let undo = Undo::None("its handle is told when it is there".into());
+        let output = round.apply(Op::new(act, undo))?;
+        round.count(Did::Something);
+        let handle = output.ran.stdout.rsplit("# handle ").next().and_then(|rest| rest.trim().parse::<u64>().ok());
+        return Ok(handle.map(|handle| {
+            Fix::of(&fix.netns, ["nft", "delete", "rule", family, table, chain, "handle", &handle.to_string()])
+        }));
+    }
     if let Some(act) = command(fix) {
         let undo = inverse.and_then(command).map_or_else(|| Undo::None("no command takes it back".into()), Undo::by);
         round.apply(Op::new(act, undo))?;
         round.count(Did::Something);
-        return Ok(());
+        return Ok(None);
     }
     let output = round.run_user(&fix.netns, &fix.words, None, crate::exec::process::deadline())?;
     if output.ok {
-        return Ok(());
+        return Ok(None);
     }
     let said = output.ran.stderr.lines().next().unwrap_or("it failed").to_owned();
     Err(Error::new(Kind::CommandFailed, said))
@@ -202,7 +235,7 @@ fn agreed(arguments: &WhyArgs, commands: &[Fix]) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The command that takes another back, where there is one. A rule of nft has none: its handle is not told.
+/// The command that takes another back, where there is one. That of a rule of nft is known when it is there: its handle.
 fn inverse(fix: &Fix) -> Option<Fix> {
     let words: Vec<&str> = fix.words.iter().map(String::as_str).collect();
     let owned = |words: &[&str]| Some(Fix::of(&fix.netns, words.iter().copied()));
@@ -210,6 +243,12 @@ fn inverse(fix: &Fix) -> Option<Fix> {
         ["bridge", "link", "set", "dev", dev, flag, value @ ("on" | "off")] => {
             owned(&["bridge", "link", "set", "dev", dev, flag, if *value == "on" { "off" } else { "on" }])
         }
+        ["nft", "add", kind @ ("element" | "chain"), family, table, name, rest @ ..] => {
+            let rest: &[&str] = if *kind == "element" { rest } else { &[] };
+            owned(&[&["nft", "delete", kind, family, table, name], rest].concat())
+        }
+        ["nft", "delete", "element", rest @ ..] => owned(&[&["nft", "add", "element"], rest].concat()),
+        ["ipset", "del", rest @ ..] => owned(&[&["ipset", "add"], rest].concat()),
         // The verb turned round takes the same words back.
         [program, ..] => {
             let at = words.iter().position(|word| *word == "add").filter(|at| *at <= 4 && *program != "nft")?;

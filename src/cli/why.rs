@@ -28,13 +28,12 @@ Exit codes: 0 reachable, 1 blocked or inconclusive, 2 usage, 4 something missing
 
 Examples:
   netwright why blue 10.0.0.2
-  netwright why pid:4711 tcp/10.0.0.2:80 --json
-  netwright why docker:web tcp/10.0.0.2:80
+  netwright why docker:web tcp/10.0.0.2:80 --json
   netwright why blue
   netwright why --on machine.json blue 10.0.0.2")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 pub(super) struct WhyArgs {
-    /// A namespace: its name, host, pid:4711, docker:web, podman:db, containerd:ID, pod:default/web or /proc/4711/ns/net
+    /// A namespace: its name, host, pid:4711, docker:web or /proc/4711/ns/net
     #[arg(required_unless_present = "explain")]
     from: Option<String>,
     #[arg(

@@ -50,6 +50,62 @@ impl std::fmt::Display for Aim {
     }
 }
 
+/// How a packet that is tried is sent, where that is told.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manner {
+    /// The address to come from.
+    pub source: Option<IpAddr>,
+    /// The port to come from.
+    pub sport: Option<u16>,
+    /// The port to go to, by TCP unless the target says UDP.
+    pub port: Option<u16>,
+    /// The firewall mark.
+    pub mark: Option<u32>,
+    /// The link to leave by.
+    pub dev: Option<String>,
+    /// Bytes of the payload of a ping, which then may not be fragmented.
+    pub size: Option<u32>,
+}
+
+impl Manner {
+    /// The target with the port that was told.
+    pub(crate) fn aimed(&self, target: &Target) -> Target {
+        match (self.port, target.proto) {
+            (Some(port), Proto::Udp) => Target { port, ..target.clone() },
+            (Some(port), _) => Target { port, proto: Proto::Tcp, ..target.clone() },
+            (None, _) => target.clone(),
+        }
+    }
+
+    /// For a connection or a datagram.
+    #[must_use]
+    pub fn connecting(&self, timeout: Duration) -> ConnectOptions {
+        ConnectOptions {
+            timeout,
+            source: self.source,
+            mark: self.mark,
+            sport: self.sport,
+            device: self.dev.clone(),
+            ..ConnectOptions::default()
+        }
+    }
+
+    /// For a ping.
+    #[must_use]
+    pub fn pinging(&self, target: &Target, timeout: Duration) -> PingOptions {
+        let plain = PingOptions::for_target(target);
+        PingOptions {
+            timeout,
+            source: self.source,
+            mark: self.mark,
+            device: self.dev.clone(),
+            size: self.size.and_then(|size| usize::try_from(size).ok()).unwrap_or(plain.size),
+            dont_fragment: self.size.is_some(),
+            ..plain
+        }
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -93,10 +149,10 @@ impl Session {
     /// # Errors
     ///
     /// When the probe cannot be made. What the network says is a verdict.
-    pub fn probe(&self, from: &Where, target: &Target, timeout: Duration) -> Result<Established> {
+    pub fn probe(&self, from: &Where, target: &Target, manner: &Manner, timeout: Duration) -> Result<Established> {
         self.about_to_look(Look::Expectation)?;
         let interrupt = self.exec().interrupt().clone();
-        let options = ConnectOptions { timeout, ..ConnectOptions::default() };
+        let options = manner.connecting(timeout);
         let established = self.within(from, || connect(target, &options, &|| interrupt.is_set()))??;
         self.exec().interrupt().check()?;
         Ok(established)
@@ -107,9 +163,9 @@ impl Session {
     /// # Errors
     ///
     /// When the probe cannot be made, or a namespace has no address to reach.
-    pub fn reach(&self, from: &Where, aim: &Aim, timeout: Duration) -> Result<Finding> {
+    pub fn reach(&self, from: &Where, aim: &Aim, manner: &Manner, timeout: Duration) -> Result<Finding> {
         self.about_to_look(Look::Expectation)?;
-        self.each_target(from, aim, |target, owner| {
+        self.each_target(from, aim, manner, |target, owner| {
             if let Some(finding) = self.untold(target, Outcome::Reached)? {
                 return Ok(finding);
             }
@@ -121,9 +177,9 @@ impl Session {
                 // A second is when TCP retransmits and ARP asks again; a fresh attempt then meets a settled network.
                 let time = left.clamp(Duration::from_millis(50), scaled(Duration::from_secs(1)));
                 let finding = if asked {
-                    self.attempt(from, target, owner, time)?
+                    self.attempt(from, target, owner, manner, time)?
                 } else {
-                    self.first_attempt(from, target, owner, time)?
+                    self.first_attempt(from, target, owner, manner, time)?
                 };
                 asked = true;
                 let settled = finding.outcome != Outcome::Inconclusive && finding.word != "no-source-address";
@@ -147,15 +203,15 @@ impl Session {
     /// # Errors
     ///
     /// As [`Session::reach`].
-    pub fn cannot_reach(&self, from: &Where, aim: &Aim, silence: Duration) -> Result<Finding> {
+    pub fn cannot_reach(&self, from: &Where, aim: &Aim, manner: &Manner, silence: Duration) -> Result<Finding> {
         self.about_to_look(Look::Expectation)?;
-        self.each_target(from, aim, |target, owner| {
+        self.each_target(from, aim, manner, |target, owner| {
             if let Some(finding) = self.untold(target, Outcome::NotReached)? {
                 return Ok(finding);
             }
             self.wait_for_dad(from, target.addr)?;
             let begun = Instant::now();
-            let finding = self.first_attempt(from, target, owner, silence)?;
+            let finding = self.first_attempt(from, target, owner, manner, silence)?;
             if finding.outcome != Outcome::Inconclusive {
                 return Ok(Finding { after: begun.elapsed(), ..finding });
             }
@@ -183,14 +239,15 @@ impl Session {
         &self,
         from: &Where,
         aim: &Aim,
+        manner: &Manner,
         mut each: impl FnMut(&Target, Option<&Where>) -> Result<Finding>,
     ) -> Result<Finding> {
         match aim {
-            Aim::Target(target) => each(target, None),
+            Aim::Target(target) => each(&manner.aimed(target), None),
             Aim::Netns(netns) => {
                 let mut last = None;
                 for addr in self.shared_addrs(from, netns)? {
-                    let finding = each(&Target::icmp(addr), Some(netns))?;
+                    let finding = each(&manner.aimed(&Target::icmp(addr)), Some(netns))?;
                     if finding.outcome != Outcome::Reached {
                         return Ok(finding);
                     }
@@ -207,13 +264,27 @@ impl Session {
 
     /// The attempt that begins an expectation: what is told of an earlier search for a neighbour says nothing of now ([`Verdict::is_older`]), so it is
     /// made once more.
-    fn first_attempt(&self, from: &Where, target: &Target, owner: Option<&Where>, time: Duration) -> Result<Finding> {
-        let (finding, older) = self.probe_once(from, target, owner, time)?;
-        if older { self.attempt(from, target, owner, time) } else { Ok(finding) }
+    fn first_attempt(
+        &self,
+        from: &Where,
+        target: &Target,
+        owner: Option<&Where>,
+        manner: &Manner,
+        time: Duration,
+    ) -> Result<Finding> {
+        let (finding, older) = self.probe_once(from, target, owner, manner, time)?;
+        if older { self.attempt(from, target, owner, manner, time) } else { Ok(finding) }
     }
 
-    fn attempt(&self, from: &Where, target: &Target, owner: Option<&Where>, timeout: Duration) -> Result<Finding> {
-        self.probe_once(from, target, owner, timeout).map(|(finding, _)| finding)
+    fn attempt(
+        &self,
+        from: &Where,
+        target: &Target,
+        owner: Option<&Where>,
+        manner: &Manner,
+        timeout: Duration,
+    ) -> Result<Finding> {
+        self.probe_once(from, target, owner, manner, timeout).map(|(finding, _)| finding)
     }
 
     /// One probe, and whether what came of it is older than it.
@@ -222,12 +293,19 @@ impl Session {
         from: &Where,
         target: &Target,
         owner: Option<&Where>,
+        manner: &Manner,
         timeout: Duration,
     ) -> Result<(Finding, bool)> {
         let begun = Instant::now();
         let (verdict, wrong) = match owner {
-            Some(owner) if target.proto == Proto::Icmp => self.witnessed_ping(from, target, owner, timeout)?,
-            _ => (self.probe(from, target, timeout)?.into_verdict(), None),
+            Some(owner) if target.proto == Proto::Icmp => self.witnessed_ping(from, target, owner, manner, timeout)?,
+            _ if target.proto == Proto::Icmp && manner.size.is_some() => {
+                let interrupt = self.exec().interrupt().clone();
+                let options = manner.pinging(target, timeout);
+                let report = self.within(from, || ping(target.addr, &options, &|| interrupt.is_set()))??;
+                (report.verdict, None)
+            }
+            _ => (self.probe(from, target, manner, timeout)?.into_verdict(), None),
         };
         let (outcome, word, detail) = match (wrong, &verdict) {
             (Some(who), _) => (Outcome::NotReached, "wrong-answerer", who),
@@ -245,10 +323,11 @@ impl Session {
         from: &Where,
         target: &Target,
         owner: &Where,
+        manner: &Manner,
         timeout: Duration,
     ) -> Result<(Verdict, Option<String>)> {
         let interrupt = self.exec().interrupt().clone();
-        let options = PingOptions { timeout, ..PingOptions::for_target(target) };
+        let options = manner.pinging(target, timeout);
         let ping_once = || self.within(from, || ping(target.addr, &options, &|| interrupt.is_set()))?;
         let mut witness = self.within(owner, Witness::open)??;
         let report = ping_once()?;

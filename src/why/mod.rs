@@ -65,7 +65,7 @@ use crate::op::Where;
 use crate::patience::scaled;
 use crate::probe::{Established, Proto, Target, Verdict as Answer};
 use crate::session::Session;
-use crate::verify::Aim;
+use crate::verify::{Aim, Manner};
 use finding::{Confidence, Culprit, Evidence, Finding, Label, Leg, Tried, Verdict};
 pub use packet::PROTOCOLS;
 use packet::{Ct, Packet, Port};
@@ -129,6 +129,15 @@ impl Question {
     #[must_use]
     pub fn new(from: Where, aim: Aim) -> Self {
         Self { from, aim, size: None, source: None, mark: None, shape: Shape::default(), probe: true, trace: false }
+    }
+
+    /// Asks about a packet that is sent so.
+    pub fn sent_as(&mut self, manner: &Manner) {
+        (self.size, self.source, self.mark) = (manner.size, manner.source, manner.mark);
+        (self.shape.sport, self.shape.dev) = (manner.sport, manner.dev.clone());
+        if let Aim::Target(target) = &self.aim {
+            self.aim = Aim::Target(manner.aimed(target));
+        }
     }
 }
 
@@ -242,8 +251,15 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
 /// # Errors
 ///
 /// As [`why`].
-pub fn explain(session: &Session, from: &Where, aim: &Aim, failed: &crate::verify::Finding) -> Result<Finding> {
+pub fn explain(
+    session: &Session,
+    from: &Where,
+    aim: &Aim,
+    failed: &crate::verify::Finding,
+    manner: &Manner,
+) -> Result<Finding> {
     let mut question = Question::new(from.clone(), Aim::Target(failed.target.clone()));
+    question.sent_as(manner);
     question.probe = false;
     let mut finding = answer(session, &question, true)?;
     finding.to = aim.to_string();
@@ -265,8 +281,9 @@ pub fn explain(session: &Session, from: &Where, aim: &Aim, failed: &crate::verif
 /// # Errors
 ///
 /// As [`why`].
-pub fn forbids(session: &Session, from: &Where, silent: &Target) -> Result<bool> {
+pub fn forbids(session: &Session, from: &Where, silent: &Target, manner: &Manner) -> Result<bool> {
     let mut question = Question::new(from.clone(), Aim::Target(silent.clone()));
+    question.sent_as(manner);
     question.probe = false;
     let finding = why(session, &question)?;
     let codes = [

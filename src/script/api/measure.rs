@@ -18,8 +18,8 @@ use crate::exec::tools;
 use crate::files::{self, Folder};
 use crate::patience::scaled;
 use crate::probe::{Target, http, throughput};
-use crate::verify::Outcome;
 use crate::verify::matrix::{Matrix, TIMEOUT};
+use crate::verify::{Manner, Outcome};
 use crate::why;
 
 /// Who reaches whom, as scripts hold it.
@@ -125,7 +125,9 @@ fn survey(context: &NativeCallContext, given: &Array, options: Map) -> Out<Reach
     });
     // As `cannot_reach` has it: what cannot be read is no proof.
     act_global(context, |session| {
-        matrix.prove(|from, addr| Ok(why::forbids(session, from, &Target::icmp(addr)).unwrap_or(false)))
+        matrix.prove(|from, addr| {
+            Ok(why::forbids(session, from, &Target::icmp(addr), &Manner::default()).unwrap_or(false))
+        })
     })?;
     Ok(Reachability(Rc::new(matrix)))
 }

@@ -28,18 +28,60 @@ type Known = &'static [(&'static str, Form)];
 
 const TIMEOUT: Known = &[("timeout", Form::Time)];
 
+/// How a packet is sent, with the time that it is waited for.
+const SENT: Known = &[
+    ("timeout", Form::Time),
+    ("from", Form::Address),
+    ("sport", Form::Number),
+    ("port", Form::Number),
+    ("mark", Form::Number),
+    ("dev", Form::Link),
+    ("size", Form::Number),
+];
+
 /// The options of a call by its name.
 const CALLS: &[(&str, Known)] = &[
-    ("reaches", TIMEOUT),
-    ("cannot_reach", TIMEOUT),
-    ("connect", TIMEOUT),
+    ("reaches", SENT),
+    ("cannot_reach", SENT),
+    (
+        "connect",
+        &[
+            ("timeout", Form::Time),
+            ("from", Form::Address),
+            ("sport", Form::Number),
+            ("mark", Form::Number),
+            ("dev", Form::Link),
+        ],
+    ),
     ("http", TIMEOUT),
-    ("ping", &[("count", Form::Number), ("timeout", Form::Time), ("size", Form::Number), ("interval", Form::Time)]),
+    (
+        "ping",
+        &[
+            ("count", Form::Number),
+            ("timeout", Form::Time),
+            ("size", Form::Number),
+            ("interval", Form::Time),
+            ("from", Form::Address),
+            ("mark", Form::Number),
+            ("dev", Form::Link),
+        ],
+    ),
     ("exec", &[("timeout", Form::Time), ("stdin", Form::Word)]),
     ("run", &[("timeout", Form::Time), ("stdin", Form::Word)]),
     ("start", &[("ready", Form::Any), ("timeout", Form::Time)]),
     ("listen", &[("banner", Form::Word)]),
-    ("why", &[("size", Form::Number), ("from", Form::Address), ("mark", Form::Number), ("probe", Form::Flag)]),
+    (
+        "why",
+        &[
+            ("size", Form::Number),
+            ("from", Form::Address),
+            ("sport", Form::Number),
+            ("port", Form::Number),
+            ("mark", Form::Number),
+            ("dev", Form::Link),
+            ("probe", Form::Flag),
+        ],
+    ),
     ("reachability", &[("allow", Form::Any), ("deny", Form::Any), ("timeout", Form::Time)]),
     ("throughput", &[("seconds", Form::Any), ("port", Form::Number), ("address", Form::Address)]),
     ("plug", &[("outer", Form::Link)]),

@@ -21,7 +21,7 @@ use crate::script::value_text::{show, shown};
 use crate::session::mutant::Look;
 use crate::session::noted::Noted;
 use crate::verify::matrix::Matrix;
-use crate::verify::{Aim, Finding, Outcome, REACH_TIMEOUT, SILENCE};
+use crate::verify::{Aim, Finding, Manner, Outcome, REACH_TIMEOUT, SILENCE};
 use crate::why;
 
 /// How long `eventually` waits between two looks, at first and at most.
@@ -39,14 +39,15 @@ pub(crate) struct Missed {
     from: Where,
     aim: Aim,
     finding: Finding,
+    manner: Manner,
 }
 
 impl Missed {
-    fn of(from: &Where, target: &Target, verdict: &Verdict, after: Duration) -> Self {
+    fn of(from: &Where, target: &Target, verdict: &Verdict, manner: Manner, after: Duration) -> Self {
         let outcome = if verdict.is_not_reached() { Outcome::NotReached } else { Outcome::Inconclusive };
         let (word, detail) = (verdict.word(), verdict.detail());
         let finding = Finding { outcome, word, detail, target: target.clone(), after };
-        Self { from: from.clone(), aim: Aim::Target(target.clone()), finding }
+        Self { from: from.clone(), aim: Aim::Target(target.clone()), finding, manner }
     }
 }
 
@@ -81,12 +82,39 @@ pub(super) fn aim(value: &Dynamic) -> Result<Aim> {
     }
 }
 
+/// How a packet is sent, as the options of a call say it.
+pub(super) fn manner(options: &Options, verb: &str) -> Result<Manner> {
+    let port = |key: &str| -> Result<Option<u16>> {
+        Ok(options.number(key, 1..=65_535)?.and_then(|port| u16::try_from(port).ok()))
+    };
+    let wide = |key: &str, range| -> Result<Option<u32>> {
+        Ok(options.number(key, range)?.and_then(|number| u32::try_from(number).ok()))
+    };
+    let known = super::options::of(verb).unwrap_or_default();
+    let has = |key: &str| known.iter().any(|(name, _)| *name == key);
+    let source = match options.text("from")? {
+        Some(text) => Some(text.parse().map_err(|_| {
+            Error::new(Kind::InvalidArgument, format!("`from` of `{verb}` is an address, not `{text}`"))
+        })?),
+        None => None,
+    };
+    Ok(Manner {
+        source,
+        sport: if has("sport") { port("sport")? } else { None },
+        port: if has("port") { port("port")? } else { None },
+        mark: wide("mark", 0..=i64::from(u32::MAX))?,
+        dev: options.text("dev")?,
+        size: wide("size", 16..=65_507)?,
+    })
+}
+
 fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
     let from = reject(context, prober(it, "reaches"))?;
     let target = reject(context, aim(target))?;
     let options = reject(context, Options::new(options, "reaches"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(REACH_TIMEOUT));
-    let reach = || act(context, &it.run, |session| session.reach(&from.at, &target, timeout));
+    let manner = reject(context, manner(&options, "reaches"))?;
+    let reach = || act(context, &it.run, |session| session.reach(&from.at, &target, &manner, timeout));
     let begun = Instant::now();
     let mut finding = reach()?;
     // A program that has just been started does not listen yet.
@@ -96,7 +124,7 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
     }
     if finding.outcome == Outcome::Reached {
         it.run.0.hold();
-        note(context, it, &from.at, &finding, true);
+        note(context, it, &from.at, &finding, &manner, true);
         return Ok(());
     }
     if finding.is_not_known() && finding.outcome == Outcome::Inconclusive {
@@ -107,7 +135,7 @@ fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic,
         .note("expected", "an answer")
         .note("found", format!("{} (after {})", finding.detail, millis(finding.after)))
         .netns(from.at.name());
-    let missed = Missed { from: from.at.clone(), aim: target, finding };
+    let missed = Missed { from: from.at.clone(), aim: target, finding, manner };
     // Who looks again and again asks why once, at the end.
     if it.run.0.looking.get() {
         it.run.0.missed.replace(Some(missed));
@@ -131,8 +159,8 @@ fn explained(context: &NativeCallContext, run: &Run, missed: &Missed, mut error:
     for story in run.0.programs.ended() {
         error = error.note("ended", story);
     }
-    let Missed { from, aim, finding } = missed;
-    if let Ok(answer) = act(context, run, |session| why::explain(session, from, aim, finding)) {
+    let Missed { from, aim, finding, manner } = missed;
+    if let Ok(answer) = act(context, run, |session| why::explain(session, from, aim, finding, manner)) {
         run.0.blame(&answer);
         for (name, text) in answer.notes_for_error() {
             error = error.note(name, text);
@@ -149,7 +177,18 @@ fn explained(context: &NativeCallContext, run: &Run, missed: &Missed, mut error:
 }
 
 /// Remembers an expectation that held.
-fn note(context: &NativeCallContext, it: &Expectation, from: &Where, finding: &Finding, reaches: bool) {
+fn note(
+    context: &NativeCallContext,
+    it: &Expectation,
+    from: &Where,
+    finding: &Finding,
+    manner: &Manner,
+    reaches: bool,
+) {
+    // Whoever tries it again knows nothing of how it was sent.
+    if *manner != (Manner { port: manner.port, ..Manner::default() }) {
+        return;
+    }
     let (from, target) = (from.clone(), finding.target.clone());
     it.run.0.session.note_down(Noted::Reaches { from, target, reaches, place: Some(place_of(context)) });
 }
@@ -159,22 +198,23 @@ fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynam
     let target = reject(context, aim(target))?;
     let options = reject(context, Options::new(options, "cannot_reach"))?;
     let silence = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(SILENCE));
-    let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, silence))?;
+    let manner = reject(context, manner(&options, "cannot_reach"))?;
+    let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, &manner, silence))?;
     let text = aim_text(&target, &finding);
     if finding.is_not_known() && finding.outcome == Outcome::Inconclusive {
         return Err(throw(unknown(&from.at, &text, &finding).at(place_of(context))));
     }
     let forbidden = finding.outcome == Outcome::Inconclusive
-        && act(context, &it.run, |session| why::forbids(session, &from.at, &finding.target)).unwrap_or(false);
+        && act(context, &it.run, |session| why::forbids(session, &from.at, &finding.target, &manner)).unwrap_or(false);
     let error = match finding.outcome {
         Outcome::Inconclusive if forbidden => {
             it.run.0.hold();
-            note(context, it, &from.at, &finding, false);
+            note(context, it, &from.at, &finding, &manner, false);
             return Ok(());
         }
         Outcome::NotReached => {
             it.run.0.hold();
-            note(context, it, &from.at, &finding, false);
+            note(context, it, &from.at, &finding, &manner, false);
             return Ok(());
         }
         Outcome::Reached => {
@@ -527,6 +567,8 @@ fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: M
         if let Some(size) = options.number("size", 16..=65_507)? {
             ping.size = usize::try_from(size).unwrap_or(56);
         }
+        let manner = manner(&options, "ping")?;
+        (ping.source, ping.mark, ping.device) = (manner.source, manner.mark, manner.dev);
         Ok((target, ping))
     };
     let (target, ping_options) = reject(context, parse())?;
@@ -536,7 +578,13 @@ fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: M
         session.within(&netns.at, || ping(target.addr, &ping_options, &|| interrupt.is_set()))?
     })?;
     if !report.verdict.is_reached() {
-        netns.run.0.missed.replace(Some(Missed::of(&netns.at, &target, &report.verdict, ping_options.timeout)));
+        let manner = Manner {
+            source: ping_options.source,
+            mark: ping_options.mark,
+            dev: ping_options.device.clone(),
+            ..Manner::default()
+        };
+        netns.run.0.missed.replace(Some(Missed::of(&netns.at, &target, &report.verdict, manner, ping_options.timeout)));
     }
     let (sent, received) = (i64::from(report.sent), i64::from(report.received));
     let ms = |time: Option<Duration>| time.map_or(Dynamic::UNIT, |time| (time.as_secs_f64() * 1e3).into());
@@ -577,13 +625,14 @@ fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options
         Ok(target)
     };
     let target = reject(context, parse())?;
+    let manner = reject(context, manner(&options, "connect"))?;
     let established = act(context, &netns.run, |session| {
         session.wait_for_dad(&netns.at, target.addr)?;
-        session.probe(&netns.at, &target, timeout)
+        session.probe(&netns.at, &target, &manner, timeout)
     })?;
     let verdict = established.into_verdict();
     if !verdict.is_reached() {
-        netns.run.0.missed.replace(Some(Missed::of(&netns.at, &target, &verdict, timeout)));
+        netns.run.0.missed.replace(Some(Missed::of(&netns.at, &target, &verdict, manner, timeout)));
     }
     let rtt = verdict.rtt().map_or(Dynamic::UNIT, |rtt| (rtt.as_secs_f64() * 1e3).into());
     Ok(Record::new(
@@ -612,12 +661,13 @@ pub mod api {
         ping_map(&context, netns, addr, Map::new())
     }
 
-    /// The same with options: `count`, `timeout` of each packet, `interval` between two, `size` in bytes.
+    /// The same with options: `count`, `timeout` of each packet, `interval` between two, `size` in bytes, `from` address, `mark`, `dev` to leave by.
     ///
     /// ```rhai
     /// let many = netns("ns-blue").ping("127.0.0.1", #{ count: 3, interval: "10ms" });
     /// assert_eq(many.received, 3);
     /// assert(many.min_ms <= many.rtt_ms && many.rtt_ms <= many.max_ms);
+    /// assert(netns("ns-blue").ping("127.0.0.1", #{ from: "127.0.0.2", mark: 7, dev: "lo" }).ok);
     /// ```
     #[rhai_fn(name = "ping", return_raw, pure)]
     pub fn ping_with(context: NativeCallContext, netns: &mut Netns, addr: &str, options: Map) -> Out<Record> {
@@ -634,7 +684,7 @@ pub mod api {
         connect_map(&context, netns, target, Map::new())
     }
 
-    /// The same with `#{ timeout: "5s" }`; 2 s otherwise.
+    /// The same with options: `timeout` (2 s otherwise), `from` address, `sport`, `mark`, `dev` to leave by.
     ///
     /// ```rhai
     /// netns("ns-blue").connect("udp/[::1]:53", #{ timeout: "100ms" });
@@ -669,10 +719,12 @@ pub mod api {
         expect_reach(&context, expectation, &target, Map::new())
     }
 
-    /// The same with `#{ timeout: "10s" }`; 3 s otherwise.
+    /// The same with options: `timeout` (3 s otherwise), and how the packet is sent: `from` address, `sport`, `port` to go to, `mark`, `dev` to leave
+    /// by, `size` of a ping that may not be fragmented.
     ///
     /// ```rhai
     /// expect(netns("ns-blue")).reaches("127.0.0.1", #{ timeout: "10s" });
+    /// expect(netns("ns-blue")).reaches("127.0.0.1", #{ from: "127.0.0.2", mark: 7, dev: "lo", size: 1000 });
     /// ```
     #[rhai_fn(name = "reaches", return_raw, pure)]
     pub fn reaches_with(

@@ -4,9 +4,11 @@ use rhai::Map;
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
 use super::value::{Options, to_dynamic};
-use super::verify::aim;
+use super::verify::{aim, manner};
 use super::{Netns, Out, act, reject};
+use crate::probe::Target;
 use crate::report::finding::{Style, render};
+use crate::verify::Aim;
 use crate::why::finding::Finding as Answer;
 use crate::why::{Question, why as ask};
 
@@ -31,17 +33,15 @@ fn find(context: &NativeCallContext, netns: &Netns, target: &Dynamic, options: M
     let target = reject(context, aim(target))?;
     let options = reject(context, Options::new(options, "why"))?;
     let mut question = Question::new(netns.at.clone(), target);
-    let number = |key: &str| reject(context, options.number(key, 0..=i64::from(u32::MAX)));
-    question.size = number("size")?.and_then(|size| u32::try_from(size).ok());
-    question.mark = number("mark")?.and_then(|mark| u32::try_from(mark).ok());
+    let manner = reject(context, manner(&options, "why"))?;
+    question.sent_as(&manner);
     question.probe = reject(context, options.flag("probe"))?.unwrap_or(true);
-    if let Some(text) = reject(context, options.text("from"))? {
-        let parsed = text.parse().map_err(|_| {
-            crate::Error::new(crate::Kind::InvalidArgument, format!("`from` of `why` is an address, not `{text}`"))
-        });
-        question.source = Some(reject(context, parsed)?);
-    }
-    let answer = act(context, &netns.run, |session| ask(session, &question))?;
+    let answer = act(context, &netns.run, |session| {
+        // A port is one of an address.
+        let (Some(port), Aim::Netns(to)) = (manner.port, question.aim.clone()) else { return ask(session, &question) };
+        let aim = Aim::Target(Target::tcp(session.first_shared_addr(&question.from, &to)?, port));
+        ask(session, &Question { aim, ..question.clone() })
+    })?;
     netns.run.0.blame(&answer);
     Ok(Finding::new(&answer))
 }
@@ -62,7 +62,8 @@ pub mod api {
         find(&context, &netns, &target, Map::new())
     }
 
-    /// The same with options: `size` of a ping that may not be fragmented, `from` address, `mark`, `probe: false` to send nothing.
+    /// The same with options: `size` of a ping that may not be fragmented, `from` address, `sport`, `port` to go to, `mark`, `dev` to leave by,
+    /// `probe: false` to send nothing.
     ///
     /// ```rhai
     /// assert_eq(why(netns("ns-blue"), "127.0.0.1", #{ probe: false }).verdict, "reachable");
