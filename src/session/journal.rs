@@ -626,9 +626,15 @@ pub fn began(pid: u32) -> Option<u64> {
 /// The time since this boot, in milliseconds, with the time that the machine slept: nobody can set this clock.
 #[must_use]
 pub fn boot_ms() -> u64 {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
-    let millis = now.tv_sec.saturating_mul(1000).saturating_add(now.tv_nsec / 1_000_000);
-    u64::try_from(millis).unwrap_or(0)
+    // Not `clock_gettime` of rustix, which panics where the vDSO has no `getcpu`: User Mode Linux 7.2.
+    std::fs::read_to_string("/proc/uptime").ok().and_then(|text| uptime_ms(&text)).unwrap_or(0)
+}
+
+/// `12345.67 …` of `/proc/uptime`, in milliseconds.
+fn uptime_ms(text: &str) -> Option<u64> {
+    let (seconds, rest) = text.split_whitespace().next()?.split_once('.')?;
+    let hundredths: u64 = rest.get(..2)?.parse().ok()?;
+    seconds.parse::<u64>().ok()?.checked_mul(1000)?.checked_add(hundredths * 10)
 }
 
 /// Whether a word may be the name of a run: never a path.
@@ -700,6 +706,15 @@ mod tests {
 
     fn record() -> Record {
         Record::new(crate::op::netns::add("blue"))
+    }
+
+    #[test]
+    fn the_time_since_boot_is_read() {
+        assert_eq!(uptime_ms("12345.67 98765.43\n"), Some(12_345_670));
+        assert_eq!(uptime_ms("nonsense"), None);
+        let before = boot_ms();
+        std::thread::sleep(std::time::Duration::from_millis(40));
+        assert!(before > 0 && boot_ms() > before);
     }
 
     #[test]
