@@ -22,6 +22,9 @@ pub(crate) fn commands(machine: &Machine, script: &str) -> Vec<String> {
     let (code, said) = outcome(&finish(&mut run));
     assert_eq!(code, 0, "{script} does not run undisturbed:\n{said}");
     let seen = shim::seen(&machine.shim);
+    let together =
+        seen.iter().any(|line| line.starts_with("ip") && line.contains("tables-") && line.contains("-restore "));
+    assert!(script != "together" || together, "no rules went together: {seen:?}");
     let (code, said) = machine.down_all();
     assert_eq!(code, 0, "{script} cannot be undone:\n{said}");
     if let Some(difference) = Machine::differs(&before) {
