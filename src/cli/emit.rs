@@ -77,7 +77,10 @@ pub(super) fn emit(arguments: &EmitArgs) -> u8 {
             return code;
         }
         let reaches = |from: &Where, target: &Target| {
-            let found = finished.session.reach(from, &Aim::Target(target.clone()), &verify::Manner::default(), scaled(REACHES)).ok()?;
+            let found = finished
+                .session
+                .reach(from, &Aim::Target(target.clone()), &verify::Manner::default(), scaled(REACHES))
+                .ok()?;
             (!found.is_not_known()).then_some(found.outcome == Outcome::Reached)
         };
         let scripts = made(&finished.session, &origin, &|source, line| line_of(finished, source, line), &reaches);

@@ -79,8 +79,7 @@ pub(super) fn mend(
         if back {
             human::line("that did not bring the packet further: it is taken back");
             for (fix, first, by_hand) in ran.iter().rev() {
-                let journalled =
-                    round.log().get(*first).is_some_and(|record| !matches!(record.op.undo, Undo::None(_)));
+                let journalled = round.log().get(*first).is_some_and(|record| !matches!(record.op.undo, Undo::None(_)));
                 let has_one = by_hand.is_some() || journalled;
                 let (verb, why) = if has_one { ("takes back", "") } else { ("left", "   (it has no inverse)") };
                 human::line(&format!("{verb}: {}{why}", fix.line()));
