@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 
 use netwright::model::iptables_args::Invocation;
 use netwright::model::{
-    addr, iptables, json, link, link_kinds, names, neigh, net_addr, netns, nft_drops, route, rule, said, suggest,
+    addr, iptables, json, link, link_kinds, messages, names, neigh, net_addr, netns, nft_drops, route, rule, suggest,
     sysctl, version,
 };
 use netwright::{Kind, Result};
@@ -222,7 +222,7 @@ fn what_other_tools_print() {
         if let Some(date) = version::snapshot(&text) {
             prop_assert!(text.contains(&format!("{date:06}")), "{}", date);
         }
-        if let Some(said) = said::recognise(&text) {
+        if let Some(said) = messages::recognise(&text) {
             prop_assert!(text.contains(said.text));
         }
         let value = sysctl::parse_value(&text);

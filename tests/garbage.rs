@@ -1,7 +1,7 @@
 //! Twelve classes of garbage against every parser of `model`: none panics, and none takes garbage for an answer.
 
 use netwright::Kind;
-use netwright::model::{iptables, json, link, neigh, net_addr, netns, route, rule, said, sysctl};
+use netwright::model::{iptables, json, link, messages, neigh, net_addr, netns, route, rule, sysctl};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
@@ -142,7 +142,7 @@ proptest! {
 
     #[test]
     fn what_tools_say_is_recognised_or_not(text in "(?s).{0,400}") {
-        let _ = said::recognise(&text);
+        let _ = messages::recognise(&text);
         let value = sysctl::parse_value(&text);
         prop_assert!(!value.contains('\t'));
         prop_assert!(sysctl::values_equal(&value, &value));

@@ -12,7 +12,7 @@ use super::{fail, on_big_stack, parse_tool, run};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::exec::tools::Tools;
-use crate::exec::{Exec, census, child};
+use crate::exec::{Exec, child, processes};
 use crate::op::Where;
 use crate::report::stream;
 use crate::sandbox::{self, Entered};
@@ -220,7 +220,7 @@ fn finish(job: &Job, session: &Session, outcome: &Outcome, begun: Instant) -> u8
     let stuck = session.stop_background();
     let mut left: Vec<String> = stuck.into_iter().map(|line| format!("`{line}` does not end")).collect();
     if plan.leaks && !plan.list {
-        left.extend(census::others().into_iter().map(|other| format!("`{}` still runs", other.line)));
+        left.extend(processes::others().into_iter().map(|other| format!("`{}` still runs", other.line)));
     }
     let stay = plan.keep && *bad.borrow();
     stream::print(&event::Event::FileEnded(Box::new(event::File {

@@ -8,7 +8,7 @@ use super::interrupt::Interrupt;
 use super::netns::NetnsFile;
 use super::process::{self, End, Finished, Limits, Program};
 use crate::error::{Error, Kind, Ran, Result};
-use crate::model::said::is_unsupported;
+use crate::model::messages::is_unsupported;
 use crate::op::{Where, as_typed, quote};
 
 /// How many namespaces are asked at a time, for each processor: the programs wait for the kernel as often as they compute.

@@ -4,23 +4,23 @@
 //! A thread enters the namespace and starts the program there, which costs 1.1 ms where `ip netns exec` costs 2.3 ms and more.
 //! Every failure that a warm process reports is confirmed by a fresh one before anybody hears of it.
 
-pub mod apart;
 pub mod asker;
 pub mod background;
-pub mod census;
+mod batch;
 pub mod child;
 pub mod entry;
-pub mod held;
 pub mod interrupt;
 pub mod leftover;
 pub mod netns;
+pub mod piped;
 mod pool;
+mod priority;
 pub mod process;
+pub mod processes;
 pub mod reexec;
+pub mod scratch;
 pub mod tools;
-mod urgency;
 mod warm;
-mod wave;
 pub mod whereabouts;
 
 use std::cell::RefCell;
@@ -33,6 +33,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Kind, Ran, Result};
 use crate::op::{Command, Tool, Where, secret};
+pub use batch::Given;
 use entry::{Entry, UserFiles};
 use interrupt::Interrupt;
 use netns::{NetnsFile, NetnsStamp, id_at, path_of};
@@ -40,7 +41,6 @@ use pool::WarmPool;
 use process::{End, Finished, Limits, Program};
 use tools::Tools;
 use warm::{Family, Warm};
-pub use wave::Given;
 
 /// How long `ip netns exec` may take to enter a namespace before nobody waits for it any more.
 const ENTRY_MAX: Duration = Duration::from_secs(1);
@@ -376,14 +376,14 @@ impl Exec {
     /// # Errors
     ///
     /// `ToolMissing` when it is not installed.
-    pub fn hold(&self, tool: Tool, argv: &[&str], netns: &Where, file: &NetnsFile) -> Result<held::Held> {
+    pub fn hold(&self, tool: Tool, argv: &[&str], netns: &Where, file: &NetnsFile) -> Result<piped::Piped> {
         let path = self.tools.path(tool)?;
         let words: Vec<String> = [tool.program()].iter().chain(argv).map(|word| (*word).to_owned()).collect();
         let rest: Vec<OsString> = argv.iter().map(OsString::from).collect();
         // A tool that reads lines from people may keep a history in their home.
         let mut env = process::clean_env();
         env.push(("HOME".into(), "/dev/null".into()));
-        held::Held::start(&path, &rest, &env, file, user_line(netns, &words))
+        piped::Piped::start(&path, &rest, &env, file, user_line(netns, &words))
     }
 
     /// Runs a program of the user's with this process's own terminal: a shell. It shares our process group, so that it may take the

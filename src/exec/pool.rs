@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
 use super::netns::NetnsFile;
-use super::urgency;
+use super::priority;
 use super::warm::{Family, Warm};
 use crate::op::Where;
 
@@ -19,7 +19,7 @@ const FILES_EACH: usize = 6;
 /// How many files are left to everything else: the journal, claims, a tool that is being started.
 const FILES_FREE: usize = 40;
 /// How many threads start warm processes ahead. Two halve the cost on two cores (KNOWLEDGE.md); a third goes on while the child of another, which
-/// gave way ([`urgency`]), waits for a core.
+/// gave way ([`priority`]), waits for a core.
 const SPAWNERS: usize = 3;
 
 type Key = (Where, Family);
@@ -181,7 +181,7 @@ fn start_spawners() -> Sender<Job> {
         let receiver = Arc::clone(&receiver);
         std::thread::spawn(move || {
             let Ok(home) = NetnsFile::current() else { return };
-            let had = urgency::give_way();
+            let had = priority::give_way();
             loop {
                 let job = match receiver.lock() {
                     Ok(queue) => queue.recv(),

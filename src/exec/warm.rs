@@ -94,7 +94,7 @@ impl Warm {
         })
     }
 
-    /// The same, started by a thread that gave way ([`super::urgency`]).
+    /// The same, started by a thread that gave way ([`super::priority`]).
     pub(super) fn less_urgent(mut self, had: Option<i32>) -> Self {
         self.priority = had;
         self
@@ -103,7 +103,7 @@ impl Warm {
     /// Somebody waits for it now.
     pub(super) fn wanted(mut self) -> Self {
         if let Some(had) = self.priority.take() {
-            super::urgency::restore(self.started.pid, had);
+            super::priority::restore(self.started.pid, had);
         }
         self
     }

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::Path;
 
 use crate::error::Result;
-use crate::exec::apart::Apart;
+use crate::exec::scratch::Scratch;
 use crate::exec::{Exec, Output, tools};
 use crate::op::Command;
 
@@ -31,7 +31,7 @@ pub trait Lab {
 /// A throw-away namespace, made when it is first needed.
 pub struct ApartLab<'a> {
     exec: &'a Exec,
-    apart: OnceCell<Apart>,
+    apart: OnceCell<Scratch>,
 }
 
 impl<'a> ApartLab<'a> {
@@ -41,9 +41,9 @@ impl<'a> ApartLab<'a> {
         Self { exec, apart: OnceCell::new() }
     }
 
-    fn apart(&self) -> Result<&Apart> {
+    fn apart(&self) -> Result<&Scratch> {
         if self.apart.get().is_none() {
-            let _ = self.apart.set(Apart::new()?);
+            let _ = self.apart.set(Scratch::new()?);
         }
         self.apart.get().ok_or_else(|| crate::Error::new(crate::Kind::Internal, "the namespace is gone"))
     }

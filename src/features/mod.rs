@@ -13,7 +13,7 @@ pub use lab::{ApartLab, Lab};
 
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Exec, Output};
-use crate::model::said;
+use crate::model::messages;
 use crate::model::suggest::nearest;
 use crate::op::{Command, Tool, Where};
 use table::{Known, Proof};
@@ -178,7 +178,7 @@ fn prove(known: &Known, lab: &dyn Lab) -> Result<Answer> {
 /// A command that was refused, or found the tool busy, says nothing about the kernel.
 fn not_refused(step: &str, output: &Output) -> Result<()> {
     let stderr = &output.ran.stderr;
-    let kind = match said::recognise(stderr).map(|said| said.kind) {
+    let kind = match messages::recognise(stderr).map(|said| said.kind) {
         // `ip tuntap` about `/dev/net/tun`: who may not open it has no tun.
         _ if stderr.starts_with("open: ") => return Ok(()),
         _ if stderr.contains("Operation not permitted") => Kind::PermissionDenied,

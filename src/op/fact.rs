@@ -11,7 +11,7 @@ use super::{Command, Object, Tool, Where, addr, firewall, link, netns, nft, qdis
 use crate::error::{Error, Kind, Result};
 use crate::model;
 use crate::model::state::Qdisc as Discipline;
-use crate::model::{iptables, json, neigh, rule, said};
+use crate::model::{iptables, json, messages, neigh, rule};
 
 /// Something that a command makes so in its namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -292,8 +292,8 @@ impl Ask {
     #[must_use]
     pub fn read_failure(&self, stderr: &str) -> Option<Answer> {
         match self {
-            Self::Link(_) => (said::recognise(stderr)?.kind == Kind::NotFound).then_some(Answer::Link(None)),
-            Self::Routes { .. } => said::has_no_table(stderr).then(|| Answer::Routes(Vec::new())),
+            Self::Link(_) => (messages::recognise(stderr)?.kind == Kind::NotFound).then_some(Answer::Link(None)),
+            Self::Routes { .. } => messages::has_no_table(stderr).then(|| Answer::Routes(Vec::new())),
             _ => None,
         }
     }

@@ -36,14 +36,14 @@ impl Session {
         let op = at_once.unwrap_or_else(|| op::link::add_veth(inner, outer));
         let mut did = self.veth(inner, outer, op, move |session, number| match enslave {
             Some(op) => {
-                session.owe(number)?;
+                session.prove_later(number)?;
                 let number = session.make(op)?;
-                session.owe(number)
+                session.prove_later(number)
             }
-            None => session.owe(number),
+            None => session.prove_later(number),
         })?;
         if did == Did::Something {
-            self.make_soon(op::link::up(inner.0, inner.1))?;
+            self.make_or_defer(op::link::up(inner.0, inner.1))?;
             return Ok(self.count(did));
         }
         let port = self.link_require(outer)?;
@@ -67,12 +67,12 @@ impl Session {
 impl Session {
     /// A link that must be a bridge. It is looked at once: should it vanish later, the kernel says so when a port is to join it.
     fn require_bridge(&self, (netns, name): At<'_>) -> Result<()> {
-        if self.facts.borrow().is_bridge(netns, name) {
+        if self.known.borrow().is_bridge(netns, name) {
             return Ok(());
         }
         let link = self.link_require((netns, name))?;
         if link.kind() == Some("bridge") {
-            self.facts.borrow_mut().saw_bridge(netns, name);
+            self.known.borrow_mut().saw_bridge(netns, name);
             return Ok(());
         }
         let kind = link.kind().unwrap_or("physical link");

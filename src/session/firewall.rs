@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::owed::Look;
+use super::proofs::Check;
 use super::put_back::only_in;
 use super::{Did, Session, failure};
 use crate::error::{Error, Kind, Result};
 use crate::model::iptables::{self, Ruleset};
 use crate::model::iptables_args::{Command as Words, Invocation, RuleRef};
 use crate::model::names::link_name;
-use crate::model::{addr, said};
+use crate::model::{addr, messages};
 use crate::op::firewall::{self as ops, ChainAt, FormerChain, MARK};
 use crate::op::route::Family;
 use crate::op::{Ask, Op, Undo, Where};
@@ -64,7 +64,7 @@ impl Session {
         {
             return Ok(Did::Something);
         }
-        self.facts.borrow_mut().forget_chains(netns);
+        self.known.borrow_mut().forget_chains(netns);
         match &call.command {
             Words::Append { chain } => {
                 self.rule_add(at, chain, call, |spec| ops::append(netns, family, table, chain, spec))
@@ -126,25 +126,25 @@ impl Session {
     }
 
     /// Puts off a rule for a namespace that this run made, where it cannot be there already: many are appended in one go, and a script cannot tell
-    /// ([`super::later`]). Whether it was.
+    /// ([`super::deferred`]). Whether it was.
     fn rule_soon(&self, at: At<'_>, chain: &str, call: &Invocation) -> Result<bool> {
         let marked = call.with_comment(MARK);
         let key = (at.netns.clone(), ops::tool(at.family), at.table.to_owned(), chain.to_owned());
-        if !(self.waits(at.netns) && self.exec.tools().restores(key.1) && ops::is_plain(&marked.spec)) {
+        if !(self.defers(at.netns) && self.exec.tools().restores(key.1) && ops::is_plain(&marked.spec)) {
             return Ok(false);
         }
-        if !self.facts.borrow().knows_chain(&key) {
+        if !self.known.borrow().knows_chain(&key) {
             let Some(rules) = self.chain_rules(at, chain)? else { return Ok(false) };
-            self.facts.borrow_mut().saw_chain(key.clone(), &rules);
+            self.known.borrow_mut().saw_chain(key.clone(), &rules);
         }
-        let Some(index) = self.facts.borrow_mut().append(&key, &call.spec) else { return Ok(false) };
+        let Some(index) = self.known.borrow_mut().append(&key, &call.spec) else { return Ok(false) };
         let (spec, target) = (marked.spec.clone(), call.target().map(str::to_owned));
         let is_it =
             move |rule: &iptables::Rule| is_marked(rule) && rule.target() == target.as_deref() && rule.may_be(&spec);
         // Where it was put; or further on, should somebody have put one above.
         let holds = move |rules: &[iptables::Rule]| rules.iter().skip(index).any(&is_it);
         let op = ops::append(at.netns, at.family, at.table, chain, &marked.spec);
-        self.put_off(op, Some(Look::Rules(at.ask(chain), Box::new(holds))));
+        self.defer(op, Some(Check::Rules(at.ask(chain), Box::new(holds))));
         Ok(true)
     }
 
@@ -164,7 +164,7 @@ impl Session {
                 |index: usize| now.get(index).is_some_and(|rule| is_marked(rule) && rule.target() == target.as_deref());
             only_in(&texts(now), &before).into_iter().any(ours)
         };
-        self.owe_look(number, Some(Look::Rules(at.ask(chain), Box::new(holds))))?;
+        self.prove_later_by(number, Some(Check::Rules(at.ask(chain), Box::new(holds))))?;
         Ok(Did::Something)
     }
 
@@ -264,7 +264,7 @@ impl Session {
                 continue;
             }
             // `-C` answers 1 for a missing rule; a missing chain or a bad word is reported when the rule is added.
-            let kind = said::recognise(&output.ran.stderr).map(|said| said.kind);
+            let kind = messages::recognise(&output.ran.stderr).map(|said| said.kind);
             if kind != Some(Kind::NotFound) && output.ran.status != Some(1) {
                 return Err(failure(&command, output.ran));
             }
@@ -290,7 +290,7 @@ impl Session {
     ) -> Result<Option<Vec<iptables::Rule>>> {
         let output = self.ask(command)?;
         if !output.ok {
-            let missing = said::recognise(&output.ran.stderr).is_some_and(|said| said.kind == Kind::NotFound);
+            let missing = messages::recognise(&output.ran.stderr).is_some_and(|said| said.kind == Kind::NotFound);
             return if missing || output.ran.status == Some(1) { Ok(None) } else { Err(failure(command, output.ran)) };
         }
         let listed = iptables::parse_list(at.table, &output.ran.stdout)?;

@@ -9,7 +9,7 @@ use super::Session;
 use super::journal::Identity;
 use crate::error::{Kind, Result};
 use crate::exec::Output;
-use crate::model::said;
+use crate::model::messages;
 use crate::op::{self, Where};
 
 /// The first index that is ever chosen.
@@ -87,7 +87,7 @@ impl Session {
         let chose = log.get(number).is_some_and(|record| {
             record.op.makes_link().is_some() && matches!(record.identity, Some(Identity::Link(_)))
         });
-        let exists = || said::recognise(&output.ran.stderr).is_some_and(|said| said.kind == Kind::AlreadyExists);
+        let exists = || messages::recognise(&output.ran.stderr).is_some_and(|said| said.kind == Kind::AlreadyExists);
         chose && !output.ok && !output.unsure && exists()
     }
 
@@ -102,7 +102,7 @@ impl Session {
         ends.iter().all(|(netns, name)| {
             let output = self.exec.run_fresh(&op::link::show(netns, name));
             let missing = |output: Output| {
-                !output.ok && said::recognise(&output.ran.stderr).is_some_and(|said| said.kind == Kind::NotFound)
+                !output.ok && messages::recognise(&output.ran.stderr).is_some_and(|said| said.kind == Kind::NotFound)
             };
             output.is_ok_and(missing)
         })

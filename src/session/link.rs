@@ -8,7 +8,7 @@ use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::link::{self, Link};
 use crate::model::names::link_name;
-use crate::model::{addr, link_kinds, net_addr, said, suggest};
+use crate::model::{addr, link_kinds, messages, net_addr, suggest};
 use crate::op::{self, Op, Where};
 
 /// A link by namespace and name.
@@ -21,7 +21,7 @@ impl Session {
     ///
     /// When `ip` fails otherwise.
     pub fn link_find(&self, (netns, name): At<'_>) -> Result<Option<Link>> {
-        if self.facts.borrow().no_link(netns, name) {
+        if self.known.borrow().no_link(netns, name) {
             return Ok(None);
         }
         let command = op::link::show(netns, name);
@@ -32,7 +32,7 @@ impl Session {
             let silent = || Error::new(Kind::ToolOutput, format!("`{}` succeeded and printed no link", command.line()));
             return found.map_or_else(|| Err(silent().ran(output.ran)), |link| Ok(Some(link)));
         }
-        match said::recognise(&output.ran.stderr) {
+        match messages::recognise(&output.ran.stderr) {
             Some(said) if said.kind == Kind::NotFound => Ok(None),
             _ => Err(super::failure(&command, output.ran)),
         }
@@ -42,11 +42,11 @@ impl Session {
     /// hundred times, and a name that somebody took meanwhile is refused by the kernel.
     fn link_missing(&self, at: At<'_>) -> Result<Option<Link>> {
         let (netns, name) = at;
-        if !self.facts.borrow().knows_links(netns) {
+        if !self.known.borrow().knows_links(netns) {
             let names = self.links(netns)?.into_iter().map(|link| link.ifname).collect();
-            self.facts.borrow_mut().saw_links(netns, names);
+            self.known.borrow_mut().saw_links(netns, names);
         }
-        if self.facts.borrow().saw_no_link(netns, name) { Ok(None) } else { self.link_find(at) }
+        if self.known.borrow().saw_no_link(netns, name) { Ok(None) } else { self.link_find(at) }
     }
 
     /// A link that must be there.
@@ -85,7 +85,7 @@ impl Session {
     ///
     /// `InvalidArgument` for a bad name; `AlreadyExists` when one of the names belongs to something else.
     pub fn veth_ensure(&self, a: At<'_>, b: At<'_>) -> Result<Did> {
-        let did = self.veth(a, b, op::link::add_veth(a, b), Self::owe)?;
+        let did = self.veth(a, b, op::link::add_veth(a, b), Self::prove_later)?;
         Ok(self.count(did))
     }
 
@@ -108,10 +108,10 @@ impl Session {
         match (self.link_missing(a)?, self.link_missing(b)?) {
             (None, None) => {
                 let [a, b] = [a, b].map(|(netns, name)| (netns.clone(), name.to_owned()));
-                self.make_ahead(op, move |session, made| match made {
+                self.submit(op, move |session, made| match made {
                     Ok(number) => then(session, number),
                     // Somebody made a link of that name since the last look around.
-                    Err(error) if error.kind() == Kind::AlreadyExists && session.facts.borrow_mut().forget_links() => {
+                    Err(error) if error.kind() == Kind::AlreadyExists && session.known.borrow_mut().forget_links() => {
                         Err(session.veth_taken((&a.0, &a.1), (&b.0, &b.1))?.unwrap_or(error))
                     }
                     Err(error) => Err(error),
@@ -252,8 +252,8 @@ impl Session {
     /// `NotFound`; what `ip` says.
     pub fn link_up(&self, at: At<'_>, up: bool) -> Result<Did> {
         let op = if up { op::link::up(at.0, at.1) } else { op::link::down(at.0, at.1) };
-        if up && self.facts.borrow().is_down(at.0, at.1) {
-            self.make_soon(op)?;
+        if up && self.known.borrow().is_down(at.0, at.1) {
+            self.make_or_defer(op)?;
             return Ok(self.count(Did::Something));
         }
         if self.link_require(at)?.is_up() == up {
@@ -262,7 +262,7 @@ impl Session {
         }
         if up {
             let number = self.make(op)?;
-            self.owe(number)?;
+            self.prove_later(number)?;
         } else {
             self.act_and_look(op)?;
         }
@@ -382,25 +382,25 @@ impl Session {
         let (netns, name) = at;
         let have =
             || -> Result<HashSet<IpNet>> { Ok(self.addrs_of(at)?.iter().flat_map(net_addr::Addr::ipnets).collect()) };
-        let fresh = self.facts.borrow().no_address(netns, name, addr);
+        let fresh = self.known.borrow().no_address(netns, name, addr);
         // Looked at once for many: one that somebody added meanwhile is refused by the kernel.
-        let seen = self.facts.borrow().saw_no_address(netns, name, addr);
+        let seen = self.known.borrow().saw_no_address(netns, name, addr);
         if !fresh && !seen {
             let all = have()?;
             let there = all.contains(&addr);
-            self.facts.borrow_mut().saw_addresses(netns, name, all);
+            self.known.borrow_mut().saw_addresses(netns, name, all);
             if there {
                 return Ok(self.count(Did::Nothing));
             }
         }
         let op = op::addr::add(netns, name, addr);
         if fresh {
-            self.make_soon(op)?;
+            self.make_or_defer(op)?;
         } else {
             match self.make(op) {
-                Ok(number) => self.owe(number)?,
+                Ok(number) => self.prove_later(number)?,
                 Err(error)
-                    if error.kind() == Kind::AlreadyExists && self.facts.borrow_mut().forget_addresses(netns, name) =>
+                    if error.kind() == Kind::AlreadyExists && self.known.borrow_mut().forget_addresses(netns, name) =>
                 {
                     if !have()?.contains(&addr) {
                         return Err(error);
@@ -488,7 +488,7 @@ fn kept(kind: &str, link: &Link, option: &str, value: &str) -> Result<()> {
 
 /// What `Unsupported` is about: the kernel's words do not name the kind, and where it has the kind it lacks an option.
 fn kind_error(mut error: Error, kind: &str, options: &[(&str, &str)]) -> Error {
-    if error.kind() != Kind::Unsupported || error.ran_stderr().is_some_and(said::is_unknown_word) {
+    if error.kind() != Kind::Unsupported || error.ran_stderr().is_some_and(messages::is_unknown_word) {
         return error;
     }
     // A kernel that lacks the kind says so; one that lacks an option says only `Operation not supported`.

@@ -63,7 +63,7 @@ fn chain(netns: &Where, at: &ChainAt, run: impl Fn(&Command) -> Result<Output>) 
 }
 
 impl Session {
-    /// Asks a question about a namespace, after what was put off there.
+    /// Asks a question about a namespace, after what was deferred there.
     ///
     /// # Errors
     ///

@@ -50,22 +50,22 @@
 //! The session is the only caller of [`Exec`] for netwright's own commands. A verb is a method here, one file per subject; it takes
 //! types, not script values. [`Session::apply`] is the one door through which the kernel is changed.
 
-mod ahead;
 pub mod audit;
 mod bridge;
 pub mod claim;
 pub mod containers;
 pub mod copy;
 pub mod coverage;
+mod deferred;
 pub mod ends;
 #[cfg(test)]
 mod fake;
 mod feature;
 mod firewall;
+mod in_flight;
 mod index;
 pub mod journal;
 mod known;
-mod later;
 mod link;
 mod look;
 mod made;
@@ -73,8 +73,8 @@ pub mod mutant;
 mod netns;
 mod nft;
 pub mod noted;
-mod owed;
 mod peer;
+mod proofs;
 mod put_back;
 mod raw;
 pub mod reading;
@@ -111,7 +111,7 @@ use crate::error::{Error, Kind, Place, Ran, Result};
 use crate::exec::background::Background;
 use crate::exec::netns::NetnsStamp;
 use crate::exec::{Exec, Output};
-use crate::model::said;
+use crate::model::messages;
 use crate::model::state::{Lost, State};
 use crate::op::{self, Command, Fact, Op, Undo, Where};
 use crate::sandbox::Setting;
@@ -294,16 +294,16 @@ pub struct Session {
     journal: RefCell<Option<Journal>>,
     audit: Option<Audit>,
     claims: RefCell<Claims>,
-    facts: RefCell<Known>,
+    known: RefCell<Known>,
     inherits_forwarding: Cell<Option<bool>>,
     unlike_booted: RefCell<Option<Vec<Setting>>>,
     /// Sorted, so that the commands of a run are always in the same order.
-    patient: Cell<bool>,
-    waiting: RefCell<later::Waiting>,
-    on_their_way: RefCell<ahead::OnTheirWay>,
-    /// How many commands were ever put off.
-    put_off: Cell<u64>,
-    owed: RefCell<BTreeMap<Where, Vec<owed::Owed>>>,
+    may_defer: Cell<bool>,
+    deferred: RefCell<deferred::Queues>,
+    in_flight: RefCell<in_flight::InFlight>,
+    /// How many commands were ever deferred.
+    deferrals: Cell<u64>,
+    proofs: RefCell<BTreeMap<Where, Vec<proofs::Proof>>>,
     /// What was looked at before an act on what was there before this run.
     looked_at: RefCell<Vec<(Where, taken::Reach, State)>>,
     looks: Cell<bool>,
@@ -314,7 +314,7 @@ pub struct Session {
     /// Namespaces beyond the named ones that play a part, for probes that look for who owns an address.
     hidden: RefCell<Vec<Where>>,
     /// Every namespace that the script has named, in order.
-    known: RefCell<Vec<Where>>,
+    mentioned: RefCell<Vec<Where>>,
     /// What was found out about this machine.
     features: crate::features::Features,
     copy: RefCell<Option<copy::Copy>>,
@@ -350,20 +350,20 @@ impl Session {
             journal: RefCell::default(),
             audit: None,
             claims: RefCell::default(),
-            facts: RefCell::default(),
+            known: RefCell::default(),
             inherits_forwarding: Cell::new(None),
             unlike_booted: RefCell::default(),
-            patient: Cell::new(false),
-            waiting: RefCell::default(),
-            on_their_way: RefCell::default(),
-            put_off: Cell::default(),
-            owed: RefCell::default(),
+            may_defer: Cell::new(false),
+            deferred: RefCell::default(),
+            in_flight: RefCell::default(),
+            deferrals: Cell::default(),
+            proofs: RefCell::default(),
             looked_at: RefCell::default(),
             looks: Cell::default(),
             background: RefCell::default(),
             ran: RefCell::default(),
             hidden: RefCell::default(),
-            known: RefCell::default(),
+            mentioned: RefCell::default(),
             features: crate::features::Features::default(),
             copy: RefCell::default(),
             noted: RefCell::default(),
@@ -515,7 +515,7 @@ impl Session {
 
     /// Remembers that the script spoke of a namespace.
     pub fn know(&self, netns: &Where) {
-        let mut known = self.known.borrow_mut();
+        let mut known = self.mentioned.borrow_mut();
         if !known.contains(netns) {
             known.push(netns.clone());
         }
@@ -525,7 +525,7 @@ impl Session {
     #[must_use]
     pub fn everywhere(&self) -> Vec<Where> {
         let mut all = vec![Where::Host];
-        all.extend(self.known.borrow().iter().filter(|netns| **netns != Where::Host).cloned());
+        all.extend(self.mentioned.borrow().iter().filter(|netns| **netns != Where::Host).cloned());
         let known: HashSet<Where> = all.iter().cloned().collect();
         let named = crate::exec::netns::names().unwrap_or_default().into_iter().map(Where::Named);
         all.extend(named.filter(|netns| !known.contains(netns)));
@@ -576,7 +576,7 @@ impl Session {
         for (command, output) in commands.iter().zip(answers) {
             let output = output?;
             self.emit(&Event::Ran { ran: &output.ran, changes: false, ok: output.ok, place: self.place().as_ref() });
-            if !(output.ok || said::has_no_table(&output.ran.stderr)) {
+            if !(output.ok || messages::has_no_table(&output.ran.stderr)) {
                 return Err(failure(command, output.ran));
             }
             texts.push(output.ran.stdout);
@@ -595,7 +595,7 @@ impl Session {
         Ok(output)
     }
 
-    /// Makes something that takes nothing away: what was made before can be looked at later, as this can ([`Session::owe`]).
+    /// Makes something that takes nothing away: what was made before can be looked at later, as this can ([`Session::prove_later`]).
     /// The number of the command in the log.
     ///
     /// # Errors
@@ -654,7 +654,7 @@ impl Session {
             journal.intent(number, &record)?;
         }
         self.hold(number, &record)?;
-        self.facts.borrow_mut().learn(&record.op);
+        self.known.borrow_mut().learn(&record.op);
         self.next_epoch();
         self.log.borrow_mut().push(record);
         Ok(number)
@@ -785,7 +785,7 @@ impl Session {
         };
         // It belongs to the verb that made the link, wherever the script is by now.
         let number = self.make(Op { place, ..op::link::mark(&netns, &name, &mark) })?;
-        self.owe(number)
+        self.prove_later(number)
     }
 
     /// Runs the user's own program. It may change anything, so warm processes are retired.
@@ -796,7 +796,7 @@ impl Session {
     pub fn run_user(&self, netns: &Where, words: &[String], stdin: Option<&str>, deadline: Duration) -> Result<Output> {
         self.settle_all()?;
         self.before_change(None);
-        self.facts.borrow_mut().forget();
+        self.known.borrow_mut().forget();
         self.next_epoch();
         self.note_program(netns, words)?;
         self.note_user(netns, words, false);
@@ -855,7 +855,7 @@ impl Session {
         stdout: Option<std::fs::File>,
     ) -> Result<Rc<Background>> {
         self.settle_all()?;
-        self.facts.borrow_mut().forget();
+        self.known.borrow_mut().forget();
         self.next_epoch();
         self.note_program(netns, words)?;
         self.note_user(netns, words, true);
@@ -895,7 +895,7 @@ impl Session {
 /// The error of a command that failed: its kind by what it said, its message the last line of it.
 #[must_use]
 pub fn failure(command: &Command, ran: Ran) -> Error {
-    let known = said::recognise(&ran.stderr);
+    let known = messages::recognise(&ran.stderr);
     let kind = known.map_or(Kind::CommandFailed, |known| known.kind);
     let program = command.tool.program();
     let line = ran.stderr.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with('#'));

@@ -54,7 +54,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// What was put off before may fail.
+    /// What was deferred may fail.
     pub fn about_to_look(&self, look: Look) -> Result<()> {
         if look != Look::Call && self.watch.borrow().is_some() {
             self.settle_all()?;
@@ -76,7 +76,7 @@ impl Session {
         self.set_mutant(None);
         let outcome = self.break_it(&op, &breakage);
         self.exec.retire_warm();
-        self.facts.borrow_mut().forget();
+        self.known.borrow_mut().forget();
         self.next_epoch();
         self.emit(&Event::Broke(outcome.err().as_deref()));
         Ok(())

@@ -22,7 +22,7 @@ impl Session {
         let netns = Where::Named(name.to_owned());
         self.claim("netns", name)?;
         self.know(&netns);
-        self.hear_netns(name)?;
+        self.await_netns(name)?;
         if path_of(&netns).as_deref().and_then(id_at).is_some() {
             self.exec.netns(&netns).map_err(|error| match error.kind() {
                 Kind::InvalidArgument => error.hint(format!(
@@ -55,7 +55,7 @@ impl Session {
             return Ok(self.count(if up { Did::Nothing } else { Did::Something }));
         }
         let (name, place) = (name.to_owned(), self.place());
-        self.make_ahead(op::netns::add(&name), move |session, made| {
+        self.submit(op::netns::add(&name), move |session, made| {
             made?;
             session.netns_made(&name, place)
         })?;
@@ -93,7 +93,7 @@ impl Session {
             let op = op::sysctl::set(&netns, FORWARDING, "0", "1");
             self.apply(Op { undo: Undo::Commands(Vec::new()), place: place.clone(), ..op })?;
         }
-        self.put_off(Op { place, ..op::link::lo_up(&netns, self.mark().as_deref()) }, None);
+        self.defer(Op { place, ..op::link::lo_up(&netns, self.mark().as_deref()) }, None);
         Ok(())
     }
 
@@ -137,7 +137,7 @@ impl Session {
     ///
     /// `NotFound`, with the names that there are.
     pub fn netns_require(&self, netns: &Where) -> Result<()> {
-        self.hear_all()?;
+        self.await_all()?;
         self.exec.netns(netns).map(drop).map_err(|error| with_netns_names(error, netns))
     }
 
@@ -178,7 +178,7 @@ impl Session {
     ///
     /// When `/run/netns` cannot be read.
     pub fn netns_names(&self) -> Result<Vec<String>> {
-        self.hear_all()?;
+        self.await_all()?;
         names()
     }
 }

@@ -5,9 +5,9 @@
 
 use super::{Did, Session, failure};
 use crate::error::{Error, Kind, Ran, Result};
-use crate::exec::apart::Apart;
+use crate::exec::scratch::Scratch;
+use crate::model::messages;
 use crate::model::nft_words::{self as words, Listed, Said, Table};
-use crate::model::said;
 use crate::op::nft::{self as ops, Inverse};
 use crate::op::{Command, Tool, Undo, Where};
 
@@ -247,8 +247,8 @@ impl Session {
         }
         let listing =
             if self.nft_has(netns, table)? { self.query(&ops::list_whole(netns, table))? } else { String::new() };
-        let apart = self.nft_apart(netns, &format!("{listing}{text}"))?;
-        let there = apart.netns();
+        let scratch = self.nft_scratch(netns, &format!("{listing}{text}"))?;
+        let there = scratch.netns();
         let answer = (|| {
             if !listing.is_empty() && !self.exec.run_fresh(&ops::load(&there, &[], listing))?.ok {
                 return Ok(None);
@@ -277,8 +277,8 @@ impl Session {
 
     /// A text that makes a table, as nft lists it.
     fn nft_alone(&self, netns: &Where, table: &str, text: &str) -> Result<String> {
-        let apart = self.nft_apart(netns, text)?;
-        let there = apart.netns();
+        let scratch = self.nft_scratch(netns, text)?;
+        let there = scratch.netns();
         let answer = (|| {
             let load = ops::load(&there, &[], text.to_owned());
             let output = self.exec.run_fresh(&load)?;
@@ -312,8 +312,8 @@ impl Session {
     }
 
     /// A throw-away namespace with links of the same names, if the text speaks of any: some rules only load where their link is.
-    fn nft_apart(&self, netns: &Where, text: &str) -> Result<Apart> {
-        let apart = Apart::new()?;
+    fn nft_scratch(&self, netns: &Where, text: &str) -> Result<Scratch> {
+        let scratch = Scratch::new()?;
         let of_links = ["iif ", "oif ", "device", "flowtable", "hook ingress", "hook egress"];
         if of_links.iter().any(|word| text.contains(word)) {
             let links = self.query(&crate::op::link::show_all(netns))?;
@@ -324,13 +324,13 @@ impl Session {
                 // Of kinds that kernels have, whichever this one has: for the second the name is there.
                 .flat_map(|link| ["dummy", "bridge"].map(|kind| format!("link add name {} type {kind}\n", link.ifname)))
                 .collect();
-            let there = apart.netns();
+            let there = scratch.netns();
             let mut command = Command::new(Tool::Ip, &there, ["-force", "-batch", "-"]);
             command.stdin = Some(lines);
             self.exec.run_fresh(&command)?;
             self.exec.forget(&there);
         }
-        Ok(apart)
+        Ok(scratch)
     }
 }
 
@@ -349,5 +349,5 @@ fn may_replace(netns: &Where, table: &str, listing: &str) -> Result<()> {
 
 /// Whether nft complains that something is not there.
 pub(super) fn says_missing(stderr: &str) -> bool {
-    said::recognise(stderr).is_some_and(|said| said.kind == Kind::NotFound)
+    messages::recognise(stderr).is_some_and(|said| said.kind == Kind::NotFound)
 }

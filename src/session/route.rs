@@ -59,7 +59,7 @@ impl Session {
         if let Some(dev) = &spec.dev {
             self.link_require((netns, dev))?;
         }
-        let unrouted = dst == "default" && self.facts.borrow().no_route(netns, family);
+        let unrouted = dst == "default" && self.known.borrow().no_route(netns, family);
         let have = if unrouted { Vec::new() } else { self.routes_to(netns, family, &dst, spec)? };
         let op = match have.iter().find(|route| spec.same_place(family, route)) {
             Some(route) if spec.satisfied_by(route) => {
@@ -74,10 +74,10 @@ impl Session {
             None => op::route::add(netns, family, &dst, spec),
         };
         if unrouted {
-            self.make_soon(op)?;
+            self.make_or_defer(op)?;
         } else {
             let number = self.make(op)?;
-            self.owe(number)?;
+            self.prove_later(number)?;
         }
         Ok(self.count(Did::Something))
     }

@@ -3,7 +3,7 @@
 use super::raw::RawAnswer;
 use super::{Did, Session, failure};
 use crate::error::{Error, Kind, Ran, Result};
-use crate::exec::apart::Apart;
+use crate::exec::scratch::Scratch;
 use crate::model::json;
 use crate::model::state::Qdisc;
 use crate::op::qdisc::Is;
@@ -161,8 +161,8 @@ impl Session {
     /// The same discipline on a link of a throw-away namespace, as `tc` shows it there. `None` when that cannot be tried; an error when it fails there
     /// and that matters.
     fn tc_rehearsed(&self, netns: &Where, root: &Root<'_>, matters: bool) -> Result<Option<Qdisc>> {
-        let apart = Apart::new()?;
-        let there = apart.netns();
+        let scratch = Scratch::new()?;
+        let there = scratch.netns();
         let answer = (|| {
             let made = ["dummy", "bridge"].iter().any(|kind| {
                 let add = Command::new(Tool::Ip, &there, ["link", "add", "name", root.link, "type", kind]);

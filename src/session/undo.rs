@@ -19,7 +19,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::netns::{NetnsStamp, id_at, path_of};
 use crate::exec::{Exec, leftover};
 use crate::model::state::State;
-use crate::model::{link, said};
+use crate::model::{link, messages};
 use crate::op::route::Route;
 use crate::op::{self, Command, Fact, Tool, Undo, Where};
 use crate::patience::scaled;
@@ -86,9 +86,9 @@ impl Session {
     /// Undoes everything that this run did: processes, then ops from the last to the first. A failing step never stops the others.
     pub fn undo_all(&self) -> Undone {
         let stuck = self.stop_background();
-        self.waiting.borrow_mut().clear();
-        self.owed.borrow_mut().clear();
-        self.hear_out();
+        self.deferred.borrow_mut().clear();
+        self.proofs.borrow_mut().clear();
+        self.await_any();
         self.set_place(None);
         let log = self.log.take();
         let mut journal = self.journal.borrow_mut();
@@ -528,7 +528,7 @@ impl<'a> Undoing<'a> {
                 Verdict::Not(why) => Err(why),
                 Verdict::Holds | Verdict::Untold => Ok(()),
             },
-            Ok(output) => match said::recognise(&output.ran.stderr).map(|said| said.kind) {
+            Ok(output) => match messages::recognise(&output.ran.stderr).map(|said| said.kind) {
                 Some(Kind::NotFound) => Ok(()),
                 // It was undone before somebody could write that down, or never done: what it would make is there.
                 Some(Kind::AlreadyExists) if record.op.is_raw() => {
@@ -647,7 +647,7 @@ impl<'a> Undoing<'a> {
         if output.ok {
             return Ok(link::parse(&output.ran.stdout, "ip address show")?.into_iter().next());
         }
-        match said::recognise(&output.ran.stderr) {
+        match messages::recognise(&output.ran.stderr) {
             Some(said) if said.kind == Kind::NotFound => Ok(None),
             _ => Err(Error::new(Kind::CommandFailed, output.ran.stderr.trim().to_owned())),
         }

@@ -38,7 +38,7 @@ impl Session {
             }
         }
         *self.log.borrow_mut() = log;
-        self.facts.borrow_mut().forget();
+        self.known.borrow_mut().forget();
         undone.unknown = self.ran_since(first);
         self.ran.borrow_mut().retain(|(before, _)| *before < first);
         undone

@@ -15,8 +15,8 @@ use super::read::{self, value_of};
 use super::{Difference, Link, Netns, Snapshot, diff};
 use crate::error::{Kind, Result};
 use crate::exec::Exec;
-use crate::exec::apart::Apart;
 use crate::exec::asker::Asker;
+use crate::exec::scratch::Scratch;
 use crate::exec::tools;
 use crate::model::link::is_fall_back;
 use crate::model::link_kinds;
@@ -145,7 +145,7 @@ struct Usual {
 impl Usual {
     fn read(exec: &Exec) -> Result<Self> {
         let host = exec.within(&Where::Host, read::settings)?;
-        let others = Apart::new().and_then(|apart| exec.within(&apart.netns(), read::settings));
+        let others = Scratch::new().and_then(|apart| exec.within(&apart.netns(), read::settings));
         Ok(Self { host, others: others.unwrap_or_default() })
     }
 

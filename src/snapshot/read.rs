@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::{Far, Link, Listening, Machine, Neighbour, Netns, Snapshot, VERSION, of_link, path_is_of_all};
 use crate::error::{Error, Kind, Ran, Result};
 use crate::exec::Exec;
-use crate::exec::apart::Apart;
 use crate::exec::asker::{complaint, inside, side_by_side};
 use crate::exec::netns::NetnsFile;
+use crate::exec::scratch::Scratch;
 use crate::exec::tools;
 use crate::exec::whereabouts;
 use crate::files::ReadFolder;
@@ -198,7 +198,7 @@ impl Reader {
             // A machine with one kind of iptables calls it by its plain name.
             Some((name, file, tools::find_own(program).or_else(|| chosen(tool))?))
         });
-        let fresh = Apart::new().ok().and_then(|apart| exec.within(&apart.netns(), settings).ok());
+        let fresh = Scratch::new().ok().and_then(|apart| exec.within(&apart.netns(), settings).ok());
         Ok(Self {
             reading: Reading::new(exec.interrupt()),
             ip: exec.tools().path(Tool::Ip)?,

@@ -5,9 +5,9 @@
 
 use std::fmt::Write as _;
 
+use super::evaluation::{Cause, Effect};
 use super::finding::{Culprit, Fix, Label};
 use super::packet::{Asked, Ct, Hook, Packet, RuleRef, Sort, Spot};
-use super::trail::{Cause, Effect};
 use super::walk::{Conn, Walk};
 
 /// Asks a base chain again: about another packet, or as if a set had said the contrary.

@@ -3,10 +3,10 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::evaluation::Effect;
 use super::finding::{Culprit, Label, Leg};
 use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri, Way};
 use super::state::Ns;
-use super::trail::Effect;
 use super::walk::{Conn, Tuple, Walk};
 
 /// Where connection tracking sits among the priorities (`NF_IP_PRI_CONNTRACK`).

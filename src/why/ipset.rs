@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::evaluation::number;
 use super::packet::{Packet, Port, Spot, Tri, icmp_kind, icmp6_kind, protocol};
-use super::trail::number;
 
 /// How deep sets may list other sets: the kernel lets a `list:set` hold no other list.
 const DEPTH: u8 = 2;

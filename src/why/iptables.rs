@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use super::evaluation::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::ipset::Ipsets;
 use super::packet::{
     Asked, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Tri, Way, icmp_kind, icmp6_kind, protocol,
 };
 use super::recent::Recents;
-use super::trail::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::u32_match;
 use crate::model::iptables::{self, Rule, Ruleset};
 

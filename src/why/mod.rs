@@ -27,6 +27,7 @@ mod again;
 mod causes;
 pub mod codes;
 mod confirm;
+mod evaluation;
 mod filters;
 pub mod finding;
 #[cfg(test)]
@@ -49,7 +50,6 @@ mod state;
 mod supposed;
 pub mod survey;
 mod trace;
-mod trail;
 mod trial;
 mod tunnel;
 mod u32_match;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 use ipnet::IpNet;
 use serde_json::{Map, Value};
 
+use super::evaluation::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To, Tri, Way, icmp_kind, icmp6_kind, protocol};
 use super::state::text;
-use super::trail::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
 use super::u32_match;
 
 /// A base chain or a chain that is called.

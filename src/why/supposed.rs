@@ -198,7 +198,7 @@ impl Walk<'_> {
             ))
             .because(Label::State, format!("{} {} {} in {at}: {}", by.tool, by.table, by.chain, by.text));
         let (proto, port) = (packet.proto_name(), packet.dport);
-        let known = packet.mark.is_some_and(|have| super::trail::number(&mark) == Some(have));
+        let known = packet.mark.is_some_and(|have| super::evaluation::number(&mark) == Some(have));
         if !known && by.tool == "nft" {
             let ip = if v6 { "ip6" } else { "ip" };
             let to = if let Port::Exact(port) = port {

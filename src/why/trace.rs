@@ -17,7 +17,7 @@ use super::state::Net;
 use super::walk::Walk;
 use super::{OTHERS, Question, again};
 use crate::error::{Error, Kind, Result};
-use crate::exec::held::Held;
+use crate::exec::piped::Piped;
 use crate::op::Tool;
 use crate::probe::Target;
 use crate::session::Session;
@@ -89,7 +89,7 @@ impl Flow {
 struct Watched {
     ns: usize,
     listener: Listener,
-    _table: Held,
+    _table: Piped,
 }
 
 /// Whether rules can be traced here at all: to be asked before anything is sent.

@@ -1,7 +1,7 @@
 //! `-m u32` of iptables: tests on the bytes of the packet. The header is built from what is known; a test on other bytes is a maybe.
 
+use super::evaluation::number;
 use super::packet::{Packet, Port, Tri};
-use super::trail::number;
 
 /// The bytes of a packet that are known.
 #[must_use]

@@ -161,7 +161,7 @@ pub(crate) fn act<T>(
     let place = place_of(context);
     // In a function or a module an error also tells who called it, and that is only known now.
     let patient = context.call_level() == TOP_LEVEL && *run.0.patient.borrow() == place.source;
-    session.set_patient(patient && place.source.is_some());
+    session.set_may_defer(patient && place.source.is_some());
     session.set_place(Some(place.clone()));
     let looked = if run.0.tests.current.borrow().is_some() { session.about_to_look(Look::Call) } else { Ok(()) };
     looked.and_then(|()| work(session)).map_err(|error| raise(run, error.at(place)))

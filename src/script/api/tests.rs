@@ -11,7 +11,7 @@ use rhai::{EvalAltResult, FnPtr, ImmutableString, Position};
 use super::value::type_of;
 use super::{Out, Run, reject, run_of, settle};
 use crate::error::{Error, Kind, Place};
-use crate::exec::{census, netns};
+use crate::exec::{netns, processes};
 use crate::script::engine::Script;
 use crate::script::error::{Ended as Stop, place_of, throw};
 use crate::session::Event;
@@ -89,13 +89,13 @@ struct Before {
 
 impl Before {
     fn now() -> Self {
-        let pids = census::others().into_iter().map(|other| other.pid).collect();
+        let pids = processes::others().into_iter().map(|other| other.pid).collect();
         Self { pids, netns: netns::names().unwrap_or_default() }
     }
 
     /// What has come and not gone. A program that is just ending gets a moment.
     fn left(&self) -> Vec<String> {
-        let new = || census::others().into_iter().filter(|other| !self.pids.contains(&other.pid));
+        let new = || processes::others().into_iter().filter(|other| !self.pids.contains(&other.pid));
         if new().next().is_some() {
             std::thread::sleep(std::time::Duration::from_millis(20));
         }

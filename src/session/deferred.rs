@@ -8,7 +8,7 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 
-use super::owed::Look;
+use super::proofs::Check;
 use super::{Event, Op, Session};
 use crate::error::{Error, Ran, Result};
 use crate::exec::Output;
@@ -20,71 +20,74 @@ const WAITING_MAX: usize = 120;
 const TOGETHER_MAX: usize = 1000;
 
 /// A command that waits, and what is to be seen after it.
-pub(super) struct Later {
+pub(super) struct Deferred {
     /// Its place among all that ever waited.
     nth: u64,
     op: Op,
     /// What is to be seen after it; what it makes so, when nothing else is said.
-    look: Option<Look>,
+    look: Option<Check>,
 }
 
 /// The commands that wait, sorted so that those of a run are always in the same order.
-pub(super) type Waiting = BTreeMap<Where, VecDeque<Later>>;
+pub(super) type Queues = BTreeMap<Where, VecDeque<Deferred>>;
 
 impl Session {
     /// Whether verbs may wait; a script that could tell says no.
-    pub fn set_patient(&self, patient: bool) {
-        self.patient.set(patient);
+    pub fn set_may_defer(&self, may: bool) {
+        self.may_defer.set(may);
     }
 
-    /// Whether what is put off for a namespace can wait.
-    pub(super) fn waits(&self, netns: &Where) -> bool {
-        self.patient.get() && self.is_made(netns)
+    /// Whether commands for a namespace may be deferred.
+    pub(super) fn defers(&self, netns: &Where) -> bool {
+        self.may_defer.get() && self.is_made(netns)
     }
 
     /// Puts off a command that cannot fail in a way that matters, until its namespace is next used: meanwhile its warm `ip` starts.
-    pub(super) fn put_off(&self, mut op: Op, look: Option<Look>) {
+    pub(super) fn defer(&self, mut op: Op, look: Option<Check>) {
         op.place = op.place.or_else(|| self.place());
-        self.facts.borrow_mut().learn(&op);
-        let mut waiting = self.waiting.borrow_mut();
+        self.known.borrow_mut().learn(&op);
+        let mut waiting = self.deferred.borrow_mut();
         let all = waiting.entry(op.command.netns.clone()).or_default();
-        self.put_off.set(self.put_off.get() + 1);
-        all.push_back(Later { nth: self.put_off.get(), op, look });
+        self.deferrals.set(self.deferrals.get() + 1);
+        all.push_back(Deferred { nth: self.deferrals.get(), op, look });
     }
 
     /// Makes something that nothing known is in the way of: at once, or later together with others.
-    pub(super) fn make_soon(&self, op: Op) -> Result<()> {
-        if !self.waits(&op.command.netns) {
+    pub(super) fn make_or_defer(&self, op: Op) -> Result<()> {
+        if !self.defers(&op.command.netns) {
             let number = self.make(op)?;
-            return self.owe(number);
+            return self.prove_later(number);
         }
-        self.put_off(op, None);
-        if self.waiting.borrow().len() >= WAITING_MAX { self.serve_all() } else { Ok(()) }
+        self.defer(op, None);
+        if self.deferred.borrow().len() >= WAITING_MAX { self.serve_all() } else { Ok(()) }
     }
 
-    /// Does what was put off for a namespace.
+    /// Does what was deferred for a namespace.
     ///
     /// # Errors
     ///
     /// As [`Session::apply`].
     pub fn settle(&self, netns: &Where) -> Result<()> {
-        self.hear_all()?;
-        let waiting = self.waiting.borrow_mut().remove_entry(netns);
+        self.await_all()?;
+        let waiting = self.deferred.borrow_mut().remove_entry(netns);
         waiting.map_or(Ok(()), |one| self.serve(vec![one]))
     }
 
-    /// Does everything that was put off, and looks at what was made: at the end of a run, and before anything that may look at any namespace.
+    /// Does everything that was deferred, and looks at what was made: at the end of a run, and before anything that may look at any namespace.
     ///
     /// # Errors
     ///
     /// As [`Session::apply`].
     pub fn settle_all(&self) -> Result<()> {
-        self.hear_all()?;
+        self.await_all()?;
         let mut waiting = self.take_waiting();
         if !waiting.is_empty() {
             // The others are looked at meanwhile.
-            let more: Vec<Where> =
-                self.owing().into_iter().filter(|owing| waiting.iter().all(|(netns, _)| netns != owing)).collect();
+            let more: Vec<Where> = self
+                .unproven()
+                .into_iter()
+                .filter(|netns_to_prove| waiting.iter().all(|(netns, _)| netns != netns_to_prove))
+                .collect();
             waiting.splice(0..0, more.into_iter().map(|netns| (netns, VecDeque::new())));
             self.serve(waiting)?;
         }
@@ -92,34 +95,34 @@ impl Session {
     }
 
     /// What waits, in the order in which its namespaces began to: so their processes were started.
-    fn take_waiting(&self) -> Vec<(Where, VecDeque<Later>)> {
-        let mut all: Vec<_> = std::mem::take(&mut *self.waiting.borrow_mut()).into_iter().collect();
+    fn take_waiting(&self) -> Vec<(Where, VecDeque<Deferred>)> {
+        let mut all: Vec<_> = std::mem::take(&mut *self.deferred.borrow_mut()).into_iter().collect();
         all.sort_by_key(|(_, all)| all.front().map(|later| later.nth));
         all
     }
 
-    /// Does what was put off, as far as a look at one namespace could tell: links tell of their other ends.
+    /// Does what was deferred, as far as a look at one namespace could tell: links tell of their other ends.
     pub(super) fn settle_for(&self, netns: &Where) -> Result<()> {
         // A lone `lo` that comes up is seen nowhere else.
-        if self.waiting.borrow().values().any(|all| all.len() > 1) { self.serve_all() } else { self.settle(netns) }
+        if self.deferred.borrow().values().any(|all| all.len() > 1) { self.serve_all() } else { self.settle(netns) }
     }
 
-    /// Forgets what was put off after the first `put_off`.
-    pub(super) fn drop_later_than(&self, put_off: u64) {
-        for all in self.waiting.borrow_mut().values_mut() {
-            all.retain(|later| later.nth <= put_off);
+    /// Forgets what was deferred after the first `deferrals`.
+    pub(super) fn drop_later_than(&self, deferrals: u64) {
+        for all in self.deferred.borrow_mut().values_mut() {
+            all.retain(|later| later.nth <= deferrals);
         }
-        self.waiting.borrow_mut().retain(|_, all| !all.is_empty());
+        self.deferred.borrow_mut().retain(|_, all| !all.is_empty());
     }
 
     fn serve_all(&self) -> Result<()> {
-        self.hear_all()?;
+        self.await_all()?;
         self.serve(self.take_waiting())
     }
 
     /// Runs what waits, the namespaces side by side, each with the looks that prove it. After a failure the commands behind it in its namespace may
     /// have run; they are in the log.
-    fn serve(&self, waiting: Vec<(Where, VecDeque<Later>)>) -> Result<()> {
+    fn serve(&self, waiting: Vec<(Where, VecDeque<Deferred>)>) -> Result<()> {
         let given = RefCell::new(VecDeque::new());
         let mut unwritten = None;
         let mut errors = Vec::new();
@@ -144,10 +147,10 @@ impl Session {
     }
 
     /// Writes down what a namespace is about to do.
-    fn give_all(&self, netns: &Where, all: VecDeque<Later>) -> Result<Served> {
+    fn give_all(&self, netns: &Where, all: VecDeque<Deferred>) -> Result<Served> {
         let looks = self.looks(netns, &all);
-        let begin = |later: Later| self.begin(later.op.clone()).map(|number| (later, number));
-        let all: Vec<(Later, usize)> = all.into_iter().map(begin).collect::<Result<_>>()?;
+        let begin = |later: Deferred| self.begin(later.op.clone()).map(|number| (later, number));
+        let all: Vec<(Deferred, usize)> = all.into_iter().map(begin).collect::<Result<_>>()?;
         let runs = runs(&all);
         Ok(Served { all, runs, looks })
     }
@@ -157,20 +160,20 @@ impl Session {
         let (mut outputs, mut all) = (outputs.into_iter(), all.into_iter());
         let mut errors = Vec::new();
         for (run, output) in runs.into_iter().zip(outputs.by_ref()) {
-            let together: Vec<(Later, usize)> = all.by_ref().take(run).collect();
+            let together: Vec<(Deferred, usize)> = all.by_ref().take(run).collect();
             // All of them were done, or none: what was wrong with which is told by each alone.
             let each = match output {
                 Ok(output) if run > 1 && !output.ok && !output.unsure => None,
                 output => Some(output),
             };
-            for (Later { nth, op, look }, number) in together {
+            for (Deferred { nth, op, look }, number) in together {
                 let output = each.clone().unwrap_or_else(|| self.exec.run(&op.command));
                 let output = output.map(|output| if run > 1 { one_of(run, &op.command, output) } else { output });
                 let noted = self.note(number, output).and_then(|output| {
                     if !output.ok {
                         return Err(self.failed(number, output)?);
                     }
-                    self.remember(number, look);
+                    self.add_proof(number, look);
                     Ok(())
                 });
                 if let Err(error) = noted {
@@ -190,15 +193,15 @@ impl Session {
         errors
     }
 
-    /// The questions that prove what waits in a namespace and what is owed there; none for a lone `lo`.
-    fn looks(&self, netns: &Where, all: &VecDeque<Later>) -> Vec<Command> {
+    /// The questions that prove what waits in a namespace and what is still to be proven there; none for a lone `lo`.
+    fn looks(&self, netns: &Where, all: &VecDeque<Deferred>) -> Vec<Command> {
         if all.len() == 1 {
             return Vec::new();
         }
         let mut questions: Vec<Command> = Vec::new();
-        let question = |later: &Later| match &later.look {
+        let question = |later: &Deferred| match &later.look {
             Some(look) => look.question(netns),
-            None => Look::of(&later.op.command)?.question(netns),
+            None => Check::of(&later.op.command)?.question(netns),
         };
         for question in all.iter().filter_map(question).chain(self.questions(netns)) {
             if !questions.contains(&question) {
@@ -210,7 +213,7 @@ impl Session {
 }
 
 /// How many commands that follow each other are done in one go, one after the other: rules of one table.
-fn runs(all: &[(Later, usize)]) -> Vec<usize> {
+fn runs(all: &[(Deferred, usize)]) -> Vec<usize> {
     let mut runs: Vec<usize> = Vec::new();
     let mut first = None;
     for (later, _) in all {
@@ -228,7 +231,7 @@ fn runs(all: &[(Later, usize)]) -> Vec<usize> {
 
 /// A namespace that runs what waited there.
 struct Served {
-    all: Vec<(Later, usize)>,
+    all: Vec<(Deferred, usize)>,
     /// How many of them are done in one go, one after the other.
     runs: Vec<usize>,
     looks: Vec<Command>,

@@ -10,21 +10,21 @@ use crate::exec::Output;
 use crate::model::iptables;
 use crate::op::{Answer, Ask, Command, Fact, Where};
 
-/// How many namespaces may owe a look before all of them are looked at: their warm processes must still be there.
-const OWING_MAX: usize = 120;
+/// How many namespaces may have unproven things before all of them are looked at: their warm processes must still be there.
+const UNPROVEN_MAX: usize = 120;
 
 /// Whether rules stand in their chain as they should.
 type RulesHold = Box<dyn Fn(&[iptables::Rule]) -> bool>;
 
 /// What is to be seen, and where.
-pub(super) enum Look {
+pub(super) enum Check {
     /// That a fact is so.
     Fact(Box<Fact>, Ask),
     /// That rules stand in their chain as they should.
     Rules(Ask, RulesHold),
 }
 
-impl Look {
+impl Check {
     /// That what a command makes is so. `None`: no answer would tell.
     pub(super) fn of(command: &Command) -> Option<Self> {
         let fact = command.fact.clone()?;
@@ -57,60 +57,60 @@ impl Look {
 }
 
 /// One thing that a command should have made.
-pub(super) struct Owed {
+pub(super) struct Proof {
     /// The command, by its number in the log.
     record: usize,
     place: Option<Place>,
-    look: Look,
+    look: Check,
     /// What is so when it is not.
     otherwise: String,
 }
 
 impl Session {
     /// What a command, by its number in the log, makes so is looked at later.
-    pub(super) fn owe(&self, record: usize) -> Result<()> {
-        self.owe_look(record, None)
+    pub(super) fn prove_later(&self, record: usize) -> Result<()> {
+        self.prove_later_by(record, None)
     }
 
     /// The same, by another look than at what the command says.
-    pub(super) fn owe_look(&self, record: usize, look: Option<Look>) -> Result<()> {
-        self.remember(record, look);
-        if self.owed.borrow().len() >= OWING_MAX { self.prove() } else { Ok(()) }
+    pub(super) fn prove_later_by(&self, record: usize, look: Option<Check>) -> Result<()> {
+        self.add_proof(record, look);
+        if self.proofs.borrow().len() >= UNPROVEN_MAX { self.prove() } else { Ok(()) }
     }
 
-    /// The same, however many namespaces owe a look.
-    pub(super) fn remember(&self, record: usize, look: Option<Look>) {
-        let (netns, owed) = {
+    /// The same, however many namespaces have unproven things.
+    pub(super) fn add_proof(&self, record: usize, look: Option<Check>) {
+        let (netns, proof) = {
             let log = self.log.borrow();
             let Some(op) = log.get(record).map(|record| &record.op) else { return };
-            let Some(look) = look.or_else(|| Look::of(&op.command)) else { return };
+            let Some(look) = look.or_else(|| Check::of(&op.command)) else { return };
             let otherwise = op.fact().map(|fact| fact.otherwise(None)).unwrap_or_default();
-            (op.command.netns.clone(), Owed { record, place: op.place.clone(), look, otherwise })
+            (op.command.netns.clone(), Proof { record, place: op.place.clone(), look, otherwise })
         };
-        self.owed.borrow_mut().entry(netns).or_default().push(owed);
+        self.proofs.borrow_mut().entry(netns).or_default().push(proof);
     }
 
     /// The questions that are still to be asked of a namespace.
     pub(super) fn questions(&self, netns: &Where) -> Vec<Command> {
-        let all = self.owed.borrow();
-        all.get(netns).into_iter().flatten().filter_map(|owed| owed.look.question(netns)).collect()
+        let all = self.proofs.borrow();
+        all.get(netns).into_iter().flatten().filter_map(|proof| proof.look.question(netns)).collect()
     }
 
-    /// The namespaces that owe a look.
-    pub(super) fn owing(&self) -> Vec<Where> {
-        self.owed.borrow().keys().cloned().collect()
+    /// The namespaces with unproven things.
+    pub(super) fn unproven(&self) -> Vec<Where> {
+        self.proofs.borrow().keys().cloned().collect()
     }
 
-    /// Takes an answer that came by the way: what it shows is owed no more, and what it does not show is asked again.
+    /// Takes an answer that came by the way: what it shows is proof no more, and what it does not show is asked again.
     pub(super) fn see(&self, question: &Command, output: &Output) {
         let netns = &question.netns;
-        let mut all = self.owed.borrow_mut();
-        let Some(owed) = all.get_mut(netns).filter(|_| output.ok) else { return };
-        let is_it = |owed: &Owed| owed.look.question(netns).as_ref() == Some(question);
-        let Some(first) = owed.iter().find(|owed| is_it(owed)) else { return };
+        let mut all = self.proofs.borrow_mut();
+        let Some(proof) = all.get_mut(netns).filter(|_| output.ok) else { return };
+        let is_it = |proof: &Proof| proof.look.question(netns).as_ref() == Some(question);
+        let Some(first) = proof.iter().find(|proof| is_it(proof)) else { return };
         let Ok(answer) = first.look.ask().read(&output.ran.stdout) else { return };
-        owed.retain(|owed| !is_it(owed) || !owed.look.is_shown(&answer));
-        if owed.is_empty() {
+        proof.retain(|proof| !is_it(proof) || !proof.look.is_shown(&answer));
+        if proof.is_empty() {
             all.remove(netns);
         }
     }
@@ -121,7 +121,7 @@ impl Session {
     ///
     /// `CommandFailed` for the first command that succeeded and made nothing; a question that failed.
     pub fn prove(&self) -> Result<()> {
-        self.hear_all()?;
+        self.await_all()?;
         match self.first_lie()? {
             Some(lie) => Err(lie),
             None => Ok(()),
@@ -130,36 +130,36 @@ impl Session {
 
     /// The error of the first command that succeeded and made nothing.
     pub(super) fn first_lie(&self) -> Result<Option<Error>> {
-        let owed = std::mem::take(&mut *self.owed.borrow_mut());
+        let proof = std::mem::take(&mut *self.proofs.borrow_mut());
         let mut rounds: Vec<Round> = Vec::new();
-        for (netns, all) in owed {
+        for (netns, all) in proof {
             // A process answers one question at a time, so the questions to one namespace lie in different rounds.
-            for (number, (question, owed)) in by_question(&netns, all).into_iter().enumerate() {
+            for (number, (question, proof)) in by_question(&netns, all).into_iter().enumerate() {
                 if rounds.len() == number {
                     rounds.push(Round::default());
                 }
                 rounds[number].questions.push(question);
-                rounds[number].owed.push((netns.clone(), owed));
+                rounds[number].proof.push((netns.clone(), proof));
             }
         }
         let mut lies = Vec::new();
-        for Round { questions, owed } in rounds {
+        for Round { questions, proof } in rounds {
             let answers = self.ask_each(&questions)?;
-            for (text, (netns, owed)) in answers.iter().zip(owed) {
-                let Some(first) = owed.first() else { continue };
+            for (text, (netns, proof)) in answers.iter().zip(proof) {
+                let Some(first) = proof.first() else { continue };
                 let answer = first.look.ask().read(text)?;
                 lies.extend(
-                    owed.into_iter().filter(|owed| !owed.look.is_shown(&answer)).map(|owed| (netns.clone(), owed)),
+                    proof.into_iter().filter(|proof| !proof.look.is_shown(&answer)).map(|proof| (netns.clone(), proof)),
                 );
             }
         }
-        let first = lies.into_iter().min_by_key(|(_, owed)| owed.record);
-        Ok(first.map(|(netns, owed)| self.lie(&netns, &owed)))
+        let first = lies.into_iter().min_by_key(|(_, proof)| proof.record);
+        Ok(first.map(|(netns, proof)| self.lie(&netns, &proof)))
     }
 
-    fn lie(&self, netns: &Where, owed: &Owed) -> Error {
-        let error = self.made_nothing(owed.record, netns, &owed.otherwise);
-        match &owed.place {
+    fn lie(&self, netns: &Where, proof: &Proof) -> Error {
+        let error = self.made_nothing(proof.record, netns, &proof.otherwise);
+        match &proof.place {
             Some(place) => error.late_at(place.clone()),
             None => error,
         }
@@ -183,17 +183,17 @@ impl Session {
 #[derive(Default)]
 struct Round {
     questions: Vec<Command>,
-    owed: Vec<(Where, Vec<Owed>)>,
+    proof: Vec<(Where, Vec<Proof>)>,
 }
 
-/// What is owed in a namespace by the question that answers it.
-fn by_question(netns: &Where, all: Vec<Owed>) -> Vec<(Command, Vec<Owed>)> {
-    let mut questions: Vec<(Command, Vec<Owed>)> = Vec::new();
-    for owed in all {
-        let Some(question) = owed.look.question(netns) else { continue };
+/// What is proof in a namespace by the question that answers it.
+fn by_question(netns: &Where, all: Vec<Proof>) -> Vec<(Command, Vec<Proof>)> {
+    let mut questions: Vec<(Command, Vec<Proof>)> = Vec::new();
+    for proof in all {
+        let Some(question) = proof.look.question(netns) else { continue };
         match questions.iter_mut().find(|(known, _)| *known == question) {
-            Some((_, same)) => same.push(owed),
-            None => questions.push((question, vec![owed])),
+            Some((_, same)) => same.push(proof),
+            None => questions.push((question, vec![proof])),
         }
     }
     questions

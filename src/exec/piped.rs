@@ -13,12 +13,12 @@ use crate::error::Result;
 
 /// A program that reads lines from us until we are gone: the other end of its input is a pipe that only we hold.
 #[derive(Debug)]
-pub struct Held {
+pub struct Piped {
     background: Background,
     stdin: Option<File>,
 }
 
-impl Held {
+impl Piped {
     pub(super) fn start(
         path: &Path,
         argv: &[OsString],
@@ -53,7 +53,7 @@ impl Held {
     }
 }
 
-impl Drop for Held {
+impl Drop for Piped {
     fn drop(&mut self) {
         // The end of its input ends it; what does not end by that is ended.
         self.stdin = None;

@@ -1,6 +1,6 @@
 //! Commands that a warm process is given together, and namespaces that work side by side.
 //!
-//! What a warm process is given and has not answered is a wave. Every failure that it reports is confirmed by a fresh process before anybody
+//! What a warm process is given and has not answered is a batch. Every failure that it reports is confirmed by a fresh process before anybody
 //! hears of it: it may come from a stale cache.
 
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ use crate::op::{Command, Tool, Where};
 const AHEAD: usize = 16;
 
 /// Commands that a warm process was given together.
-struct Wave {
+struct Batch {
     family: Family,
     lines: Vec<String>,
     /// When, or why not.
@@ -29,7 +29,7 @@ struct Wave {
 
 /// A command that was given and not heard ([`Exec::give`]).
 #[must_use]
-pub struct Given(Option<Wave>);
+pub struct Given(Option<Batch>);
 
 impl Exec {
     /// Runs a command to its end, warm when possible.
@@ -55,7 +55,7 @@ impl Exec {
     ///
     /// As [`Exec::run`].
     pub fn hear(&self, command: &Command, given: Given) -> Result<Output> {
-        let mut answers = self.hear_wave(slice::from_ref(command), given.0);
+        let mut answers = self.wait_for_batch(slice::from_ref(command), given.0);
         answers.pop().unwrap_or_else(|| Err(Error::new(Kind::Internal, "a command has no answer")))
     }
 
@@ -73,55 +73,60 @@ impl Exec {
         loop {
             while stuck.is_none() && ahead.len() < AHEAD && self.warm.borrow_mut().bears(ahead.len()) {
                 let Some(group) = groups.next() else { break };
-                let wave = self.ask(&group);
-                ahead.push_back((group, wave));
+                let batch = self.ask(&group);
+                ahead.push_back((group, batch));
             }
-            let Some((group, wave)) = ahead.pop_front() else { return };
-            heard(self.hear_group(&group, wave, &mut stuck));
+            let Some((group, batch)) = ahead.pop_front() else { return };
+            heard(self.hear_group(&group, batch, &mut stuck));
         }
     }
 
-    /// The answers of a group whose first wave was asked. `stuck` is the error of the first command that did not end by itself: nobody waits for
+    /// The answers of a group whose first batch was asked. `stuck` is the error of the first command that did not end by itself: nobody waits for
     /// others any more.
-    fn hear_group(&self, group: &[Command], mut wave: Option<Wave>, stuck: &mut Option<Error>) -> Vec<Result<Output>> {
+    fn hear_group(
+        &self,
+        group: &[Command],
+        mut batch: Option<Batch>,
+        stuck: &mut Option<Error>,
+    ) -> Vec<Result<Output>> {
         let mut answers: Vec<Result<Output>> = Vec::new();
         while answers.len() < group.len() {
             let rest = &group[answers.len()..];
-            match (&stuck, &mut wave) {
+            match (&stuck, &mut batch) {
                 (None, _) => {}
-                (Some(_), Some(wave)) => wave.until = Instant::now(),
+                (Some(_), Some(batch)) => batch.until = Instant::now(),
                 (Some(error), None) => {
                     answers.extend(rest.iter().map(|_| Err(error.clone())));
                     break;
                 }
             }
-            let count = wave.as_ref().map_or(1, |wave| wave.lines.len());
-            answers.extend(self.hear_wave(&rest[..count], wave.take()));
+            let count = batch.as_ref().map_or(1, |batch| batch.lines.len());
+            answers.extend(self.wait_for_batch(&rest[..count], batch.take()));
             let ended_by_us = |answer: &Result<Output>| answer.as_ref().err().filter(|it| did_not_end(it)).cloned();
             *stuck = stuck.take().or_else(|| answers.iter().find_map(ended_by_us));
             // What needs another process goes on when the first has answered.
-            wave = if stuck.is_none() { self.ask(&group[answers.len()..]) } else { None };
+            batch = if stuck.is_none() { self.ask(&group[answers.len()..]) } else { None };
         }
         answers
     }
 
     /// Gives the first commands of a group to a warm process, as far as they go to the same one; `None` when the first goes to none.
-    fn ask(&self, group: &[Command]) -> Option<Wave> {
+    fn ask(&self, group: &[Command]) -> Option<Batch> {
         let first = group.first().filter(|_| self.kernel.is_none())?;
         let (family, line) = warm_line(first)?;
         let same = |command: &Command| warm_line(command).filter(|(other, _)| *other == family).map(|(_, line)| line);
         let lines: Vec<String> = std::iter::once(line).chain(group[1..].iter().map_while(same)).collect();
         let begun = self.interrupt.check().and_then(|()| self.ask_warm(first, family, &lines));
-        Some(Wave { family, lines, begun, until: Instant::now() + self.deadline })
+        Some(Batch { family, lines, begun, until: Instant::now() + self.deadline })
     }
 
-    /// The answers to a wave of commands; without one, the first command runs in a process of its own.
-    fn hear_wave(&self, commands: &[Command], wave: Option<Wave>) -> Vec<Result<Output>> {
+    /// The answers to a batch of commands; without one, the first command runs in a process of its own.
+    fn wait_for_batch(&self, commands: &[Command], batch: Option<Batch>) -> Vec<Result<Output>> {
         let fresh = |command: &Command| self.interrupt.check().and_then(|()| self.run_fresh(command));
-        let (Some(wave), Some(first)) = (wave, commands.first()) else {
+        let (Some(batch), Some(first)) = (batch, commands.first()) else {
             return commands.iter().take(1).map(fresh).collect();
         };
-        let Wave { family, lines, begun, until } = wave;
+        let Batch { family, lines, begun, until } = batch;
         let unsure = |output: Output| Output { unsure: !output.ok, ..output };
         match begun.and_then(|begun| Ok((begun, self.hear_warm(first, family, &lines, begun, until)?))) {
             Ok((begun, replies)) => {

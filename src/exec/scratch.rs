@@ -10,11 +10,11 @@ use crate::op::Where;
 
 /// A throw-away namespace. It is gone when this is dropped and no process is left in it.
 #[derive(Debug)]
-pub struct Apart {
+pub struct Scratch {
     file: NetnsFile,
 }
 
-impl Apart {
+impl Scratch {
     /// A fresh namespace: nothing in it but `lo`, which is down.
     ///
     /// # Errors
