@@ -6,6 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::link::{Link, Peer};
 use crate::model::netns;
 use crate::op::{self, Where};
+use crate::probe::Ids;
 
 impl Session {
     /// The other end of a veth, wherever it is.
@@ -58,8 +59,13 @@ impl Session {
         }
     }
 
-    /// Whether `from` knows the namespace `name` by this id. Ids are made when links are listed, so they are there by now.
+    /// Whether `from` knows the namespace `name` by this id. Ids are made when links are listed, so they are there by now. The kernel is asked for
+    /// the one: `ip netns list` opens every name there is.
     fn has_netnsid(&self, from: &Where, name: &str, id: Option<i32>) -> Result<bool> {
+        let file = self.exec.netns(&Where::Named(name.to_owned()))?;
+        if let Ok(known) = self.exec.within(from, || Ids::open().and_then(|ids| ids.of(&file)))? {
+            return Ok(id.is_some() && known == id);
+        }
         let names = netns::parse(&self.query(&op::netns::list(from))?)?;
         Ok(id.is_some() && names.iter().any(|entry| entry.name == name && entry.id == id))
     }
