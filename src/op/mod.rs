@@ -222,7 +222,10 @@ impl Command {
     pub fn without_keys(&self) -> Option<Self> {
         let argv = secret::hide(&self.argv, secret::Of::Tool);
         let stdin = self.shown_stdin();
-        (argv != self.argv || stdin != self.stdin).then(|| Self { argv, stdin, ..self.clone() })
+        let fact =
+            self.fact.as_ref().map(|fact| secret::redact_value(fact.as_ref()).map_or_else(|| fact.clone(), Box::new));
+        let shown = Self { argv, stdin, fact, ..self.clone() };
+        (shown != *self).then_some(shown)
     }
 }
 
@@ -473,6 +476,17 @@ mod tests {
         let command = Command::new(Tool::Ip, &Where::Named("red".into()), words);
         assert!(command.line().contains(secret::HIDDEN) && !command.line().contains("0xfeed"), "{}", command.line());
         assert_eq!(command.line_with_keys(), "ip -n red xfrm state add src 10.0.0.1 auth 'hmac(sha1)' 0xfeed");
+    }
+
+    #[test]
+    fn a_secret_stands_in_no_fact_that_is_written_down() {
+        secret::remember("s3cret \"word\"");
+        let option = || link::Setting::Options(vec!["alias".into(), "s3cret \"word\"".into()]);
+        let fact = Fact::Settings(link::Settings { link: "x".into(), to: vec![option()] });
+        let shown = fact.command(&Where::Host).without_keys().unwrap();
+        assert!(!serde_json::to_string(&shown).unwrap().contains("s3cret"), "{shown:?}");
+        assert!(matches!(shown.fact(), Some(Fact::Settings(set)) if set.link == "x"), "it is still the same fact");
+        assert_eq!(link::up(&Where::Host, "x").command.without_keys(), None);
     }
 
     #[test]

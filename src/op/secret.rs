@@ -3,6 +3,10 @@
 use std::borrow::Cow;
 use std::sync::{Mutex, PoisonError};
 
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
 /// What stands for a key.
 pub const HIDDEN: &str = "(hidden)";
 
@@ -33,6 +37,32 @@ pub fn redact(text: &str) -> Cow<'_, str> {
         }
     }
     shown
+}
+
+/// The same of all texts in a value; `None` where there are none.
+#[must_use]
+pub fn redact_value<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
+    if KNOWN.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
+        return None;
+    }
+    let mut json = serde_json::to_value(value).ok()?;
+    redact_json(&mut json).then(|| serde_json::from_value(json).ok()).flatten()
+}
+
+/// Whether any text of it was hidden.
+fn redact_json(value: &mut Value) -> bool {
+    match value {
+        Value::String(text) => match redact(text) {
+            Cow::Owned(shown) => {
+                *text = shown;
+                true
+            }
+            Cow::Borrowed(_) => false,
+        },
+        Value::Array(all) => all.iter_mut().fold(false, |any, one| redact_json(one) | any),
+        Value::Object(map) => map.values_mut().fold(false, |any, one| redact_json(one) | any),
+        _ => false,
+    }
 }
 
 /// Words of any program behind which a secret stands (`wg set … private-key`, `wpa_cli … psk`, `curl --password`).
