@@ -156,10 +156,11 @@ impl Check {
     /// `last`: the script changed nothing afterwards. Where it did, what holds by now is asked.
     fn of(noted: &Noted, serves: bool, last: bool, now: &dyn Fn(&Where, &Target) -> Option<bool>) -> Option<Self> {
         match noted {
-            Noted::Reaches { from, target, reaches, .. } => {
+            Noted::Reaches { from, target, reaches, told, .. } => {
                 let verb = if *reaches { "reaches" } else { "cannot reach" };
                 let text = format!("{from} {verb} {target}");
                 let command = match probe(from, target, *reaches, serves) {
+                    _ if *told => Err("the script says how it is sent, for which there is no plain command".into()),
                     Ok(_) if !last && now(from, target) != Some(*reaches) => {
                         Err("the script went on to change the network behind it".into())
                     }
@@ -294,4 +295,19 @@ fn head(place: Option<&crate::error::Place>, line: &dyn Fn(&str, usize) -> Optio
 /// A text as part of a comment, which is one line, whatever a name holds.
 fn one_line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_expectation_that_says_how_it_is_sent_is_skipped_with_the_reason() {
+        let target = Target { proto: Proto::Tcp, addr: std::net::Ipv4Addr::LOCALHOST.into(), port: 80, zone: None };
+        let noted =
+            |told| Noted::Reaches { from: Where::Host, target: target.clone(), reaches: true, told, place: None };
+        let command = |told| Check::of(&noted(told), false, true, &|_, _| None).map(|check| check.command);
+        assert_eq!(command(false), Some(Ok("tries nc -z -w 1 127.0.0.1 80".to_owned())));
+        assert!(command(true).is_some_and(|command| command.is_err_and(|why| why.contains("how it is sent"))));
+    }
 }

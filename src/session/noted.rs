@@ -36,6 +36,8 @@ pub enum Noted {
         target: Target,
         /// Whether it was to be reached.
         reaches: bool,
+        /// Whether the script says how it is sent: from which address or link, with which mark.
+        told: bool,
         /// Where in the script.
         place: Option<Place>,
     },
@@ -82,9 +84,10 @@ impl Noted {
     #[must_use]
     pub fn is_asked_again_by(&self, later: &Self) -> bool {
         match (self, later) {
-            (Self::Reaches { from, target, .. }, Self::Reaches { from: other_from, target: other, .. }) => {
-                from == other_from && target == other
-            }
+            (
+                Self::Reaches { from, target, told, .. },
+                Self::Reaches { from: other_from, target: other, told: other_told, .. },
+            ) => (from, target, told) == (other_from, other, other_told),
             (Self::Checked { sentence, .. }, Self::Checked { sentence: other, .. }) => sentence == other,
             _ => false,
         }

@@ -185,12 +185,9 @@ fn note(
     manner: &Manner,
     reaches: bool,
 ) {
-    // Whoever tries it again knows nothing of how it was sent.
-    if *manner != (Manner { port: manner.port, ..Manner::default() }) {
-        return;
-    }
+    let told = *manner != (Manner { port: manner.port, ..Manner::default() });
     let (from, target) = (from.clone(), finding.target.clone());
-    it.run.0.session.note_down(Noted::Reaches { from, target, reaches, place: Some(place_of(context)) });
+    it.run.0.session.note_down(Noted::Reaches { from, target, reaches, told, place: Some(place_of(context)) });
 }
 
 fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
