@@ -52,24 +52,20 @@ pub fn delete(netns: &Where, link: &str, addr: IpNet, words: &[String]) -> Op {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn lines(op: &Op) -> (String, String) {
-        let Undo::Commands(undo) = &op.undo else { panic!("no inverse") };
-        (op.command.line(), undo.iter().map(Command::line).collect::<Vec<_>>().join("; "))
-    }
-
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(String::from).collect()
-    }
+    use crate::op::told::{check, words};
 
     #[test]
     fn argv() {
         let (red, address) = (Where::Named("red".into()), "10.0.0.1/24".parse().unwrap());
-        let (line, undo) = lines(&add(&red, "x", address));
-        assert_eq!(line, "ip -n red address add 10.0.0.1/24 dev x");
-        assert_eq!(undo, "ip -n red address delete 10.0.0.1/24 dev x");
-        let (line, undo) = lines(&delete(&red, "x", address, &words("scope global label x:1")));
-        assert_eq!(line, "ip -n red address delete 10.0.0.1/24 dev x");
-        assert_eq!(undo, "ip -n red address add 10.0.0.1/24 dev x scope global label x:1");
+        check(
+            &add(&red, "x", address),
+            "ip -n red address add 10.0.0.1/24 dev x",
+            "ip -n red address delete 10.0.0.1/24 dev x",
+        );
+        check(
+            &delete(&red, "x", address, &words("scope global label x:1")),
+            "ip -n red address delete 10.0.0.1/24 dev x",
+            "ip -n red address add 10.0.0.1/24 dev x scope global label x:1",
+        );
     }
 }

@@ -307,6 +307,7 @@ pub fn shown(op: &Op) -> Vec<Command> {
 mod tests {
     use super::*;
     use crate::op::route::Family;
+    use crate::op::told::words;
     use crate::op::{addr, link, netns, route, sysctl};
 
     fn red() -> Where {
@@ -315,10 +316,6 @@ mod tests {
 
     fn lines(op: &Op) -> Vec<String> {
         of(op).iter().map(|one| one.commands.iter().map(Command::line).collect::<Vec<_>>().join("; ")).collect()
-    }
-
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(String::from).collect()
     }
 
     #[test]

@@ -339,10 +339,7 @@ mod tests {
     use crate::op::firewall::{ChainAct, ChainAt, RuleAct};
     use crate::op::link::{New, Setting};
     use crate::op::route::{RouteSpec, Way};
-
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(String::from).collect()
-    }
+    use crate::op::told::words;
 
     fn one_link(more: &str) -> String {
         format!(

@@ -500,16 +500,7 @@ pub fn new_chain(netns: &Where, family: Family, table: &str, chain: &str) -> Op 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn spec(text: &str) -> Vec<String> {
-        text.split(' ').map(String::from).collect()
-    }
-
-    fn check_op(op: &Op, command: &str, undo: &str) {
-        assert_eq!(op.command.line(), command);
-        let Undo::Commands(commands) = &op.undo else { panic!("no inverse") };
-        assert_eq!(commands.iter().map(Command::line).collect::<Vec<_>>().join("; "), undo);
-    }
+    use crate::op::told::{check as check_op, words as spec};
 
     #[test]
     fn argv() {

@@ -469,20 +469,10 @@ pub fn rename(netns: &Where, name: &str, new: &str) -> Op {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::told::{check, words};
 
     fn red() -> Where {
         Where::Named("red".into())
-    }
-
-    fn check(op: &Op, command: &str, undo: &str) {
-        assert_eq!(op.command.line(), command);
-        match &op.undo {
-            Undo::Commands(commands) => {
-                assert_eq!(commands.iter().map(Command::line).collect::<Vec<_>>().join("; "), undo);
-            }
-            Undo::None(why) => assert_eq!(why, undo),
-            Undo::Rules { .. } | Undo::Nft(_) => panic!("a link has no rules"),
-        }
     }
 
     #[test]
@@ -563,7 +553,6 @@ mod tests {
 
     #[test]
     fn links_of_a_kind() {
-        let words = |text: &str| text.split(' ').map(String::from).collect::<Vec<_>>();
         check(
             &add(&red(), "vx0", "vxlan", &words("link eth0 type vxlan id 42")),
             "ip -n red link add name vx0 link eth0 type vxlan id 42",

@@ -453,6 +453,31 @@ impl Op {
     }
 }
 
+/// For tests of ops: how they read.
+#[cfg(test)]
+mod told {
+    use super::{Command, Op, Undo};
+
+    pub(super) fn words(text: &str) -> Vec<String> {
+        text.split(' ').map(String::from).collect()
+    }
+
+    /// The command, and what undoes it, or why nothing does.
+    pub(super) fn lines(op: &Op) -> (String, String) {
+        let undo = match &op.undo {
+            Undo::Commands(commands) => commands.iter().map(Command::line).collect::<Vec<_>>().join("; "),
+            Undo::None(why) => why.clone(),
+            Undo::Rules { .. } | Undo::Nft(_) => panic!("it is undone by more than commands"),
+        };
+        (op.command.line(), undo)
+    }
+
+    #[track_caller]
+    pub(super) fn check(op: &Op, command: &str, undo: &str) {
+        assert_eq!(lines(op), (command.to_owned(), undo.to_owned()));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

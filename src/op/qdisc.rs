@@ -112,28 +112,18 @@ pub fn below(netns: &Where, link: &str, words: &[String], undo: Undo) -> Op {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn lines(op: &Op) -> (String, String) {
-        let Undo::Commands(undo) = &op.undo else { panic!("no inverse") };
-        (op.command.line(), undo.iter().map(Command::line).collect::<Vec<_>>().join("; "))
-    }
-
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(String::from).collect()
-    }
+    use crate::op::told::{check, words};
 
     #[test]
     fn argv() {
         let red = Where::Named("red".into());
         let former = words("handle 8001: tbf rate 1Mbit");
-        let (line, undo) = lines(&replace(&red, "x", &words("netem delay 20ms"), None));
-        assert_eq!(line, "tc -n red qdisc replace dev x root netem delay 20ms");
-        assert_eq!(undo, "tc -n red qdisc delete dev x root");
-        let (_, undo) = lines(&replace(&red, "x", &words("netem delay 20ms"), Some(&former)));
+        let (shaped, gone) =
+            ("tc -n red qdisc replace dev x root netem delay 20ms", "tc -n red qdisc delete dev x root");
         let again = "tc -n red qdisc replace dev x root handle 8001: tbf rate 1Mbit";
-        assert_eq!(undo, format!("tc -n red qdisc delete dev x root; {again}"));
-        let (line, undo) = lines(&delete(&red, "x", &former));
-        assert_eq!((line.as_str(), undo.as_str()), ("tc -n red qdisc delete dev x root", again));
+        check(&replace(&red, "x", &words("netem delay 20ms"), None), shaped, gone);
+        check(&replace(&red, "x", &words("netem delay 20ms"), Some(&former)), shaped, &format!("{gone}; {again}"));
+        check(&delete(&red, "x", &former), gone, again);
         let class = below(&red, "x", &words("class add dev x parent 1: classid 1:10"), Undo::None("x".into()));
         assert_eq!(class.command.line(), "tc -n red class add dev x parent 1: classid 1:10");
         let Some(Fact::Qdisc(kind)) = replace(&red, "x", &former, None).command.fact().cloned() else { panic!() };

@@ -404,19 +404,22 @@ pub fn neigh_replace(netns: &Where, addr: &str, mac: &str, dev: &str, former: Op
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op::told::check;
 
     #[test]
     fn argv() {
         let red = Where::Named("red".into());
         let via = |via: &str| RouteSpec { dst: "default".into(), via: Some(via.into()), ..RouteSpec::default() };
-        let op = add(&red, Family::V4, "default", &via("10.0.0.254"));
-        assert_eq!(op.command.line(), "ip -n red -4 route add default via 10.0.0.254");
-        let Undo::Commands(undo) = op.undo else { panic!() };
-        assert_eq!(undo[0].line(), "ip -n red -4 route delete default via 10.0.0.254");
-        let op = replace(&red, Family::V6, "default", &via("fd00::1"), Way::Spec(via("fd00::2")));
-        assert_eq!(op.command.line(), "ip -n red -6 route replace default via fd00::1");
-        let Undo::Commands(undo) = op.undo else { panic!() };
-        assert_eq!(undo[0].line(), "ip -n red -6 route replace default via fd00::2");
+        check(
+            &add(&red, Family::V4, "default", &via("10.0.0.254")),
+            "ip -n red -4 route add default via 10.0.0.254",
+            "ip -n red -4 route delete default via 10.0.0.254",
+        );
+        check(
+            &replace(&red, Family::V6, "default", &via("fd00::1"), Way::Spec(via("fd00::2"))),
+            "ip -n red -6 route replace default via fd00::1",
+            "ip -n red -6 route replace default via fd00::2",
+        );
         let op =
             rule_add(&red, Family::V4, &[("from", "10.0.0.0/24"), ("table", "100")].map(|(a, b)| (a.into(), b.into())));
         assert_eq!(op.command.line(), "ip -n red -4 rule add from 10.0.0.0/24 table 100");

@@ -165,10 +165,7 @@ pub fn hide_in(text: String, words: &[String]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn words(text: &str) -> Vec<String> {
-        text.split(' ').map(String::from).collect()
-    }
+    use crate::op::told::words;
 
     #[test]
     fn keys_are_hidden_where_the_tools_have_them() {

@@ -175,6 +175,7 @@ pub fn drop_peer(netns: &Where, link: &str, former: &Peer) -> Op {
 mod tests {
     use super::*;
     use crate::op::secret::HIDDEN;
+    use crate::op::told::{check, lines};
 
     #[test]
     fn no_key_stands_in_any_line() {
@@ -199,14 +200,12 @@ mod tests {
             "set wg0 peer PUB= preshared-key /dev/stdin endpoint 192.0.2.1:51820 persistent-keepalive 25 allowed-ips 10.0.0.0/24,fd00::/64"
         );
         assert!(!op.command.line().contains("c2hhcmVk"));
-        let Undo::Commands(undo) = op.undo else { panic!() };
-        assert_eq!(undo[0].line(), "wg set wg0 peer PUB= remove");
-        let op = option(&red, "wg0", "listen-port", "51820", "0");
-        assert_eq!(op.command.line(), "ip netns exec red wg set wg0 listen-port 51820");
-        let Undo::Commands(undo) = op.undo else { panic!() };
-        assert_eq!(undo[0].line(), "ip netns exec red wg set wg0 listen-port 0");
-        let op = drop_peer(&Where::Host, "wg0", &one);
-        let Undo::Commands(undo) = op.undo else { panic!() };
-        assert!(undo[0].line().contains("allowed-ips 10.0.0.0/24,fd00::/64"));
+        assert_eq!(lines(&op).1, "wg set wg0 peer PUB= remove");
+        check(
+            &option(&red, "wg0", "listen-port", "51820", "0"),
+            "ip netns exec red wg set wg0 listen-port 51820",
+            "ip netns exec red wg set wg0 listen-port 0",
+        );
+        assert!(lines(&drop_peer(&Where::Host, "wg0", &one)).1.contains("allowed-ips 10.0.0.0/24,fd00::/64"));
     }
 }
