@@ -644,8 +644,8 @@ impl Session {
         if op.place.is_none() {
             op.place = self.place();
         }
-        if let Some(Fact::Netns(one)) = op.fact().filter(|fact| fact.makes() == Some(false)) {
-            self.exec.forget(&Where::Named(one.name.clone()));
+        if let Some(Fact::Netns(op::netns::Netns { name, there: false })) = op.fact() {
+            self.exec.forget(&Where::Named(name.clone()));
         }
         let mut record = Record::new(op);
         self.describe(&mut record);

@@ -280,7 +280,7 @@ impl Session {
         }
         let Some(key) = key_of_made(op, &self.of_machine()) else { return Ok(()) };
         let own =
-            self.log.borrow().iter().any(|record| record.op.changes() == op.changes() && record.op.undo == op.undo);
+            self.log.borrow().iter().any(|record| record.op.undo == op.undo && record.op.changes() == op.changes());
         if own {
             return Ok(());
         }

@@ -275,14 +275,17 @@ impl<'a> Undoing<'a> {
     /// Whether an earlier change of the same setting has been undone already, when this one could not be: it has its first value again.
     fn is_superseded(&self, number: usize) -> bool {
         let op = &self.records[number].op;
-        matches!(op.fact(), Some(Fact::Sysctl(_) | Fact::NfPolicy(_) | Fact::Settings(_) | Fact::Wireguard(_)))
-            && self.records[..number].iter().any(|earlier| {
-                earlier.undone.get()
-                    && earlier.ok != Some(false)
-                    && earlier.op.changes() == op.changes()
-                    && earlier.op.command.netns == op.command.netns
-                    && earlier.op.command.tool == op.command.tool
-            })
+        if !matches!(op.fact(), Some(Fact::Sysctl(_) | Fact::NfPolicy(_) | Fact::Settings(_) | Fact::Wireguard(_))) {
+            return false;
+        }
+        let changes = op.changes();
+        self.records[..number].iter().any(|earlier| {
+            earlier.undone.get()
+                && earlier.ok != Some(false)
+                && earlier.op.command.netns == op.command.netns
+                && earlier.op.command.tool == op.command.tool
+                && earlier.op.changes() == changes
+        })
     }
 
     /// Writes down that a step is undone. A journal that cannot be written does not stop the undoing: `gc` finds the step undone already.
