@@ -134,7 +134,9 @@ impl Fact {
             (Self::Qdisc(one), Answer::Disciplines(all)) => one.holds(all),
             (Self::NfRule(one), Answer::Chain(chain)) => one.holds(chain.as_deref()),
             (Self::NfChain(one), Answer::Chain(chain)) => Some(one.is_there() == chain.is_some()),
-            (Self::NfPolicy(one), Answer::Chain(Some(chain))) => Some(chain.policy.as_ref() == Some(&one.target)),
+            (Self::NfPolicy(one), Answer::Chain(chain)) => {
+                Some(chain.as_ref().and_then(|chain| chain.policy.as_ref()) == Some(&one.target))
+            }
             (Self::Wireguard(one), Answer::Wireguard(state)) => one.holds(state),
             _ => None,
         }
@@ -313,7 +315,13 @@ impl Ask {
             Self::RouteLines(_) => Answer::RouteLines(text.to_owned()),
             Self::Rules(_) => Answer::Rules(rule::parse(text, "ip rule show")?),
             Self::Neighbours => Answer::Neighbours(neigh::parse(text, "ip neigh show")?),
-            Self::Disciplines(_) => Answer::Disciplines(text.lines().filter_map(Discipline::parse).collect()),
+            Self::Disciplines(_) => {
+                let all: Vec<Discipline> = text.lines().filter_map(Discipline::parse).collect();
+                if all.is_empty() && !text.trim().is_empty() {
+                    return Err(Error::new(Kind::ToolOutput, "`tc qdisc show` printed no queueing discipline"));
+                }
+                Answer::Disciplines(all)
+            }
             // A chain that is there is named, even when it is empty.
             Self::Chain(at) => match iptables::parse_list(&at.table, text)?.chain(&at.chain) {
                 Some(chain) => Answer::Chain(Some(Box::new(chain.clone()))),
@@ -524,6 +532,10 @@ mod tests {
         assert!(routes.read_failure("Error: any valid prefix is expected").is_none());
         let chain = Ask::Chain(ChainAt::new(Family::V4, "filter", "INPUT"));
         assert!(chain.read("").is_err(), "a chain that is there is named");
+        assert!(Ask::Disciplines("x".into()).read("garbage").is_err());
+        let at = ChainAt::new(Family::V4, "filter", "INPUT");
+        let policy = Fact::NfPolicy(firewall::Policy { at, target: "DROP".into() });
+        assert_eq!(policy.holds(&Answer::Chain(None)), Some(false), "a chain that is not there has no policy");
         assert!(link.read("garbage").is_err());
     }
 }

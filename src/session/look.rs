@@ -85,7 +85,7 @@ impl Session {
         self.apply(op)?;
         let Some((fact, ask)) = fact.and_then(|fact| fact.ask().map(|ask| (fact, ask))) else { return Ok(()) };
         let answer = self.answer(&netns, &ask)?;
-        self.read_back(&netns, fact.holds(&answer) != Some(false), || fact.otherwise(Some(&answer)))
+        self.read_back(&netns, fact.holds(&answer) == Some(true), || fact.otherwise(Some(&answer)))
     }
 }
 
