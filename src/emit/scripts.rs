@@ -159,7 +159,8 @@ pub(super) fn down(origin: &Origin, items: &[Item]) -> String {
             let _ = writeln!(out, "        ended 1 {} ;;", word(&format!("{} ({why})", step.text)));
             continue;
         }
-        if let (Some(ask), true) = (step.open_ask.as_ref().or(step.ask.as_ref()), step.only_if_so) {
+        let asks = [&step.there, &step.open_ask, &step.ask];
+        if let (Some(ask), true) = (asks.into_iter().flatten().next(), step.only_if_so) {
             let _ = writeln!(
                 out,
                 "        {{ {ask}; }} 2>/dev/null || return 0 # gone, or changed by others since: left as it is"

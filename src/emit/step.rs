@@ -23,6 +23,8 @@ pub(super) struct Step {
     pub(super) text: String,
     /// What prints the value that is there before, where the inverse puts that back.
     pub(super) former: Option<String>,
+    /// Succeeds while what it made is there to be taken back, where that is less than being so.
+    pub(super) there: Option<String>,
     /// What takes it back; `$former` is what was there before.
     pub(super) undo: Vec<String>,
     /// Whether the inverse is for what is still so only.
@@ -46,6 +48,7 @@ impl Step {
         let mut step = Self {
             ask: None,
             open_ask: None,
+            there: None,
             act: command.line_with_keys(),
             text: command.line(),
             former: None,
@@ -123,13 +126,14 @@ impl Step {
             format!("`{name}` in `{}` is there and is no {kind}", op.command.netns),
         ));
         self.ask = Some(there.clone());
-        // A port that is made in its bridge may be there and have lost it.
+        // A port that is made in its bridge may be there and have lost it: it is put back, and taken back all the same.
         if let Some(bridge) = new.port_of.as_deref() {
             let state = ["master", bridge, "up"];
             let all: Vec<&str> = ["ip", "-o", "link", "show", "dev", name].into_iter().chain(state).collect();
             let set: Vec<&str> = ["ip", "link", "set", "dev", name].into_iter().chain(state).collect();
             let netns = &op.command.netns;
             self.ask = Some(format!("{} | grep -q .", words_in(netns, &all)));
+            self.there = Some(there.clone());
             self.act = format!("if {there}; then {}; else {}; fi", words_in(netns, &set), op.command.line_with_keys());
             self.former = Some(format!("{there} && echo there"));
             self.undo = self.undo.iter().map(|line| format!("[ \"$former\" = there ] || {line}")).collect();
