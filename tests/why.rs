@@ -325,6 +325,27 @@ fn what_fix_runs_is_taken_back_by_down_also_when_it_was_killed() {
     assert_eq!(said, want, "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// A rule of nft goes in front of the one that drops, though the same stands behind it, and goes by its handle.
+#[test]
+fn what_fix_does_to_nft_is_taken_back_by_down() {
+    if !possible(&["nft"]) {
+        return;
+    }
+    let script = r#"export HOME=/root; nft() { ip netns exec r nft "$@"; }
+        nft flush ruleset; nft -f - <<EOF
+table inet guard { chain fw { type filter hook forward priority 0; policy accept; ip saddr 10.0.0.0/24 drop; }
+}
+EOF
+        # The very rule that is advised, too late.
+        nft add rule inet guard fw "$("$1" why a 10.1.0.1 --json | sed -n 's/.*"ip netns exec r nft insert rule inet guard fw \(position [0-9]* \)\{0,1\}\([^"]*\)".*/\2/p' | head -1)" || "$1" why a 10.1.0.1
+        mount -t tmpfs t /mnt; nft list ruleset >/mnt/before
+        "$1" why a 10.1.0.1 --fix --yes >/mnt/said 2>&1 || cat /mnt/said; nft list ruleset | diff /mnt/before - | grep -c '^>.*accept'
+        "$1" down "$(ls /run/netwright/runs)" >/mnt/said 2>&1 || cat /mnt/said; nft list ruleset | diff /mnt/before - && echo "as before""#;
+    let output = machine(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said, "1\nas before\n", "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn a_packet_may_have_a_mark_a_port_a_link_and_other_protocols() {
     if !possible(&["nft"]) {

@@ -57,11 +57,10 @@ pub(super) fn mend(
             let first = round.log().len();
             let inverse = inverse(fix);
             match apply(&round, fix, inverse.as_ref()) {
-                Ok(learned) => {
+                Ok(()) => {
                     human::line(&format!("ran: {}", fix.line()));
                     // What no journal knows.
-                    let by_hand = learned.or_else(|| inverse.filter(|_| !is_journalled(fix)));
-                    ran.push((fix, first, by_hand));
+                    ran.push((fix, first, inverse.filter(|_| !is_journalled(fix))));
                 }
                 Err(error) => human::line(&format!("ran: {}   (failed: {error})", fix.line())),
             }
@@ -123,6 +122,7 @@ fn by_verb(round: &Session, fix: &Fix) -> Option<Result<Did>> {
             Some(round.sysctl_set(netns, name, value))
         }
         ["ip", "link", "set", "dev", dev, "up"] => Some(round.link_up((netns, dev), true)),
+        ["nft", rest @ ..] => Some(round.nft_in_place(netns, &rest.join(" ")).map(|_| Did::Something)),
         [program, ..] => {
             let family = family(program)?;
             let rest = fix.words.get(1..)?;
@@ -147,39 +147,25 @@ fn is_journalled(fix: &Fix) -> bool {
     fix.words.first().is_some_and(|program| TOOLS.iter().any(|tool| tool.program() == program))
 }
 
-/// Runs a command, journalled with its inverse. Returns the inverse that is known only afterwards: of a rule of nft, by its handle.
-fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<Option<Fix>> {
+/// Runs a command, journalled with its inverse.
+fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<()> {
     if let Some(did) = by_verb(round, fix) {
-        return did.map(|_| None);
+        return did.map(drop);
     }
     let command = |fix: &Fix| {
         let (program, rest) = fix.words.split_first()?;
         let tool = TOOLS.into_iter().find(|tool| tool.program() == program)?;
         Some(Command::new(tool, &fix.netns, rest.iter().cloned()))
     };
-    if let ["nft", "insert" | "add", "rule", family, table, chain, rest @ ..] =
-        fix.words.iter().map(String::as_str).collect::<Vec<_>>().as_slice()
-    {
-        let head = ["-a", "-e", fix.words[1].as_str(), "rule", family, table, chain];
-        let words = head.iter().chain(rest).map(|word| (*word).to_owned());
-        let act = Command::new(Tool::Nft, &fix.netns, words);
-        let undo = Undo::None("its handle is told when it is there".into());
-        let output = round.apply(Op::new(act, undo))?;
-        round.count(Did::Something);
-        let handle = output.ran.stdout.rsplit("# handle ").next().and_then(|rest| rest.trim().parse::<u64>().ok());
-        return Ok(handle.map(|handle| {
-            Fix::of(&fix.netns, ["nft", "delete", "rule", family, table, chain, "handle", &handle.to_string()])
-        }));
-    }
     if let Some(act) = command(fix) {
         let undo = inverse.and_then(command).map_or_else(|| Undo::None("no command takes it back".into()), Undo::by);
         round.apply(Op::new(act, undo))?;
         round.count(Did::Something);
-        return Ok(None);
+        return Ok(());
     }
     let output = round.run_user(&fix.netns, &fix.words, None, crate::exec::process::deadline())?;
     if output.ok {
-        return Ok(None);
+        return Ok(());
     }
     let said = output.ran.stderr.lines().next().unwrap_or("it failed").to_owned();
     Err(Error::new(Kind::CommandFailed, said))
@@ -234,7 +220,7 @@ fn agreed(arguments: &WhyArgs, commands: &[Fix]) -> Result<bool> {
     Ok(matches!(answer.trim(), "y" | "Y" | "yes"))
 }
 
-/// The command that takes another back, where there is one. That of a rule of nft is known when it is there: its handle.
+/// The command that takes another back, where there is one and no verb knows it.
 fn inverse(fix: &Fix) -> Option<Fix> {
     let words: Vec<&str> = fix.words.iter().map(String::as_str).collect();
     let owned = |words: &[&str]| Some(Fix::of(&fix.netns, words.iter().copied()));
@@ -242,18 +228,12 @@ fn inverse(fix: &Fix) -> Option<Fix> {
         ["bridge", "link", "set", "dev", dev, flag, value @ ("on" | "off")] => {
             owned(&["bridge", "link", "set", "dev", dev, flag, if *value == "on" { "off" } else { "on" }])
         }
-        ["nft", "add", kind @ ("element" | "chain"), family, table, name, rest @ ..] => {
-            let rest: &[&str] = if *kind == "element" { rest } else { &[] };
-            owned(&[&["nft", "delete", kind, family, table, name], rest].concat())
-        }
-        ["nft", "delete", "element", rest @ ..] => owned(&[&["nft", "add", "element"], rest].concat()),
         ["ipset", "del", rest @ ..] => owned(&[&["ipset", "add"], rest].concat()),
         // The verb turned round takes the same words back.
-        [program, ..] => {
-            let at = words.iter().position(|word| *word == "add").filter(|at| *at <= 4 && *program != "nft")?;
+        _ => {
+            let at = words.iter().position(|word| *word == "add").filter(|at| *at <= 4)?;
             let (head, rest) = (words.get(..at)?, words.get(at + 1..)?);
             owned(&[head, &["del"], rest].concat())
         }
-        [] => None,
     }
 }

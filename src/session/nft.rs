@@ -52,6 +52,19 @@ impl Session {
         Ok(NftAnswer::Did(self.count(did)))
     }
 
+    /// The same of a rule that is wanted at its own place, though the same may stand elsewhere in its chain.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::nft`].
+    pub fn nft_in_place(&self, netns: &Where, text: &str) -> Result<NftAnswer> {
+        let Said::Rule { table, chain, rule } = Said::parse(text)? else { return self.nft(netns, text) };
+        let before = self.nft_rules(netns, &table.to_string(), &chain)?;
+        let rehearsed = self.nft_rule_rehearsed(netns, &table.to_string(), &chain, &rule)?;
+        self.nft_rule_added(netns, text, (&table.to_string(), &chain), rehearsed.unwrap_or(rule), &before)?;
+        Ok(NftAnswer::Did(self.count(Did::Something)))
+    }
+
     /// A whole table: what stands between its braces, in place of whatever has its name.
     ///
     /// # Errors
@@ -84,21 +97,42 @@ impl Session {
     }
 
     fn nft_rule(&self, netns: &Where, text: &str, table: &str, chain: &str, rule: &str) -> Result<Did> {
+        let before = self.nft_rules(netns, table, chain)?;
+        let rehearsed = self.nft_rule_rehearsed(netns, table, chain, rule)?;
+        if before.iter().any(|listed| rehearsed.as_ref() == Some(&listed.text)) {
+            return Ok(Did::Nothing);
+        }
+        self.nft_rule_added(netns, text, (table, chain), rehearsed.unwrap_or_else(|| rule.to_owned()), &before)?;
+        Ok(Did::Something)
+    }
+
+    /// The rules of a chain.
+    fn nft_rules(&self, netns: &Where, table: &str, chain: &str) -> Result<Vec<Listed>> {
         let listing = self.query(&ops::list_chain(netns, table, chain)).map_err(|error| match error.kind() {
             Kind::NotFound => error.hint(format!(
                 "make it first: ns.nft(\"add table {table}\"), ns.nft(\"add chain {table} {chain} {{ … }}\")"
             )),
             _ => error,
         })?;
-        let before = words::rules(&listing);
-        let plain = format!("add rule {table} {chain} {rule}");
-        let rehearsed = self.nft_rehearsed(netns, table, &plain)?;
-        let is_it = |listed: &Listed| rehearsed.as_ref().is_some_and(|done| done.rule.as_ref() == Some(&listed.text));
-        if before.iter().any(is_it) {
-            return Ok(Did::Nothing);
-        }
+        Ok(words::rules(&listing))
+    }
+
+    /// A rule as nft would list it; `None` when nobody can say.
+    fn nft_rule_rehearsed(&self, netns: &Where, table: &str, chain: &str, rule: &str) -> Result<Option<String>> {
+        let rehearsed = self.nft_rehearsed(netns, table, &format!("add rule {table} {chain} {rule}"))?;
+        Ok(rehearsed.and_then(|done| done.rule))
+    }
+
+    /// Adds a rule to a chain that had these; undone by the handle that it gets.
+    fn nft_rule_added(
+        &self,
+        netns: &Where,
+        text: &str,
+        (table, chain): (&str, &str),
+        rule: String,
+        before: &[Listed],
+    ) -> Result<()> {
         let had: Vec<u64> = before.iter().map(|listed| listed.handle).collect();
-        let rule = rehearsed.and_then(|done| done.rule).unwrap_or_else(|| rule.to_owned());
         let inverse = |handle, rule: &str| Inverse::Rule {
             table: table.to_owned(),
             chain: chain.to_owned(),
@@ -114,7 +148,7 @@ impl Session {
         if let Some(new) = new {
             self.amend_last(Undo::Nft(Box::new(inverse(Some(new.handle), &new.text))))?;
         }
-        Ok(Did::Something)
+        Ok(())
     }
 
     fn nft_named(&self, netns: &Where, text: &str, table: &str, kind: &str, name: &str) -> Result<Did> {
