@@ -74,15 +74,6 @@ fn same(before: &str, after: &str, what: &str) {
     assert!(before == after, "{what} has changed\n  gone: {gone:#?}\n  new: {new:#?}");
 }
 
-/// The parts of an output between lines `== NAME`.
-#[track_caller]
-fn part<'a>(output: &'a str, name: &str) -> &'a str {
-    let mark = format!("== {name}\n");
-    let from = output.find(&mark).unwrap_or_else(|| panic!("no {mark} in {output}")) + mark.len();
-    let rest = &output[from..];
-    rest.find("== ").map_or(rest, |to| &rest[..to])
-}
-
 #[test]
 fn gc_takes_away_the_empty_folders_of_a_run_that_was_killed_at_its_start() {
     for made in ["/run/netwright", "/run/netwright/runs", "/run/netwright/runs/1", "/run/netwright/claims"] {
@@ -155,8 +146,8 @@ fn a_runbook_runs_twice_and_changes_nothing_the_second_time() {
     let [first, second] = said[..] else { panic!("{}", ran.stdout) };
     assert!(!first.starts_with("changed 0,"), "{first}");
     assert!(second.starts_with("changed 0,"), "{second}");
-    same(part(&ran.stdout, "once"), part(&ran.stdout, "twice"), "the machine");
-    assert!(part(&ran.stdout, "once").contains("pod-1"), "{}", ran.stdout);
+    same(ran.part("once"), ran.part("twice"), "the machine");
+    assert!(ran.part("once").contains("pod-1"), "{}", ran.stdout);
     assert!(ran.stderr.contains("netwright acts on this machine"), "{}", ran.stderr);
 }
 
@@ -267,7 +258,7 @@ fn a_failing_run_is_undone_to_the_last_setting() {
     let ran = on_a_machine(&commands, &[script.path()]);
     assert_eq!(ran.code, 3, "{}", ran.stderr);
     assert!(ran.stderr.contains("on purpose") && ran.stderr.contains("nothing left behind"), "{}", ran.stderr);
-    same(part(&ran.stdout, "before"), part(&ran.stdout, "after"), "the machine");
+    same(ran.part("before"), ran.part("after"), "the machine");
 }
 
 #[test]
@@ -280,7 +271,7 @@ fn the_same_script_is_kept_when_it_does_not_fail() {
     );
     let ran = on_a_machine(&commands, &[script.path()]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    let after = part(&ran.stdout, "after");
+    let after = ran.part("after");
     for kept in [
         "pod-3",
         "nwbr0",
@@ -322,7 +313,7 @@ fn a_signal_in_the_middle_undoes_the_run() {
         let ran = on_a_machine(&commands, &[script.path(), signal, pause]);
         assert_eq!(ran.code, code, "{signal}: {}", ran.stderr);
         assert!(ran.stderr.contains("nothing left behind"), "{signal}: {}", ran.stderr);
-        same(part(&ran.stdout, "before"), part(&ran.stdout, "after"), "the machine");
+        same(ran.part("before"), ran.part("after"), "the machine");
     }
 }
 
@@ -655,5 +646,5 @@ fn the_sandbox_leaves_the_machine_alone() {
     );
     let ran = on_a_machine(&commands, &[script.path()]);
     assert_eq!(ran.code, 0, "{}", ran.stderr);
-    same(part(&ran.stdout, "before"), part(&ran.stdout, "after"), "the machine");
+    same(ran.part("before"), ran.part("after"), "the machine");
 }

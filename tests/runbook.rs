@@ -210,13 +210,6 @@ fn on_the_machine(script: &str) -> Ran {
     on_a_machine_of_its_own(&format!("{MACHINE}\nMARKED='-m comment --comment netwright'\n{RUNBOOK}{script}"), &[])
 }
 
-/// What stands between `== NAME` and the next such line.
-#[track_caller]
-fn part<'a>(ran: &'a Ran, name: &str) -> &'a str {
-    let text = ran.stdout.split_once(&format!("== {name}\n")).unwrap_or_else(|| panic!("no part {name}: {ran:#?}")).1;
-    text.split("\n== ").next().unwrap_or_default().trim_end()
-}
-
 #[test]
 fn a_copy_differs_from_its_machine_only_in_what_is_said() {
     if !is_root() {
@@ -233,18 +226,18 @@ fn a_copy_differs_from_its_machine_only_in_what_is_said() {
         grep -c '"part":"qdisc"\|DOCKER-ISOLATION\|"vxlan"\|table inet lab' before.json copy.json
         "#,
     );
-    let on = part(&ran, "on");
+    let on = ran.part("on");
     let named: Vec<&str> = on.lines().filter(|line| line.starts_with("  ")).collect();
     assert!(matches!(named.as_slice(), [one] if one.contains("the other end of the veth ens9")), "{on}");
     assert!(on.ends_with("exit 0"), "{on}");
-    let differs = part(&ran, "differs");
+    let differs = ran.part("differs");
     let mut lines = differs.lines();
     assert_eq!(lines.next(), Some("host"), "{differs}");
     // The far side of the stand-in is there when one looks from inside.
     let world = |line: &str| line == "/run/netwright/world-0";
     assert!(lines.take_while(|line| !world(line)).all(|line| line.contains(" ens9 ")), "{differs}");
     assert_eq!(differs.lines().filter(|line| !line.starts_with(' ')).count(), 2, "{differs}");
-    let unchanged = part(&ran, "unchanged");
+    let unchanged = ran.part("unchanged");
     let mut lines = unchanged.lines();
     assert_eq!(lines.next(), Some("exit 0"), "{unchanged}");
     let counts: Vec<&str> = lines.filter_map(|line| line.rsplit(':').next()).collect();
@@ -274,7 +267,7 @@ fn a_runbook_is_planned_run_checked_broken_and_mended() {
         let _ = writeln!(script, "broken {name} '{}'", breakage.replace('\'', r"'\''"));
     }
     let ran = on_the_machine(&script);
-    let plan = part(&ran, "plan");
+    let plan = ran.part("plan");
     for line in [
         "iptables -w 5 -t nat -D DOCKER '!' -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.11:80",
         "ip link set dev veth2 mtu 1450",
@@ -287,14 +280,14 @@ fn a_runbook_is_planned_run_checked_broken_and_mended() {
     for so in ["iptables -w 5 -t filter -P", "ip link set dev veth2 master", "ip link set dev veth2 up"] {
         assert!(!plan.lines().any(|line| line.starts_with(so)), "this is so already: {so}: {plan}");
     }
-    let run = part(&ran, "run");
+    let run = ran.part("run");
     assert!(run.contains("12 changed, ") && run.contains("  line 16: ip link set dev veth2 mtu 1450"), "{run}");
     assert!(run.ends_with("exit 0"), "{run}");
-    assert!(part(&ran, "nothing").ends_with("exit 0"), "{ran:#?}");
-    let check = part(&ran, "check");
+    assert!(ran.part("nothing").ends_with("exit 0"), "{ran:#?}");
+    let check = ran.part("check");
     assert!(check.starts_with("ok: the machine is as the script says") && check.ends_with("exit 0"), "{check}");
     for (name, _, difference, command) in BREAKAGES {
-        let said = part(&ran, name);
+        let said = ran.part(name);
         assert!(said.starts_with("drift: ") && said.contains("\nexit 1\n"), "{name}: {said}");
         assert!(said.contains(difference) && said.contains(command), "{name}: {said}");
         assert!(said.ends_with("ok: the machine is as the script says\nmended 0"), "{name}: {said}");
@@ -334,15 +327,15 @@ fn its_plain_shell_does_the_same_where_there_is_no_netwright() {
     let ran = on_the_machine(&script);
     assert!(ran.stdout.starts_with("== dnat\n"), "{ran:#?}");
     for (name, ..) in BREAKAGES {
-        let said = part(&ran, name);
+        let said = ran.part(name);
         assert!(said.starts_with("exit 1\nnot ok ") && said.ends_with("\nmended 0"), "{name}: {said}");
     }
     // What the machine had before and somebody broke, up.sh has made: it goes back to what up.sh found.
     let made = ["link veth2 master", "port veth2 ", "link veth2 state", "filter FORWARD"];
-    let down = part(&ran, "down");
+    let down = ran.part("down");
     let rest: Vec<&str> = down.lines().filter(|line| !made.iter().any(|one| line.contains(one))).collect();
     assert_eq!(rest, ["host", "exit 1"], "{down}");
-    assert_eq!(part(&ran, "same"), "exit 0", "{ran:#?}");
+    assert_eq!(ran.part("same"), "exit 0", "{ran:#?}");
 }
 
 /// nft and tc in their own words: drift is named, and plain shell finds and mends the same.
@@ -401,10 +394,10 @@ R
     let begun = "changed 0, already so 14\nok: the machine is as the script says\nchecked 0\n== ";
     assert!(ran.stdout.starts_with(begun), "{ran:#?}");
     for breakage in breakages {
-        let said = part(&ran, breakage);
+        let said = ran.part(breakage);
         let mut lines = said.lines();
         assert_eq!(lines.next(), Some("check 1"), "{breakage}: {said}");
         assert!(lines.next().is_some_and(|count| count != "0") && lines.next().is_none(), "{breakage}: {said}");
     }
-    assert_eq!(part(&ran, "down"), "exit 0", "{ran:#?}");
+    assert_eq!(ran.part("down"), "exit 0", "{ran:#?}");
 }

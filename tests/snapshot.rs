@@ -60,13 +60,6 @@ fn on_the_machine(script: &str) -> Ran {
     on_a_machine_of_its_own(&format!("{MACHINE}{script}"), &[])
 }
 
-/// What stands between `== NAME` and the next such line.
-#[track_caller]
-fn part<'a>(ran: &'a Ran, name: &str) -> &'a str {
-    let text = ran.stdout.split_once(&format!("== {name}\n")).unwrap_or_else(|| panic!("no part {name}: {ran:#?}")).1;
-    text.split("\n== ").next().unwrap_or_default().trim_end()
-}
-
 const RUNBOOK: &str = r#"
 cat >runbook.rhai <<'R'
 let h = host();
@@ -112,17 +105,17 @@ fn a_copy_is_the_machine_and_what_is_not_is_named() {
         echo "== redacted"; "$NETWRIGHT" snapshot --redact
         "#,
     );
-    assert_eq!(part(&ran, "same"), "exit 0");
+    assert_eq!(ran.part("same"), "exit 0");
     for name in ["on", "plain"] {
-        let said = part(&ran, name);
+        let said = ran.part(name);
         assert!(said.contains("exit 0") && said.contains("the uplink of rack 7"), "{name}: {said}");
         assert!(said.contains(r#""lo", "ens5", "docker0", "veth1", "veth2", "lan0", "ens9""#), "{name}: {said}");
         let named: Vec<&str> = said.lines().filter(|line| line.starts_with("  ")).collect();
         let expected = "  host: the other end of the veth ens9 is in a namespace that could not be seen: a stand-in takes its place";
         assert_eq!(named, [expected], "{name}: {said}");
     }
-    assert_eq!(part(&ran, "unchanged"), "exit 0");
-    let changed = part(&ran, "changed");
+    assert_eq!(ran.part("unchanged"), "exit 0");
+    let changed = ran.part("changed");
     for line in [
         "  ~ link veth1 mtu: 1500 → 1300",
         "  - rule of iptables-nft -t filter -A FORWARD -i docker0 -j ACCEPT",
@@ -131,14 +124,14 @@ fn a_copy_is_the_machine_and_what_is_not_is_named() {
     ] {
         assert!(changed.lines().any(|have| have == line), "{line}: {changed}");
     }
-    let show = part(&ran, "show");
+    let show = ran.part("show");
     assert!(show.contains("docker0") && show.contains("172.17.0.12/16") && show.contains("c2"), "{show}");
-    let (why, rehearsed) = (part(&ran, "why"), part(&ran, "rehearsed"));
+    let (why, rehearsed) = (ran.part("why"), ran.part("rehearsed"));
     assert!(why.contains("predicted") && why.ends_with("exit 0"), "{why}");
     assert!(!rehearsed.contains("predicted") && rehearsed.ends_with("exit 0"), "{rehearsed}");
-    let dead = part(&ran, "dead");
+    let dead = ran.part("dead");
     assert!(dead.contains("LINK_ADMIN_DOWN") && dead.contains("veth2") && dead.ends_with("exit 1"), "{dead}");
-    let redacted = part(&ran, "redacted");
+    let redacted = ran.part("redacted");
     assert!(redacted.contains(r#""redacted": true"#) && !redacted.contains("52:54:00:aa:bb:01"), "{redacted}");
     assert!(redacted.contains("172.17.0.1/16"), "private addresses stay: {redacted}");
 }
@@ -177,7 +170,7 @@ fn a_machine_is_asked_what_it_lacks_of_a_runbook_and_nothing_is_changed_by_askin
         "#
     );
     let ran = on_the_machine(&script);
-    let plan = part(&ran, "plan");
+    let plan = ran.part("plan");
     for line in [
         "ip link add name br-app address",
         "ip netns add app",
@@ -188,11 +181,11 @@ fn a_machine_is_asked_what_it_lacks_of_a_runbook_and_nothing_is_changed_by_askin
         assert!(plan.contains(line), "{line}: {plan}");
     }
     assert!(!plan.contains("ip_forward"), "that is so already: {plan}");
-    let check = part(&ran, "check");
+    let check = ran.part("check");
     assert!(check.starts_with("drift: ") && check.ends_with("exit 1"), "{check}");
     assert!(check.contains("runbook.rhai:3  ip link set dev br-app up"), "{check}");
-    assert_eq!(part(&ran, "asked"), "exit 0");
-    assert_eq!(part(&ran, "nothing"), "exit 0");
+    assert_eq!(ran.part("asked"), "exit 0");
+    assert_eq!(ran.part("nothing"), "exit 0");
     for (name, difference, command) in [
         ("forwarding", "sysctl net.ipv4.ip_forward", "net.ipv4.ip_forward=1"),
         ("bridge", "link br-app state: found down, expected up", "ip link set dev br-app up"),
@@ -206,7 +199,7 @@ fn a_machine_is_asked_what_it_lacks_of_a_runbook_and_nothing_is_changed_by_askin
         ("address", "db: address eth0 10.9.0.3/24: not there", "ip -n db address add 10.9.0.3/24 dev eth0"),
         ("pod", "app: namespace app: not there, expected", "ip netns add app"),
     ] {
-        let said = part(&ran, &format!("broken {name}"));
+        let said = ran.part(&format!("broken {name}"));
         assert!(said.starts_with("drift: ") && said.contains("\nexit 1"), "{name}: {said}");
         assert!(said.contains(difference) && said.contains(command), "{name}: {said}");
         assert!(said.contains("ok: the machine is as the script says") && said.ends_with("mended 0"), "{name}: {said}");
@@ -230,21 +223,21 @@ fn what_lies_beyond_a_stand_in_is_not_known() {
         "#,
     );
     for name in ["reaches", "not"] {
-        let said = part(&ran, name);
+        let said = ran.part(name);
         assert!(
             said.contains("inconclusive: nobody can say whether `host` reaches") && said.ends_with("exit 1"),
             "{said}"
         );
     }
-    let plan = part(&ran, "plan");
+    let plan = ran.part("plan");
     assert!(plan.contains("line 1: not judged: 10.88.1.1 is none of") && plan.ends_with("exit 0"), "{plan}");
-    let program = part(&ran, "program");
+    let program = ran.part("program");
     assert!(
         program.contains("only the copy was asked: `true` is not started on the machine")
             && program.ends_with("exit 0"),
         "{program}"
     );
-    let closed = part(&ran, "closed");
+    let closed = ran.part("closed");
     assert!(closed.contains("drift: `c1` cannot reach tcp/172.17.0.12:80") && closed.ends_with("exit 1"), "{closed}");
 }
 
@@ -276,22 +269,22 @@ fn what_could_not_be_read_or_did_not_run_is_no_promise() {
     );
     // The packets were answered, but not on the machine.
     for name in ["why", "rehearsed", "on", "stand-in"] {
-        let said = part(&ran, name);
+        let said = ran.part(name);
         assert!(said.contains("inconclusive") && said.ends_with("exit 1"), "{name}: {said}");
         assert!(!said.contains("ok:"), "{name}: {said}");
     }
-    let diff = part(&ran, "diff");
+    let diff = ran.part("diff");
     assert!(diff.contains("no difference was found in what could be read") && diff.ends_with("exit 4"), "{diff}");
     for script in ["needs", "skip"] {
         for command in ["plan", "check"] {
-            let said = part(&ran, &format!("{command} {script}"));
+            let said = ran.part(&format!("{command} {script}"));
             assert!(!said.contains("as the script says\n") && !said.contains("nothing to do"), "{script}: {said}");
             assert!(said.contains("skipped") || said.contains("no-such-thing"), "{script}: {said}");
             assert!(!said.ends_with("exit 0"), "{script}: {said}");
         }
-        assert!(!part(&ran, &format!("json {script}")).contains("\"drift\":false"), "{script}: {ran:#?}");
+        assert!(!ran.part(&format!("json {script}")).contains("\"drift\":false"), "{script}: {ran:#?}");
     }
-    let caught = part(&ran, "check caught");
+    let caught = ran.part("check caught");
     assert!(
         caught.starts_with("ok: ") && caught.contains("only the copy was asked: `true` is not started"),
         "{caught}"

@@ -54,6 +54,16 @@ impl From<Output> for Ran {
     }
 }
 
+impl Ran {
+    /// What it printed between `== NAME` and the next such line.
+    #[track_caller]
+    pub(crate) fn part(&self, name: &str) -> &str {
+        let text = self.stdout.split_once(&format!("== {name}\n"));
+        let text = text.unwrap_or_else(|| panic!("no part {name}: {self:#?}")).1;
+        text.split("\n== ").next().unwrap_or_default().trim_end()
+    }
+}
+
 /// netwright, to be started as somebody.
 pub(crate) fn command(who: Who) -> Command {
     match who {
