@@ -67,6 +67,15 @@ pub struct Manner {
     pub size: Option<u32>,
 }
 
+/// What is tried.
+struct Attempt<'a> {
+    from: &'a Where,
+    target: &'a Target,
+    /// The namespace whose address it is, which is to answer.
+    owner: Option<&'a Where>,
+    manner: &'a Manner,
+}
+
 impl Manner {
     /// The target with the port that was told.
     pub(crate) fn aimed(&self, target: &Target) -> Target {
@@ -165,7 +174,8 @@ impl Session {
     /// When the probe cannot be made, or a namespace has no address to reach.
     pub fn reach(&self, from: &Where, aim: &Aim, manner: &Manner, timeout: Duration) -> Result<Finding> {
         self.about_to_look(Look::Expectation)?;
-        self.each_target(from, aim, manner, |target, owner| {
+        self.each_target(from, aim, manner, |it| {
+            let target = it.target;
             if let Some(finding) = self.untold(target, Outcome::Reached)? {
                 return Ok(finding);
             }
@@ -176,11 +186,7 @@ impl Session {
                 let left = timeout.saturating_sub(begun.elapsed());
                 // A second is when TCP retransmits and ARP asks again; a fresh attempt then meets a settled network.
                 let time = left.clamp(Duration::from_millis(50), scaled(Duration::from_secs(1)));
-                let finding = if asked {
-                    self.attempt(from, target, owner, manner, time)?
-                } else {
-                    self.first_attempt(from, target, owner, manner, time)?
-                };
+                let finding = if asked { self.attempt(it, time)?.0 } else { self.first_attempt(it, time)? };
                 asked = true;
                 let settled = finding.outcome != Outcome::Inconclusive && finding.word != "no-source-address";
                 if settled && finding.outcome == Outcome::NotReached && target.addr.is_ipv4() && !waited {
@@ -205,13 +211,14 @@ impl Session {
     /// As [`Session::reach`].
     pub fn cannot_reach(&self, from: &Where, aim: &Aim, manner: &Manner, silence: Duration) -> Result<Finding> {
         self.about_to_look(Look::Expectation)?;
-        self.each_target(from, aim, manner, |target, owner| {
+        self.each_target(from, aim, manner, |it| {
+            let target = it.target;
             if let Some(finding) = self.untold(target, Outcome::NotReached)? {
                 return Ok(finding);
             }
             self.wait_for_dad(from, target.addr)?;
             let begun = Instant::now();
-            let finding = self.first_attempt(from, target, owner, manner, silence)?;
+            let finding = self.first_attempt(it, silence)?;
             if finding.outcome != Outcome::Inconclusive {
                 return Ok(Finding { after: begun.elapsed(), ..finding });
             }
@@ -240,14 +247,15 @@ impl Session {
         from: &Where,
         aim: &Aim,
         manner: &Manner,
-        mut each: impl FnMut(&Target, Option<&Where>) -> Result<Finding>,
+        mut each: impl FnMut(&Attempt<'_>) -> Result<Finding>,
     ) -> Result<Finding> {
         match aim {
-            Aim::Target(target) => each(&manner.aimed(target), None),
+            Aim::Target(target) => each(&Attempt { from, target: &manner.aimed(target), owner: None, manner }),
             Aim::Netns(netns) => {
                 let mut last = None;
                 for addr in self.shared_addrs(from, netns)? {
-                    let finding = each(&manner.aimed(&Target::icmp(addr)), Some(netns))?;
+                    let target = &manner.aimed(&Target::icmp(addr));
+                    let finding = each(&Attempt { from, target, owner: Some(netns), manner })?;
                     if finding.outcome != Outcome::Reached {
                         return Ok(finding);
                     }
@@ -264,41 +272,17 @@ impl Session {
 
     /// The attempt that begins an expectation: what is told of an earlier search for a neighbour says nothing of now ([`Verdict::is_older`]), so it is
     /// made once more.
-    fn first_attempt(
-        &self,
-        from: &Where,
-        target: &Target,
-        owner: Option<&Where>,
-        manner: &Manner,
-        time: Duration,
-    ) -> Result<Finding> {
-        let (finding, older) = self.probe_once(from, target, owner, manner, time)?;
-        if older { self.attempt(from, target, owner, manner, time) } else { Ok(finding) }
-    }
-
-    fn attempt(
-        &self,
-        from: &Where,
-        target: &Target,
-        owner: Option<&Where>,
-        manner: &Manner,
-        timeout: Duration,
-    ) -> Result<Finding> {
-        self.probe_once(from, target, owner, manner, timeout).map(|(finding, _)| finding)
+    fn first_attempt(&self, it: &Attempt<'_>, time: Duration) -> Result<Finding> {
+        let (finding, older) = self.attempt(it, time)?;
+        Ok(if older { self.attempt(it, time)?.0 } else { finding })
     }
 
     /// One probe, and whether what came of it is older than it.
-    fn probe_once(
-        &self,
-        from: &Where,
-        target: &Target,
-        owner: Option<&Where>,
-        manner: &Manner,
-        timeout: Duration,
-    ) -> Result<(Finding, bool)> {
+    fn attempt(&self, it: &Attempt<'_>, timeout: Duration) -> Result<(Finding, bool)> {
+        let Attempt { from, target, owner, manner } = *it;
         let begun = Instant::now();
         let (verdict, wrong) = match owner {
-            Some(owner) if target.proto == Proto::Icmp => self.witnessed_ping(from, target, owner, manner, timeout)?,
+            Some(owner) if target.proto == Proto::Icmp => self.witnessed_ping(it, owner, timeout)?,
             _ if target.proto == Proto::Icmp && manner.size.is_some() => {
                 let interrupt = self.exec().interrupt().clone();
                 let options = manner.pinging(target, timeout);
@@ -318,14 +302,8 @@ impl Session {
     }
 
     /// Pings, and asks the namespace that should answer whether it was asked. Otherwise says who answered instead.
-    fn witnessed_ping(
-        &self,
-        from: &Where,
-        target: &Target,
-        owner: &Where,
-        manner: &Manner,
-        timeout: Duration,
-    ) -> Result<(Verdict, Option<String>)> {
+    fn witnessed_ping(&self, it: &Attempt<'_>, owner: &Where, timeout: Duration) -> Result<(Verdict, Option<String>)> {
+        let Attempt { from, target, manner, .. } = *it;
         let interrupt = self.exec().interrupt().clone();
         let options = manner.pinging(target, timeout);
         let ping_once = || self.within(from, || ping(target.addr, &options, &|| interrupt.is_set()))?;

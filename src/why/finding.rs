@@ -437,6 +437,23 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A finding of which nothing is known yet.
+    pub(super) fn new(from: &Where, to: impl Into<String>) -> Self {
+        Self {
+            from: from.clone(),
+            to: to.into(),
+            verdict: Verdict::Inconclusive,
+            confidence: Confidence::Predicted,
+            culprit: None,
+            others: Vec::new(),
+            hops: Vec::new(),
+            probe: None,
+            notes: Vec::new(),
+            trace: Vec::new(),
+            took: Duration::ZERO,
+        }
+    }
+
     /// Every namespace that it speaks of, once.
     #[must_use]
     pub fn places(&self) -> Vec<Where> {

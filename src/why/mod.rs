@@ -192,17 +192,9 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
     let failed = failed || tried.as_ref().is_some_and(|(tried, _)| !tried.reached);
     let flow = trace::Flow::of(&walk, from, &packet(question, &target));
     let mut finding = Finding {
-        from: question.from.clone(),
-        to: target.to_string(),
-        verdict: Verdict::Inconclusive,
-        confidence: Confidence::Predicted,
-        culprit: None,
-        others: Vec::new(),
         hops: std::mem::take(&mut walk.hops),
         probe: tried.as_ref().map(|tried| tried.0.clone()),
-        notes: Vec::new(),
-        trace: Vec::new(),
-        took: Duration::ZERO,
+        ..Finding::new(&question.from, target.to_string())
     };
     let silent = tried.as_ref().and_then(|(_, open)| silent_service(net, &walk, &target, open.as_ref()));
     match (&tried, silent) {

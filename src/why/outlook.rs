@@ -115,21 +115,9 @@ mod tests {
 
     #[test]
     fn what_could_not_be_read_is_not_fine() {
-        use crate::why::finding::{Confidence, Culprit};
+        use crate::why::finding::Culprit;
         let at = || Where::Named("r".into());
-        let mut finding = Finding {
-            from: at(),
-            to: "203.0.113.254".into(),
-            verdict: Verdict::Inconclusive,
-            confidence: Confidence::Predicted,
-            culprit: None,
-            others: Vec::new(),
-            hops: Vec::new(),
-            probe: None,
-            notes: Vec::new(),
-            trace: Vec::new(),
-            took: std::time::Duration::ZERO,
-        };
+        let mut finding = Finding::new(&at(), "203.0.113.254");
         assert!(is_fine(&finding, false), "it leaves this machine");
         assert!(!is_fine(&finding, true), "nobody answers");
         finding.others.push(Culprit::new("NETNS_UNREADABLE", &at(), "namespace", "r"));

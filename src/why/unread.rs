@@ -110,19 +110,8 @@ mod tests {
 
     fn finding(code: Option<(&'static str, &str)>, verdict: Verdict, confidence: Confidence) -> Finding {
         let at = |name: &str| Where::Named(name.into());
-        Finding {
-            from: at("a"),
-            to: "10.0.0.2".into(),
-            verdict,
-            confidence,
-            culprit: code.map(|(code, ns)| Culprit::new(code, &at(ns), "x", "x")),
-            others: Vec::new(),
-            hops: Vec::new(),
-            probe: None,
-            notes: Vec::new(),
-            trace: Vec::new(),
-            took: std::time::Duration::ZERO,
-        }
+        let culprit = code.map(|(code, ns)| Culprit::new(code, &at(ns), "x", "x"));
+        Finding { verdict, confidence, culprit, ..Finding::new(&at("a"), "10.0.0.2") }
     }
 
     /// What stays as it was said, and what is taken back: a namespace, rules, sockets and queues of `u` could not be read.
