@@ -61,7 +61,7 @@ impl Session {
         let Said::Rule { table, chain, rule } = Said::parse(text)? else { return self.nft(netns, text) };
         let before = self.nft_rules(netns, &table.to_string(), &chain)?;
         let rehearsed = self.nft_rule_rehearsed(netns, &table.to_string(), &chain, &rule)?;
-        self.nft_rule_added(netns, text, (&table.to_string(), &chain), rehearsed.unwrap_or(rule), &before)?;
+        self.nft_rule_added(netns, text, (&table.to_string(), &chain), &rehearsed.unwrap_or(rule), &before)?;
         Ok(NftAnswer::Did(self.count(Did::Something)))
     }
 
@@ -102,7 +102,7 @@ impl Session {
         if before.iter().any(|listed| rehearsed.as_ref() == Some(&listed.text)) {
             return Ok(Did::Nothing);
         }
-        self.nft_rule_added(netns, text, (table, chain), rehearsed.unwrap_or_else(|| rule.to_owned()), &before)?;
+        self.nft_rule_added(netns, text, (table, chain), rehearsed.as_deref().unwrap_or(rule), &before)?;
         Ok(Did::Something)
     }
 
@@ -129,7 +129,7 @@ impl Session {
         netns: &Where,
         text: &str,
         (table, chain): (&str, &str),
-        rule: String,
+        rule: &str,
         before: &[Listed],
     ) -> Result<()> {
         let had: Vec<u64> = before.iter().map(|listed| listed.handle).collect();
@@ -140,7 +140,7 @@ impl Session {
             had: had.clone(),
             handle,
         };
-        self.apply(ops::change(netns, text, format!("rule in {table} {chain}"), inverse(None, &rule)))?;
+        self.apply(ops::change(netns, text, format!("rule in {table} {chain}"), inverse(None, rule)))?;
         let now = words::rules(&self.query(&ops::list_chain(netns, table, chain))?);
         let new = now.iter().find(|listed| !had.contains(&listed.handle) && listed.text == rule);
         let new = new.or_else(|| now.iter().find(|listed| !had.contains(&listed.handle)));
