@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
+use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
@@ -12,6 +13,10 @@ use crate::model::iptables;
 use crate::op::link::Setting;
 use crate::op::route::Family;
 use crate::op::{Fact, Op, Tool, Where};
+
+/// How long a look at a link of others holds: while a script gives it one address after the other. Whatever is decided by a look may have
+/// changed by the time it is decided; a list of 1000 addresses alone takes 30 ms.
+const LOOK_HOLDS: Duration = Duration::from_millis(250);
 
 /// What is known of the namespaces that this run made, and of bridges that it saw.
 #[derive(Debug, Default)]
@@ -22,6 +27,8 @@ pub(super) struct Known {
     links: HashMap<Where, HashSet<String>>,
     /// The addresses of links at the last look, and those added since.
     addresses: HashMap<(Where, String), HashSet<IpNet>>,
+    /// When a link was last looked at, and its index, as long as nothing but addresses was added since.
+    looks: HashMap<(Where, String), (Instant, u32)>,
     /// The chains of iptables that were looked at, and what was appended since.
     chains: HashMap<ChainAt, Chain>,
 }
@@ -87,6 +94,23 @@ impl Known {
     /// The link had no such address when it was looked at, and got none since, as far as this run knows.
     pub(super) fn saw_no_address(&self, netns: &Where, link: &str, addr: IpNet) -> bool {
         self.addresses.get(&(netns.clone(), link.to_owned())).is_some_and(|all| !all.contains(&addr))
+    }
+
+    /// The link had this address when it was looked at, a moment ago.
+    pub(super) fn saw_address(&self, netns: &Where, link: &str, addr: IpNet) -> bool {
+        let key = (netns.clone(), link.to_owned());
+        self.index(netns, link).is_some() && self.addresses.get(&key).is_some_and(|all| all.contains(&addr))
+    }
+
+    /// The index of a link that was looked at a moment ago.
+    pub(super) fn index(&self, netns: &Where, link: &str) -> Option<u32> {
+        let (at, index) = self.looks.get(&(netns.clone(), link.to_owned()))?;
+        (at.elapsed() < LOOK_HOLDS).then_some(*index)
+    }
+
+    /// The link was just looked at.
+    pub(super) fn saw_index(&mut self, netns: &Where, link: &str, index: u32) {
+        self.looks.insert((netns.clone(), link.to_owned()), (Instant::now(), index));
     }
 
     /// These are all the addresses of a link.
@@ -173,6 +197,9 @@ impl Known {
     /// Learns from an op that is about to run.
     pub(super) fn learn(&mut self, op: &Op) {
         let netns = &op.command.netns;
+        if !matches!(op.fact(), Some(Fact::Addr(one)) if one.there) {
+            self.looks.clear();
+        }
         match op.fact() {
             // What the user's own words do, nobody knows.
             None => self.forget(),
@@ -237,6 +264,34 @@ impl Known {
 mod tests {
     use super::*;
     use crate::op;
+
+    #[test]
+    fn a_look_at_a_link_holds_for_a_moment_and_until_anything_but_an_address_is_added() {
+        let (red, addr) = (Where::Named("red".to_owned()), "10.0.0.1/24".parse().unwrap());
+        let other = "10.0.0.2/24".parse().unwrap();
+        let mut known = Known::default();
+        let look = |known: &mut Known| {
+            known.saw_index(&red, "eth0", 7);
+            known.saw_addresses(&red, "eth0", HashSet::from([addr]));
+        };
+        look(&mut known);
+        assert!(known.saw_address(&red, "eth0", addr) && !known.saw_address(&red, "eth0", other));
+        known.learn(&op::addr::add(&red, "eth0", other));
+        assert!(known.saw_address(&red, "eth0", addr) && known.index(&red, "eth0") == Some(7));
+        for takes in [
+            op::addr::delete(&red, "eth0", addr, &[]),
+            op::link::down(&red, "eth0"),
+            op::link::delete(&red, "eth0"),
+            op::netns::delete("red"),
+        ] {
+            look(&mut known);
+            known.learn(&takes);
+            assert!(!known.saw_address(&red, "eth0", addr), "{}", takes.command.line());
+        }
+        look(&mut known);
+        std::thread::sleep(LOOK_HOLDS);
+        assert!(!known.saw_address(&red, "eth0", addr) && known.index(&red, "eth0").is_none());
+    }
 
     #[test]
     fn a_rule_is_appended_unseen_only_where_it_cannot_be() {

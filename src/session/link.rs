@@ -380,9 +380,17 @@ impl Session {
     /// `NotFound` for the link; what `ip` says, for instance where IPv6 is disabled.
     pub fn addr_ensure(&self, at: At<'_>, addr: IpNet) -> Result<Did> {
         let (netns, name) = at;
-        let have =
-            || -> Result<HashSet<IpNet>> { Ok(self.addrs_of(at)?.iter().flat_map(net_addr::Addr::ipnets).collect()) };
+        let have = || -> Result<HashSet<IpNet>> {
+            let links = self.addrs_of(at)?;
+            if let Some(link) = links.first() {
+                self.known.borrow_mut().saw_index(netns, name, link.ifindex);
+            }
+            Ok(links.iter().flat_map(net_addr::Addr::ipnets).collect())
+        };
         let fresh = self.known.borrow().no_address(netns, name, addr);
+        if !fresh && self.known.borrow().saw_address(netns, name, addr) {
+            return Ok(self.count(Did::Nothing));
+        }
         // Looked at once for many: one that somebody added meanwhile is refused by the kernel.
         let seen = self.known.borrow().saw_no_address(netns, name, addr);
         if !fresh && !seen {

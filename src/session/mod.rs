@@ -763,7 +763,12 @@ impl Session {
 
     /// The index of a link, without a word to the reporter.
     fn index_now(&self, netns: &Where, name: &str) -> Option<u32> {
-        self.link_now(netns, name).map(|link| link.ifindex)
+        let seen = self.known.borrow().index(netns, name);
+        seen.or_else(|| {
+            let index = self.link_now(netns, name)?.ifindex;
+            self.known.borrow_mut().saw_index(netns, name, index);
+            Some(index)
+        })
     }
 
     /// A link, without a word to the reporter.
