@@ -1,4 +1,4 @@
-//! Two questions that the kernel answers in microseconds where a tool takes milliseconds: for the many namespaces that have nothing to tell.
+//! Questions that the kernel answers in microseconds where a tool takes milliseconds: for the many namespaces that have nothing to tell.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -33,6 +33,24 @@ const PATIENCE: i64 = 2;
 pub fn has_nft_tables() -> io::Result<bool> {
     // `struct nfgenmsg`: any family, version 0.
     dump(&socket(Some(NETFILTER), &[])?, NFT_MSG_GETTABLE, &[0; 4]).map(|tables| !tables.is_empty())
+}
+
+/// Whether the calling thread's namespace has a table of iptables of the older kind, of either family: what `iptables-legacy` made or was asked for.
+///
+/// # Errors
+///
+/// A file of `/proc` that is there and cannot be read: it names them to root only.
+pub fn has_legacy_tables() -> io::Result<bool> {
+    for name in ["ip_tables_names", "ip6_tables_names"] {
+        match std::fs::read(format!("/proc/thread-self/net/{name}")) {
+            Ok(names) if names.is_empty() => {}
+            Ok(_) => return Ok(true),
+            // The kernel has no such tables, or their module is not loaded.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(false)
 }
 
 /// The policy rules of IPv6 of the calling thread's namespace, as the kernel tells them, byte for byte: namespaces with the same have the same rules.

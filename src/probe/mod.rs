@@ -44,7 +44,7 @@ mod witness;
 pub use changes::{announcements, drain};
 pub use connect::{ConnectOptions, Established, connect};
 pub use dad::{Dad, Inet6Addr, wait_dad};
-pub use dump::{has_nft_tables, policy_rules_v6};
+pub use dump::{has_legacy_tables, has_nft_tables, policy_rules_v6};
 pub use listener::{Counts, Listener, Visitors};
 pub use nsid::{Ids, link_index};
 pub use packet::Connection;

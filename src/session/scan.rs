@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use super::journal::{self, RUNS};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
+use crate::exec::asker::inside;
 use crate::exec::netns::{NETNS_DIR, NetnsStamp, names};
 use crate::files::Foreign;
 use crate::model::iptables_args::TABLES;
@@ -13,6 +14,7 @@ use crate::model::{iptables, link};
 use crate::op::firewall::{self, MARK};
 use crate::op::route::Family;
 use crate::op::{self, Command, Where};
+use crate::probe;
 
 /// Something that is left and that no run knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,7 +121,7 @@ pub fn orphans(exec: &Exec, known: &Known) -> Result<Found> {
         }
         found.extend(links.iter().filter(ours).map(|link| Orphan::Link(netns.clone(), link.ifname.clone())));
         // Rules carry no run's name: while any run is known, they may be its.
-        if !known.rules {
+        if !known.rules && may_have_rules(exec, &netns) {
             found.extend(rules(exec, &netns, &mut unread));
         }
     }
@@ -137,6 +139,14 @@ fn broken(name: &str) -> Option<Orphan> {
     let path = PathBuf::from(NETNS_DIR).join(name);
     let metadata = std::fs::symlink_metadata(&path).ok()?;
     (metadata.is_file() && metadata.len() == 0).then_some(Orphan::Broken(path))
+}
+
+/// Whether iptables may have rules there: `false` only where the kernel says that it has no table of either kind. Five tables of two families take
+/// ten processes; most namespaces have none.
+fn may_have_rules(exec: &Exec, netns: &Where) -> bool {
+    let ask = || Ok::<_, std::io::Error>(probe::has_nft_tables()? || probe::has_legacy_tables()?);
+    let asked = exec.netns(netns).and_then(|file| inside(netns, &file, ask));
+    !matches!(asked, Ok(Ok(false)))
 }
 
 /// The rules with the mark. A table that the kernel has not, or whose tool this machine has not, has none of netwright's; another failure is noted.
