@@ -50,7 +50,7 @@ fn every_fault_has_a_test() {
         assert!(TESTS.contains(&format!("faults::{name}(")), "nothing tests `{name}`");
     }
     for code in MODULE.split(|c: char| !(c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit())) {
-        if netwright::why::codes::find(code).is_some_and(|known| known.name == code) {
+        if netwright::why::codes::find(code).is_some_and(|known| known.name() == code) {
             assert!(TESTS.contains(&format!("\"{code}\"")), "nothing tests that `why` says {code}");
         }
     }

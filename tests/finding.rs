@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use netwright::op::Where;
 use netwright::report::finding::{Style, render, survey};
+use netwright::why::codes::Code;
 use netwright::why::finding::{
     Confidence, Culprit, Evidence, Finding, Hop, Label, LastSeen, Leg, Traced, Tried, Verdict,
 };
@@ -53,7 +54,7 @@ fn reachable() -> Finding {
 
 fn rule() -> Finding {
     let text = "-A FORWARD -s 10.1.0.0/24 -m comment --comment \"nobody\u{1b}[31m knows\" -j DROP";
-    let mut culprit = Culprit::new("NF_DROP", &named("r"), "rule", "iptables filter FORWARD")
+    let mut culprit = Culprit::new(Code::NfDrop, &named("r"), "rule", "iptables filter FORWARD")
         .value(text)
         .says(format!(
             "a rule in iptables filter FORWARD in r drops the packet 10.1.0.1 → 10.2.0.1 from vb to vg: `{text}`"
@@ -61,7 +62,7 @@ fn rule() -> Finding {
         .because(Label::State, format!("iptables in r, filter: {text}   (counter: 3 packets)"))
         .fix("iptables -t filter -D FORWARD -s 10.1.0.0/24 -j DROP");
     culprit.hop = 2;
-    let other = Culprit::new("SERVICE_NOT_LISTENING", &named("green"), "port", "tcp 80")
+    let other = Culprit::new(Code::ServiceNotListening, &named("green"), "port", "tcp 80")
         .says("nothing listens on tcp port 80 in green")
         .advise("start the service in green");
     let mut found = finding(Verdict::Blocked, Confidence::Confirmed, short_way());
@@ -88,7 +89,7 @@ fn missing_route() -> Finding {
     let mut found = finding(Verdict::Blocked, Confidence::Predicted, Vec::new());
     found.probe = None;
     found.culprit = Some(
-        Culprit::new("ROUTE_MISSING", &named("blue"), "route", "10.2.0.1")
+        Culprit::new(Code::RouteMissing, &named("blue"), "route", "10.2.0.1")
             .value("Network is unreachable")
             .says("blue has no route to 10.2.0.1")
             .because(Label::Kernel, "ip -n blue route get 10.2.0.1 → Network is unreachable")
@@ -100,7 +101,7 @@ fn missing_route() -> Finding {
 fn pending() -> Finding {
     let mut found = finding(Verdict::Pending, Confidence::Confirmed, vec![hop("blue", "eth0", true)]);
     found.to = "fd00::2".into();
-    let mut culprit = Culprit::new("V6_DAD_PENDING", &named("green"), "address", "fd00::2/64")
+    let mut culprit = Culprit::new(Code::V6DadPending, &named("green"), "address", "fd00::2/64")
         .value("tentative")
         .says("fd00::2 of green/eth0 is still tentative: duplicate address detection (DAD) has not ended")
         .because(Label::State, "ip -6 addr show dev eth0 in green: fd00::2 tentative")
@@ -115,7 +116,7 @@ fn pending() -> Finding {
 fn inconclusive() -> Finding {
     let mut found = finding(Verdict::Inconclusive, Confidence::Predicted, short_way());
     found.others = vec![
-        Culprit::new("TC_DROP", &named("r"), "filter", "vb ingress")
+        Culprit::new(Code::TcDrop, &named("r"), "filter", "vb ingress")
             .says("a tc filter (bpf) on ingress of r/vb may drop the packet"),
     ];
     found.notes =
@@ -130,7 +131,7 @@ fn three_routers() -> Finding {
         hops.push(hop(router, "right", true));
     }
     hops.push(hop("green", "eth0", false));
-    let mut culprit = Culprit::new("RP_FILTER", &named("router-middle"), "sysctl", "net.ipv4.conf.left.rp_filter")
+    let mut culprit = Culprit::new(Code::RpFilter, &named("router-middle"), "sysctl", "net.ipv4.conf.left.rp_filter")
         .value("1")
         .says("10.1.0.1 arrives on left, but router-middle would answer it via right; the strict reverse path filter of left drops it")
         .because(Label::Kernel, "ip -n router-middle route get 10.2.0.1 from 10.1.0.1 iif left → Invalid argument")

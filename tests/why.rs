@@ -421,8 +421,8 @@ fn silent_killers_are_found_and_a_clean_machine_raises_no_alarm() {
 #[test]
 fn every_code_is_explained() {
     for code in netwright::why::codes::ALL {
-        let output = Command::new(NETWRIGHT).args(["why", "--explain", code.name]).output().unwrap();
-        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains(code.means));
+        let output = Command::new(NETWRIGHT).args(["why", "--explain", code.name()]).output().unwrap();
+        assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains(code.means()));
     }
     let output = Command::new(NETWRIGHT).args(["why", "--explain", "RP_FILTRE"]).output().unwrap();
     assert_eq!(output.status.code(), Some(2));

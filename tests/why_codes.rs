@@ -247,7 +247,7 @@ fn every_code_is_injected_by_a_test_or_has_a_reason() {
     let here = here.chain(NOT_THE_CULPRIT.iter().map(|(code, _)| *code));
     let injected: BTreeSet<&str> = corpus.chain(here).collect();
     let missing: Vec<&str> =
-        netwright::why::codes::ALL.iter().map(|code| code.name).filter(|code| !injected.contains(code)).collect();
+        netwright::why::codes::ALL.iter().map(|code| code.name()).filter(|code| !injected.contains(code)).collect();
     assert!(missing.is_empty(), "no test injects {missing:?}");
     for (code, ..) in FAULTS {
         assert!(netwright::why::codes::find(code).is_some(), "there is no code {code}");

@@ -178,7 +178,7 @@ fn refused(session: &Session, question: &Question, finding: &Finding, fix: &Fix)
         return Some("a default route is never deleted");
     }
     let culprit = finding.culprit.as_ref()?;
-    let guard = matches!(culprit.code, "NF_DROP" | "NF_REJECT" | "NF_POLICY_DROP");
+    let guard = culprit.code.is_of_filter();
     if guard && fix.kind() == Change::Removes {
         return Some("a rule that may be right is not deleted");
     }

@@ -1,5 +1,6 @@
 //! `netwright why`: which hop is to blame, how that is known, and what mends it.
 
+use crate::why::codes::Code;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -172,7 +173,7 @@ fn there(session: &Session, netns: Where) -> Result<Where> {
 fn explain(code: &str) -> u8 {
     if code == "all" {
         for code in codes::ALL {
-            human::print(&format!("{:<24} {}\n", code.name, code.means));
+            human::print(&format!("{:<24} {}\n", code.name(), code.means()));
         }
         return 0;
     }
@@ -180,13 +181,16 @@ fn explain(code: &str) -> u8 {
         Some(code) => {
             human::print(&format!(
                 "{}: {}\n\n  seen:   {}\n  mended: {}\n",
-                code.name, code.means, code.seen, code.mend
+                code.name(),
+                code.means(),
+                code.seen(),
+                code.mend()
             ));
             0
         }
         None => {
             let error = Error::new(Kind::InvalidArgument, format!("there is no code `{code}`"));
-            let error = suggest::with_nearest(error, code, codes::ALL.iter().map(|known| known.name));
+            let error = suggest::with_nearest(error, code, codes::ALL.iter().map(|known| known.name()));
             let error = error.hint("`netwright why --explain all` lists them");
             fail(&error);
             2
@@ -323,7 +327,7 @@ fn missing(error: Error, netns: &Where) -> Error {
             } else {
                 format!("there are: {}", names.join(", "))
             };
-            error.label("NS_MISSING").hint(known)
+            error.label(Code::NsMissing.name()).hint(known)
         }
         Kind::PermissionDenied => error.hint(format!("looking into `{netns}` needs root")),
         _ => error,

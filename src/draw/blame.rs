@@ -30,7 +30,7 @@ impl Blame {
         Some(Self {
             netns: name_of(&culprit.at),
             link: link_of(culprit),
-            code: culprit.code.to_owned(),
+            code: culprit.code.name().to_owned(),
             message: culprit.message.clone(),
             path: finding
                 .hops

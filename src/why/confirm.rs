@@ -1,5 +1,6 @@
 //! What the flight recorder saw of one more packet, against what the walk says: the same place and fate confirms it; another is right.
 
+use super::codes::Code;
 use std::time::Duration;
 
 use super::finding::{Confidence, Culprit, Evidence, Finding, Label, LastSeen, Leg, Verdict};
@@ -130,7 +131,13 @@ fn strayed(recording: &Recording, at: Option<&Where>, finding: &mut Finding) -> 
     let code = finding.culprit.as_ref().map(|culprit| culprit.code);
     let strays = matches!(
         code,
-        Some("NEIGH_STALE_WRONG" | "NEIGH_STATIC_WRONG" | "ADDR_DUPLICATE" | "MAC_DUPLICATE" | "FDB_STATIC_WRONG")
+        Some(
+            Code::NeighStaleWrong
+                | Code::NeighStaticWrong
+                | Code::AddrDuplicate
+                | Code::MacDuplicate
+                | Code::FdbStaticWrong
+        )
     );
     if !strays || !at.is_some_and(off) {
         return false;
@@ -150,39 +157,39 @@ pub(super) fn decides(recorded: &(Option<Answer>, Recording), first: Option<&Cul
     seen.own && here && codes(dropped.class).contains(&culprit.code) && !answer.as_ref().is_some_and(Answer::is_reached)
 }
 
-const NEIGHBOUR: [&str; 18] = [
-    "MCAST_SNOOPED",
-    "ADDR_MISSING",
-    "ROUTE_GATEWAY_DEAD",
-    "ARP_DISABLED",
-    "ARP_IGNORED",
-    "PORT_FLOOD_OFF",
-    "L2_FILTER_DROP",
-    "V6_ND_BLOCKED",
-    "V6_DISABLED",
-    "PORT_NOT_ENSLAVED",
-    "PREFIX_MISMATCH",
-    "LINK_ADMIN_DOWN",
-    "PORT_ISOLATED",
-    "PORT_STP_STATE",
-    "V6_DAD_PENDING",
-    "V6_DAD_FAILED",
-    "PORT_WRONG_BRIDGE",
-    "RP_FILTER",
+const NEIGHBOUR: [Code; 18] = [
+    Code::McastSnooped,
+    Code::AddrMissing,
+    Code::RouteGatewayDead,
+    Code::ArpDisabled,
+    Code::ArpIgnored,
+    Code::PortFloodOff,
+    Code::L2FilterDrop,
+    Code::V6NdBlocked,
+    Code::V6Disabled,
+    Code::PortNotEnslaved,
+    Code::PrefixMismatch,
+    Code::LinkAdminDown,
+    Code::PortIsolated,
+    Code::PortStpState,
+    Code::V6DadPending,
+    Code::V6DadFailed,
+    Code::PortWrongBridge,
+    Code::RpFilter,
 ];
-const ROUTE: [&str; 9] = [
-    "ROUTE_MISSING",
-    "ROUTE_WRONG_NEXTHOP",
-    "RETURN_ROUTE_MISSING",
-    "NAT_MISSING",
-    "NAT_WRONG",
-    "PREFIX_MISMATCH",
-    "LINK_MISSING",
-    "LINK_ADMIN_DOWN",
-    "ADDR_MISSING",
+const ROUTE: [Code; 9] = [
+    Code::RouteMissing,
+    Code::RouteWrongNexthop,
+    Code::ReturnRouteMissing,
+    Code::NatMissing,
+    Code::NatWrong,
+    Code::PrefixMismatch,
+    Code::LinkMissing,
+    Code::LinkAdminDown,
+    Code::AddrMissing,
 ];
 
-fn softly(recording: &Recording, netns: Option<crate::exec::netns::NetnsId>, finding: &mut Finding, codes: &[&str]) {
+fn softly(recording: &Recording, netns: Option<crate::exec::netns::NetnsId>, finding: &mut Finding, codes: &[Code]) {
     let known = netns.is_some_and(|id| recording.name_of(id).is_some());
     if let Some(culprit) = finding.culprit.as_mut().filter(|culprit| known && codes.contains(&culprit.code)) {
         culprit.evidence.push(Evidence { label: Label::Probe, text: recording.summary() });
@@ -193,14 +200,14 @@ fn softly(recording: &Recording, netns: Option<crate::exec::netns::NetnsId>, fin
 /// The sender's own kernel refused to send: that is the place, and its errno tells the sort.
 fn by_errno(question: &Question, finding: &mut Finding) {
     let Some(refused) = finding.probe.as_ref().and_then(|probe| probe.refused) else { return };
-    let codes: &[&str] = match refused {
+    let codes: &[Code] = match refused {
         "unreachable" => &ROUTE_OR_RULE,
-        "host-unreachable" => &["ROUTE_UNREACHABLE", "RULE_MISDIRECT"],
-        "blackhole" => &["ROUTE_BLACKHOLE", "RULE_MISDIRECT"],
-        "prohibited" => &["ROUTE_PROHIBIT", "RULE_MISDIRECT", "NF_DROP", "NF_POLICY_DROP", "NF_REJECT"],
-        "too-big" => &["MTU_EXCEEDED"],
-        "no-source-address" => &["ADDR_MISSING", "V6_DAD_PENDING", "LOCAL_PORTS_EXHAUSTED"],
-        "link-down" => &["LINK_ADMIN_DOWN"],
+        "host-unreachable" => &[Code::RouteUnreachable, Code::RuleMisdirect],
+        "blackhole" => &[Code::RouteBlackhole, Code::RuleMisdirect],
+        "prohibited" => &[Code::RouteProhibit, Code::RuleMisdirect, Code::NfDrop, Code::NfPolicyDrop, Code::NfReject],
+        "too-big" => &[Code::MtuExceeded],
+        "no-source-address" => &[Code::AddrMissing, Code::V6DadPending, Code::LocalPortsExhausted],
+        "link-down" => &[Code::LinkAdminDown],
         _ => &[],
     };
     let fits = |culprit: &&Culprit| culprit.at == question.from && culprit.leg == Leg::Request;
@@ -209,17 +216,17 @@ fn by_errno(question: &Question, finding: &mut Finding) {
     }
 }
 
-const ROUTE_OR_RULE: [&str; 10] = [
-    "ROUTE_MISSING",
-    "ROUTE_UNREACHABLE",
-    "RULE_MISDIRECT",
-    "LINK_MISSING",
-    "LINK_WRONG_NETNS",
-    "LINK_ADMIN_DOWN",
-    "LO_DOWN",
-    "ADDR_MISSING",
-    "V6_DISABLED",
-    "V6_DAD_PENDING",
+const ROUTE_OR_RULE: [Code; 10] = [
+    Code::RouteMissing,
+    Code::RouteUnreachable,
+    Code::RuleMisdirect,
+    Code::LinkMissing,
+    Code::LinkWrongNetns,
+    Code::LinkAdminDown,
+    Code::LoDown,
+    Code::AddrMissing,
+    Code::V6Disabled,
+    Code::V6DadPending,
 ];
 
 /// Whether a drop elsewhere than the state says is the packet's own end. What a router's own OUTPUT drops is an ICMP error about the packet,
@@ -227,7 +234,7 @@ const ROUTE_OR_RULE: [&str; 10] = [
 fn telling(dropped: &Dropped, known: &Culprit, at: &Where, prober: &Where) -> bool {
     match dropped.class {
         Class::Ruleset => {
-            !known.code.starts_with("MTU_") && (dropped.hook != Some(super::recorder::Hook::Output) || at == prober)
+            !known.code.is_of_mtu() && (dropped.hook != Some(super::recorder::Hook::Output) || at == prober)
         }
         Class::Netfilter | Class::NoSocket | Class::TooBig => false,
         _ => true,
@@ -239,97 +246,115 @@ fn near(culprit: &Culprit, at: &Where) -> bool {
     culprit.at == *at
         || matches!(
             culprit.code,
-            "TTL_EXPIRED"
-                | "ROUTE_LOOP"
-                | "ROUTE_WRONG_NEXTHOP"
-                | "NAT_MISSING"
-                | "NAT_WRONG"
-                | "DNAT_WRONG_TARGET"
-                | "HAIRPIN_NO_SNAT"
-                | "NEIGH_STATIC_WRONG"
-                | "NEIGH_STALE_WRONG"
-                | "LINK_ADMIN_DOWN"
-                | "MTU_L2_MISMATCH"
-                | "ADDR_DUPLICATE"
-                | "MAC_DUPLICATE"
-                | "V6_DAD_PENDING"
-                | "V6_DAD_FAILED"
+            Code::TtlExpired
+                | Code::RouteLoop
+                | Code::RouteWrongNexthop
+                | Code::NatMissing
+                | Code::NatWrong
+                | Code::DnatWrongTarget
+                | Code::HairpinNoSnat
+                | Code::NeighStaticWrong
+                | Code::NeighStaleWrong
+                | Code::LinkAdminDown
+                | Code::MtuL2Mismatch
+                | Code::AddrDuplicate
+                | Code::MacDuplicate
+                | Code::V6DadPending
+                | Code::V6DadFailed
         )
 }
 
 /// The codes that show as this.
-fn codes(class: Class) -> &'static [&'static str] {
+fn codes(class: Class) -> &'static [Code] {
     match class {
         Class::Ruleset | Class::Netfilter => &[
-            "NF_DROP",
-            "NF_POLICY_DROP",
-            "NF_REJECT",
-            "L2_FILTER_DROP",
-            "V6_ND_BLOCKED",
-            "CONNTRACK_FULL",
-            "NAT_PORTS_EXHAUSTED",
+            Code::NfDrop,
+            Code::NfPolicyDrop,
+            Code::NfReject,
+            Code::L2FilterDrop,
+            Code::V6NdBlocked,
+            Code::ConntrackFull,
+            Code::NatPortsExhausted,
         ],
         // A source that no route leads back to should have been translated, and one that came the wrong way was sent there.
-        Class::ReversePath => {
-            &["RP_FILTER", "NAT_MISSING", "NAT_WRONG", "RETURN_ROUTE_MISSING", "ROUTE_WRONG_NEXTHOP", "ADDR_MISSING"]
-        }
+        Class::ReversePath => &[
+            Code::RpFilter,
+            Code::NatMissing,
+            Code::NatWrong,
+            Code::ReturnRouteMissing,
+            Code::RouteWrongNexthop,
+            Code::AddrMissing,
+        ],
         // A packet from a link-local address, because no other can be used yet, is not forwarded.
-        Class::NotForwarding => {
-            &["FORWARDING_DISABLED", "V6_FORWARDING_DISABLED", "ADDR_MISSING", "ROUTE_WRONG_NEXTHOP", "V6_DAD_PENDING"]
-        }
+        Class::NotForwarding => &[
+            Code::ForwardingDisabled,
+            Code::V6ForwardingDisabled,
+            Code::AddrMissing,
+            Code::RouteWrongNexthop,
+            Code::V6DadPending,
+        ],
         Class::NoRoute => &ROUTE,
         Class::RouteError => &[
-            "ROUTE_BLACKHOLE",
-            "ROUTE_UNREACHABLE",
-            "ROUTE_PROHIBIT",
-            "RULE_MISDIRECT",
-            "FORWARDING_DISABLED",
-            "ROUTE_MISSING",
-            "ROUTE_WRONG_NEXTHOP",
-            "RETURN_ROUTE_MISSING",
-            "NAT_MISSING",
-            "NAT_WRONG",
+            Code::RouteBlackhole,
+            Code::RouteUnreachable,
+            Code::RouteProhibit,
+            Code::RuleMisdirect,
+            Code::ForwardingDisabled,
+            Code::RouteMissing,
+            Code::RouteWrongNexthop,
+            Code::ReturnRouteMissing,
+            Code::NatMissing,
+            Code::NatWrong,
         ],
-        Class::OtherHost => {
-            &["NEIGH_STATIC_WRONG", "NEIGH_STALE_WRONG", "MAC_DUPLICATE", "ADDR_DUPLICATE", "PORT_NOT_ENSLAVED"]
-        }
+        Class::OtherHost => &[
+            Code::NeighStaticWrong,
+            Code::NeighStaleWrong,
+            Code::MacDuplicate,
+            Code::AddrDuplicate,
+            Code::PortNotEnslaved,
+        ],
         // A bridge that is down has its ports in the state `disabled`.
-        Class::PortState => &["PORT_STP_STATE", "LINK_ADMIN_DOWN"],
+        Class::PortState => &[Code::PortStpState, Code::LinkAdminDown],
         Class::NoTarget => &[
-            "MCAST_SNOOPED",
-            "PORT_HAIRPIN_OFF",
-            "PORT_ISOLATED",
-            "PORT_FLOOD_OFF",
-            "FDB_STATIC_WRONG",
-            "LINK_ADMIN_DOWN",
-            "PORT_STP_STATE",
+            Code::McastSnooped,
+            Code::PortHairpinOff,
+            Code::PortIsolated,
+            Code::PortFloodOff,
+            Code::FdbStaticWrong,
+            Code::LinkAdminDown,
+            Code::PortStpState,
         ],
-        Class::BridgeRefused => {
-            &["PORT_LOCKED", "PORT_VLAN", "PORT_ISOLATED", "MAC_DUPLICATE", "FDB_STATIC_WRONG", "PORT_HAIRPIN_OFF"]
-        }
-        Class::Queue => &["QDISC_DROP", "LINK_ADMIN_DOWN", "LINK_NO_CARRIER"],
-        Class::Tc => &["TC_DROP"],
-        Class::Xdp => &["XDP_DROP"],
-        Class::TooBig => &["MTU_EXCEEDED", "MTU_BLACKHOLE", "MTU_L2_MISMATCH"],
-        Class::PeerRefused => &["MTU_L2_MISMATCH", "LINK_ADMIN_DOWN"],
-        Class::HopLimit => &["TTL_EXPIRED", "ROUTE_LOOP"],
+        Class::BridgeRefused => &[
+            Code::PortLocked,
+            Code::PortVlan,
+            Code::PortIsolated,
+            Code::MacDuplicate,
+            Code::FdbStaticWrong,
+            Code::PortHairpinOff,
+        ],
+        Class::Queue => &[Code::QdiscDrop, Code::LinkAdminDown, Code::LinkNoCarrier],
+        Class::Tc => &[Code::TcDrop],
+        Class::Xdp => &[Code::XdpDrop],
+        Class::TooBig => &[Code::MtuExceeded, Code::MtuBlackhole, Code::MtuL2Mismatch],
+        Class::PeerRefused => &[Code::MtuL2Mismatch, Code::LinkAdminDown],
+        Class::HopLimit => &[Code::TtlExpired, Code::RouteLoop],
         Class::NeighbourFailed => &NEIGHBOUR,
         Class::NoSocket => &[
-            "SERVICE_NOT_LISTENING",
-            "SERVICE_WRONG_BIND",
-            "DNAT_MISSING",
-            "DNAT_WRONG_TARGET",
-            "HAIRPIN_NO_SNAT",
+            Code::ServiceNotListening,
+            Code::ServiceWrongBind,
+            Code::DnatMissing,
+            Code::DnatWrongTarget,
+            Code::HairpinNoSnat,
             // The answer that is not turned back comes from a stranger.
-            "NAT_WRONG",
-            "ADDR_DUPLICATE",
-            "V6_DAD_FAILED",
+            Code::NatWrong,
+            Code::AddrDuplicate,
+            Code::V6DadFailed,
         ],
-        Class::SocketRefused => &["SERVICE_BACKLOG_FULL"],
-        Class::Martian => &["NAT_MISSING", "MARTIAN_LOCALNET", "ADDR_DUPLICATE", "ROUTE_LOOP"],
-        Class::Xfrm => &["XFRM_BLOCK"],
-        Class::V6Disabled => &["V6_DISABLED"],
-        Class::Tunnel => &["TUNNEL_MISMATCH"],
+        Class::SocketRefused => &[Code::ServiceBacklogFull],
+        Class::Martian => &[Code::NatMissing, Code::MartianLocalnet, Code::AddrDuplicate, Code::RouteLoop],
+        Class::Xfrm => &[Code::XfrmBlock],
+        Class::V6Disabled => &[Code::V6Disabled],
+        Class::Tunnel => &[Code::TunnelMismatch],
         _ => &[],
     }
 }
@@ -337,25 +362,25 @@ fn codes(class: Class) -> &'static [&'static str] {
 /// A culprit that only the recorder saw: its class has one meaning.
 fn observed(at: &Where, dev: Option<&str>, dropped: &Dropped) -> Option<Culprit> {
     let code = match dropped.class {
-        Class::Ruleset | Class::Netfilter => "NF_DROP",
-        Class::ReversePath => "RP_FILTER",
-        Class::Tc => "TC_DROP",
-        Class::Xdp => "XDP_DROP",
-        Class::PortState => "PORT_STP_STATE",
-        Class::Xfrm => "XFRM_BLOCK",
-        Class::HopLimit => "TTL_EXPIRED",
-        Class::Tunnel => "TUNNEL_MISMATCH",
-        Class::NotForwarding => "FORWARDING_DISABLED",
-        Class::NoRoute => "ROUTE_MISSING",
-        Class::RouteError => "ROUTE_UNREACHABLE",
-        Class::Martian => "MARTIAN_LOCALNET",
-        Class::NoSocket => "SERVICE_NOT_LISTENING",
-        Class::TooBig => "MTU_EXCEEDED",
-        Class::V6Disabled => "V6_DISABLED",
+        Class::Ruleset | Class::Netfilter => Code::NfDrop,
+        Class::ReversePath => Code::RpFilter,
+        Class::Tc => Code::TcDrop,
+        Class::Xdp => Code::XdpDrop,
+        Class::PortState => Code::PortStpState,
+        Class::Xfrm => Code::XfrmBlock,
+        Class::HopLimit => Code::TtlExpired,
+        Class::Tunnel => Code::TunnelMismatch,
+        Class::NotForwarding => Code::ForwardingDisabled,
+        Class::NoRoute => Code::RouteMissing,
+        Class::RouteError => Code::RouteUnreachable,
+        Class::Martian => Code::MartianLocalnet,
+        Class::NoSocket => Code::ServiceNotListening,
+        Class::TooBig => Code::MtuExceeded,
+        Class::V6Disabled => Code::V6Disabled,
         _ => return None,
     };
     let place = dev.unwrap_or_default();
-    if code == "RP_FILTER" {
+    if code == Code::RpFilter {
         return Some(
             Culprit::new(code, at, "sysctl", format!("net.ipv4.conf.{place}.rp_filter"))
                 .says(format!("the packet dies in {at} at {place}: the reverse path filter drops it, for {at} would answer its source by another link"))

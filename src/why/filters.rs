@@ -1,5 +1,6 @@
 //! The hooks: every base chain of every backend in the order of their priorities, connection tracking and translation between them.
 
+use super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -394,7 +395,7 @@ impl Walk<'_> {
             _ => "conntrack -F".to_owned(),
         };
         self.fault(
-            Culprit::new("CONNTRACK_FULL", &at, "sysctl", "net.netfilter.nf_conntrack_max")
+            Culprit::new(Code::ConntrackFull, &at, "sysctl", "net.netfilter.nf_conntrack_max")
                 .value(max.to_string())
                 .says(format!(
                     "the conntrack table of {at} is full: {count} of {max} connections; new ones are dropped"
@@ -417,10 +418,10 @@ impl Walk<'_> {
         let at = &self.net.ns(ns).at;
         let layer2 = ["bridge ", "arp ", "netdev "].iter().any(|family| rule.table.starts_with(family));
         let code = match rule {
-            _ if layer2 => "L2_FILTER_DROP",
-            RuleRef { policy: true, .. } => "NF_POLICY_DROP",
-            RuleRef { reject: true, .. } => "NF_REJECT",
-            _ => "NF_DROP",
+            _ if layer2 => Code::L2FilterDrop,
+            RuleRef { policy: true, .. } => Code::NfPolicyDrop,
+            RuleRef { reject: true, .. } => Code::NfReject,
+            _ => Code::NfDrop,
         };
         let name = format!("{} {} {}", rule.tool, rule.table, rule.chain);
         let what = if rule.policy { "the policy of" } else { "a rule in" };
@@ -684,7 +685,7 @@ impl Walk<'_> {
             let covers = |net: &str, ip: IpAddr| net.parse::<ipnet::IpNet>().is_ok_and(|net| net.contains(&ip));
             if covers(&src, packet.src) && covers(&dst, packet.dst) {
                 self.fault(
-                    Culprit::new("XFRM_BLOCK", &at, "policy", format!("src {src} dst {dst} dir {dir}"))
+                    Culprit::new(Code::XfrmBlock, &at, "policy", format!("src {src} dst {dst} dir {dir}"))
                         .value("action block")
                         .says(format!("an IPsec policy (xfrm) of {at} blocks {} → {}", packet.src, packet.dst))
                         .because(

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::codes::Code;
 use crate::op::{Where, as_typed, quote};
 
 /// The answer in one word.
@@ -208,8 +209,8 @@ impl Fix {
 /// The thing that stops the flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Culprit {
-    /// One of [`codes::ALL`](super::codes::ALL).
-    pub code: &'static str,
+    /// What kind of fault it is.
+    pub code: Code,
     /// On which way.
     pub leg: Leg,
     /// Where.
@@ -238,7 +239,7 @@ pub struct Culprit {
 
 impl Culprit {
     /// A culprit without evidence or mending.
-    pub fn new(code: &'static str, at: &Where, kind: &'static str, name: impl Into<String>) -> Self {
+    pub fn new(code: Code, at: &Where, kind: &'static str, name: impl Into<String>) -> Self {
         Self {
             code,
             leg: Leg::Request,
@@ -325,7 +326,7 @@ impl Culprit {
     #[must_use]
     pub fn json(&self) -> Value {
         json!({
-            "code": self.code,
+            "code": self.code.name(),
             "leg": self.leg.word(),
             "netns": self.at.name(),
             "object": { "kind": self.kind, "name": self.name, "value": self.value },

@@ -57,6 +57,7 @@ mod unread;
 mod upstream;
 mod walk;
 
+use codes::Code;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -279,18 +280,18 @@ pub fn forbids(session: &Session, from: &Where, silent: &Target, manner: &Manner
     question.probe = false;
     let finding = why(session, &question)?;
     let codes = [
-        "NF_POLICY_DROP",
-        "NF_DROP",
-        "NF_REJECT",
-        "L2_FILTER_DROP",
-        "TC_DROP",
-        "XDP_DROP",
-        "XFRM_BLOCK",
-        "PORT_ISOLATED",
-        "PORT_LOCKED",
-        "ROUTE_BLACKHOLE",
-        "ROUTE_UNREACHABLE",
-        "ROUTE_PROHIBIT",
+        Code::NfPolicyDrop,
+        Code::NfDrop,
+        Code::NfReject,
+        Code::L2FilterDrop,
+        Code::TcDrop,
+        Code::XdpDrop,
+        Code::XfrmBlock,
+        Code::PortIsolated,
+        Code::PortLocked,
+        Code::RouteBlackhole,
+        Code::RouteUnreachable,
+        Code::RouteProhibit,
     ];
     // The first thing in the way of the request: what is wrong with the answer's way proves it just as well.
     Ok(finding.verdict == Verdict::Blocked && finding.culprit.is_some_and(|culprit| codes.contains(&culprit.code)))
@@ -415,7 +416,7 @@ fn silent_service(net: &Net, walk: &Walk<'_>, target: &Target, open: Option<&Est
     let at = net.ns(*ns).at.clone();
     let state = process_state(&socket.users).map(|state| format!("; its process {state}")).unwrap_or_default();
     Some(
-        Culprit::new("SERVICE_SILENT", &at, "socket", format!("tcp {}", socket.shown))
+        Culprit::new(Code::ServiceSilent, &at, "socket", format!("tcp {}", socket.shown))
             .value(format!("{} connections wait to be accepted", socket.queued))
             .says(format!("tcp port {port} in {at} takes the connection and never answers: the service hangs and does not accept it{state}"))
             .because(Label::Probe, "the handshake succeeds, no data comes")
@@ -447,10 +448,10 @@ fn open_eyes(net: &Net, walk: &Walk<'_>, from: usize, sent: &Packet, finding: &m
     let first = walk.hops.iter().find(|hop| hop.out).and_then(|hop| net.ns(net.index(&hop.at)?).link(&hop.dev)?.mtu);
     let mut big = Walk::new(net);
     big.round_trip(from, Packet { size: first.unwrap_or(1500).min(9000), df: true, ..sent.clone() });
-    for fault in big.faults.iter().filter(|fault| matches!(fault.code, "MTU_L2_MISMATCH" | "MTU_BLACKHOLE")) {
+    for fault in big.faults.iter().filter(|fault| matches!(fault.code, Code::MtuL2Mismatch | Code::MtuBlackhole)) {
         warn(format!("warning: a small packet arrives, a big one does not: [{}] {}", fault.code, fault.message));
     }
-    let rules = walk.suspects.iter().filter(|suspect| suspect.culprit.code.starts_with("NF_")).take(OTHERS);
+    let rules = walk.suspects.iter().filter(|suspect| suspect.culprit.code.is_of_filter()).take(OTHERS);
     for suspect in rules {
         warn(format!(
             "warning: this one arrived; whether all do depends on {} in {}: `{}`",
@@ -489,7 +490,7 @@ fn judge(
     }
     let mut first = faults.remove(0);
     // The answer meets the same chain the other way round: one half of the mending alone mends nothing.
-    if matches!(first.code, "NF_DROP" | "NF_REJECT" | "L2_FILTER_DROP") && first.leg == Leg::Request {
+    if matches!(first.code, Code::NfDrop | Code::NfReject | Code::L2FilterDrop) && first.leg == Leg::Request {
         let same = |other: &&Culprit| {
             other.leg == Leg::Reply && (other.code, &other.at, other.kind) == (first.code, &first.at, first.kind)
         };
@@ -504,9 +505,9 @@ fn judge(
         });
     }
     // A reverse path filter in the rules, and no way back at all: the way back mends both.
-    if first.code == "NF_DROP"
+    if first.code == Code::NfDrop
         && (first.value.contains("rpfilter") || first.value.contains("fib saddr"))
-        && let Some(back) = faults.iter().find(|other| other.code == "RETURN_ROUTE_MISSING" && other.at == first.at)
+        && let Some(back) = faults.iter().find(|other| other.code == Code::ReturnRouteMissing && other.at == first.at)
     {
         first
             .evidence
@@ -516,10 +517,10 @@ fn judge(
         }
     }
     // Both are one asymmetry: what lets the request in does not lead the answer back.
-    if first.code == "RP_FILTER"
+    if first.code == Code::RpFilter
         && let Some(back) = faults
             .iter()
-            .find(|other| other.code == "RULE_MISDIRECT" && other.at == first.at && other.leg == Leg::Reply)
+            .find(|other| other.code == Code::RuleMisdirect && other.at == first.at && other.leg == Leg::Reply)
     {
         first.evidence.push(Evidence {
             label: Label::Inferred,
@@ -527,7 +528,7 @@ fn judge(
         });
         first.fix.extend(back.fix.iter().cloned());
     }
-    finding.verdict = if walk.pending && matches!(first.code, "V6_DAD_PENDING" | "PORT_STP_STATE") {
+    finding.verdict = if walk.pending && matches!(first.code, Code::V6DadPending | Code::PortStpState) {
         Verdict::Pending
     } else {
         Verdict::Blocked
@@ -609,17 +610,17 @@ fn counter(net: &Net, suspect: &Suspect) -> Option<u64> {
             .flat_map(|v6| net.tables(suspect.ns, v6))
             .find_map(|tables| tables.counter(rule));
     }
-    if !matches!(suspect.culprit.code, "TC_DROP" | "QDISC_DROP") {
+    if !matches!(suspect.culprit.code, Code::TcDrop | Code::QdiscDrop) {
         return None;
     }
     let mut words = suspect.culprit.name.split(' ');
     let dev = words.next()?;
-    if suspect.culprit.code == "TC_DROP"
+    if suspect.culprit.code == Code::TcDrop
         && let Some(packets) = segment::taken(net, suspect.ns, dev, words.next()?)
     {
         return Some(packets);
     }
-    let ours = |kind: &str| matches!(kind, "clsact" | "ingress") == (suspect.culprit.code == "TC_DROP");
+    let ours = |kind: &str| matches!(kind, "clsact" | "ingress") == (suspect.culprit.code == Code::TcDrop);
     let found = net
         .qdiscs(suspect.ns)
         .iter()

@@ -1,5 +1,6 @@
 //! What a namespace cannot do, without a destination in mind: its gateways, its resolvers, the way out.
 
+use super::codes::Code;
 use std::net::IpAddr;
 use std::path::Path;
 
@@ -75,7 +76,7 @@ fn ask(session: &Session, from: &Where, what: String, target: Target, probe: boo
 
 /// Whether nothing stands in the way. What only leaves this machine is not judged any further, and is fine as far as all of the way could be read.
 fn is_fine(finding: &Finding, probe: bool) -> bool {
-    let unread = finding.others.iter().any(|other| other.code == "NETNS_UNREADABLE");
+    let unread = finding.others.iter().any(|other| other.code == Code::NetnsUnreadable);
     finding.verdict == Verdict::Reachable || !probe && finding.culprit.is_none() && !unread
 }
 
@@ -120,12 +121,12 @@ mod tests {
         let mut finding = Finding::new(&at(), "203.0.113.254");
         assert!(is_fine(&finding, false), "it leaves this machine");
         assert!(!is_fine(&finding, true), "nobody answers");
-        finding.others.push(Culprit::new("NETNS_UNREADABLE", &at(), "namespace", "r"));
+        finding.others.push(Culprit::new(Code::NetnsUnreadable, &at(), "namespace", "r"));
         assert!(!is_fine(&finding, false), "who knows what it meets there");
         finding.verdict = Verdict::Reachable;
         assert!(is_fine(&finding, true), "it was answered");
         (finding.verdict, finding.others) = (Verdict::Blocked, Vec::new());
-        finding.culprit = Some(Culprit::new("NF_DROP", &at(), "rule", "r"));
+        finding.culprit = Some(Culprit::new(Code::NfDrop, &at(), "rule", "r"));
         assert!(!is_fine(&finding, false));
     }
 

@@ -1,5 +1,6 @@
 //! Ports that are all taken: one's own, and those of a translation.
 
+use super::codes::Code;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
@@ -46,7 +47,7 @@ impl Walk<'_> {
         };
         let proto = packet.proto_name();
         self.fault(
-            Culprit::new("LOCAL_PORTS_EXHAUSTED", &at, "sysctl", "net.ipv4.ip_local_port_range")
+            Culprit::new(Code::LocalPortsExhausted, &at, "sysctl", "net.ipv4.ip_local_port_range")
                 .value(format!("{low} {high}"))
                 .says(format!(
                     "{at} has no local {proto} port left for another connection{target}: all {} are taken",
@@ -98,7 +99,7 @@ impl Walk<'_> {
         let at = self.net.ns(ns).at.clone();
         let name = format!("{} {} {}", rule.tool, rule.table, rule.chain);
         self.fault(
-            Culprit::new("NAT_PORTS_EXHAUSTED", &at, "rule", name)
+            Culprit::new(Code::NatPortsExhausted, &at, "rule", name)
                 .value(rule.text.clone())
                 .says(format!(
                     "{at} translates to {} with the ports {low} to {high}, and all of them lead to {} port {dport} already: `{}`",
@@ -140,7 +141,7 @@ impl Walk<'_> {
             let proto = asked.proto_name();
             let rule = conn.by.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
             return Some(
-                Culprit::new("CONNTRACK_STALE", &at, "connection", format!("{proto} {src}:{sport} → {}:{}", dst.0, dst.1))
+                Culprit::new(Code::ConntrackStale, &at, "connection", format!("{proto} {src}:{sport} → {}:{}", dst.0, dst.1))
                     .value(format!("answered by {}:{}", answer.0, answer.1))
                     .says(format!(
                         "conntrack of {at} still has a {proto} connection {src}:{sport} → {}:{} that goes to {}:{}; it began before `{rule}` could \

@@ -1,5 +1,6 @@
 //! Why the kernel would not route: its answer says that, the tables, rules and settings say why.
 
+use super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -213,7 +214,7 @@ impl Walk<'_> {
             }
             if packet.src.is_loopback() || packet.dst.is_loopback() {
                 self.fault(
-                    Culprit::new("MARTIAN_LOCALNET", &at, "address", packet.dst.to_string())
+                    Culprit::new(Code::MartianLocalnet, &at, "address", packet.dst.to_string())
                         .says(format!(
                             "{} → {} comes into {at} by {iif}: 127.0.0.0/8 may not be on a wire",
                             packet.src, packet.dst
@@ -227,7 +228,7 @@ impl Walk<'_> {
                 let sender = if self.leg == Leg::Request { self.origin.clone() } else { self.end.clone() };
                 if sender.is_some_and(|(sender, _)| sender != ns) {
                     self.fault(
-                        Culprit::new("ADDR_DUPLICATE", &at, "address", packet.src.to_string())
+                        Culprit::new(Code::AddrDuplicate, &at, "address", packet.src.to_string())
                             .value(packet.src.to_string())
                             .says(format!(
                                 "{at} gets a packet on {iif} from {}, which is its own address: the sender has it too",
@@ -265,7 +266,7 @@ impl Walk<'_> {
             return false;
         }
         self.fault(
-            Culprit::new("ROUTE_UNREACHABLE", &at, "route", packet.dst.to_string())
+            Culprit::new(Code::RouteUnreachable, &at, "route", packet.dst.to_string())
                 .value(said)
                 .says(format!("{at} cannot route {} → {}: {said}", packet.src, packet.dst))
                 .because(Label::Kernel, format!("{line} → {said}")),
@@ -292,7 +293,7 @@ impl Walk<'_> {
                 .filter(|mark| *mark != 0)
                 .map(|mark| format!(" (its mark is 0x{mark:x})"))
                 .unwrap_or_default();
-            let culprit = Culprit::new("RULE_MISDIRECT", &at, "rule", rule_text.clone())
+            let culprit = Culprit::new(Code::RuleMisdirect, &at, "rule", rule_text.clone())
                 .value(kind.clone())
                 .says(format!(
                     "the policy rule `{rule_text}` of {at} takes {} → {}{mark} to `{kind}`{detail}",
@@ -310,9 +311,9 @@ impl Walk<'_> {
             return true;
         }
         let code = match kind.as_str() {
-            "blackhole" => "ROUTE_BLACKHOLE",
-            "prohibit" => "ROUTE_PROHIBIT",
-            _ => "ROUTE_UNREACHABLE",
+            "blackhole" => Code::RouteBlackhole,
+            "prohibit" => Code::RouteProhibit,
+            _ => Code::RouteUnreachable,
         };
         let route_text = route_text(route);
         let what = if self.leg == Leg::Reply { "the reply " } else { "" };
@@ -359,7 +360,7 @@ impl Walk<'_> {
         let sysctl =
             if all == 0 { "net.ipv4.ip_forward".to_owned() } else { format!("net.ipv4.conf.{iif}.forwarding") };
         self.fault(
-            Culprit::new("FORWARDING_DISABLED", &at, "sysctl", sysctl.clone())
+            Culprit::new(Code::ForwardingDisabled, &at, "sysctl", sysctl.clone())
                 .value("0")
                 .says(format!("{at} gets a packet for {} on {iif} and does not forward: {sysctl} = 0", packet.dst))
                 .because(Label::Kernel, format!("{line} → {said}"))
@@ -422,7 +423,7 @@ impl Walk<'_> {
         let from_all = all >= own && all > 0;
         let sysctl =
             if from_all { "net.ipv4.conf.all.rp_filter".to_owned() } else { format!("net.ipv4.conf.{iif}.rp_filter") };
-        let mut culprit = Culprit::new("RP_FILTER", &at, "sysctl", sysctl.clone())
+        let mut culprit = Culprit::new(Code::RpFilter, &at, "sysctl", sysctl.clone())
             .value(mode.to_string())
             .says(format!("{} arrives on {iif}, but {at} {other}; the {} reverse path filter of {iif} drops it", packet.src, if mode == 1 { "strict" } else { "loose" }))
             .because(Label::Kernel, format!("{line} → {said}"))
@@ -485,12 +486,12 @@ impl Walk<'_> {
             });
             let (code, advice) = match &pair {
                 Some((place, name)) => (
-                    "LINK_WRONG_NETNS",
+                    Code::LinkWrongNetns,
                     format!(
                         "{place}/{name} is an end of a veth pair that was never moved: ip -n {place} link set dev {name} netns {at}"
                     ),
                 ),
-                None => ("LINK_MISSING", format!("add a veth pair that leads into {at}")),
+                None => (Code::LinkMissing, format!("add a veth pair that leads into {at}")),
             };
             let culprit = Culprit::new(code, &at, "link", "")
                 .says(format!("{at} has no interface (no link) but lo: it is connected to nothing"))
@@ -538,7 +539,7 @@ impl Walk<'_> {
         }
         if !network.addrs.iter().any(|addr| addr.dev != "lo" && family(addr.ip)) {
             self.fault(
-                Culprit::new("ADDR_MISSING", &at, "link", links[0].ifname.clone())
+                Culprit::new(Code::AddrMissing, &at, "link", links[0].ifname.clone())
                     .value(if packet.v6() { "IPv6" } else { "IPv4" })
                     .says(format!("no link of {at} has an {} address", if packet.v6() { "IPv6" } else { "IPv4" }))
                     .because(Label::Kernel, kernel)
@@ -560,7 +561,7 @@ impl Walk<'_> {
         if let Some(narrow) = narrow.cloned() {
             let theirs = net.all.iter().find_map(|other| other.owns(packet.dst)).map_or(24, |addr| addr.len);
             self.fault(
-                Culprit::new("PREFIX_MISMATCH", &at, "address", format!("{}/{}", narrow.ip, narrow.len))
+                Culprit::new(Code::PrefixMismatch, &at, "address", format!("{}/{}", narrow.ip, narrow.len))
                     .value(narrow.dev.clone())
                     .says(format!("{at}/{} has {}/{}, so it has no route back to {}, which has the prefix /{theirs} and is on the same segment", narrow.dev, narrow.ip, narrow.len, packet.dst))
                     .because(Label::Kernel, kernel)
@@ -593,7 +594,7 @@ impl Walk<'_> {
             let half = network.rules[usize::from(packet.v6())].iter().find(|rule| text(rule, "table") == "main");
             let but = half.map(|rule| format!(" but under conditions: `{}`", rule_text(rule))).unwrap_or_default();
             self.fault(
-                Culprit::new("RULE_MISDIRECT", &at, "rule", "lookup main")
+                Culprit::new(Code::RuleMisdirect, &at, "rule", "lookup main")
                     .value("missing")
                     .says(format!(
                         "the table main of {at} knows the way to {}, and no policy rule looks into it{but}",
@@ -604,7 +605,7 @@ impl Walk<'_> {
             );
             return;
         }
-        let code = if self.leg == Leg::Reply { "RETURN_ROUTE_MISSING" } else { "ROUTE_MISSING" };
+        let code = if self.leg == Leg::Reply { Code::ReturnRouteMissing } else { Code::RouteMissing };
         let way = if self.leg == Leg::Reply { "back to" } else { "to" };
         let mut culprit = Culprit::new(code, &at, "route", packet.dst.to_string())
             .value(said)
@@ -682,7 +683,7 @@ impl Walk<'_> {
         let by = self.conns.iter().find(|conn| conn.ns == origin && conn.before.dst != conn.after.dst);
         let rule = by.and_then(|conn| conn.by.clone()).map(|rule| rule.text).unwrap_or_default();
         self.fault(
-            Culprit::new("NAT_MISSING", &at, "chain", "nat POSTROUTING")
+            Culprit::new(Code::NatMissing, &at, "chain", "nat POSTROUTING")
                 .value(format!("no MASQUERADE or SNAT for {} on {out}", packet.src))
                 .says(format!(
                     "{at} sends {} → {} out by {out} with its loopback address as the source: the target was translated (`{rule}`), the source \
@@ -703,7 +704,7 @@ impl Walk<'_> {
         let tool = if packet.v6() { "ip6tables" } else { "iptables" };
         let masqueraded = format!("{tool} -t nat -A POSTROUTING -s 127.0.0.0/8 -o {dev} -j MASQUERADE");
         self.fault(
-            Culprit::new("MARTIAN_LOCALNET", &at, "sysctl", format!("net.ipv4.conf.{dev}.route_localnet"))
+            Culprit::new(Code::MartianLocalnet, &at, "sysctl", format!("net.ipv4.conf.{dev}.route_localnet"))
                 .value("0")
                 .says(format!(
                     "{at} translated what it sent to itself and keeps {} as its source: that may not leave by {dev} (route_localnet = 0)",
@@ -895,7 +896,7 @@ impl Walk<'_> {
                 {
                     let line = format!("{} -t nat -D POSTROUTING {}", tables.tool(), shadow.number);
                     self.fault(
-                        Culprit::new("NAT_WRONG", &at, "rule", format!("{} nat POSTROUTING", tables.tool()))
+                        Culprit::new(Code::NatWrong, &at, "rule", format!("{} nat POSTROUTING", tables.tool()))
                             .value(shadow.text().to_owned())
                             .says(format!("an earlier rule in nat POSTROUTING of {at} accepts the packet (`-A POSTROUTING {}`) and so shadows `-A POSTROUTING {}`: {client} leaves {out} untranslated", shadow.text(), rule.text()))
                             .because(Label::State, format!("{} nat in {at}: -A POSTROUTING {} stands before -A POSTROUTING {}", tables.tool(), shadow.text(), rule.text()))
@@ -913,7 +914,7 @@ impl Walk<'_> {
                 if almost {
                     let wrong = dev.map(|(dev, _)| dev).unwrap_or_default();
                     self.fault(
-                        Culprit::new("NAT_WRONG", &at, "rule", format!("{} nat POSTROUTING", tables.tool()))
+                        Culprit::new(Code::NatWrong, &at, "rule", format!("{} nat POSTROUTING", tables.tool()))
                             .value(rule.text().to_owned())
                             .says(format!("the MASQUERADE rule `-A POSTROUTING {}` of {at} does not match: {client} leaves by {out}{}; {there} has no route back to it", rule.text(), if wrong.is_empty() || wrong == out { String::new() } else { format!(", the rule is bound to {wrong}") }))
                             .because(Label::State, format!("{} nat in {at}: -A POSTROUTING {}   (counter: {} packets)", tables.tool(), rule.text(), rule.packets))
@@ -933,7 +934,7 @@ impl Walk<'_> {
         if !(public || pretended || any && uplink(&out)) {
             return false;
         }
-        let mut culprit = Culprit::new("NAT_MISSING", &at, "chain", "nat POSTROUTING")
+        let mut culprit = Culprit::new(Code::NatMissing, &at, "chain", "nat POSTROUTING")
                 .value(format!("no MASQUERADE or SNAT for {client} on {out}"))
                 .says(format!("{client} leaves {at} by {out} untranslated (no MASQUERADE or SNAT rule matches), and {there} has no route back to it"))
                 .because(if pretended { Label::State } else { Label::Kernel }, kernel)
@@ -953,7 +954,7 @@ impl Walk<'_> {
         let (at, client) = (self.net.ns(router).at.clone(), packet.dst);
         let tool = if packet.v6() { "ip6tables" } else { "iptables" };
         self.fault(
-            Culprit::new("NAT_MISSING", &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
+            Culprit::new(Code::NatMissing, &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
                 .value(rule.text.clone())
                 .says(format!(
                     "{at} translates what {client} sends to the world (`{}`) and spares {}; and {there} has no route back to {client}",
@@ -976,7 +977,7 @@ impl Walk<'_> {
         let there = net.nft(router).translates()
             || all.iter().any(|tables| tables.rules("nat", "POSTROUTING").iter().any(|rule| translates(&rule.words)));
         let Some((rule, passed)) = self.untracking(router, Leg::Request).filter(|_| there) else { return false };
-        let culprit = Culprit::new("NAT_WRONG", &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
+        let culprit = Culprit::new(Code::NatWrong, &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
             .value(rule.text.clone())
             .says(format!(
                 "a raw rule of {at} (`{}`) keeps {} from being tracked, and what is untracked is never translated (NAT): it leaves {out} as it is",
@@ -1006,7 +1007,7 @@ impl Walk<'_> {
         let out = self.hops.iter().rev().find(|hop| hop.leg == Leg::Request && hop.out && hop.at == place);
         let via =
             out.and_then(|hop| self.net.ns(router).addrs_of(&hop.dev).find(|addr| near(addr.ip))).map(|addr| addr.ip);
-        let culprit = Culprit::new("RETURN_ROUTE_MISSING", &at, "route", pool.clone())
+        let culprit = Culprit::new(Code::ReturnRouteMissing, &at, "route", pool.clone())
             .value(client.to_string())
             .says(format!("{at} has no route back to {client}, which is how {place} maps {pool} (`{rule}`)"))
             .because(Label::Kernel, kernel)
@@ -1028,7 +1029,7 @@ impl Walk<'_> {
         let place = self.net.ns(conn.ns).at.clone();
         let rule = conn.by.clone();
         let text = rule.as_ref().map(|rule| rule.text.clone()).unwrap_or_default();
-        let mut culprit = Culprit::new("NAT_WRONG", &place, "rule", text.clone())
+        let mut culprit = Culprit::new(Code::NatWrong, &place, "rule", text.clone())
             .value(client.to_string())
             .says(format!(
                 "{place} turns the source {} into {client} (`{text}`), which it does not own; {there}",

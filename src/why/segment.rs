@@ -18,6 +18,7 @@ mod neighbour;
 mod proxy;
 mod queue;
 
+use super::codes::Code;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -153,7 +154,7 @@ impl Walk<'_> {
             }
             let at = self.net.ns(*ns).at.clone();
             self.fault(
-                Culprit::new("PORT_ISOLATED", &at, "link", dev.clone())
+                Culprit::new(Code::PortIsolated, &at, "link", dev.clone())
                     .value(format!("mode {mode}"))
                     .says(format!(
                         "{at}/{dev} is a macvlan in mode {mode}: it does not talk to the other macvlans of its link, {}/{} among them",
@@ -214,7 +215,7 @@ impl Walk<'_> {
         if packet.size > mtu && link.kind() == Some("veth") {
             let other = self.net.peer(ns, link).and_then(|(_, other)| other.mtu).unwrap_or(1500);
             self.fault(
-                Culprit::new("MTU_L2_MISMATCH", &at, "link", dev)
+                Culprit::new(Code::MtuL2Mismatch, &at, "link", dev)
                     .value(format!("mtu {mtu}"))
                     .says(format!("{at}/{dev} has mtu {mtu}, its segment has {other}: packets of {} bytes vanish there without a word", packet.size))
                     .because(Label::State, format!("ip link show dev {dev} in {at}: mtu {mtu}"))
@@ -223,7 +224,7 @@ impl Walk<'_> {
         }
         if let Some(xdp) = link.raw().get("xdp") {
             let mode = xdp.get("attached").or_else(|| xdp.get("mode")).map(Value::to_string).unwrap_or_default();
-            let culprit = Culprit::new("XDP_DROP", &at, "program", format!("{dev} xdp"))
+            let culprit = Culprit::new(Code::XdpDrop, &at, "program", format!("{dev} xdp"))
                 .value(
                     xdp.get("prog")
                         .map(|prog| prog.get("id").map_or_else(|| prog.to_string(), Value::to_string))
@@ -241,7 +242,7 @@ impl Walk<'_> {
 
     pub(super) fn link_down(&mut self, ns: usize, dev: &str) {
         let at = self.net.ns(ns).at.clone();
-        let mut culprit = Culprit::new("LINK_ADMIN_DOWN", &at, "link", dev)
+        let mut culprit = Culprit::new(Code::LinkAdminDown, &at, "link", dev)
             .value("down")
             .says(format!("{at}/{dev} is down (not up)"))
             .because(Label::State, format!("ip link show dev {dev} in {at}: no UP"));

@@ -1,5 +1,6 @@
 //! The end of a leg: the last hook, and whether anybody is there.
 
+use super::codes::Code;
 use std::net::IpAddr;
 
 use super::finding::{Culprit, Label, Leg};
@@ -79,14 +80,14 @@ impl Walk<'_> {
         match (packet.proto, packet.dport) {
             (6 | 17, Port::Exact(port)) => self.service(ns, &packet, port, dev),
             (1, _) if self.net.setting(ns, "ipv4/icmp_echo_ignore_all") == 1 => self.fault(
-                Culprit::new("ICMP_ECHO_IGNORED", &at, "sysctl", "net.ipv4.icmp_echo_ignore_all")
+                Culprit::new(Code::IcmpEchoIgnored, &at, "sysctl", "net.ipv4.icmp_echo_ignore_all")
                     .value("1")
                     .says(format!("{at} does not answer pings: net.ipv4.icmp_echo_ignore_all = 1"))
                     .because(Label::State, format!("net.ipv4.icmp_echo_ignore_all = 1 in {at}"))
                     .fix("sysctl -w net.ipv4.icmp_echo_ignore_all=0"),
             ),
             (58, _) if self.net.setting(ns, "ipv6/icmp/echo_ignore_all") == 1 => self.fault(
-                Culprit::new("ICMP_ECHO_IGNORED", &at, "sysctl", "net.ipv6.icmp.echo_ignore_all")
+                Culprit::new(Code::IcmpEchoIgnored, &at, "sysctl", "net.ipv6.icmp.echo_ignore_all")
                     .value("1")
                     .says(format!("{at} does not answer pings: net.ipv6.icmp.echo_ignore_all = 1"))
                     .because(Label::State, format!("net.ipv6.icmp.echo_ignore_all = 1 in {at}"))
@@ -105,7 +106,7 @@ impl Walk<'_> {
         if let Some(socket) = sockets.iter().find(|socket| serves(socket, packet.dst, dev)) {
             if packet.proto == 6 && socket.queued > socket.room {
                 self.fault(
-                    Culprit::new("SERVICE_BACKLOG_FULL", &at, "socket", format!("{proto} {}", socket.shown))
+                    Culprit::new(Code::ServiceBacklogFull, &at, "socket", format!("{proto} {}", socket.shown))
                         .value(format!("{} of {}", socket.queued, socket.room))
                         .says(format!("the accept queue of {proto} port {port} in {at} is full: the service does not take its connections"))
                         .because(Label::State, format!("ss -ltn in {at}: Recv-Q {} Send-Q {} {} {}", socket.queued, socket.room, socket.shown, socket.users))
@@ -133,7 +134,7 @@ impl Walk<'_> {
                 ),
             };
             self.fault(
-                Culprit::new("SERVICE_WRONG_BIND", &at, "socket", format!("{proto} {shown}"))
+                Culprit::new(Code::ServiceWrongBind, &at, "socket", format!("{proto} {shown}"))
                     .value(shown.clone())
                     .says(format!("in {at}, {proto} port {port} {listens}"))
                     .because(Label::State, format!("ss -ln in {at}: {proto} {shown} {}", other.users))
@@ -149,7 +150,7 @@ impl Walk<'_> {
                 Port::Exact(port) => port.to_string(),
                 _ => String::new(),
             };
-            let mut culprit = Culprit::new("DNAT_WRONG_TARGET", &router, "rule", text.clone())
+            let mut culprit = Culprit::new(Code::DnatWrongTarget, &router, "rule", text.clone())
                 .value(format!("{}:{port}", packet.dst))
                 .says(format!(
                     "{router} hands {asked}:{before} on (DNAT) to {}:{port}, where nothing listens ({at})",
@@ -180,7 +181,7 @@ impl Walk<'_> {
         // What a namespace sends itself passes OUTPUT, never PREROUTING.
         if dev == "lo" && hands_on && self.origin.as_ref().is_some_and(|(origin, _)| *origin == ns) {
             let (tool, twin) = self.handed_on_from_outside(ns, packet);
-            let culprit = Culprit::new("DNAT_MISSING", &at, "port", format!("{proto} {port}"))
+            let culprit = Culprit::new(Code::DnatMissing, &at, "port", format!("{proto} {port}"))
                 .value(format!("{}:{port}", near.dst.0))
                 .says(format!(
                     "nothing listens on {proto} port {port} in {at}, and no DNAT rule in nat OUTPUT hands on what {at} sends itself{}",
@@ -197,7 +198,7 @@ impl Walk<'_> {
             return;
         }
         if forwards && hands_on {
-            let mut culprit = Culprit::new("DNAT_MISSING", &at, "port", format!("{proto} {port}"))
+            let mut culprit = Culprit::new(Code::DnatMissing, &at, "port", format!("{proto} {port}"))
                 .value(format!("{}:{port}", near.dst.0))
                 .says(format!(
                     "nothing listens on {proto} port {port} in {at}, and no DNAT rule in nat PREROUTING hands it on"
@@ -218,7 +219,7 @@ impl Walk<'_> {
             let tool = if packet.v6() { "ip6tables" } else { "iptables" };
             let target = if packet.v6() { format!("[{ip}]:{theirs}") } else { format!("{ip}:{theirs}") };
             self.fault(
-                Culprit::new("DNAT_MISSING", &at, "port", format!("{proto} {port}"))
+                Culprit::new(Code::DnatMissing, &at, "port", format!("{proto} {port}"))
                     .value(format!("{}:{port}", packet.dst))
                     .says(format!(
                         "nothing listens on {proto} port {port} in {at}, and no DNAT rule hands it on; {place}, which has {at} as its router, \
@@ -234,7 +235,7 @@ impl Walk<'_> {
             );
             return;
         }
-        let mut culprit = Culprit::new("SERVICE_NOT_LISTENING", &at, "port", format!("{proto} {port}"))
+        let mut culprit = Culprit::new(Code::ServiceNotListening, &at, "port", format!("{proto} {port}"))
             .value("no socket")
             .says(format!("nothing listens on {proto} port {port} in {at}"))
             .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"));
@@ -246,7 +247,7 @@ impl Walk<'_> {
             .collect();
         let alone = matches!(packet.dst, IpAddr::V4(ip) if ip.is_loopback() && ip != std::net::Ipv4Addr::LOCALHOST);
         if let ([other], true) = (near.as_slice(), alone) {
-            culprit.code = "DNAT_MISSING";
+            culprit.code = Code::DnatMissing;
             culprit.message = format!(
                 "{}; somebody listens at {} on port {other}, and no DNAT rule in nat OUTPUT leads port {port} there",
                 culprit.message, packet.dst

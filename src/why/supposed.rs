@@ -2,6 +2,7 @@
 //!
 //! What it then reaches tells what is wrong with what is.
 
+use super::codes::Code;
 use std::net::IpAddr;
 
 use super::finding::{Culprit, Fix, Label, Leg};
@@ -139,7 +140,7 @@ impl Walk<'_> {
         let out = route.dev.as_deref().unwrap_or("another link");
         let kind = if by.tool == "nft" { "type filter" } else { by.table.as_str() };
         let right = if by.tool == "nft" { "type route" } else { "mangle OUTPUT" };
-        let mut culprit = Culprit::new("RULE_MISDIRECT", &at, "rule", format!("{} {} {}", by.tool, by.table, by.chain))
+        let mut culprit = Culprit::new(Code::RuleMisdirect, &at, "rule", format!("{} {} {}", by.tool, by.table, by.chain))
             .value(by.text.clone())
             .says(format!(
                 "{at} marks what it sends to {dst} with 0x{mark:x}, for `{}` to lead it out by {out}; the rule stands in a chain of {kind}, \
@@ -189,7 +190,7 @@ impl Walk<'_> {
             ),
             (None, _) => "no policy rule leads what has a mark to a local route".to_owned(),
         };
-        let mut culprit = Culprit::new("RULE_MISDIRECT", &at, "rule", format!("{} {} {}", by.tool, by.table, by.chain))
+        let mut culprit = Culprit::new(Code::RuleMisdirect, &at, "rule", format!("{} {} {}", by.tool, by.table, by.chain))
             .value(by.text.clone())
             .says(format!(
                 "{at} hands {} → {} to a transparent proxy (`{}`, TPROXY), but routes it on: {why}; the kernel drops what has a socket when it \

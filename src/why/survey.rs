@@ -1,5 +1,6 @@
 //! What kills packets silently on this machine, whoever sends them: the part of `why` that needs no destination.
 
+use super::codes::Code;
 use std::net::IpAddr;
 
 use super::finding::{Culprit, Label};
@@ -107,7 +108,7 @@ fn bridged_drop(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
 
 /// A router that has an address from router advertisements, and takes no default route from them.
 fn unadvertised(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
-    let bare = Culprit::new("ROUTE_MISSING", &net.ns(ns).at, "route", "default");
+    let bare = Culprit::new(Code::RouteMissing, &net.ns(ns).at, "route", "default");
     let told = Walk::new(net).unadvertised(ns, true, bare);
     if !told.fix.is_empty() {
         let message = format!("{} has no default route for IPv6{}", net.ns(ns).at, told.message);
@@ -131,7 +132,7 @@ fn pinned(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
         let (at, there) = (&network.at, &net.ns(holder).at);
         let right = net.ns(holder).link(holder_dev).and_then(|link| link.address.clone()).unwrap_or_default();
         findings.push(
-            Culprit::new("NEIGH_STATIC_WRONG", at, "neighbour", format!("{} dev {}", entry.ip, entry.dev))
+            Culprit::new(Code::NeighStaticWrong, at, "neighbour", format!("{} dev {}", entry.ip, entry.dev))
                 .value(mac)
                 .says(format!(
                     "{at} has a permanent neighbour entry: {} is at {mac} on {}; it is {there}/{}, at {right}",
@@ -171,7 +172,7 @@ fn dead_bridges(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
             };
             let at = &network.at;
             findings.push(
-                Culprit::new("ROUTE_WRONG_NEXTHOP", at, "link", bridge.ifname.clone())
+                Culprit::new(Code::RouteWrongNexthop, at, "link", bridge.ifname.clone())
                     .value(format!("{}/{}", addr.ip, addr.len))
                     .says(format!(
                         "{at}/{} is a bridge without any port, and its subnet {}/{} {why}: what is for it goes nowhere",
@@ -213,7 +214,7 @@ fn floating_bridges(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
         }
         let (at, name, mac) = (&network.at, &bridge.ifname, bridge.address.clone().unwrap_or_default());
         findings.push(
-            Culprit::new("BRIDGE_MAC_FLOATS", at, "link", name.clone())
+            Culprit::new(Code::BridgeMacFloats, at, "link", name.clone())
                 .value(mac.clone())
                 .says(format!(
                     "{at}/{name} has the MAC address of its port {}: it gets another one when that port goes or one with a lower address comes, \
@@ -282,7 +283,7 @@ fn both_backends(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
         let (Some(legacy), Some(nft)) = (legacy.first(), nft.first()) else { continue };
         let at = &net.ns(ns).at;
         findings.push(
-            Culprit::new("NF_POLICY_DROP", at, "rules", format!("{} and {}", nft.tool(), legacy.tool()))
+            Culprit::new(Code::NfPolicyDrop, at, "rules", format!("{} and {}", nft.tool(), legacy.tool()))
                 .value("both backends")
                 .says(format!(
                     "{at} has rules of {} and of {}: a packet passes both, and each tool shows only its own",
@@ -318,7 +319,7 @@ fn overlapping(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
             }
             let at = &network.at;
             findings.push(
-                Culprit::new("PREFIX_MISMATCH", at, "address", format!("{}/{}", other.ip, other.len))
+                Culprit::new(Code::PrefixMismatch, at, "address", format!("{}/{}", other.ip, other.len))
                     .value(other.dev.clone())
                     .says(format!(
                         "the subnets of {}/{} on {} and {}/{} on {} overlap in {at}: what is behind one of the links is looked for behind the other",
@@ -360,7 +361,7 @@ fn segment(net: &Net, ns: usize, dev: &str, findings: &mut Vec<Culprit>) {
         for addr in network.addrs_of(dev).filter(|addr| there.addrs_of(far_dev).any(|theirs| theirs.ip == addr.ip)) {
             let (here, far) = ends();
             findings.push(
-                Culprit::new("ADDR_DUPLICATE", &there.at, "address", addr.ip.to_string())
+                Culprit::new(Code::AddrDuplicate, &there.at, "address", addr.ip.to_string())
                     .value(format!("{here} and {far}"))
                     .says(format!("{} is on {here} and on {far}: whoever answers ARP first gets the packets", addr.ip))
                     .because(Label::State, format!("ip addr: {} in {} and in {}", addr.ip, network.at, there.at))
@@ -374,7 +375,7 @@ fn segment(net: &Net, ns: usize, dev: &str, findings: &mut Vec<Culprit>) {
             let (small, name, least, most) =
                 if mtu < theirs { (&network.at, dev, mtu, theirs) } else { (&there.at, far_dev, theirs, mtu) };
             findings.push(
-                Culprit::new("MTU_L2_MISMATCH", small, "link", name)
+                Culprit::new(Code::MtuL2Mismatch, small, "link", name)
                     .value(format!("mtu {least}"))
                     .says(format!("{here} takes {mtu} bytes and {far}, on the same segment, {theirs}: bigger packets vanish without a word"))
                     .because(Label::State, format!("ip link: mtu {mtu} on {here}, mtu {theirs} on {far}"))

@@ -6,6 +6,7 @@
 
 mod netlink;
 
+use super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::thread::sleep;
@@ -308,10 +309,10 @@ fn blame(net: &Net, ns: usize, step: &Step, finding: &mut Finding) {
     let known = finding.others.iter().position(fits).map(|index| finding.others.remove(index));
     let mut culprit = known.unwrap_or_else(|| {
         let code = match step.family {
-            "bridge" | "netdev" | "arp" => "L2_FILTER_DROP",
-            _ if policy => "NF_POLICY_DROP",
-            _ if place.text.to_lowercase().contains("reject") => "NF_REJECT",
-            _ => "NF_DROP",
+            "bridge" | "netdev" | "arp" => Code::L2FilterDrop,
+            _ if policy => Code::NfPolicyDrop,
+            _ if place.text.to_lowercase().contains("reject") => Code::NfReject,
+            _ => Code::NfDrop,
         };
         let mut culprit = Culprit::new(code, &at, if policy { "policy" } else { "rule" }, place.name())
             .value(place.text.clone())
@@ -337,7 +338,7 @@ fn blame(net: &Net, ns: usize, step: &Step, finding: &mut Finding) {
 
 /// No rule ended it: the rules that nobody could judge are cleared, where nft sees them all.
 fn clear(net: &Net, flow: &Flow, finding: &mut Finding) {
-    let rule = |culprit: &Culprit| matches!(culprit.code, "NF_DROP" | "NF_POLICY_DROP" | "NF_REJECT");
+    let rule = |culprit: &Culprit| culprit.code.is_of_filter();
     let seen = |culprit: &Culprit| {
         flow.places.iter().any(|ns| net.ns(*ns).at == culprit.at) && !culprit.name.contains("legacy")
     };

@@ -1,5 +1,6 @@
 //! Tunnels: the outer packet has a way of its own, and the two ends must fit together.
 
+use super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -242,7 +243,7 @@ impl Walk<'_> {
             .or(far.first());
         let Some(other) = near else {
             self.fault(
-                Culprit::new("TUNNEL_MISMATCH", &there, "link", link.ifname.clone())
+                Culprit::new(Code::TunnelMismatch, &there, "link", link.ifname.clone())
                     .value(mine.clone())
                     .says(format!(
                         "{at}/{} sends {kind} ({mine}) to {remote}, but {there} has no {kind} link",
@@ -255,7 +256,7 @@ impl Walk<'_> {
         };
         let (yours, name) = (shape(other), other.ifname.clone());
         let data_there = theirs(other);
-        let mut culprit = Culprit::new("TUNNEL_MISMATCH", &there, "link", name.clone())
+        let mut culprit = Culprit::new(Code::TunnelMismatch, &there, "link", name.clone())
             .value(yours.clone())
             .says(format!("the {kind} ends do not fit: {at}/{} has {mine}, {there}/{name} has {yours}", link.ifname))
             .because(Label::State, format!("ip -d link show dev {} in {at}: {mine}", link.ifname))
@@ -303,7 +304,7 @@ impl Walk<'_> {
         }
         let (at, dev, there) = (network.at.clone(), link.ifname.clone(), self.name(*other));
         self.fault(
-            Culprit::new("TUNNEL_MISMATCH", &at, "link", dev.clone())
+            Culprit::new(Code::TunnelMismatch, &at, "link", dev.clone())
                 .value(format!("remote {remote}"))
                 .says(format!("{at}/{dev} sends to {remote}, but the end that waits for it is {right} in {there}"))
                 .because(Label::State, format!("ip -d link show dev {dev} in {at}: {}", shape(link)))
@@ -329,7 +330,7 @@ impl Walk<'_> {
         let holder = (0..net.all.len()).find(|other| *other != ns && net.ns(*other).owns(packet.dst).is_some());
         let meant = || all.iter().find(|(other, _)| Some(*other) == holder);
         let mismatch = |place: &crate::op::Where, name: &str, value: String| {
-            Culprit::new("TUNNEL_MISMATCH", place, "link", name).value(value)
+            Culprit::new(Code::TunnelMismatch, place, "link", name).value(value)
         };
         let known = || here.iter().map(|peer| peer.key.clone()).collect::<Vec<_>>().join(", ");
         let Some(peer) = here
@@ -504,7 +505,7 @@ impl Walk<'_> {
         let mine = format!("vni {} port {}", number(&data, "id"), number(&data, "port"));
         let Some(other) = far.first() else {
             self.fault(
-                Culprit::new("TUNNEL_MISMATCH", &there, "link", link.ifname.clone())
+                Culprit::new(Code::TunnelMismatch, &there, "link", link.ifname.clone())
                     .value(mine.clone())
                     .says(format!(
                         "{at}/{} sends VXLAN ({mine}) to {remote}, but {there} has no VXLAN device",
@@ -519,7 +520,7 @@ impl Walk<'_> {
         let yours = format!("vni {} port {}", number(&theirs, "id"), number(&theirs, "port"));
         let name = other.ifname.clone();
         let anew = self.made_anew(to, &name, number(&data, "id"), number(&data, "port"));
-        let culprit = Culprit::new("TUNNEL_MISMATCH", &there, "link", name.clone())
+        let culprit = Culprit::new(Code::TunnelMismatch, &there, "link", name.clone())
             .value(yours.clone())
             .says(format!("the VXLAN ends do not fit: {at}/{} has {mine}, {there}/{name} has {yours}", link.ifname))
             .because(Label::State, format!("ip -d link show dev {} in {at}: {mine}", link.ifname))
@@ -570,7 +571,7 @@ impl Walk<'_> {
     /// A VXLAN device that was never told where its other end is.
     fn no_remote(&mut self, ns: usize, link: &Link) {
         let (at, dev) = (self.net.ns(ns).at.clone(), link.ifname.clone());
-        let mut culprit = Culprit::new("TUNNEL_MISMATCH", &at, "link", dev.clone())
+        let mut culprit = Culprit::new(Code::TunnelMismatch, &at, "link", dev.clone())
             .value("no remote")
             .says(format!("{at}/{dev} does not know its other end: it has no remote and no forwarding entry (fdb) with a destination"))
             .because(Label::State, format!("ip -d link show dev {dev} in {at}: no remote"))
@@ -600,7 +601,7 @@ impl Walk<'_> {
             ),
         };
         self.fault(
-            Culprit::new("TUNNEL_MISMATCH", &at, "link", dev.clone())
+            Culprit::new(Code::TunnelMismatch, &at, "link", dev.clone())
                 .value(format!("remote {remote}"))
                 .says(format!("{at}/{dev} sends to {remote}, which nobody has; the other end in {there} is {right}"))
                 .because(Label::State, said)
@@ -641,7 +642,7 @@ impl Walk<'_> {
         let (at, dev, there) = (self.net.ns(ns).at.clone(), &link.ifname, self.name(to));
         let word = if fixed { "permanent" } else { "learned" };
         let mut culprit = Culprit::new(
-            if fixed { "NEIGH_STATIC_WRONG" } else { "NEIGH_STALE_WRONG" },
+            if fixed { Code::NeighStaticWrong } else { Code::NeighStaleWrong },
             &at,
             "neighbour",
             format!("{nexthop} dev {dev}"),

@@ -1,24 +1,25 @@
 //! What could not be read is a fact of its own: what depends on it is not known, and no absence is a finding where nobody looked.
 
 use super::OTHERS;
+use super::codes::Code;
 use super::finding::{Confidence, Culprit, Finding, Label, Verdict};
 use super::state::{Net, Ns, Part};
 
 /// Codes that say that something is nowhere: they hold only where everything was read.
-const ABSENCE: [&str; 9] = [
-    "LINK_MISSING",
-    "LINK_WRONG_NETNS",
-    "LINK_NO_CARRIER",
-    "ADDR_MISSING",
-    "ROUTE_GATEWAY_DEAD",
-    "PORT_NOT_ENSLAVED",
-    "NAT_MISSING",
-    "ROUTE_WRONG_NEXTHOP",
-    "TUNNEL_MISMATCH",
+const ABSENCE: [Code; 9] = [
+    Code::LinkMissing,
+    Code::LinkWrongNetns,
+    Code::LinkNoCarrier,
+    Code::AddrMissing,
+    Code::RouteGatewayDead,
+    Code::PortNotEnslaved,
+    Code::NatMissing,
+    Code::RouteWrongNexthop,
+    Code::TunnelMismatch,
 ];
 
 /// Codes that depend on who listens: where that could not be read, nobody knows.
-const SOCKETS: [&str; 2] = ["SERVICE_NOT_LISTENING", "SERVICE_WRONG_BIND"];
+const SOCKETS: [Code; 2] = [Code::ServiceNotListening, Code::ServiceWrongBind];
 
 /// The namespaces that could not be read, each as what is to be said of it.
 pub(super) fn unread(net: &Net) -> Vec<Culprit> {
@@ -28,7 +29,7 @@ pub(super) fn unread(net: &Net) -> Vec<Culprit> {
 fn of(ns: &Ns) -> Option<Culprit> {
     let reason = ns.unread.as_ref()?;
     Some(
-        Culprit::new("NETNS_UNREADABLE", &ns.at, "namespace", ns.at.name())
+        Culprit::new(Code::NetnsUnreadable, &ns.at, "namespace", ns.at.name())
             .says(format!("{} could not be read: {reason}; what is in it, and what depends on it, is not known", ns.at))
             .because(Label::State, reason.clone())
             .advise(format!("see what `ip -j -d address show` says in {}", ns.at)),
@@ -48,7 +49,7 @@ fn parts(net: &Net) -> Vec<(Part, Culprit)> {
                 Part::Policy => "its policy rules of IPv6",
                 Part::Original => "something of the machine that this is a copy of",
             };
-            let culprit = Culprit::new("NETNS_UNREADABLE", &ns.at, "namespace", ns.at.name())
+            let culprit = Culprit::new(Code::NetnsUnreadable, &ns.at, "namespace", ns.at.name())
                 .value(what)
                 .says(format!("{what} could not be read of {}: {said}; what depends on it is not known", ns.at))
                 .because(Label::State, said.clone())
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
     use crate::op::Where;
 
-    fn finding(code: Option<(&'static str, &str)>, verdict: Verdict, confidence: Confidence) -> Finding {
+    fn finding(code: Option<(Code, &str)>, verdict: Verdict, confidence: Confidence) -> Finding {
         let at = |name: &str| Where::Named(name.into());
         let culprit = code.map(|(code, ns)| Culprit::new(code, &at(ns), "x", "x"));
         Finding { verdict, confidence, culprit, ..Finding::new(&at("a"), "10.0.0.2") }
@@ -119,24 +120,24 @@ mod tests {
     fn what_depends_on_the_unread_is_not_known() {
         use Confidence::{Observed, Predicted};
         use Verdict::{Blocked, Reachable};
-        let u = || Culprit::new("NETNS_UNREADABLE", &Where::Named("u".into()), "namespace", "u");
+        let u = || Culprit::new(Code::NetnsUnreadable, &Where::Named("u".into()), "namespace", "u");
         let (whole, rules, sockets, queues) = (None, Some(Part::Rules), Some(Part::Sockets), Some(Part::Queues));
         for (hidden, code, verdict, confidence, complete, doubtful) in [
             (whole, None, Reachable, Predicted, false, true),
             (whole, None, Reachable, Predicted, true, false),
             (whole, None, Reachable, Observed, false, false),
-            (whole, Some(("LO_DOWN", "u")), Blocked, Predicted, false, true),
-            (whole, Some(("LINK_MISSING", "a")), Blocked, Predicted, false, true),
-            (whole, Some(("NF_DROP", "a")), Blocked, Predicted, false, false),
-            (whole, Some(("LINK_MISSING", "a")), Blocked, Observed, false, false),
+            (whole, Some((Code::LoDown, "u")), Blocked, Predicted, false, true),
+            (whole, Some((Code::LinkMissing, "a")), Blocked, Predicted, false, true),
+            (whole, Some((Code::NfDrop, "a")), Blocked, Predicted, false, false),
+            (whole, Some((Code::LinkMissing, "a")), Blocked, Observed, false, false),
             (rules, None, Reachable, Predicted, true, true),
             (rules, None, Reachable, Observed, true, false),
-            (rules, Some(("NF_DROP", "u")), Blocked, Predicted, true, false),
-            (rules, Some(("NAT_MISSING", "u")), Blocked, Predicted, true, true),
-            (sockets, Some(("SERVICE_NOT_LISTENING", "u")), Blocked, Predicted, true, true),
-            (sockets, Some(("SERVICE_NOT_LISTENING", "b")), Blocked, Predicted, true, false),
+            (rules, Some((Code::NfDrop, "u")), Blocked, Predicted, true, false),
+            (rules, Some((Code::NatMissing, "u")), Blocked, Predicted, true, true),
+            (sockets, Some((Code::ServiceNotListening, "u")), Blocked, Predicted, true, true),
+            (sockets, Some((Code::ServiceNotListening, "b")), Blocked, Predicted, true, false),
             (queues, None, Reachable, Predicted, true, true),
-            (queues, Some(("ROUTE_MISSING", "u")), Blocked, Predicted, false, false),
+            (queues, Some((Code::RouteMissing, "u")), Blocked, Predicted, false, false),
         ] {
             let case = format!("{hidden:?} {code:?} {verdict:?} {confidence:?} {complete}");
             let (unread, parts) = match hidden {
@@ -147,7 +148,7 @@ mod tests {
             weighed(&unread, &parts, complete, &mut finding);
             let taken_back = finding.verdict == Verdict::Inconclusive && finding.culprit.is_none();
             assert_eq!(taken_back, doubtful, "{case}");
-            assert_eq!(finding.others.first().is_some_and(|one| one.code == "NETNS_UNREADABLE"), doubtful, "{case}");
+            assert_eq!(finding.others.first().is_some_and(|one| one.code == Code::NetnsUnreadable), doubtful, "{case}");
             // What was blamed before is still told, after it.
             assert_eq!(finding.others.len(), if doubtful { 1 + usize::from(code.is_some()) } else { 0 }, "{case}");
         }

@@ -1,6 +1,7 @@
 //! Where the way leaves what is ours: an upstream router that does not know a source or a target only shows what went wrong before it.
 //! The sandbox's pretended internet is such a router, and never to blame.
 
+use super::codes::Code;
 use super::finding::{Culprit, Fix, Label, Leg};
 use super::packet::{Packet, Port};
 use super::routes::{private, route_text};
@@ -37,7 +38,7 @@ impl Walk<'_> {
     /// What is asked of the pretended internet and is not there: a target, a way back, a service; noted at whoever asked.
     fn unanswered(&mut self, said: &str, name: &str) {
         let Some((origin, _)) = self.origin.clone() else { return };
-        let culprit = Culprit::new("ADDR_MISSING", &self.net.ns(origin).at, "address", name)
+        let culprit = Culprit::new(Code::AddrMissing, &self.net.ns(origin).at, "address", name)
             .says(format!("{said}: {PRETENDED}"))
             .because(Label::State, "the uplink of the sandbox leads to a namespace that plays the internet")
             .advise(PRETENDED);
@@ -85,7 +86,7 @@ impl Walk<'_> {
             Some((router, source)) => format!("{} sends it out as from {source} (NAT) to {there}", self.name(router)),
             None => format!("it leaves for {there}"),
         };
-        let culprit = Culprit::new("ROUTE_WRONG_NEXTHOP", &at, "route", text.clone())
+        let culprit = Culprit::new(Code::RouteWrongNexthop, &at, "route", text.clone())
             .value(got.dev.clone())
             .because(Label::Kernel, format!("{} → dev {}", got.line, got.dev))
             .because(Label::Kernel, kernel)
@@ -139,7 +140,7 @@ impl Walk<'_> {
             let at = net.ns(router).at.clone();
             let (there, subnet, family) =
                 (self.name(way.ns), self.subnet_of(packet.dst), if packet.v6() { "-6 " } else { "" });
-            let culprit = Culprit::new("ROUTE_MISSING", &at, "route", subnet.clone())
+            let culprit = Culprit::new(Code::RouteMissing, &at, "route", subnet.clone())
                 .value("missing")
                 .says(format!(
                     "{at} has no route to {subnet}, so {} goes by `{}` to {}, which has none either; {there} at {} on {} leads there",

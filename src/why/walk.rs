@@ -3,6 +3,7 @@
 //! Here are the legs; `filters` judges the hooks, `segment` what lies between two devices, `routes` why the kernel would not route, and
 //! `service` what happens at the end. A fault is noted and the walk goes on as if it were mended, where it can.
 
+use super::codes::Code;
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -148,7 +149,7 @@ impl<'a> Walk<'a> {
             self.untranslated(back, &answer, &asked);
         } else if back != from {
             let who = self.name(back);
-            let culprit = Culprit::new("ADDR_DUPLICATE", &self.net.ns(back).at, "address", asked.src.to_string())
+            let culprit = Culprit::new(Code::AddrDuplicate, &self.net.ns(back).at, "address", asked.src.to_string())
                 .says(format!("the answer to {} ends in {who}, which has that address too", asked.src))
                 .because(Label::State, format!("{who} and {} both own {}", self.name(from), asked.src));
             self.fault(culprit);
@@ -171,7 +172,7 @@ impl<'a> Walk<'a> {
         // Where others translate once more behind it, the end is somebody else's business.
         let server = conn.after.dst.0;
         let source = conn.before.src.0;
-        let culprit = Culprit::new("HAIRPIN_NO_SNAT", &router.at, "rule", rule.clone())
+        let culprit = Culprit::new(Code::HairpinNoSnat, &router.at, "rule", rule.clone())
             .value(format!("{} → {}", asked.dst, server))
             .says(format!(
                 "{} turns {} into {server} but leaves the source {source} as it is; {server} is on the same segment and answers directly, \
@@ -215,7 +216,7 @@ impl<'a> Walk<'a> {
     fn answer_untracked(&mut self, router: usize, answer: &Packet, asked: &Packet) -> bool {
         let Some((rule, packet)) = self.untracking(router, Leg::Reply) else { return false };
         let at = self.net.ns(router).at.clone();
-        let culprit = Culprit::new("NAT_WRONG", &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
+        let culprit = Culprit::new(Code::NatWrong, &at, "rule", format!("{} {} {}", rule.tool, rule.table, rule.chain))
             .value(rule.text.clone())
             .says(format!(
                 "a raw rule of {at} (`{}`) keeps the answer of {} from being tracked, and what is untracked is not turned back \
@@ -434,7 +435,7 @@ impl<'a> Walk<'a> {
         let at = self.net.ns(ns).at.clone();
         if self.net.ns(ns).link("lo").is_none_or(|lo| !lo.is_up()) {
             self.fault(
-                Culprit::new("LO_DOWN", &at, "link", "lo")
+                Culprit::new(Code::LoDown, &at, "link", "lo")
                     .value("down")
                     .says(format!("lo of {at} is down: a namespace talks to its own addresses by lo"))
                     .because(Label::State, format!("ip link show lo in {at}: not UP"))
@@ -450,7 +451,7 @@ impl<'a> Walk<'a> {
         let at = self.net.ns(ns).at.clone();
         let family = if packet.v6() { "IPv6" } else { "IPv4" };
         self.fault(
-            Culprit::new("ADDR_MISSING", &at, "link", got.dev.clone())
+            Culprit::new(Code::AddrMissing, &at, "link", got.dev.clone())
                 .says(format!("{at} has no {family} address to send from"))
                 .because(Label::Kernel, got.line.clone())
                 .advise(format!("give {} an address", got.dev)),
@@ -540,7 +541,7 @@ impl<'a> Walk<'a> {
                 "the route".into()
             };
             let mut culprit = Culprit::new(
-                if by_rule { "RULE_MISDIRECT" } else { "ROUTE_WRONG_NEXTHOP" },
+                if by_rule { Code::RuleMisdirect } else { Code::RouteWrongNexthop },
                 &at,
                 "route",
                 text.clone(),
@@ -581,9 +582,7 @@ impl<'a> Walk<'a> {
             return;
         }
         let Some(fault) = self.faults.get(before).filter(|fault| {
-            fault.leg == Leg::Reply
-                && matches!(fault.code, "NF_DROP" | "NF_REJECT" | "NF_POLICY_DROP" | "RP_FILTER")
-                && !fault.astray
+            fault.leg == Leg::Reply && (fault.code.is_of_filter() || fault.code == Code::RpFilter) && !fault.astray
         }) else {
             return;
         };
@@ -591,7 +590,7 @@ impl<'a> Walk<'a> {
         let passed = |hop: &Hop| hop.leg == Leg::Request && hop.at == place.at && hop.dev == place.dev;
         // Who asks by one link and takes the answer by none but that is to blame itself.
         let own = self.origin.as_ref().is_some_and(|(asker, _)| self.net.ns(*asker).at == fault.at);
-        if fault.at == self.net.ns(ns).at || fault.code == "RP_FILTER" && own || self.hops.iter().any(passed) {
+        if fault.at == self.net.ns(ns).at || fault.code == Code::RpFilter && own || self.hops.iter().any(passed) {
             return;
         }
         let (dropped, by) = (fault.at.clone(), fault.message.clone());
@@ -628,7 +627,7 @@ impl<'a> Walk<'a> {
         let mask = set.and_then(|set| set.split_once('/')).map_or_else(String::new, |(_, mask)| format!("/{mask}"));
         let family = if v6 { "-6 " } else { "" };
         Some(
-            Culprit::new("RULE_MISDIRECT", &at, "rule", format!("fwmark 0x{mark:x}"))
+            Culprit::new(Code::RuleMisdirect, &at, "rule", format!("fwmark 0x{mark:x}"))
                 .value("missing")
                 .says(format!(
                     "`{}` of {at} gives {} → {} the mark 0x{mark:x}, and no policy rule looks for it: the table {table}, to which no rule \
@@ -661,7 +660,7 @@ impl<'a> Walk<'a> {
                 && route.is_ipv6() == packet.v6()
                 && super::routes::leaves_by(route, came)
         });
-        let mut culprit = Culprit::new("RULE_MISDIRECT", &at, "rule", format!("from {}", packet.src))
+        let mut culprit = Culprit::new(Code::RuleMisdirect, &at, "rule", format!("from {}", packet.src))
             .value("missing")
             .says(format!(
                 "{at} answers {} by {}, but the request came in by {came}: no policy rule leads what comes from {} back out by {came}",
@@ -731,7 +730,7 @@ impl<'a> Walk<'a> {
         let before = rules.iter().map(super::routes::preference).filter(|pref| *pref > 0).min().unwrap_or(32766);
         let pref = before.saturating_sub(1).max(1);
         Some(
-            Culprit::new("RULE_MISDIRECT", &at, "rule", super::routes::rule_text(&rule))
+            Culprit::new(Code::RuleMisdirect, &at, "rule", super::routes::rule_text(&rule))
                 .value(got.dev.clone())
                 .says(message)
                 .because(Label::Kernel, format!("{} → dev {}", got.line, got.dev))
@@ -786,7 +785,7 @@ impl<'a> Walk<'a> {
         }
         let family = if packet.v6() { "-6 " } else { "" };
         let bits = if packet.v6() { 128 } else { 32 };
-        let culprit = Culprit::new("RETURN_ROUTE_MISSING", &at, "route", packet.dst.to_string())
+        let culprit = Culprit::new(Code::ReturnRouteMissing, &at, "route", packet.dst.to_string())
             .value(text)
             .says(format!(
                 "{at} has no route of its own back to {} (the source that {} uses), so the reply goes by `{text}` to {}, where it dies; the request came in by {came}",
@@ -816,7 +815,7 @@ impl<'a> Walk<'a> {
         if by_route && !told && !forwarded {
             return;
         }
-        let mut culprit = Culprit::new("MTU_EXCEEDED", &at, "link", link.ifname.clone())
+        let mut culprit = Culprit::new(Code::MtuExceeded, &at, "link", link.ifname.clone())
             .value(format!("mtu {mtu}"))
             .says(format!(
                 "{}/{} takes {mtu} bytes, the packet has {} and may not be fragmented{}",
@@ -853,7 +852,7 @@ impl<'a> Walk<'a> {
             }
         }
         if let Some(cause) = if forwarded { self.silenced(ns, packet, mtu) } else { None } {
-            culprit.code = "MTU_BLACKHOLE";
+            culprit.code = Code::MtuBlackhole;
             culprit.message = format!(
                 "{}; the sender is not told, for the ICMP error does not come back: {}",
                 culprit.message, cause.message
@@ -892,7 +891,7 @@ impl<'a> Walk<'a> {
         };
         walk.originate(ns, message);
         // Whether pings are answered does not matter to it.
-        walk.faults.into_iter().find(|fault| fault.code != "ICMP_ECHO_IGNORED")
+        walk.faults.into_iter().find(|fault| fault.code != Code::IcmpEchoIgnored)
     }
 
     /// A packet comes in by a device that has addresses (or might).
@@ -931,7 +930,7 @@ impl<'a> Walk<'a> {
             && self.net.setting(ns, "ipv6/conf/all/forwarding") == 0
         {
             self.fault(
-                Culprit::new("V6_FORWARDING_DISABLED", &at, "sysctl", "net.ipv6.conf.all.forwarding")
+                Culprit::new(Code::V6ForwardingDisabled, &at, "sysctl", "net.ipv6.conf.all.forwarding")
                     .value("0")
                     .says(format!("{at} gets a packet for {} on {dev} and does not forward IPv6", packet.dst))
                     .because(Label::State, format!("net.ipv6.conf.all.forwarding = 0 in {at}"))
@@ -950,7 +949,7 @@ impl<'a> Walk<'a> {
             if let Some((tunnel, name, ttl)) = self.tunnel_ttl.clone().filter(|_| self.depth > 0) {
                 let place = self.net.ns(tunnel).at.clone();
                 self.fault(
-                    Culprit::new("TTL_EXPIRED", &place, "link", name.clone())
+                    Culprit::new(Code::TtlExpired, &place, "link", name.clone())
                         .value(format!("ttl {ttl}"))
                         .says(format!("the time to live (TTL) of the tunnel's outer packets is over in {at}: {place}/{name} sends them with {ttl}"))
                         .because(Label::State, format!("ip -d link show dev {name} in {place}: ttl {ttl}"))
@@ -959,7 +958,7 @@ impl<'a> Walk<'a> {
             } else if let Some((ns, hook)) = self.lived {
                 let place = self.net.ns(ns).at.clone();
                 let chain = format!("mangle {}", hook.chain());
-                let mut culprit = Culprit::new("TTL_EXPIRED", &place, "rule", chain.clone())
+                let mut culprit = Culprit::new(Code::TtlExpired, &place, "rule", chain.clone())
                     .value(ttl.to_string())
                     .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {ttl}"));
                 for tables in self.net.tables(ns, packet.v6()) {
@@ -979,7 +978,7 @@ impl<'a> Walk<'a> {
                 self.fault(culprit);
             } else {
                 self.fault(
-                    Culprit::new("TTL_EXPIRED", &sender, "sysctl", sysctl)
+                    Culprit::new(Code::TtlExpired, &sender, "sysctl", sysctl)
                         .value(value.to_string())
                         .says(format!(
                             "the time to live (TTL) of the packet is over in {at}: {sender} sends it with {value}"
@@ -1022,7 +1021,7 @@ impl<'a> Walk<'a> {
         let (at, port) = (network.at.clone(), port.ifname.clone());
         let name = if packet.v6() { "ip6tables" } else { "iptables" };
         self.fault(
-            Culprit::new("PORT_HAIRPIN_OFF", &at, "port", port.clone())
+            Culprit::new(Code::PortHairpinOff, &at, "port", port.clone())
                 .value("hairpin off")
                 .says(format!(
                     "{asked} is translated to {}, which is behind the same port {port} of {at}/{dev} that it came in by; the bridge sends \
@@ -1056,7 +1055,7 @@ impl<'a> Walk<'a> {
         }
         let at = self.net.ns(ns).at.clone();
         self.fault(
-            Culprit::new("ROUTE_WRONG_NEXTHOP", &at, "route", text.clone())
+            Culprit::new(Code::RouteWrongNexthop, &at, "route", text.clone())
                 .value("local")
                 .says(format!(
                     "the local route `{text}` of {at} takes what is for {}, which is an address of {}",
@@ -1092,7 +1091,7 @@ impl<'a> Walk<'a> {
         }
         let (at, text) = best.map_or((ns, String::new()), |(at, _, text)| (at, text));
         let place = self.net.ns(at).at.clone();
-        let mut culprit = Culprit::new("ROUTE_LOOP", &place, "route", text.clone())
+        let mut culprit = Culprit::new(Code::RouteLoop, &place, "route", text.clone())
             .value(ring.join(" ↔ "))
             .says(format!(
                 "a routing loop: {} send packets for {} to each other until their time to live is over",

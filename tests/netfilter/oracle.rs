@@ -16,6 +16,7 @@ use std::time::Duration;
 use lab::{At, Lab, PORTS, Seen, Shot, Sort, run};
 use rules::{Dice, Rules};
 
+use super::codes::Code;
 use super::finding::Leg;
 use super::packet::{Ct, Packet, Past, Port, Track};
 use super::state::Net;
@@ -138,19 +139,18 @@ fn predict(net: &Net, shot: &Shot) -> Said {
     // What comes after the first is as if that were mended: the packet may go where nobody waits for it.
     // A raw rule that keeps the answer from being tracked leaves it untranslated, and lets it pass.
     let untracked = |fault: &crate::why::Culprit| {
-        fault.code == "NAT_WRONG" && fault.leg == Leg::Reply && fault.message.contains("from being tracked")
+        fault.code == Code::NatWrong && fault.leg == Leg::Reply && fault.message.contains("from being tracked")
     };
-    let known = |fault: &crate::why::Culprit| fault.code.starts_with("NF_") || untracked(fault);
+    let known = |fault: &crate::why::Culprit| fault.code.is_of_filter() || untracked(fault);
     assert!(walk.faults.first().is_none_or(known), "{:?}", walk.faults);
     let fate = |leg: Leg| {
-        let faults = || {
-            walk.faults.iter().filter(|fault| fault.leg == leg && fault.code.starts_with("NF_")).map(|fault| fault.code)
-        };
+        let faults =
+            || walk.faults.iter().filter(|fault| fault.leg == leg && fault.code.is_of_filter()).map(|fault| fault.code);
         let suspects =
             walk.suspects.iter().filter(|suspect| suspect.culprit.leg == leg).map(|suspect| suspect.culprit.code);
-        let kind = |code: &str| match code {
-            "NF_DROP" | "NF_POLICY_DROP" => Fate::Drop,
-            "NF_REJECT" => Fate::Reject,
+        let kind = |code: Code| match code {
+            Code::NfDrop | Code::NfPolicyDrop => Fate::Drop,
+            Code::NfReject => Fate::Reject,
             _ => Fate::Unknown,
         };
         let suspected: Vec<Fate> = suspects.map(kind).collect();

@@ -1,5 +1,6 @@
 //! Looking whether it works: probes, expectations, assertions.
 
+use crate::why::codes::Code;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -169,7 +170,7 @@ fn explained(context: &NativeCallContext, run: &Run, missed: &Missed, mut error:
             error = error.hint(hint);
         }
         error.parts_mut().why = Some(answer.json());
-        if let Some(culprit) = answer.culprit.as_ref().filter(|culprit| culprit.code == "LINK_MISSING") {
+        if let Some(culprit) = answer.culprit.as_ref().filter(|culprit| culprit.code == Code::LinkMissing) {
             error = run.0.session.with_origin(&culprit.at, error);
         }
     }

@@ -1,5 +1,6 @@
 //! Through a bridge: the state and the flags of its ports, its forwarding database, VLANs, and the filters on frames.
 
+use super::super::codes::Code;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -47,7 +48,7 @@ impl Walk<'_> {
                 let delay = info.get("forward_delay").and_then(Value::as_u64).unwrap_or(0) / 100;
                 let stp = info.get("stp_state").and_then(Value::as_u64).unwrap_or(0);
                 self.pending |= stp == 1 && matches!(state, "listening" | "learning");
-                let mut culprit = Culprit::new("PORT_STP_STATE", &at, "port", dev)
+                let mut culprit = Culprit::new(Code::PortStpState, &at, "port", dev)
                     .value(state)
                     .says(format!(
                         "port {dev} of {at}/{bridge} is {state}, not forwarding (STP {}, forward_delay {delay} s)",
@@ -66,7 +67,7 @@ impl Walk<'_> {
             && flag(&data_out, "isolated") == Some(true)
         {
             self.fault(
-                Culprit::new("PORT_ISOLATED", &at, "port", to)
+                Culprit::new(Code::PortIsolated, &at, "port", to)
                     .value("isolated on")
                     .says(format!("ports {from} and {to} of {at}/{bridge} are both isolated: isolated ports talk to the others only"))
                     .because(Label::State, format!("bridge -d link in {at}: {from} isolated on, {to} isolated on"))
@@ -82,7 +83,7 @@ impl Walk<'_> {
             let known = learned(source).is_some_and(|entry| text(entry, "ifname") == from);
             if flag(&data_in, "locked") == Some(true) && !known {
                 self.fault(
-                    Culprit::new("PORT_LOCKED", &at, "port", from)
+                    Culprit::new(Code::PortLocked, &at, "port", from)
                         .value("locked on")
                         .says(format!("port {from} of {at}/{bridge} is locked, and {source} is not among the addresses that it was told of"))
                         .because(Label::State, format!("bridge -d link show dev {from} in {at}: locked on; no fdb entry {source} on {from}"))
@@ -99,7 +100,7 @@ impl Walk<'_> {
             let own = network.links.iter().any(|link| link.ifname == port && link.address.as_deref() == Some(mac));
             if !own || to.is_some() {
                 self.fault(
-                    Culprit::new("FDB_STATIC_WRONG", &at, "fdb", format!("{mac} dev {port}"))
+                    Culprit::new(Code::FdbStaticWrong, &at, "fdb", format!("{mac} dev {port}"))
                         .value(text(entry, "state"))
                         .says(format!(
                             "a fixed entry of {at}/{bridge} sends frames for {mac} to {port}, but it is behind {}",
@@ -121,7 +122,7 @@ impl Walk<'_> {
             let port = text(entry, "ifname").to_owned();
             let own = network.links.iter().any(|link| link.ifname == port && link.address.as_deref() == Some(source));
             self.fault(
-                Culprit::new(if own { "MAC_DUPLICATE" } else { "FDB_STATIC_WRONG" }, &at, "fdb", format!("{source} dev {port}"))
+                Culprit::new(if own { Code::MacDuplicate } else { Code::FdbStaticWrong }, &at, "fdb", format!("{source} dev {port}"))
                     .value(text(entry, "state"))
                     .says(format!("a fixed entry of {at}/{bridge} has the sender {source} on {port}, but it is behind {}: its frames are dropped or answers go astray", from.unwrap_or_default()))
                     .because(Label::State, format!("bridge fdb in {at}: {source} dev {port} master {bridge} {}", text(entry, "state")))
@@ -137,7 +138,7 @@ impl Walk<'_> {
                 let asks = key != "flood";
                 if flag(&data_out, key) == Some(false) && needs && !(asks && self.knows(packet)) {
                     self.fault(
-                        Culprit::new("PORT_FLOOD_OFF", &at, "port", to)
+                        Culprit::new(Code::PortFloodOff, &at, "port", to)
                             .value(format!("{key} off"))
                             .says(format!(
                                 "port {to} of {at}/{bridge} has {key} off: {} never reach it",
@@ -155,7 +156,7 @@ impl Walk<'_> {
             let mtu = network.link(to).and_then(|link| link.mtu).unwrap_or(u32::MAX);
             if packet.size > mtu {
                 self.fault(
-                    Culprit::new("MTU_L2_MISMATCH", &at, "link", to)
+                    Culprit::new(Code::MtuL2Mismatch, &at, "link", to)
                         .value(format!("mtu {mtu}"))
                         .says(format!("port {to} of {at}/{bridge} has mtu {mtu}: a bridge drops bigger frames ({} bytes) without a word", packet.size))
                         .because(Label::State, format!("ip link show dev {to} in {at}: mtu {mtu}"))
@@ -210,7 +211,7 @@ impl Walk<'_> {
         let wanted = last.then(|| vlan_there(net, station, packet)).flatten();
         let fault = |dev: &str, vid: u64, how: &str, said: String, why: String| {
             let own = if dev == bridge { " self" } else { "" };
-            Culprit::new("PORT_VLAN", &net.ns(ns).at, "port", dev)
+            Culprit::new(Code::PortVlan, &net.ns(ns).at, "port", dev)
                 .value(format!("pvid of {inn}: {}", pvid(net, ns, inn).map_or("none".to_owned(), |id| id.to_string())))
                 .says(format!("{}/{bridge} filters VLANs: {said}", net.ns(ns).at))
                 .because(Label::State, format!("bridge vlan show in {}", net.ns(ns).at))
@@ -304,7 +305,7 @@ impl Walk<'_> {
             return true;
         }
         let (at, (there, dev)) = (network.at.clone(), target);
-        let mut culprit = Culprit::new("MCAST_SNOOPED", &at, "link", bridge)
+        let mut culprit = Culprit::new(Code::McastSnooped, &at, "link", bridge)
             .value("mcast_snooping 1")
             .says(format!(
                 "{at}/{bridge} snoops multicast and there is a querier, so it sends what is for {group} only to ports that joined; {to} did \
@@ -441,7 +442,7 @@ fn other_id(net: &Net, ns: usize, port: &str, id: u64, home: u64) -> Option<Culp
         network.links.iter().find(|above| above.parent() == Some(end.ifname.as_str()) && vlan_id(above) == Some(id))?;
     let (at, dev) = (&network.at, &vlan.ifname);
     Some(
-        Culprit::new("VLAN_MISMATCH", at, "link", dev)
+        Culprit::new(Code::VlanMismatch, at, "link", dev)
             .value(format!("id {id}"))
             .says(format!(
                 "{at}/{dev} is VLAN {id}, and the port {port} that it is on leads to the other side in VLAN {home}"

@@ -1,5 +1,6 @@
 //! Nobody on the segment has the next hop's address: because it is elsewhere, not usable, or not there.
 
+use super::super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -22,7 +23,7 @@ impl Walk<'_> {
         }
         let (at, dev) = (self.net.ns(ns).at.clone(), &link.ifname);
         self.fault(
-            Culprit::new("LINK_NO_CARRIER", &at, "link", dev.clone())
+            Culprit::new(Code::LinkNoCarrier, &at, "link", dev.clone())
                 .value("NO-CARRIER")
                 .says(format!("{at}/{dev} is up but has no carrier"))
                 .because(Label::State, format!("ip link show dev {dev} in {at}: NO-CARRIER"))
@@ -124,7 +125,7 @@ impl Walk<'_> {
                 format!("has no port that works: {}", ports.join(", "))
             };
             self.fault(
-                Culprit::new("LINK_NO_CARRIER", &at, "link", dev.clone())
+                Culprit::new(Code::LinkNoCarrier, &at, "link", dev.clone())
                     .value("NO-CARRIER")
                     .says(format!("{at}/{dev} is a bond without carrier: it {words}"))
                     .because(Label::State, format!("ip link show dev {dev} in {at}: NO-CARRIER"))
@@ -205,7 +206,7 @@ impl Walk<'_> {
         let own = stations.iter().filter(|station| !net.pretended(station.ns));
         let own: Vec<String> = own.map(|station| format!("{}/{}", self.name(station.ns), station.dev)).collect();
         let mut culprit = Culprit::new(
-            "ADDR_MISSING",
+            Code::AddrMissing,
             &place,
             "address",
             if bare.len() == 1 { object.clone() } else { ip.to_string() },
@@ -236,7 +237,7 @@ impl Walk<'_> {
             return false;
         }
         let router = self.net.ns(conn.ns).at.clone();
-        let culprit = Culprit::new("DNAT_WRONG_TARGET", &router, "rule", rule.text.clone())
+        let culprit = Culprit::new(Code::DnatWrongTarget, &router, "rule", rule.text.clone())
             .value(ip.to_string())
             .says(format!("{router} hands {} on (DNAT) to {ip}, and {nobody}", conn.before.dst.0))
             .because(Label::State, rule.text.clone());
@@ -282,7 +283,7 @@ impl Walk<'_> {
             |id: u64, proto: &str| format!("id {id} protocol {proto}").trim_end_matches(" protocol ").to_owned();
         let (mine, yours) = (words(id, &proto), words(theirs, &far_proto));
         self.fault(
-            Culprit::new("VLAN_MISMATCH", &at, "link", dev.clone())
+            Culprit::new(Code::VlanMismatch, &at, "link", dev.clone())
                 .value(mine.clone())
                 .says(format!("{at}/{dev} is VLAN {mine}, and {there}/{far} at the other end of the cable, which has {ip}, is VLAN {yours}"))
                 .because(Label::State, format!("ip -d link show dev {dev} in {at}: {mine}"))
@@ -307,7 +308,7 @@ impl Walk<'_> {
         let Some((other, far, tag)) = found else { return false };
         let (at, dev, id) = (net.ns(other).at.clone(), far.ifname.clone(), vlan_id(far).unwrap_or(0));
         self.fault(
-            Culprit::new("VLAN_MISMATCH", &at, "link", dev.clone())
+            Culprit::new(Code::VlanMismatch, &at, "link", dev.clone())
                 .value(format!("id {id}"))
                 .says(format!(
                     "{at}/{dev}, which has {ip}, is VLAN {id}, and frames get there with the tag of VLAN {tag}"
@@ -329,7 +330,7 @@ impl Walk<'_> {
             let (at, there) = (self.net.ns(child_ns).at.clone(), self.net.ns(parent_ns).at.clone());
             let kind = macvlan.kind().unwrap_or_default().to_owned();
             self.fault(
-                Culprit::new("PORT_ISOLATED", &at, "link", child.to_owned())
+                Culprit::new(Code::PortIsolated, &at, "link", child.to_owned())
                     .value(kind.clone())
                     .says(format!(
                         "{at}/{child} is a {kind} of {there}/{parent}, and a {kind} never talks to the link that it sits on, so not to {ip}"
@@ -358,7 +359,7 @@ impl Walk<'_> {
         let dev = station.dev;
         let mtu = self.net.ns(station.ns).link(&dev).and_then(|link| link.mtu).unwrap_or(0);
         self.fault(
-            Culprit::new("V6_DISABLED", &at, "link", dev.clone())
+            Culprit::new(Code::V6Disabled, &at, "link", dev.clone())
                 .value(format!("mtu {mtu}"))
                 .says(format!("IPv6 is off on {at}/{dev}: its mtu {mtu} is less than the {V6_MTU_MIN} that IPv6 needs, so its addresses are gone and nobody has {ip}"))
                 .because(Label::State, format!("ip link show dev {dev} in {at}: mtu {mtu}"))
@@ -401,7 +402,7 @@ impl Walk<'_> {
             let len = net.ns(ns).addrs_of(dev).find(|addr| addr.covers(ip)).map_or(24, |addr| addr.len);
             let place = net.ns(bare.ns).at.clone();
             self.fault(
-                Culprit::new("ADDR_MISSING", &place, "address", bare.dev.clone())
+                Culprit::new(Code::AddrMissing, &place, "address", bare.dev.clone())
                     .value(ip.to_string())
                     .says(format!("nobody has {ip}, the gateway of {at}: {place}/{} is the router of the segment and has no such address", bare.dev))
                     .because(Label::State, format!("{at}: {route}"))
@@ -410,7 +411,7 @@ impl Walk<'_> {
             );
             return;
         }
-        let mut culprit = Culprit::new("ROUTE_GATEWAY_DEAD", &at, "route", route.clone())
+        let mut culprit = Culprit::new(Code::RouteGatewayDead, &at, "route", route.clone())
             .value(ip.to_string())
             .says(format!(
                 "the route `{route}` of {at} leads to {ip}, and nobody on the segment of {dev} has that address"
@@ -498,7 +499,7 @@ impl Walk<'_> {
                 if let Some(bridge) = bridge.filter(|_| idle) {
                     let place = network.at.clone();
                     let name = loose.dev.clone();
-                    let mut culprit = Culprit::new("PORT_NOT_ENSLAVED", &place, "link", name.clone())
+                    let mut culprit = Culprit::new(Code::PortNotEnslaved, &place, "link", name.clone())
                         .value("no master")
                         .says(format!("{place}/{name} is no port of any bridge; {ip} is behind {place}/{bridge}"))
                         .because(Label::State, format!("ip link show dev {name} in {place}: no master"))
@@ -545,7 +546,7 @@ impl Walk<'_> {
                 if let Some(port) = port {
                     let now = net.ns(near.ns).link(&port).and_then(|link| link.master.clone()).unwrap_or_default();
                     self.fault(
-                        Culprit::new("PORT_WRONG_BRIDGE", &place, "port", port.clone())
+                        Culprit::new(Code::PortWrongBridge, &place, "port", port.clone())
                             .value(now.clone())
                             .says(format!(
                                 "{place}/{port} is a port of {now}, the other end of the subnet is behind {bridge}"
@@ -569,7 +570,7 @@ impl Walk<'_> {
                 .flat_map(|one| net.ns(one.ns).addrs_of(&one.dev))
                 .find(|addr| addr.covers(mine.ip) && addr.len > mine.len)
                 .map(|addr| addr.len);
-            let mut culprit = Culprit::new("PREFIX_MISMATCH", &at, "address", format!("{}/{}", mine.ip, mine.len))
+            let mut culprit = Culprit::new(Code::PrefixMismatch, &at, "address", format!("{}/{}", mine.ip, mine.len))
                 .value(link.ifname.clone())
                 .says(format!(
                     "{at}/{} has {}/{}: with that prefix {ip} looks on-link, but it is {there}/{other_dev} ({}/{}), on another segment",
@@ -601,7 +602,7 @@ impl Walk<'_> {
         let text = route.as_ref().map(super::super::routes::route_text).unwrap_or_default();
         if gateway {
             self.fault(
-                Culprit::new("ROUTE_GATEWAY_DEAD", &at, "route", text.clone())
+                Culprit::new(Code::RouteGatewayDead, &at, "route", text.clone())
                     .value(ip.to_string())
                     .says(format!("the route `{text}` of {at} leads to {ip} by {}, but {ip} is {there}/{other_dev}, which is not on that segment", link.ifname))
                     .because(Label::State, format!("ip addr in {there}: {ip} dev {other_dev}"))
@@ -609,7 +610,7 @@ impl Walk<'_> {
             );
             return None;
         }
-        let mut culprit = Culprit::new("ROUTE_WRONG_NEXTHOP", &at, "route", text.clone())
+        let mut culprit = Culprit::new(Code::RouteWrongNexthop, &at, "route", text.clone())
             .value(link.ifname.clone())
             .says(format!(
                 "{at} sends {ip} by {}, but {ip} is {there}/{other_dev}, which is not on that segment",
@@ -681,7 +682,7 @@ impl Walk<'_> {
 
     pub(in crate::why) fn v6_disabled_for(&mut self, ns: usize, dev: &str, ip: Option<IpAddr>) {
         let at = self.net.ns(ns).at.clone();
-        let mut culprit = Culprit::new("V6_DISABLED", &at, "sysctl", format!("net.ipv6.conf.{dev}.disable_ipv6"))
+        let mut culprit = Culprit::new(Code::V6Disabled, &at, "sysctl", format!("net.ipv6.conf.{dev}.disable_ipv6"))
             .value("1")
             .says(format!(
                 "IPv6 is disabled on {at}/{dev}: disable_ipv6 = 1{}",
@@ -710,7 +711,7 @@ impl Walk<'_> {
             return false;
         };
         let at = self.net.ns(ns).at.clone();
-        let code = if addr.dadfailed { "V6_DAD_FAILED" } else { "V6_DAD_PENDING" };
+        let code = if addr.dadfailed { Code::V6DadFailed } else { Code::V6DadPending };
         let word = if addr.dadfailed {
             "has failed duplicate address detection: somebody else has it"
         } else {

@@ -1,5 +1,6 @@
 //! Neighbours: whether an address would be found out on a segment, and whether what is known of it is right.
 
+use super::super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
@@ -23,7 +24,7 @@ impl Walk<'_> {
         entry: Option<&Neigh>,
     ) {
         let (a, b) = (&self.net.ns(owner.ns).at, &self.net.ns(twin.ns).at);
-        let mut culprit = Culprit::new("ADDR_DUPLICATE", b, "address", ip.to_string())
+        let mut culprit = Culprit::new(Code::AddrDuplicate, b, "address", ip.to_string())
             .value(format!("{a}/{} and {b}/{}", owner.dev, twin.dev))
             .says(format!(
                 "{ip} is on {a}/{} and on {b}/{}: whoever answers ARP first gets the packets",
@@ -72,7 +73,7 @@ impl Walk<'_> {
             0xe0 ^ u8::from_str_radix(&shared[shared.len().saturating_sub(2)..], 16).unwrap_or(1)
         );
         self.fault(
-            Culprit::new("MAC_DUPLICATE", &b, "link", first_dev.clone())
+            Culprit::new(Code::MacDuplicate, &b, "link", first_dev.clone())
                 .value(shared.clone())
                 .says(format!("{a}/{other_dev} and {b}/{first_dev} share the same hardware (MAC) address {shared}: the bridge between them cannot tell them apart"))
                 .because(Label::State, format!("ip link: {shared} on {a}/{other_dev} and on {b}/{first_dev}"))
@@ -109,7 +110,7 @@ impl Walk<'_> {
         let word = if fixed { "permanent (static)" } else { "learned" };
         let proxy = if fixed { None } else { self.false_proxy(stations, &mac, ip) };
         let culprit = Culprit::new(
-            if fixed { "NEIGH_STATIC_WRONG" } else { "NEIGH_STALE_WRONG" },
+            if fixed { Code::NeighStaticWrong } else { Code::NeighStaleWrong },
             &at,
             "neighbour",
             format!("{ip} dev {dev}"),
@@ -173,7 +174,7 @@ impl Walk<'_> {
             if let Some(link) = link.filter(|link| link.has_flag("NOARP") && link.link_type.as_deref() == Some("ether"))
             {
                 self.fault(
-                    Culprit::new("ARP_DISABLED", place, "link", link.ifname.clone())
+                    Culprit::new(Code::ArpDisabled, place, "link", link.ifname.clone())
                         .value("NOARP")
                         .says(format!(
                             "{place}/{} has NOARP: it neither asks nor answers ARP, so nobody finds {ip}",
@@ -202,7 +203,7 @@ impl Walk<'_> {
             .any(|addr| addr.ip == ip && sender.is_some_and(|sender| addr.covers(sender)));
         if ignore == 8 || (ignore == 1 && !on_dev) || (ignore == 2 && !same_net) {
             self.fault(
-                Culprit::new("ARP_IGNORED", &there, "sysctl", format!("net.ipv4.conf.{}.arp_ignore", owner.dev))
+                Culprit::new(Code::ArpIgnored, &there, "sysctl", format!("net.ipv4.conf.{}.arp_ignore", owner.dev))
                     .value(ignore.to_string())
                     .says(format!("{there} does not answer ARP for {ip} on {}: arp_ignore = {ignore}", owner.dev))
                     .because(Label::State, format!("arp_ignore = {ignore} (the greater of all and {})", owner.dev))
@@ -222,7 +223,7 @@ impl Walk<'_> {
             let back = Packet { src: ip, dst: sender, ..ask.clone() };
             if self.route(owner.ns, &back, None).is_ok_and(|got| got.dev != owner.dev) {
                 self.fault(
-                    Culprit::new("ARP_IGNORED", &there, "sysctl", format!("net.ipv4.conf.{}.arp_filter", owner.dev))
+                    Culprit::new(Code::ArpIgnored, &there, "sysctl", format!("net.ipv4.conf.{}.arp_filter", owner.dev))
                         .value("1")
                         .says(format!("{there} does not answer ARP on {}: arp_filter is on and {sender} is routed by another link", owner.dev))
                         .because(Label::State, "arp_filter = 1")
@@ -309,7 +310,7 @@ impl Walk<'_> {
         }
         self.conns = conns;
         for fault in &mut self.faults[before..] {
-            fault.code = "V6_ND_BLOCKED";
+            fault.code = Code::V6NdBlocked;
             fault.message =
                 format!("neighbour discovery (ICMPv6 types 135 and 136) for {ip} is blocked: {}", fault.message);
             if fault.kind == "policy" {

@@ -1,5 +1,6 @@
 //! Who answers for an address that is not his: proxy ARP (`arp_process`, `arp_fwd_proxy`) and the neighbour proxies of IPv6.
 
+use super::super::codes::Code;
 use std::net::IpAddr;
 
 use super::super::finding::{Culprit, Label};
@@ -81,7 +82,7 @@ impl Walk<'_> {
         let sysctl = format!("net.{}.conf.{dev}.{key}", family(ip));
         let value = self.net.setting(station.ns, &sysctl.trim_start_matches("net.").replace('.', "/"));
         let asks = if v6 { "neighbour solicitations" } else { "ARP" };
-        let mut culprit = Culprit::new("ARP_IGNORED", &at, "sysctl", sysctl.clone())
+        let mut culprit = Culprit::new(Code::ArpIgnored, &at, "sysctl", sysctl.clone())
             .value(value.to_string())
             .says(format!(
                 "{} asks for {ip} on the segment of {at}/{dev}; {at} routes on what is for it and answers no {asks} in its place: it is no \

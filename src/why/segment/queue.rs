@@ -1,5 +1,6 @@
 //! The queue and the filters of tc on a device.
 
+use super::super::codes::Code;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -28,7 +29,7 @@ impl Walk<'_> {
                     filters.iter().find(|filter| filter.get("options").is_some() && may_drop(filter, packet));
                 if let Some(filter) = drops_all {
                     let certain = certainly_drops(filter);
-                    let culprit = Culprit::new("TC_DROP", &at, "filter", format!("{dev} {direction}"))
+                    let culprit = Culprit::new(Code::TcDrop, &at, "filter", format!("{dev} {direction}"))
                         .value(text(filter, "kind"))
                         .says(format!(
                             "a tc filter ({}) on {direction} of {at}/{dev} {} the packet",
@@ -59,7 +60,7 @@ impl Walk<'_> {
             let too_small = (kind == "bfifo" && number("limit").is_some_and(|limit| limit < frame))
                 || (kind == "tbf" && number("burst").is_some_and(|burst| burst < frame));
             let certain = loss >= 0.999 || kind == "blackhole" || too_small;
-            let culprit = Culprit::new("QDISC_DROP", &at, "qdisc", format!("{dev} {kind}"))
+            let culprit = Culprit::new(Code::QdiscDrop, &at, "qdisc", format!("{dev} {kind}"))
                 .value(qdisc.get("options").map(Value::to_string).unwrap_or_default())
                 .says(format!(
                     "the queueing discipline {kind} of {at}/{dev} {} the packet",
