@@ -44,11 +44,17 @@ pub struct PingOptions {
     pub token: Option<Token>,
 }
 
+/// How long an answer is waited for: longer than the kernel waits before it asks for a neighbour again (`retrans_time_ms`, 1 s), for the first question
+/// is lost where a port of a bridge has just come up and does not forward yet.
+const TIMEOUT: Duration = Duration::from_millis(1200);
+/// How often one of many is asked: with 500 ms for each, that covers the same second.
+const ASKED: u32 = 3;
+
 impl Default for PingOptions {
     fn default() -> Self {
         Self {
             count: 1,
-            timeout: scaled(Duration::from_secs(1)),
+            timeout: scaled(TIMEOUT),
             size: 56,
             interval: Duration::from_millis(100),
             source: None,
@@ -137,7 +143,7 @@ pub fn ping(addr: IpAddr, options: &PingOptions, cancel: &dyn Fn() -> bool) -> R
 
 /// Pings many addresses of both families at once from the calling thread's namespace: one verdict each, in order.
 ///
-/// At most 256 are in flight, and what stays unanswered is asked once more: cold neighbour tables drop packets.
+/// At most 256 are in flight, and what stays unanswered is asked twice more: cold neighbour tables drop packets.
 ///
 /// # Errors
 /// As [`ping`].
@@ -148,7 +154,7 @@ pub fn ping_many(addrs: &[IpAddr], options: &PingOptions, cancel: &dyn Fn() -> b
     for (n, addr) in (0..).zip(addrs) {
         shots.push(Shot::new(sys::socket_addr(*addr, 0, options.zone.as_deref())?, token.nth(n)));
     }
-    let pace = Pace { interval: Duration::ZERO, tries: 2, window: 256 };
+    let pace = Pace { interval: Duration::ZERO, tries: ASKED, window: 256 };
     Flight::new(&mut shots, options, pace, token.id())?.fly(cancel)?;
     Ok(shots.into_iter().map(|shot| shot.verdict.unwrap_or_else(|| Verdict::timeout(options.timeout))).collect())
 }

@@ -12,7 +12,7 @@ use crate::probe::{PingOptions, Target, Token, Verdict, Witness, ping_many, wait
 use crate::session::Session;
 use crate::session::mutant::Look;
 
-/// How long each probe is waited for; what stays unanswered is asked once more.
+/// How long each probe is waited for; what stays unanswered is asked twice more.
 pub const TIMEOUT: Duration = Duration::from_millis(500);
 /// How many namespaces probe at the same time.
 const AT_ONCE: usize = 32;

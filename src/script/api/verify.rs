@@ -659,7 +659,8 @@ pub mod api {
         ping_map(&context, netns, addr, Map::new())
     }
 
-    /// The same with options: `count`, `timeout` of each packet, `interval` between two, `size` in bytes, `from` address, `mark`, `dev` to leave by.
+    /// The same with options: `count`, `timeout` of each packet (1.2 s otherwise), `interval` between two, `size` in bytes, `from`
+    /// address, `mark`, `dev` to leave by.
     ///
     /// ```rhai
     /// let many = netns("ns-blue").ping("127.0.0.1", #{ count: 3, interval: "10ms" });
