@@ -1,6 +1,5 @@
 //! `netwright why`: which hop is to blame, how that is known, and what mends it.
 
-use crate::why::codes::Code;
 use std::ffi::OsString;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -17,6 +16,7 @@ use crate::probe::{Proto, Target};
 use crate::report::{finding as picture, human, json};
 use crate::session::{Mode, Session};
 use crate::verify::Aim;
+use crate::why::codes::Code;
 use crate::why::finding::{Finding, Verdict};
 use crate::why::outlook::{Prospect, outlook};
 use crate::why::{PROTOCOLS, Question, Shape, codes, why};

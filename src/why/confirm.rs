@@ -1,8 +1,8 @@
 //! What the flight recorder saw of one more packet, against what the walk says: the same place and fate confirms it; another is right.
 
-use super::codes::Code;
 use std::time::Duration;
 
+use super::codes::Code;
 use super::finding::{Confidence, Culprit, Evidence, Finding, Label, LastSeen, Leg, Verdict};
 use super::recorder::{Class, Dropped, End, KnownLink, Match, Place, Plan, Recording, means, record};
 use super::state::Net;

@@ -1,9 +1,9 @@
 //! The hooks: every base chain of every backend in the order of their priorities, connection tracking and translation between them.
 
-use super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::codes::Code;
 use super::evaluation::Effect;
 use super::finding::{Culprit, Label, Leg};
 use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri, Way};

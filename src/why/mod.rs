@@ -57,7 +57,6 @@ mod unread;
 mod upstream;
 mod walk;
 
-use codes::Code;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -67,6 +66,7 @@ use crate::patience::scaled;
 use crate::probe::{Established, Proto, Target, Verdict as Answer};
 use crate::session::Session;
 use crate::verify::{Aim, Manner};
+use codes::Code;
 use finding::{Confidence, Culprit, Evidence, Finding, Label, Leg, Tried, Verdict};
 pub use packet::PROTOCOLS;
 use packet::{Ct, Packet, Port};

@@ -1,10 +1,10 @@
 //! What a namespace cannot do, without a destination in mind: its gateways, its resolvers, the way out.
 
-use super::codes::Code;
 use std::net::IpAddr;
 use std::path::Path;
 
 use super::causes::{WORLD4, WORLD6};
+use super::codes::Code;
 use super::finding::{Finding, Verdict};
 use super::state::Net;
 use super::{Question, why};

@@ -1,9 +1,9 @@
 //! Ports that are all taken: one's own, and those of a translation.
 
-use super::codes::Code;
 use std::collections::HashSet;
 use std::net::IpAddr;
 
+use super::codes::Code;
 use super::finding::{Culprit, Label, Leg};
 use super::packet::{Packet, Port, RuleRef};
 use super::walk::Walk;

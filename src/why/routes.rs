@@ -1,12 +1,12 @@
 //! Why the kernel would not route: its answer says that, the tables, rules and settings say why.
 
-use super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::codes::Code;
 use super::finding::{Culprit, Fix, Label, Leg};
 use super::packet::{Packet, Port, Way};
 use super::state::text;

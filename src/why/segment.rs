@@ -18,11 +18,11 @@ mod neighbour;
 mod proxy;
 mod queue;
 
-use super::codes::Code;
 use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::codes::Code;
 use super::finding::{Culprit, Label};
 use super::packet::{Hook, Packet};
 use super::state::{Neigh, text};

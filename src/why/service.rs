@@ -1,8 +1,8 @@
 //! The end of a leg: the last hook, and whether anybody is there.
 
-use super::codes::Code;
 use std::net::IpAddr;
 
+use super::codes::Code;
 use super::finding::{Culprit, Label, Leg};
 use super::packet::{Hook, Packet, Port};
 use super::state::{Net, Part};
@@ -38,24 +38,38 @@ fn every(net: &Net, ns: usize, proto: u8) -> Option<Vec<(Listening, u16)>> {
     }
     let sort = if proto == 6 { "tcp" } else { "udp" };
     let mut found = Vec::new();
-    for line in answer.stdout.lines() {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let [kind, _, queued, room, local, ..] = words.as_slice() else { continue };
-        let Some((addr, at)) = local.rsplit_once(':').filter(|_| *kind == sort) else { continue };
-        let Ok(at) = at.parse() else { continue };
-        let bare = addr.split('%').next().unwrap_or_default().trim_matches(['[', ']']);
-        let ip = if bare == "*" { None } else { bare.parse::<IpAddr>().ok() };
-        let socket = Listening {
-            addr: ip,
-            dev: addr.split_once('%').map(|(_, dev)| dev.trim_end_matches(']').to_owned()),
-            queued: queued.parse().unwrap_or(0),
-            room: room.parse().unwrap_or(0),
-            users: words.get(6).map(|users| (*users).to_owned()).unwrap_or_default(),
-            shown: (*local).to_owned(),
-        };
-        found.push((socket, at));
+    for line in answer.stdout.lines().filter(|line| !line.trim().is_empty()) {
+        match socket_of(line) {
+            Some((kind, socket, port)) if kind == sort => found.push((socket, port)),
+            Some(_) => {}
+            // A socket that is not understood may be the one that is looked for.
+            None => net.not_read(ns, Part::Sockets, &answer.line, &format!("`{}` is no socket", line.trim())),
+        }
     }
     Some(found)
+}
+
+/// A line of `ss -H -l -n -t -u -p`: `tcp`, the socket, its port. `None` for what is none.
+///
+/// ```text
+/// tcp LISTEN 0 128 127.0.0.1%lo:80 0.0.0.0:* users:(("nginx",pid=7,fd=3))
+/// udp UNCONN 0 0 *:53 *:*
+/// ```
+fn socket_of(line: &str) -> Option<(&str, Listening, u16)> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [kind, _, queued, room, local, ..] = words.as_slice() else { return None };
+    let (addr, port) = local.rsplit_once(':').filter(|_| matches!(*kind, "tcp" | "udp"))?;
+    let (bare, dev) = addr.split_once('%').map_or((addr, None), |(bare, dev)| (bare, Some(dev)));
+    let bare = bare.trim_matches(['[', ']']);
+    let socket = Listening {
+        addr: if bare == "*" { None } else { Some(bare.parse().ok()?) },
+        dev: dev.map(|dev| dev.trim_end_matches(']').to_owned()),
+        queued: queued.parse().ok()?,
+        room: room.parse().ok()?,
+        users: words.get(6).map(|users| (*users).to_owned()).unwrap_or_default(),
+        shown: (*local).to_owned(),
+    };
+    Some((kind, socket, port.parse().ok()?))
 }
 
 fn serves(socket: &Listening, ip: IpAddr, dev: &str) -> bool {
@@ -342,5 +356,36 @@ impl Walk<'_> {
             *target = format!("{}:{port}", packet.dst);
         }
         culprit.fix_words(fixed).fix_words(rule.deletion())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_ss_is_a_socket_or_is_not_understood() {
+        let told =
+            |line| socket_of(line).map(|(kind, socket, port)| (kind, socket.addr, socket.dev, socket.room, port));
+        let ip = |text: &str| Some(text.parse::<IpAddr>().unwrap());
+        let (v4, v6) = ("127.0.0.53", "fe80::1");
+        assert_eq!(
+            told("tcp LISTEN 0 128 127.0.0.53%lo:53 0.0.0.0:* users:((\"a b\",pid=7,fd=3))"),
+            Some(("tcp", ip(v4), Some("lo".into()), 128, 53))
+        );
+        assert_eq!(told("udp UNCONN 0 0 *:53 *:*"), Some(("udp", None, None, 0, 53)));
+        let linked = Some(("udp", ip(v6), Some("eth0".into()), 0, 546));
+        assert_eq!(told("udp UNCONN 0 0 [fe80::1]%eth0:546 [::]:*"), linked);
+        assert_eq!(told("udp UNCONN 0 0 [fe80::1%eth0]:546 [::]:*"), linked);
+        // An address that cannot be read is not any address.
+        for line in [
+            "tcp LISTEN 0 128 127.0.0:53 *:*",
+            "tcp LISTEN 0 128",
+            "tcp LISTEN 0 128 *:http *:*",
+            "oops",
+            "u_str LISTEN 0 1 /x:1 *",
+        ] {
+            assert!(told(line).is_none(), "{line}");
+        }
     }
 }

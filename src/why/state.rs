@@ -159,6 +159,8 @@ pub(super) enum Part {
     Queues,
     /// Its policy rules of IPv6.
     Policy,
+    /// Where its kernel would send a packet, and whom it answers for.
+    Routing,
     /// Something of the namespace that this one is a copy of.
     Original,
 }
@@ -551,7 +553,7 @@ impl Net {
     }
 
     /// Notes that a part of a namespace could not be read.
-    fn not_read(&self, ns: usize, part: Part, line: &str, said: &str) {
+    pub(super) fn not_read(&self, ns: usize, part: Part, line: &str, said: &str) {
         let mut failed = self.all[ns].failed.borrow_mut();
         let told = format!("`{line}` failed: {said}");
         if !failed.iter().any(|(_, known)| *known == told) {
@@ -719,6 +721,11 @@ impl Net {
     /// The records that a tool prints as JSON. What succeeds and is no JSON was not read, which is not the same as none.
     pub(super) fn listed(&self, ns: usize, part: Part, program: &'static str, words: &[&str]) -> Vec<Value> {
         let answer = self.ask_for(ns, part, program, words);
+        self.records(ns, part, &answer)
+    }
+
+    /// The records of an answer.
+    pub(super) fn records(&self, ns: usize, part: Part, answer: &Answer) -> Vec<Value> {
         json::records(&answer.stdout, &answer.line).unwrap_or_else(|error| {
             if answer.ok {
                 self.not_read(ns, part, &answer.line, &error.to_string());

@@ -2,9 +2,9 @@
 //!
 //! What it then reaches tells what is wrong with what is.
 
-use super::codes::Code;
 use std::net::IpAddr;
 
+use super::codes::Code;
 use super::finding::{Culprit, Fix, Label, Leg};
 use super::iptables::Tables;
 use super::packet::{Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To};

@@ -1,8 +1,8 @@
 //! What kills packets silently on this machine, whoever sends them: the part of `why` that needs no destination.
 
-use super::codes::Code;
 use std::net::IpAddr;
 
+use super::codes::Code;
 use super::finding::{Culprit, Label};
 use super::packet::{Ct, Packet, Port};
 use super::state::{Addr, Net};

@@ -6,12 +6,12 @@
 
 mod netlink;
 
-use super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use super::codes::Code;
 use super::finding::{Confidence, Culprit, Evidence, Finding, Label, Traced, Verdict};
 use super::packet::Packet;
 use super::state::Net;

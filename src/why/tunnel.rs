@@ -1,11 +1,11 @@
 //! Tunnels: the outer packet has a way of its own, and the two ends must fit together.
 
-use super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::codes::Code;
 use super::finding::{Culprit, Evidence, Label, Leg};
 use super::packet::{Ct, Packet, Port};
 use super::state::text;

@@ -47,6 +47,7 @@ fn parts(net: &Net) -> Vec<(Part, Culprit)> {
                 Part::Bridges => "what its bridges know",
                 Part::Queues => "its queueing disciplines",
                 Part::Policy => "its policy rules of IPv6",
+                Part::Routing => "where its kernel would send a packet",
                 Part::Original => "something of the machine that this is a copy of",
             };
             let culprit = Culprit::new(Code::NetnsUnreadable, &ns.at, "namespace", ns.at.name())
@@ -88,6 +89,7 @@ fn weighed(unread: &[Culprit], parts: &[(Part, Culprit)], complete: bool, findin
             let part = |(part, one): &(Part, Culprit)| match part {
                 Part::Rules | Part::Bridges | Part::Policy | Part::Original => absent,
                 Part::Sockets => one.at == culprit.at && SOCKETS.contains(&culprit.code),
+                Part::Routing => one.at == culprit.at || absent,
                 Part::Queues => false,
             };
             unread.iter().any(whole) || parts.iter().any(part)
@@ -122,6 +124,7 @@ mod tests {
         use Verdict::{Blocked, Reachable};
         let u = || Culprit::new(Code::NetnsUnreadable, &Where::Named("u".into()), "namespace", "u");
         let (whole, rules, sockets, queues) = (None, Some(Part::Rules), Some(Part::Sockets), Some(Part::Queues));
+        let routing = Some(Part::Routing);
         for (hidden, code, verdict, confidence, complete, doubtful) in [
             (whole, None, Reachable, Predicted, false, true),
             (whole, None, Reachable, Predicted, true, false),
@@ -136,6 +139,9 @@ mod tests {
             (rules, Some((Code::NatMissing, "u")), Blocked, Predicted, true, true),
             (sockets, Some((Code::ServiceNotListening, "u")), Blocked, Predicted, true, true),
             (sockets, Some((Code::ServiceNotListening, "b")), Blocked, Predicted, true, false),
+            (routing, Some((Code::RouteMissing, "u")), Blocked, Predicted, false, true),
+            (routing, Some((Code::AddrMissing, "b")), Blocked, Predicted, false, true),
+            (routing, Some((Code::NfDrop, "b")), Blocked, Predicted, false, false),
             (queues, None, Reachable, Predicted, true, true),
             (queues, Some((Code::RouteMissing, "u")), Blocked, Predicted, false, false),
         ] {

@@ -3,15 +3,15 @@
 //! Here are the legs; `filters` judges the hooks, `segment` what lies between two devices, `routes` why the kernel would not route, and
 //! `service` what happens at the end. A fault is noted and the walk goes on as if it were mended, where it can.
 
-use super::codes::Code;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::codes::Code;
 use super::finding::{Culprit, Hop, Label, Leg};
 use super::packet::{Ct, Hook, Packet, Past, Port, RuleRef};
-use super::state::{Net, text};
+use super::state::{Net, Part, text};
 use crate::model::iptables::Rule;
 use crate::model::link::Link;
 
@@ -326,7 +326,7 @@ impl<'a> Walk<'a> {
             let said = answer.stderr.lines().next().unwrap_or("no answer");
             return Err((said.rsplit(": ").next().unwrap_or(said).to_owned(), line));
         }
-        let records = crate::model::json::records(&answer.stdout, "`ip route get`").unwrap_or_default();
+        let records = self.net.records(ns, Part::Routing, &answer);
         let Some(record) = records.first() else { return Err(("no answer".into(), line)) };
         let ip = |key: &str| text(record, key).parse().ok();
         let via = record.get("via").and_then(|via| text(via, "host").parse().ok());

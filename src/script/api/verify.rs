@@ -1,6 +1,5 @@
 //! Looking whether it works: probes, expectations, assertions.
 
-use crate::why::codes::Code;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +23,7 @@ use crate::session::noted::Noted;
 use crate::verify::matrix::Matrix;
 use crate::verify::{Aim, Finding, Manner, Outcome, REACH_TIMEOUT, SILENCE};
 use crate::why;
+use crate::why::codes::Code;
 
 /// How long `eventually` waits between two looks, at first and at most.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(200));

@@ -1,10 +1,10 @@
 //! Through a bridge: the state and the flags of its ports, its forwarding database, VLANs, and the filters on frames.
 
-use super::super::codes::Code;
 use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::super::codes::Code;
 use super::super::filters::Bridged;
 use super::super::finding::{Culprit, Label};
 use super::super::packet::{Hook, Packet};

@@ -1,9 +1,9 @@
 //! Nobody on the segment has the next hop's address: because it is elsewhere, not usable, or not there.
 
-use super::super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::super::codes::Code;
 use super::super::finding::{Culprit, Label, Leg};
 use super::super::packet::Packet;
 use super::super::walk::Walk;

@@ -1,9 +1,9 @@
 //! Neighbours: whether an address would be found out on a segment, and whether what is known of it is right.
 
-use super::super::codes::Code;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::super::codes::Code;
 use super::super::finding::{Culprit, Label};
 use super::super::packet::{Hook, Packet};
 use super::super::state::Neigh;

@@ -1,11 +1,11 @@
 //! Who answers for an address that is not his: proxy ARP (`arp_process`, `arp_fwd_proxy`) and the neighbour proxies of IPv6.
 
-use super::super::codes::Code;
 use std::net::IpAddr;
 
+use super::super::codes::Code;
 use super::super::finding::{Culprit, Label};
 use super::super::packet::Packet;
-use super::super::state::text;
+use super::super::state::{Part, text};
 use super::super::walk::Walk;
 use super::flood::Station;
 
@@ -26,12 +26,9 @@ impl Walk<'_> {
                 .any(|dev| self.net.setting(station.ns, &format!("{}/conf/{dev}/{key}", family(ip))) == 1)
         };
         let entry = || {
-            let answer = self.net.ask(
-                station.ns,
-                "ip",
-                &[if ip.is_ipv6() { "-6" } else { "-4" }, "-j", "neigh", "show", "proxy"],
-            );
-            let records = crate::model::json::records(&answer.stdout, "`ip neigh show proxy`").unwrap_or_default();
+            let family = if ip.is_ipv6() { "-6" } else { "-4" };
+            let words = [family, "-j", "neigh", "show", "proxy"];
+            let records = self.net.listed(station.ns, Part::Routing, "ip", &words);
             records.iter().any(|one| text(one, "dev") == station.dev && text(one, "dst").parse() == Ok(ip))
         };
         if ip.is_ipv6() { on("proxy_ndp") && entry() } else { on("proxy_arp") || entry() }

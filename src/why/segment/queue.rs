@@ -1,13 +1,13 @@
 //! The queue and the filters of tc on a device.
 
-use super::super::codes::Code;
 use std::net::IpAddr;
 
 use serde_json::Value;
 
+use super::super::codes::Code;
 use super::super::finding::{Culprit, Label};
 use super::super::packet::Packet;
-use super::super::state::{Net, text};
+use super::super::state::{Net, Part, text};
 use super::super::walk::Walk;
 
 impl Walk<'_> {
@@ -24,7 +24,7 @@ impl Walk<'_> {
                     continue;
                 }
                 let words = ["-s", "-j", "filter", "show", "dev", dev, direction];
-                let filters = self.net.listed(ns, crate::why::state::Part::Queues, "tc", &words);
+                let filters = self.net.listed(ns, Part::Queues, "tc", &words);
                 let drops_all =
                     filters.iter().find(|filter| filter.get("options").is_some() && may_drop(filter, packet));
                 if let Some(filter) = drops_all {
@@ -130,8 +130,7 @@ fn takes(action: &Value) -> bool {
 
 /// How many packets the actions of a device's filters took so far; none where there are no such actions.
 pub(in crate::why) fn taken(net: &Net, ns: usize, dev: &str, direction: &str) -> Option<u64> {
-    let answer = net.ask(ns, "tc", &["-s", "-j", "filter", "show", "dev", dev, direction]);
-    let filters = crate::model::json::records(&answer.stdout, "`tc filter`").unwrap_or_default();
+    let filters = net.listed(ns, Part::Queues, "tc", &["-s", "-j", "filter", "show", "dev", dev, direction]);
     let counted = filters.iter().flat_map(actions).filter(|action| takes(action));
     let packets: Vec<u64> = counted.filter_map(|action| action.pointer("/stats/packets")?.as_u64()).collect();
     (!packets.is_empty()).then(|| packets.iter().sum())
