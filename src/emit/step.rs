@@ -1,5 +1,7 @@
 //! What an op is in plain shell: the question whether it is so already, the command, and what takes it back.
 
+use crate::model::bridge::{FdbEntry, MdbEntry, Tags};
+use crate::op::bridge::{Fdb, Mdb, Vlan};
 use crate::op::firewall::{self, Chain, ChainAct, Policy, Rule, RuleAct};
 use crate::op::link::{Link, Setting, Settings};
 use crate::op::netns::Netns;
@@ -101,6 +103,9 @@ impl Step {
             Some(Fact::NfPolicy(policy)) => step.policy(op, policy),
             Some(Fact::Qdisc(one)) => step.qdisc(command, one),
             Some(Fact::Wireguard(set)) => step.wireguard(command, set),
+            Some(Fact::Vlan(vlan)) => step.vlan(command, vlan),
+            Some(Fact::Fdb(one)) => step.fdb(command, one),
+            Some(Fact::Mdb(one)) => step.mdb(command, one),
             Some(Fact::Nft(_)) => step.only_if_so = step.ask.is_some(),
             _ => step.only_if_so = false,
         }
@@ -300,6 +305,65 @@ impl Step {
                 self.ask = Some(format!("{dump} | {} | grep -q .", asks.join(" | ")));
             }
         }
+    }
+
+    /// `port  vlan-id` above lines such as `pa  10 PVID Egress Untagged` and `    20`.
+    fn vlan(&mut self, command: &Command, vlan: &Vlan) {
+        let Vlan { dev, vid, is, .. } = vlan;
+        let shown = words_in(&command.netns, &["bridge", "vlan", "show", "dev", dev]);
+        let there =
+            |flags: &str| format!("{shown} | grep -q -- {}", word(&format!("[[:space:]]{vid}{flags}[[:space:]]*$")));
+        let flags = |tags: Tags| {
+            let flag = |is: bool, text: &'static str| if is { text } else { "" };
+            format!("{}{}", flag(tags.pvid, " PVID"), flag(tags.untagged, " Egress Untagged"))
+        };
+        self.ask = Some(match is {
+            Some(tags) => there(&flags(*tags)),
+            None => format!("not_so {}", word(&there("\\( [PE].*\\)*"))),
+        });
+        // How the machine had it: as words that `bridge` takes, behind a word that says that it had it at all.
+        let pattern = format!("s/^.*[[:space:]]{vid}\\( PVID\\)*\\( Egress Untagged\\)*[[:space:]]*$/had\\1\\2/p");
+        let as_words = "s/ PVID/ pvid/; s/ Egress Untagged/ untagged/";
+        self.former = Some(format!("{shown} | sed -n {} | sed {}", word(&pattern), word(as_words)));
+        let with = |is| Fact::Vlan(Vlan { is, ..vlan.clone() }).command(&command.netns).line();
+        let own = if vlan.own { " self" } else { "" };
+        let (add, delete) =
+            (words_in(&command.netns, &["bridge", "vlan", "add", "dev", dev, "vid", &vid.to_string()]), with(None));
+        let back = format!("case \"$former\" in had*) {add} ${{former#had}}{own};; *) {delete};; esac");
+        // What lost its place to it goes back behind it.
+        let rest: Vec<String> = self.undo.drain(..).skip(1).collect();
+        self.undo = std::iter::once(back).chain(rest).collect();
+    }
+
+    /// Lines such as `02:00:00:00:00:05 vlan 10 master br0 static`.
+    fn fdb(&mut self, command: &Command, one: &Fdb) {
+        let FdbEntry { mac, dev, dst, state, vlan, vni, own, .. } = &one.entry;
+        let mut asks = vec![words_in(&command.netns, &["bridge", "fdb", "show", "dev", dev])];
+        let mut has = |text: String| asks.push(format!("grep -iF -- {}", word(&text)));
+        has(format!("{mac} "));
+        has(format!(" {} ", if *own { "self" } else { "master" }));
+        has(format!(" {state}"));
+        dst.iter().for_each(|dst| has(format!(" dst {dst} ")));
+        vni.iter().for_each(|vni| has(format!(" vni {vni} ")));
+        match vlan {
+            Some(vlan) => has(format!(" vlan {vlan} ")),
+            None => asks.push("grep -vF -- ' vlan '".to_owned()),
+        }
+        let shown = format!("{} | grep -q .", asks.join(" | "));
+        self.ask = Some(if one.there { shown } else { format!("not_so {}", word(&shown)) });
+    }
+
+    /// Lines such as `dev br0 port pa grp 239.1.1.1 permanent vid 10`.
+    fn mdb(&mut self, command: &Command, one: &Mdb) {
+        let MdbEntry { bridge, port, group, source, vid, state } = &one.entry;
+        let mut asks = vec![words_in(&command.netns, &["bridge", "mdb", "show", "dev", bridge])];
+        let mut has = |text: String| asks.push(format!("grep -iF -- {}", word(&text)));
+        has(format!(" port {port} grp {group} "));
+        has(format!(" {state}"));
+        source.iter().for_each(|source| has(format!(" src {source} ")));
+        vid.iter().for_each(|vid| has(format!(" vid {vid}")));
+        let shown = format!("{} | grep -q .", asks.join(" | "));
+        self.ask = Some(if one.there { shown } else { format!("not_so {}", word(&shown)) });
     }
 
     /// nft's handles are others on another machine: a rule is found by its words.

@@ -74,6 +74,7 @@ mod netns;
 mod nft;
 pub mod noted;
 mod peer;
+mod port;
 mod proofs;
 mod put_back;
 mod raw;
@@ -96,6 +97,7 @@ mod wireguard;
 pub use bridge::PlugOptions;
 pub use firewall::{FirewallAnswer, Forward};
 pub use nft::NftAnswer;
+pub use port::FdbSpec;
 pub use raw::RawAnswer;
 pub use route::{NeighSpec, RouteSpec};
 pub use shape::{PRESETS, Shape};
@@ -746,7 +748,7 @@ impl Session {
             };
         }
         record.own = self.maker_of(&record.op);
-        if record.op.makes_link().is_some() && on_machine {
+        if record.op.makes_link().is_some_and(op::link::Link::takes_index) && on_machine {
             let index = self.next_index();
             op::link::choose_index(&mut record.op, index);
             record.identity = Some(Identity::Link(index));

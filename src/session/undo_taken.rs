@@ -44,6 +44,8 @@ struct Own {
     neighbours: HashSet<String>,
     settings: HashSet<String>,
     links: HashSet<String>,
+    /// VLANs and entries of tables, by their links.
+    ports: HashSet<String>,
 }
 
 impl Own {
@@ -67,6 +69,11 @@ impl Own {
             Object::Addr { link, addr } => drop(self.addrs.insert(format!("{link} {addr}"))),
             Object::Route { dst } => drop(self.routes.insert(dst.clone())),
             Object::Neigh { addr } => drop(self.neighbours.insert(addr.clone())),
+            Object::Vlan { link, vid } => drop(self.ports.insert(format!("{link} {vid}"))),
+            Object::Fdb { link, mac, vlan } => {
+                let vlan = vlan.map(|vlan| format!(" vlan {vlan}")).unwrap_or_default();
+                self.ports.insert(format!("{link} {mac}{vlan}"));
+            }
             Object::Sysctl { name } => {
                 let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
                 // Two names of one setting.
@@ -103,6 +110,7 @@ impl Own {
             Part::Neigh => self.neighbours.contains(second()),
             Part::Sysctl => self.settings.contains(&thing.key),
             Part::Link => self.links.contains(&thing.key),
+            Part::Vlan | Part::Fdb => self.ports.contains(&thing.key),
             Part::Route4 | Part::Route6 => thing.key.split(' ').next().is_some_and(|dst| self.routes.contains(dst)),
             _ => false,
         }
@@ -287,6 +295,8 @@ impl Undoing<'_> {
             let is_new = match record.op.fact() {
                 Some(Fact::Addr(addr)) => addr.there,
                 Some(Fact::Route(_) | Fact::Neigh(_)) => true,
+                Some(Fact::Vlan(vlan)) => vlan.is.is_some(),
+                Some(Fact::Fdb(fdb)) => fdb.there,
                 _ => false,
             };
             if is_new {

@@ -1,7 +1,7 @@
 //! The options of every call that takes a map of them: what a run accepts, and what `netwright check` knows before it.
 
 use crate::error::{Error, Kind};
-use crate::model::suggest;
+use crate::model::{link_kinds, suggest};
 
 /// What the value of an option is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,25 @@ const SENT: Known = &[
     ("dev", Form::Link),
     ("size", Form::Number),
 ];
+
+/// An entry of a forwarding table, in the words of `bridge fdb`.
+const FDB: Known = &[
+    ("dst", Form::Address),
+    ("port", Form::Number),
+    ("vni", Form::Number),
+    ("src_vni", Form::Number),
+    ("via", Form::Any),
+    ("nhid", Form::Number),
+    ("vlan", Form::Number),
+    ("state", Form::OneOf(&["permanent", "static", "dynamic"])),
+    ("self", Form::Flag),
+    ("master", Form::Flag),
+    ("sticky", Form::Flag),
+    ("extern_learn", Form::Flag),
+];
+
+/// An entry of a multicast table, in the words of `bridge mdb`.
+const MDB: Known = &[("vid", Form::Number), ("src", Form::Address)];
 
 /// The options of a call by its name.
 const CALLS: &[(&str, Known)] = &[
@@ -84,7 +103,21 @@ const CALLS: &[(&str, Known)] = &[
     ),
     ("reachability", &[("allow", Form::Any), ("deny", Form::Any), ("timeout", Form::Time)]),
     ("throughput", &[("seconds", Form::Any), ("port", Form::Number), ("address", Form::Address)]),
-    ("plug", &[("outer", Form::Link)]),
+    (
+        "plug",
+        &[
+            ("outer", Form::Link),
+            ("vlan", Form::Number),
+            ("vlans", Form::Any),
+            ("pvid", Form::Number),
+            ("tagged", Form::Flag),
+        ],
+    ),
+    ("bridge_vlan", &[("pvid", Form::Flag), ("untagged", Form::Flag), ("self", Form::Flag)]),
+    ("fdb", FDB),
+    ("fdb_delete", FDB),
+    ("mdb", MDB),
+    ("mdb_delete", MDB),
     (
         "shape",
         &[
@@ -149,9 +182,17 @@ pub(crate) fn of(call: &str) -> Option<Known> {
     CALLS.iter().find(|(name, _)| *name == call).map(|(_, known)| *known)
 }
 
+/// The kind of link whose options a call takes beside its own: the very word for calls that make one.
+pub(crate) fn kind_of(call: &str) -> Option<&'static link_kinds::LinkKind> {
+    let name = if matches!(call, "plug" | "bridge_link") { link_kinds::PORT.name } else { call };
+    link_kinds::kind(name).ok()
+}
+
 /// The error of a key that means nothing to a call, with the nearest that does.
 pub(crate) fn unknown(call: &str, key: &str) -> Option<Error> {
-    let known: Vec<&str> = of(call).unwrap_or_default().iter().map(|(name, _)| *name).collect();
+    let own = of(call).unwrap_or_default().iter().map(|(name, _)| *name);
+    let known: Vec<&str> =
+        own.chain(kind_of(call).into_iter().flat_map(|kind| kind.options).map(|one| one.name)).collect();
     if known.contains(&key) {
         return None;
     }
