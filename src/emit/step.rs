@@ -7,7 +7,7 @@ use crate::op::link::{Link, Setting, Settings};
 use crate::op::netns::Netns;
 use crate::op::nft::Inverse;
 use crate::op::qdisc::{Is, Qdisc};
-use crate::op::route::{Family, PolicyRule, Route};
+use crate::op::route::{Family, Nexthop, PolicyRule, Route};
 use crate::op::sysctl::Sysctl;
 use crate::op::wg::{self, Wireguard};
 use crate::op::{Command, Fact, Op, Undo, Where, as_typed, quote};
@@ -103,6 +103,16 @@ impl Step {
             Some(Fact::NfPolicy(policy)) => step.policy(op, policy),
             Some(Fact::Qdisc(one)) => step.qdisc(command, one),
             Some(Fact::Wireguard(set)) => step.wireguard(command, set),
+            Some(Fact::Nexthop(Nexthop { id, is: Some(words) })) => {
+                let shown = typed(&["ip", "-o", "nexthop", "show", "id", &id.to_string()]);
+                let all = words.join(" ");
+                step.ask = Some(format!("{shown} 2>/dev/null | grep -qF -- {}", word(&format!("id {id} {all}"))));
+                step.former = Some(format!("{shown} 2>/dev/null | sed {}", word("s/^id [0-9]* //")));
+                let (replace, delete) = (["ip", "nexthop", "replace", "id"], ["ip", "nexthop", "delete", "id"]);
+                let with = |words: &[&str]| typed(&[words, &[&id.to_string()]].concat());
+                step.undo =
+                    vec![format!("if [ -n \"$former\" ]; then {} $former; else {}; fi", with(&replace), with(&delete))];
+            }
             Some(Fact::Vlan(vlan)) => step.vlan(command, vlan),
             Some(Fact::Fdb(one)) => step.fdb(command, one),
             Some(Fact::Mdb(one)) => step.mdb(command, one),
@@ -441,7 +451,9 @@ fn words_in(netns: &Where, words: &[&str]) -> String {
 /// Whether a route is there with its gateway, link and metric.
 fn route(netns: &Where, route: &Route) -> Option<String> {
     let spec = route.spec().filter(|_| route.there)?;
-    let mut words = vec!["ip", route.family.flag(), "route", "show", "to", "exact", &route.dst];
+    let joined: &[&str] = if spec.hops.is_empty() { &["ip"] } else { &["ip", "-o"] };
+    let mut words = joined.to_vec();
+    words.extend([route.family.flag(), "route", "show", "to", "exact", &route.dst]);
     if let Some(table) = &spec.table {
         words.extend(["table", table]);
     }
@@ -452,6 +464,15 @@ fn route(netns: &Where, route: &Route) -> Option<String> {
     let shown = [("via", via), ("dev", spec.dev.as_ref()), ("metric", metric.as_ref()), ("src", spec.src.as_ref())];
     for (name, value) in shown.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         line = format!("{line} | grep -wF -- {}", word(&format!("{name} {value}")));
+    }
+    for hop in &spec.hops {
+        let via = hop.via.as_ref().map(|via| format!(" via {via} "));
+        let dev = hop.dev.as_ref().map(|dev| format!(" dev {dev} "));
+        // Each way has a line of its own, or one that is joined to the others.
+        line.extend([via, dev].into_iter().flatten().map(|text| format!(" | grep -F -- {}", word(&text))));
+    }
+    if let Some(nhid) = spec.nhid {
+        line = format!("{line} | grep -F -- {}", word(&format!(" nhid {nhid} ")));
     }
     Some(format!("{line} 2>/dev/null | grep -q ."))
 }

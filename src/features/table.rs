@@ -133,7 +133,7 @@ pub const TABLE: &[Known] = &[
     link!("ifb", "", &["ifb"]),
     link!("gretap", " local 198.51.100.1 remote 198.51.100.2", &["ip_gre"]),
     link!("ip6gretap", " local 2001:db8::1 remote 2001:db8::2", &["ip6_gre"]),
-    link!("erspan", " local 198.51.100.1 remote 198.51.100.2 key 1 erspan_ver 1 erspan 1", &["ip_gre"]),
+    link!("erspan", " local 198.51.100.1 remote 198.51.100.2 seq key 1 erspan_ver 1 erspan 1", &["ip_gre"]),
     link!("ip6tnl", " local 2001:db8::1 remote 2001:db8::2 mode any", &["ip6_tunnel"]),
     link!("vti", " local 198.51.100.1 remote 198.51.100.2 key 1", &["ip_vti"]),
     link!("vti6", " local 2001:db8::1 remote 2001:db8::2 key 1", &["ip6_vti"]),

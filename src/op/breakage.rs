@@ -310,6 +310,7 @@ pub fn shown(op: &Op) -> Vec<Command> {
         Some(Fact::Vlan(_)) => vec![bridge::show_all_vlans(netns)],
         Some(Fact::Fdb(_)) => vec![bridge::show_fdb(netns)],
         Some(Fact::Mdb(_)) => vec![bridge::show_mdb(netns)],
+        Some(Fact::Nexthop(_)) => vec![super::route::nexthops(netns)],
     }
 }
 

@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::link::{Link, Settings};
-use super::route::{Family, Neigh, PolicyRule, Route};
+use super::route::{Family, Neigh, Nexthop, PolicyRule, Route};
 use super::{Command, Object, Tool, Where, addr, bridge, firewall, link, netns, nft, qdisc, route, sysctl, wg};
 use crate::error::{Error, Kind, Result};
 use crate::model;
@@ -53,6 +53,8 @@ pub enum Fact {
     Fdb(bridge::Fdb),
     /// An entry of a multicast table is there, or not.
     Mdb(bridge::Mdb),
+    /// A next hop object leads there, or there is none.
+    Nexthop(Nexthop),
 }
 
 impl Fact {
@@ -77,7 +79,8 @@ impl Fact {
             | Self::Wireguard(_)
             | Self::Vlan(_)
             | Self::Fdb(_)
-            | Self::Mdb(_) => None,
+            | Self::Mdb(_)
+            | Self::Nexthop(_) => None,
         }
     }
 
@@ -107,6 +110,7 @@ impl Fact {
             Self::Mdb(bridge::Mdb { entry, .. }) => {
                 Object::Mdb { link: entry.port.clone(), group: entry.group.clone(), vid: entry.vid }
             }
+            Self::Nexthop(one) => Object::Nexthop { id: one.id },
         }
     }
 
@@ -130,6 +134,7 @@ impl Fact {
             Self::Vlan(one) => Some(Ask::Vlans(one.dev.clone())),
             Self::Fdb(_) => Some(Ask::Fdb),
             Self::Mdb(_) => Some(Ask::Mdb),
+            Self::Nexthop(_) => Some(Ask::Nexthops),
             Self::NfTable(_) | Self::Nft(_) => None,
         }
     }
@@ -160,6 +165,7 @@ impl Fact {
             (Self::Vlan(one), Answer::Vlans(all)) => Some(one.holds(all)),
             (Self::Fdb(one), Answer::Fdb(all)) => Some(one.holds(all)),
             (Self::Mdb(one), Answer::Mdb(all)) => Some(one.holds(all)),
+            (Self::Nexthop(one), Answer::Nexthops(all)) => Some(one.holds(all)),
             _ => None,
         }
     }
@@ -201,6 +207,7 @@ impl Fact {
             Self::Vlan(one) => one.otherwise(),
             Self::Fdb(one) => one.otherwise(),
             Self::Mdb(one) => one.otherwise(),
+            Self::Nexthop(one) => one.otherwise(),
         }
     }
 
@@ -226,6 +233,7 @@ impl Fact {
             Self::Vlan(one) => (Tool::Bridge, one.words()),
             Self::Fdb(one) => (Tool::Bridge, one.words()),
             Self::Mdb(one) => (Tool::Bridge, one.words()),
+            Self::Nexthop(one) => (Tool::Ip, one.words()),
         };
         Command { fact: Some(Box::new(self)), ..Command::new(tool, netns, argv) }
     }
@@ -275,6 +283,8 @@ pub enum Ask {
     Fdb,
     /// The multicast tables.
     Mdb,
+    /// The next hop objects.
+    Nexthops,
 }
 
 /// What was answered.
@@ -308,6 +318,8 @@ pub enum Answer {
     Fdb(Vec<model::bridge::FdbEntry>),
     /// Entries of multicast tables.
     Mdb(Vec<model::bridge::MdbEntry>),
+    /// Next hop objects, in the words of `ip`.
+    Nexthops(Vec<model::state::Thing>),
     /// What was asked for belongs to a link that is not there.
     Gone,
 }
@@ -330,6 +342,7 @@ impl Ask {
             Self::Vlans(dev) => bridge::show_vlans(netns, dev),
             Self::Fdb => bridge::show_fdb(netns),
             Self::Mdb => bridge::show_mdb(netns),
+            Self::Nexthops => route::nexthops(netns),
         })
     }
 
@@ -375,6 +388,11 @@ impl Ask {
             Self::Vlans(dev) => Answer::Vlans(model::bridge::vlans(text, dev)?),
             Self::Fdb => Answer::Fdb(model::bridge::fdb(text)?),
             Self::Mdb => Answer::Mdb(model::bridge::mdb(text)?),
+            Self::Nexthops => {
+                let mut now = model::state::State::default();
+                now.take_nexthops(text);
+                Answer::Nexthops(now.0)
+            }
         })
     }
 
@@ -581,7 +599,15 @@ mod tests {
             };
             Fact::Mdb(bridge::Mdb { entry, there })
         };
+        let nexthops = "id 1 via 10.0.0.2 dev x scope link \nid 10 group 1,3/2 \n";
+        let nexthop = |id, is: Option<&str>| Fact::Nexthop(Nexthop { id, is: is.map(words) });
         check(&[
+            (nexthop(1, Some("via 10.0.0.2 dev x")), nexthops, Some(true)),
+            (nexthop(1, Some("via 10.0.0.3 dev x")), nexthops, Some(false)),
+            (nexthop(10, Some("group 1,3/2")), nexthops, Some(true)),
+            (nexthop(10, Some("group 1/2")), nexthops, Some(false)),
+            (nexthop(2, None), nexthops, Some(true)),
+            (nexthop(1, None), nexthops, Some(false)),
             (vlan(10, access), vlans, Some(true)),
             (vlan(10, Some(Tags::default())), vlans, Some(false)),
             (vlan(20, Some(Tags::default())), vlans, Some(true)),

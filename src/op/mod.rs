@@ -315,6 +315,11 @@ pub enum Object {
         /// The address.
         addr: String,
     },
+    /// A next hop object.
+    Nexthop {
+        /// Its number.
+        id: u32,
+    },
     /// A kernel setting.
     Sysctl {
         /// Its dotted name.

@@ -166,6 +166,13 @@ impl Session {
                 .map_err(|error| kind_error(error, kind, &pairs))?;
             if let Some(made) = self.link_find(at)? {
                 pairs.iter().try_for_each(|(option, value)| kept(kind, &made, option, value))?;
+                // A macsec and an hsr take their MTU from the links below, whatever they are made with.
+                for (option, value) in &pairs {
+                    let can_change = link_kinds::kind(kind)?.can_change(link_kinds::option(kind, option)?);
+                    if can_change && link_kinds::link_differs(kind, &made, option, value) == Some(true) {
+                        self.link_option(at, kind, &made, option, value)?;
+                    }
+                }
             }
             return Ok(self.count(Did::Something));
         };

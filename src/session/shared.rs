@@ -205,6 +205,7 @@ pub(super) fn key_of(op: &Op, id: &str) -> Option<String> {
         Fact::Wireguard(set) => format!("link {} {}", set.link, set.option()),
         Fact::NfPolicy(policy) => format!("policy {} {}", op.command.tool.program(), policy.at),
         Fact::Neigh(neigh) => format!("neigh {} {}", neigh.addr, neigh.dev),
+        Fact::Nexthop(one) => format!("nexthop {}", one.id),
         Fact::Vlan(vlan) => format!("vlan {} {}", vlan.dev, vlan.vid),
         // One of many ends stands beside the others.
         Fact::Fdb(fdb) if fdb.entry.is_one_of_many() => return None,

@@ -111,7 +111,7 @@ pub(super) fn read(exec: &Exec, netns: &Where, reach: &Reach) -> Result<State> {
             state.take_routes(part, &text);
         }
         if nexthops {
-            state.take_nexthops(&answer(exec, &super::things::nexthops(netns))?);
+            state.take_nexthops(&answer(exec, &op::route::nexthops(netns))?);
         }
     }
     if !(reach.names.is_empty() && reach.links.is_empty()) {

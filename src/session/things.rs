@@ -24,12 +24,6 @@ pub fn neighbours(netns: &Where, proxy: bool) -> Command {
     Command::new(Tool::Ip, netns, ["-j", "neigh", "show"].iter().chain(filter).copied())
 }
 
-/// The next hop objects: `ip -o nexthop show`.
-#[must_use]
-pub fn nexthops(netns: &Where) -> Command {
-    Command::new(Tool::Ip, netns, ["-o", "nexthop", "show"])
-}
-
 /// All queueing disciplines: `tc qdisc show`.
 #[must_use]
 pub fn qdiscs(netns: &Where) -> Command {

@@ -284,6 +284,7 @@ impl<'a> Undoing<'a> {
                     | Fact::Wireguard(_)
                     | Fact::Vlan(_)
                     | Fact::Fdb(_)
+                    | Fact::Nexthop(_)
             )
         };
         if !op.fact().is_some_and(is_setting) {
@@ -436,7 +437,8 @@ impl<'a> Undoing<'a> {
                 | Fact::Route(_)
                 | Fact::Vlan(_)
                 | Fact::Fdb(_)
-                | Fact::Mdb(_),
+                | Fact::Mdb(_)
+                | Fact::Nexthop(_),
             ) => true,
             _ => false,
         };

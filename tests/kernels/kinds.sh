@@ -6,7 +6,7 @@ nw=$1 here=$(cd "$(dirname "$0")" && pwd) T=$(mktemp -d); trap 'rm -rf "$T"' EXI
 declare -A base=([bridge]='' [dummy]='' [ifb]='' [wireguard]='' [vlan]='link: "eth0", id: 10' [vxlan]='id: 42, dstport: 4789' [macvlan]='link: "eth0"'
   [ipvlan]='link: "eth0"' [vrf]='table: 10' [bond]='' [gre]='remote: "192.0.2.1"' [ip6gre]='remote: "2001:db8::1"' [ipip]='remote: "192.0.2.1"'
   [sit]='remote: "192.0.2.1"' [geneve]='id: 42, remote: "192.0.2.1"'
-  [macvtap]='link: "eth0"' [gretap]='remote: "192.0.2.1"' [ip6gretap]='remote: "2001:db8::1"' [erspan]='remote: "192.0.2.1", key: 7'
+  [macvtap]='link: "eth0"' [gretap]='remote: "192.0.2.1"' [ip6gretap]='remote: "2001:db8::1"' [erspan]='remote: "192.0.2.1", key: 7, seq: true'
   [ip6tnl]='remote: "2001:db8::1"' [vti]='remote: "192.0.2.1", key: 7' [vti6]='remote: "2001:db8::1", key: 7' [xfrm]='if_id: 42'
   [macsec]='link: "eth0"' [hsr]='slave1: "eth0", slave2: "eth1"' [team]='' [vcan]='' [tun]='')
 for kind in bridge dummy ifb wireguard vlan vxlan macvlan ipvlan vrf bond gre ip6gre ipip sit geneve macvtap gretap ip6gretap erspan ip6tnl vti vti6 xfrm macsec hsr team vcan tun; do

@@ -55,7 +55,7 @@ pub const KINDS: &[LinkKind] = &[
     plain("geneve", GENEVE),
     plain("gretap", GRE),
     plain("ip6gretap", IP6GRE),
-    LinkKind { required: &["key"], ..plain("erspan", ERSPAN) },
+    LinkKind { required: &["key", "seq"], ..plain("erspan", ERSPAN) },
     without_mac("ip6tnl", IP6TNL),
     without_mac("vti", VTI),
     without_mac("vti6", VTI),
@@ -319,7 +319,7 @@ const SIT: &[LinkOption] = &[
     fixed("mode", Takes::OneOf(&["ip6ip", "ipip", "mplsip", "any"]), In(&["proto"])),
 ];
 
-/// `ip/link_gre.c` of an erspan. A change of one option would set the others of it to what `ip` takes for usual.
+/// `ip/link_gre.c` of an erspan, which the kernel makes with sequence numbers only. A change of one option would set the others of it to what `ip` takes for usual.
 const ERSPAN: &[LinkOption] = &[
     fixed("remote", Takes::Address, In(&["remote"])),
     fixed("local", Takes::Address, In(&["local"])),
@@ -327,6 +327,7 @@ const ERSPAN: &[LinkOption] = &[
     fixed("ttl", TUNNEL_TTL, In(&["ttl"])),
     fixed("tos", TOS, In(&["tos"])),
     fixed("key", Takes::Key, In(&["ikey"])),
+    fixed("seq", Takes::Word, WhenOn("iseq")),
     fixed("erspan_ver", Takes::Number(0, 2), In(&["erspan_ver"])),
     fixed("erspan", Takes::Number(0, 0xf_ffff), In(&["erspan_index"])),
     fixed("erspan_dir", Takes::OneOf(&["ingress", "egress"]), In(&["erspan_dir"])),
@@ -378,12 +379,12 @@ const MACSEC: &[LinkOption] = &[
     ),
     fixed("icvlen", Takes::Number(8, 16), In(&["icv_len"])),
     live("encrypt", Takes::OnOff, In(&["encrypt"])),
-    fixed("send_sci", Takes::OnOff, In(&["send_sci"])),
-    fixed("end_station", Takes::OnOff, In(&["end_station"])),
+    fixed("send_sci", Takes::OnOff, In(&["send_sci", "inc_sci"])),
+    fixed("end_station", Takes::OnOff, In(&["end_station", "es"])),
     fixed("scb", Takes::OnOff, In(&["scb"])),
     live("protect", Takes::OnOff, In(&["protect"])),
-    live("validate", Takes::OneOf(&["disabled", "check", "strict"]), In(&["validate"])),
-    live("encodingsa", Takes::Number(0, 3), In(&["encodingsa"])),
+    live("validate", Takes::OneOf(&["disabled", "check", "strict"]), In(&["validate", "validation"])),
+    live("encodingsa", Takes::Number(0, 3), In(&["encodingsa", "encoding_sa"])),
 ];
 
 /// `ip/iplink_hsr.c`.

@@ -420,7 +420,7 @@ pub mod api {
     /// ```rhai
     /// needs("erspan");
     /// let blue = netns("ns-blue");
-    /// blue.erspan("er0", #{ local: "10.0.0.1", remote: "10.0.0.2", key: 7, erspan_ver: 1, erspan: 123 });
+    /// blue.erspan("er0", #{ local: "10.0.0.1", remote: "10.0.0.2", key: 7, seq: true, erspan_ver: 1, erspan: 123 });
     /// assert_eq(blue.link("er0").info.linkinfo.info_kind, "erspan");
     /// ```
     #[rhai_fn(name = "erspan", return_raw, pure)]
@@ -711,7 +711,8 @@ pub mod api {
         act(&context, &link.netns.run, |session| session.link_delete(link.at()).map(drop))
     }
 
-    /// Shapes what passes the link with tbf or netem: `rate`, `delay`, `jitter`, `loss`, and `direction` (`"both"`, `"egress"`, `"ingress"`).
+    /// Shapes what passes the link with tbf or netem: `rate`, `delay`, `jitter`, `loss`, `duplicate`, `corrupt`, `reorder`, and `direction` (`"both"`,
+    /// `"egress"`, `"ingress"`; said twice, each has its own).
     /// Ingress is shaped at the other end of the veth. An empty map lifts the shape. `preset` is an access line, from the side that uses it (down/up,
     /// delay each way): `"2g"` 280/256 kbit/s 400 ms, `"3g-slow"` 400/400 kbit/s 200 ms, `"3g"` 1600/768 kbit/s 150 ms, `"3g-fast"` 1600/768 kbit/s
     /// 75 ms, `"4g"` 9/9 Mbit/s 85 ms, `"lte"` 12/12 Mbit/s 35 ms, `"dsl"` 1500/384 kbit/s 25 ms, `"cable"` 5/1 Mbit/s 14 ms, `"fios"` 20/5 Mbit/s
@@ -898,6 +899,9 @@ fn shape_of(options: &Options) -> Result<crate::session::Shape> {
         delay: options.text("delay")?,
         jitter: options.text("jitter")?,
         loss: options.text("loss")?,
+        duplicate: options.text("duplicate")?,
+        corrupt: options.text("corrupt")?,
+        reorder: options.text("reorder")?,
         direction: options.text("direction")?,
         preset: options.text("preset")?,
     })

@@ -16,6 +16,8 @@ pub(crate) enum Form {
     Word,
     /// An address.
     Address,
+    /// An address, or several ways.
+    Ways,
     /// The name of a link.
     Link,
     /// One of these words.
@@ -57,6 +59,8 @@ const FDB: Known = &[
 
 /// An entry of a multicast table, in the words of `bridge mdb`.
 const MDB: Known = &[("vid", Form::Number), ("src", Form::Address)];
+
+const FAMILY: Form = Form::OneOf(&["inet", "inet6", "4", "6"]);
 
 /// The options of a call by its name.
 const CALLS: &[(&str, Known)] = &[
@@ -126,6 +130,9 @@ const CALLS: &[(&str, Known)] = &[
             ("delay", Form::Word),
             ("jitter", Form::Word),
             ("loss", Form::Word),
+            ("duplicate", Form::Word),
+            ("corrupt", Form::Word),
+            ("reorder", Form::Word),
             ("direction", Form::OneOf(&["both", "egress", "ingress"])),
             ("preset", Form::OneOf(crate::session::PRESETS)),
         ],
@@ -133,7 +140,7 @@ const CALLS: &[(&str, Known)] = &[
     (
         "route",
         &[
-            ("via", Form::Address),
+            ("via", Form::Ways),
             ("dev", Form::Any),
             ("metric", Form::Number),
             ("table", Form::Word),
@@ -142,9 +149,23 @@ const CALLS: &[(&str, Known)] = &[
             ("scope", Form::Word),
             ("onlink", Form::Flag),
             ("mtu", Form::Number),
-            ("family", Form::OneOf(&["inet", "inet6", "4", "6"])),
+            ("family", FAMILY),
+            ("vrf", Form::Any),
+            ("nhid", Form::Number),
         ],
     ),
+    (
+        "nexthop",
+        &[
+            ("via", Form::Address),
+            ("dev", Form::Any),
+            ("onlink", Form::Flag),
+            ("blackhole", Form::Flag),
+            ("group", Form::Any),
+            ("fdb", Form::Flag),
+        ],
+    ),
+    ("hop", &[("via", Form::Address), ("dev", Form::Any), ("weight", Form::Number)]),
     (
         "rule",
         &[
@@ -158,6 +179,19 @@ const CALLS: &[(&str, Known)] = &[
             ("tos", Form::Word),
             ("ipproto", Form::Word),
             ("dport", Form::Word),
+            ("sport", Form::Word),
+            ("lookup", Form::Word),
+            ("pref", Form::Word),
+            ("dsfield", Form::Word),
+            ("family", FAMILY),
+            ("not", Form::Flag),
+            ("l3mdev", Form::Flag),
+            ("uidrange", Form::Word),
+            ("tun_id", Form::Word),
+            ("suppress_prefixlength", Form::Number),
+            ("suppress_ifgroup", Form::Word),
+            ("goto", Form::Number),
+            ("type", Form::OneOf(&["blackhole", "unreachable", "prohibit", "nop"])),
         ],
     ),
     ("ip", &[("undo", Form::Any)]),
