@@ -353,8 +353,12 @@ impl Step {
         has(format!("{mac} "));
         has(format!(" {} ", if *own { "self" } else { "master" }));
         has(format!(" {state}"));
-        dst.iter().for_each(|dst| has(format!(" dst {dst} ")));
-        vni.iter().for_each(|vni| has(format!(" vni {vni} ")));
+        if let Some(dst) = dst {
+            has(format!(" dst {dst} "));
+        }
+        if let Some(vni) = vni {
+            has(format!(" vni {vni} "));
+        }
         match vlan {
             Some(vlan) => has(format!(" vlan {vlan} ")),
             None => asks.push("grep -vF -- ' vlan '".to_owned()),
@@ -370,8 +374,12 @@ impl Step {
         let mut has = |text: String| asks.push(format!("grep -iF -- {}", word(&text)));
         has(format!(" port {port} grp {group} "));
         has(format!(" {state}"));
-        source.iter().for_each(|source| has(format!(" src {source} ")));
-        vid.iter().for_each(|vid| has(format!(" vid {vid}")));
+        if let Some(source) = source {
+            has(format!(" src {source} "));
+        }
+        if let Some(vid) = vid {
+            has(format!(" vid {vid}"));
+        }
         let shown = format!("{} | grep -q .", asks.join(" | "));
         self.ask = Some(if one.there { shown } else { format!("not_so {}", word(&shown)) });
     }

@@ -101,11 +101,8 @@ impl FdbEntry {
         option("via", self.via.clone());
         option("nhid", self.nhid.map(|id| id.to_string()));
         option("vlan", self.vlan.map(|vlan| vlan.to_string()));
-        words.extend(
-            [(self.sticky, "sticky"), (self.extern_learn, "extern_learn")]
-                .iter()
-                .filter_map(|(is, word)| is.then(|| (*word).to_owned())),
-        );
+        let flags = [(self.sticky, "sticky"), (self.extern_learn, "extern_learn")];
+        words.extend(flags.into_iter().filter(|(is, _)| *is).map(|(_, word)| word.to_owned()));
         words
     }
 

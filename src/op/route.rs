@@ -71,6 +71,7 @@ pub struct Route {
 /// Where a route leads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[expect(clippy::large_enum_variant, reason = "a route is in a box where it is a fact")]
 pub enum Way {
     /// As it is wanted.
     Spec(RouteSpec),

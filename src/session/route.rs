@@ -112,7 +112,7 @@ impl Session {
     /// What `ip rule` says.
     pub fn rule_ensure(&self, netns: &Where, words: &[(String, String)]) -> Result<Did> {
         let get = |word: &str| words.iter().find(|(name, _)| name == word).map(|(_, value)| value.as_str());
-        let said = get("family").map(|family| family.parse::<Family>()).transpose()?;
+        let said = get("family").map(str::parse::<Family>).transpose()?;
         let of = |net: &str| match destination(net)? {
             Destination::Net(net) => Ok(Some(Family::of(net.addr()))),
             Destination::Default => Ok(None),

@@ -481,7 +481,7 @@ pub mod api {
         ensure(&context, netns, "xfrm", name, &options)
     }
 
-    /// The MACsec link `name` with iproute2's options of a macsec, made or changed if it is not so.
+    /// The `MACsec` link `name` with iproute2's options of a macsec, made or changed if it is not so.
     ///
     /// ```rhai
     /// needs("macsec");

@@ -114,12 +114,12 @@ fn option(call: &str, key: &str, form: Form, value: &Value<'_>) -> Result<()> {
         | (_, Value::Unknown)
         | (Form::Time, Value::Number(0..) | Value::Other("float"))
         | (Form::Number, Value::Number(_))
-        | (Form::Flag, Value::Flag(_)) => Ok(()),
+        | (Form::Flag, Value::Flag(_))
+        | (Form::Ways, Value::Other("array")) => Ok(()),
         (Form::Time, Value::Text(text)) => time(text),
         (Form::Time, _) => wants("a time"),
         (Form::Number, _) => wants("an integer"),
         (Form::Flag, _) => wants("true or false"),
-        (Form::Ways, Value::Other("array")) => Ok(()),
         (Form::Address | Form::Ways, Value::Text(text)) => addr::ip(text).map(drop),
         (Form::Ways, _) => wants("an address or an array of ways"),
         (Form::Address, _) => wants("an address"),
