@@ -11,8 +11,8 @@ use std::process::{Command, Stdio};
 
 use netwright::model::iptables_args::Invocation;
 use netwright::model::{
-    addr, iptables, json, link, link_kinds, messages, names, neigh, net_addr, netns, nft_drops, route, rule, suggest,
-    sysctl, version,
+    addr, bridge, iptables, json, link, link_kinds, messages, names, neigh, net_addr, netns, nft_drops, route, rule,
+    suggest, sysctl, version,
 };
 use netwright::{Kind, Result};
 use proptest::collection::vec;
@@ -131,9 +131,13 @@ fn what_iproute2_prints() {
         for link in same_count(&text, link::parse(&text, "x"))? {
             let _ = (link.peer(), link.parent(), link.is_up(), link.is_loopback(), link.has_carrier());
             for option in ["stp_state", "id", "remote", "mtu", "learning", "srcport", "mode", "vlan_filtering"] {
-                let _ = (link_kinds::link_differs(&link, option, "1"), link_kinds::shown(&link, option));
+                for kind in [link.kind().unwrap_or_default(), link_kinds::PORT.name] {
+                    let _ =
+                        (link_kinds::link_differs(kind, &link, option, "1"), link_kinds::shown(kind, &link, option));
+                }
             }
         }
+        let _ = (bridge::vlans(&text, "pa"), bridge::fdb(&text), bridge::mdb(&text));
         for addr in same_count(&text, net_addr::parse(&text, "x"))? {
             // An address that is given out is one that the text has.
             prop_assert!(addr.ipnets().count() <= addr.addr_info.len());

@@ -507,7 +507,10 @@ fn link_options_to_words() {
 
 #[test]
 fn link_options_compared_with_the_kernel() {
-    let differs = |link: &str, name: &str, value: &str| link_kinds::link_differs(&named(link), name, value);
+    let differs = |link: &str, name: &str, value: &str| {
+        let link = named(link);
+        link_kinds::link_differs(link.kind()?, &link, name, value)
+    };
     for (link, name, value) in [
         ("br0", "stp_state", "true"),
         ("br0", "priority", "4096"),
@@ -580,7 +583,7 @@ fn read_everything(text: &str) {
     for link in link::parse(text, "x").into_iter().flatten() {
         let _ = (link.peer(), link.parent(), link.is_up());
         for option in ["stp_state", "id", "remote", "mtu", "learning", "srcport"] {
-            let _ = link_kinds::link_differs(&link, option, "1");
+            let _ = link_kinds::link_differs(link.kind().unwrap_or_default(), &link, option, "1");
         }
     }
     for addr in net_addr::parse(text, "x").into_iter().flatten() {

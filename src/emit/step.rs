@@ -1,11 +1,13 @@
 //! What an op is in plain shell: the question whether it is so already, the command, and what takes it back.
 
+use crate::model::bridge::{FdbEntry, MdbEntry, Tags};
+use crate::op::bridge::{Fdb, Mdb, Vlan};
 use crate::op::firewall::{self, Chain, ChainAct, Policy, Rule, RuleAct};
 use crate::op::link::{Link, Setting, Settings};
 use crate::op::netns::Netns;
 use crate::op::nft::Inverse;
 use crate::op::qdisc::{Is, Qdisc};
-use crate::op::route::{Family, PolicyRule, Route};
+use crate::op::route::{Family, Nexthop, PolicyRule, Route};
 use crate::op::sysctl::Sysctl;
 use crate::op::wg::{self, Wireguard};
 use crate::op::{Command, Fact, Op, Undo, Where, as_typed, quote};
@@ -101,6 +103,19 @@ impl Step {
             Some(Fact::NfPolicy(policy)) => step.policy(op, policy),
             Some(Fact::Qdisc(one)) => step.qdisc(command, one),
             Some(Fact::Wireguard(set)) => step.wireguard(command, set),
+            Some(Fact::Nexthop(Nexthop { id, is: Some(words) })) => {
+                let shown = typed(&["ip", "-o", "nexthop", "show", "id", &id.to_string()]);
+                let all = words.join(" ");
+                step.ask = Some(format!("{shown} 2>/dev/null | grep -qF -- {}", word(&format!("id {id} {all}"))));
+                step.former = Some(format!("{shown} 2>/dev/null | sed {}", word("s/^id [0-9]* //")));
+                let (replace, delete) = (["ip", "nexthop", "replace", "id"], ["ip", "nexthop", "delete", "id"]);
+                let with = |words: &[&str]| typed(&[words, &[&id.to_string()]].concat());
+                step.undo =
+                    vec![format!("if [ -n \"$former\" ]; then {} $former; else {}; fi", with(&replace), with(&delete))];
+            }
+            Some(Fact::Vlan(vlan)) => step.vlan(command, vlan),
+            Some(Fact::Fdb(one)) => step.fdb(command, one),
+            Some(Fact::Mdb(one)) => step.mdb(command, one),
             Some(Fact::Nft(_)) => step.only_if_so = step.ask.is_some(),
             _ => step.only_if_so = false,
         }
@@ -302,6 +317,73 @@ impl Step {
         }
     }
 
+    /// `port  vlan-id` above lines such as `pa  10 PVID Egress Untagged` and `    20`.
+    fn vlan(&mut self, command: &Command, vlan: &Vlan) {
+        let Vlan { dev, vid, is, .. } = vlan;
+        let shown = words_in(&command.netns, &["bridge", "vlan", "show", "dev", dev]);
+        let there =
+            |flags: &str| format!("{shown} | grep -q -- {}", word(&format!("[[:space:]]{vid}{flags}[[:space:]]*$")));
+        let flags = |tags: Tags| {
+            let flag = |is: bool, text: &'static str| if is { text } else { "" };
+            format!("{}{}", flag(tags.pvid, " PVID"), flag(tags.untagged, " Egress Untagged"))
+        };
+        self.ask = Some(match is {
+            Some(tags) => there(&flags(*tags)),
+            None => format!("not_so {}", word(&there("\\( [PE].*\\)*"))),
+        });
+        // How the machine had it: as words that `bridge` takes, behind a word that says that it had it at all.
+        let pattern = format!("s/^.*[[:space:]]{vid}\\( PVID\\)*\\( Egress Untagged\\)*[[:space:]]*$/had\\1\\2/p");
+        let as_words = "s/ PVID/ pvid/; s/ Egress Untagged/ untagged/";
+        self.former = Some(format!("{shown} | sed -n {} | sed {}", word(&pattern), word(as_words)));
+        let with = |is| Fact::Vlan(Vlan { is, ..vlan.clone() }).command(&command.netns).line();
+        let own = if vlan.own { " self" } else { "" };
+        let (add, delete) =
+            (words_in(&command.netns, &["bridge", "vlan", "add", "dev", dev, "vid", &vid.to_string()]), with(None));
+        let back = format!("case \"$former\" in had*) {add} ${{former#had}}{own};; *) {delete};; esac");
+        // What lost its place to it goes back behind it.
+        let rest: Vec<String> = self.undo.drain(..).skip(1).collect();
+        self.undo = std::iter::once(back).chain(rest).collect();
+    }
+
+    /// Lines such as `02:00:00:00:00:05 vlan 10 master br0 static`.
+    fn fdb(&mut self, command: &Command, one: &Fdb) {
+        let FdbEntry { mac, dev, dst, state, vlan, vni, own, .. } = &one.entry;
+        let mut asks = vec![words_in(&command.netns, &["bridge", "fdb", "show", "dev", dev])];
+        let mut has = |text: String| asks.push(format!("grep -iF -- {}", word(&text)));
+        has(format!("{mac} "));
+        has(format!(" {} ", if *own { "self" } else { "master" }));
+        has(format!(" {state}"));
+        if let Some(dst) = dst {
+            has(format!(" dst {dst} "));
+        }
+        if let Some(vni) = vni {
+            has(format!(" vni {vni} "));
+        }
+        match vlan {
+            Some(vlan) => has(format!(" vlan {vlan} ")),
+            None => asks.push("grep -vF -- ' vlan '".to_owned()),
+        }
+        let shown = format!("{} | grep -q .", asks.join(" | "));
+        self.ask = Some(if one.there { shown } else { format!("not_so {}", word(&shown)) });
+    }
+
+    /// Lines such as `dev br0 port pa grp 239.1.1.1 permanent vid 10`.
+    fn mdb(&mut self, command: &Command, one: &Mdb) {
+        let MdbEntry { bridge, port, group, source, vid, state } = &one.entry;
+        let mut asks = vec![words_in(&command.netns, &["bridge", "mdb", "show", "dev", bridge])];
+        let mut has = |text: String| asks.push(format!("grep -iF -- {}", word(&text)));
+        has(format!(" port {port} grp {group} "));
+        has(format!(" {state}"));
+        if let Some(source) = source {
+            has(format!(" src {source} "));
+        }
+        if let Some(vid) = vid {
+            has(format!(" vid {vid}"));
+        }
+        let shown = format!("{} | grep -q .", asks.join(" | "));
+        self.ask = Some(if one.there { shown } else { format!("not_so {}", word(&shown)) });
+    }
+
     /// nft's handles are others on another machine: a rule is found by its words.
     fn nft(&mut self, command: &Command, inverse: &Inverse, number: usize) {
         // With `-e` it says what it did.
@@ -377,7 +459,9 @@ fn words_in(netns: &Where, words: &[&str]) -> String {
 /// Whether a route is there with its gateway, link and metric.
 fn route(netns: &Where, route: &Route) -> Option<String> {
     let spec = route.spec().filter(|_| route.there)?;
-    let mut words = vec!["ip", route.family.flag(), "route", "show", "to", "exact", &route.dst];
+    let joined: &[&str] = if spec.hops.is_empty() { &["ip"] } else { &["ip", "-o"] };
+    let mut words = joined.to_vec();
+    words.extend([route.family.flag(), "route", "show", "to", "exact", &route.dst]);
     if let Some(table) = &spec.table {
         words.extend(["table", table]);
     }
@@ -388,6 +472,15 @@ fn route(netns: &Where, route: &Route) -> Option<String> {
     let shown = [("via", via), ("dev", spec.dev.as_ref()), ("metric", metric.as_ref()), ("src", spec.src.as_ref())];
     for (name, value) in shown.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         line = format!("{line} | grep -wF -- {}", word(&format!("{name} {value}")));
+    }
+    for hop in &spec.hops {
+        let via = hop.via.as_ref().map(|via| format!(" via {via} "));
+        let dev = hop.dev.as_ref().map(|dev| format!(" dev {dev} "));
+        // Each way has a line of its own, or one that is joined to the others.
+        line.extend([via, dev].into_iter().flatten().map(|text| format!(" | grep -F -- {}", word(&text))));
+    }
+    if let Some(nhid) = spec.nhid {
+        line = format!("{line} | grep -F -- {}", word(&format!(" nhid {nhid} ")));
     }
     Some(format!("{line} 2>/dev/null | grep -q ."))
 }

@@ -126,20 +126,31 @@ pub fn destination(text: &str) -> Result<Destination> {
 /// [`Kind::InvalidArgument`] for anything else, also for multicast addresses and zero, which the kernel refuses.
 pub fn mac(text: &str) -> Result<String> {
     const WHAT: &str = "a MAC address for a link";
-    const HINT: &str = "write it like `02:00:00:00:00:01`; `02` at the start says that you chose it";
-    let parts: Vec<&str> = text.split(':').collect();
-    if parts.len() != 6 || !parts.iter().all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit())) {
-        return Err(invalid(text, WHAT, "it needs six pairs of hexadecimal digits, joined by `:`").hint(HINT));
-    }
-    let lower = text.to_ascii_lowercase();
+    let lower = any_mac(text)?;
     if lower == "00:00:00:00:00:00" {
-        return Err(invalid(text, WHAT, "it is zero").hint(HINT));
+        return Err(invalid(text, WHAT, "it is zero").hint(MAC_HINT));
     }
-    if u8::from_str_radix(parts[0], 16).is_ok_and(|first| first & 1 == 1) {
-        return Err(invalid(text, WHAT, "it is a multicast address (its first byte is odd)").hint(HINT));
+    if u8::from_str_radix(&lower[..2], 16).is_ok_and(|first| first & 1 == 1) {
+        return Err(invalid(text, WHAT, "it is a multicast address (its first byte is odd)").hint(MAC_HINT));
     }
     Ok(lower)
 }
+
+/// Any MAC address: also that of a group, or the one of all zeros by which a VXLAN sends to all.
+///
+/// # Errors
+///
+/// [`Kind::InvalidArgument`] for what is none.
+pub fn any_mac(text: &str) -> Result<String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    if parts.len() == 6 && parts.iter().all(|part| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit())) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    let why = "it needs six pairs of hexadecimal digits, joined by `:`";
+    Err(invalid(text, "a MAC address for a link", why).hint(MAC_HINT))
+}
+
+const MAC_HINT: &str = "write it like `02:00:00:00:00:01`; `02` at the start says that you chose it";
 
 /// `ADDRESS/PREFIX`, spelled in full.
 fn net(text: &str, what: &str) -> Result<IpNet> {

@@ -8,7 +8,7 @@ mod value;
 
 use serde_json::Value;
 
-pub use table::{COMMON, KINDS};
+pub use table::{COMMON, KINDS, PORT, TUN};
 
 use super::Link;
 use crate::{Error, Kind, Result};
@@ -106,6 +106,10 @@ pub enum Shown {
     Flag(&'static str),
     /// In this key of the link itself.
     OnLink(&'static str),
+    /// As the link that it stands on, in `link` of the link itself; its words stand with those of its kind.
+    Lower,
+    /// Not at all.
+    Nowhere,
 }
 
 /// A kind of link by name.
@@ -114,7 +118,7 @@ pub enum Shown {
 ///
 /// [`Kind::InvalidArgument`], with the name that was probably meant.
 pub fn kind(name: &str) -> Result<&'static LinkKind> {
-    KINDS.iter().find(|kind| kind.name == name).ok_or_else(|| {
+    KINDS.iter().chain([&PORT]).find(|kind| kind.name == name).ok_or_else(|| {
         let error = Error::new(
             Kind::InvalidArgument,
             format!("netwright makes no links of kind `{}`", super::json::snippet(name)),
@@ -146,7 +150,8 @@ fn all_options(kind: &'static LinkKind) -> impl Iterator<Item = &'static LinkOpt
     let has = |option: &&LinkOption| match option.name {
         "link" => kind.needs_parent,
         "address" => kind.mac != Mac::None,
-        _ => true,
+        // Those of the link itself are set on the link.
+        _ => kind.name != PORT.name && kind.name != TUN,
     };
     kind.options.iter().chain(COMMON.iter().filter(has))
 }
@@ -171,7 +176,8 @@ pub fn argv(kind_name: &str, options: &[(&str, &str)]) -> Result<Vec<String>> {
                 .hint(format!("for example `#{{ {required}: {example} }}`")));
         }
     }
-    let (mut common, mut own) = (Vec::new(), vec!["type".to_owned(), kind_name.to_owned()]);
+    let own = if kind_name == TUN { Vec::new() } else { vec!["type".to_owned(), kind_name.to_owned()] };
+    let (mut common, mut own) = (Vec::new(), own);
     words(kind_name, options, |option, words| if of_link(option) { common.extend(words) } else { own.extend(words) })?;
     common.extend(own);
     Ok(common)
@@ -253,26 +259,32 @@ pub fn differs(kind_name: &str, info_data: &Value, name: &str, given: &str) -> O
             info_data.as_object()?;
             Some(on != value::truth(given)?)
         }
-        Shown::OnLink(_) => None,
+        Shown::OnLink(_) | Shown::Lower | Shown::Nowhere => None,
     }
 }
 
-/// [`differs`] for a whole link, which also knows the [`COMMON`] options.
+/// [`differs`] for a whole link, as one of a kind or as a port ([`PORT`]), which also knows the [`COMMON`] options.
 #[must_use]
-pub fn link_differs(link: &Link, name: &str, given: &str) -> Option<bool> {
-    let kind_name = link.kind()?;
+pub fn link_differs(kind_name: &str, link: &Link, name: &str, given: &str) -> Option<bool> {
     let option = option(kind_name, name).ok()?;
     match option.shown {
         Shown::OnLink(key) => value::differs(option.takes, link.raw().get(key)?, given),
-        _ => differs(kind_name, link.linkinfo.info_data.as_ref().unwrap_or(&Value::Null), name, given),
+        Shown::Lower => Some(link.link.as_deref() != Some(given)),
+        _ => differs(kind_name, data(kind_name, link).unwrap_or(&Value::Null), name, given),
     }
+}
+
+/// Where a link shows its options, as one of a kind or as a port.
+fn data<'a>(kind_name: &str, link: &'a Link) -> Option<&'a Value> {
+    let info = &link.linkinfo;
+    if kind_name == PORT.name { info.info_slave_data.as_ref() } else { info.info_data.as_ref() }
 }
 
 /// What a link shows for an option, as a word that could be given back. `None`: it is not shown, or not as a word.
 #[must_use]
-pub fn shown(link: &Link, name: &str) -> Option<String> {
-    let option = option(link.kind()?, name).ok()?;
-    let data = link.linkinfo.info_data.as_ref();
+pub fn shown(kind_name: &str, link: &Link, name: &str) -> Option<String> {
+    let option = option(kind_name, name).ok()?;
+    let data = data(kind_name, link);
     let value = match option.shown {
         Shown::In(keys) => keys.iter().find_map(|key| data?.get(key))?,
         Shown::WhenOn(key) => return Some(if data?.get(key).is_some() { "1" } else { "0" }.to_owned()),
@@ -282,6 +294,8 @@ pub fn shown(link: &Link, name: &str) -> Option<String> {
             return Some(if on { "1" } else { "0" }.to_owned());
         }
         Shown::OnLink(key) => link.raw().get(key)?,
+        Shown::Lower => return link.link.clone(),
+        Shown::Nowhere => return None,
     };
     match value {
         Value::String(text) => Some(text.clone()),
@@ -336,7 +350,7 @@ pub fn refuse_rounded(kind_name: &str, options: &[(&str, &str)], link: Option<&L
         return Ok(());
     }
     let given = |name: &str| options.iter().find(|(have, _)| *have == name).and_then(|(_, value)| value.parse().ok());
-    let beat: u64 = given("miimon").or_else(|| shown(link?, "miimon")?.parse().ok()).unwrap_or(0);
+    let beat: u64 = given("miimon").or_else(|| shown(kind_name, link?, "miimon")?.parse().ok()).unwrap_or(0);
     for name in ["updelay", "downdelay", "peer_notify_delay"] {
         let Some(wanted) = given(name).filter(|wanted: &u64| beat > 0 && !wanted.is_multiple_of(beat)) else {
             continue;

@@ -11,6 +11,7 @@
 //! |---|---|
 //! | [`json`] | the one tolerant reader of iproute2's JSON |
 //! | [`link`], [`net_addr`], [`route`], [`rule`], [`neigh`], [`netns`] | its typed views |
+//! | [`bridge`] | VLANs and tables of bridges, as `bridge` prints them |
 //! | [`iptables`] | `iptables -S` and `iptables-save` |
 //! | [`iptables_args`] | the words that a user gives to iptables |
 //! | [`ip_words`] | the words that a user gives to `ip` |
@@ -20,6 +21,7 @@
 //! | [`shell`] | what only a shell would understand in a command |
 
 pub mod addr;
+pub mod bridge;
 pub mod ip_words;
 pub mod iptables;
 pub mod iptables_args;

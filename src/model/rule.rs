@@ -78,12 +78,14 @@ impl Rule {
             options.iter().find(|(name, _)| names.contains(&name.as_str())).map(|(_, value)| value.as_str())
         };
         let known = |name: &str| OPTIONS.iter().any(|(words, _)| words.contains(&name));
-        let table = given(&["table", "lookup"]).or(if self.action.is_none() { Some("main") } else { None });
+        let looks_up =
+            self.action.is_none() && !["goto", "nop", "l3mdev"].iter().any(|key| self.raw.contains_key(*key));
+        let table = given(&["table", "lookup"]).or(if looks_up { Some("main") } else { None });
         self.source() == given(&["from"]).and_then(network)
             && self.destination() == given(&["to"]).and_then(network)
             && given(&["priority", "pref", "preference", "order"])
                 .is_none_or(|priority| number(priority, 10) == Some(self.priority.into()))
-            && self.table.as_deref().map(table_name) == table.map(table_name)
+            && (self.raw.contains_key("l3mdev") || self.table.as_deref().map(table_name) == table.map(table_name))
             && OPTIONS.iter().all(|(words, shows)| shows(self, given(words)))
             && options
                 .iter()
@@ -182,6 +184,10 @@ const OPTIONS: &[(&[&str], Shows)] = &[
     (&["tun_id"], |rule, want| same(rule.shown("tun_id").as_deref(), want, |id| number(id, 10))),
     (&["suppress_prefixlength"], |rule, want| rule.shown("suppress_prefixlen").as_deref() == want),
     (&["suppress_ifgroup"], |rule, want| rule.shown("suppress_ifgroup").as_deref() == want),
+    (&["type"], |rule, want| {
+        let shown = rule.action.as_deref().or(rule.raw.contains_key("nop").then_some("nop"));
+        shown == want
+    }),
     (&["goto"], |rule, want| rule.shown("goto").as_deref() == want),
 ];
 
@@ -292,6 +298,15 @@ mod tests {
         ("uidrange 1-5 table 3", r#"{"priority":12,"src":"all","uid_start":1,"uid_end":5,"table":"3"}"#),
         ("suppress_prefixlength 0 table 9", r#"{"priority":13,"src":"all","table":"9","suppress_prefixlen":0}"#),
         ("table 9", r#"{"priority":13,"src":"all","table":"9"}"#),
+        ("from 10.0.0.0/8 goto 100", r#"{"priority":50,"src":"10.0.0.0","srclen":8,"goto":100,"unresolved":null}"#),
+        (
+            "from 10.0.0.0/8 not 1 type blackhole",
+            r#"{"priority":51,"not":null,"src":"10.0.0.0","srclen":8,"action":"blackhole"}"#,
+        ),
+        ("type nop", r#"{"priority":52,"src":"all","nop":null}"#),
+        ("l3mdev 1", r#"{"priority":32765,"src":"all","l3mdev":null}"#),
+        ("suppress_ifgroup 7 table 9", r#"{"priority":14,"src":"all","table":"9","suppress_ifgroup":"7"}"#),
+        ("tun_id 5 table 9", r#"{"priority":15,"src":"all","tun_id":5,"table":"9"}"#),
     ];
 
     fn options(text: &str) -> Vec<(String, String)> {

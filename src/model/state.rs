@@ -296,10 +296,18 @@ impl State {
     /// Takes the next hop objects in that `ip -o nexthop show` printed.
     pub fn take_nexthops(&mut self, text: &str) {
         for line in text.lines() {
-            let mut words = line.split_whitespace();
+            let mut words = joined(line);
             if let (Some("id"), Some(id)) = (words.next(), words.next()) {
-                let words: Vec<&str> = words.filter(|word| !PASSING.contains(word)).collect();
-                self.0.push(Thing::new(Part::Nexthop, id, words.join(" ")));
+                let mut kept = Vec::new();
+                while let Some(word) = words.next() {
+                    // It follows from the gateway; `ip nexthop` has no word for it.
+                    if word == "scope" {
+                        words.next();
+                    } else {
+                        kept.push(word);
+                    }
+                }
+                self.0.push(Thing::new(Part::Nexthop, id, kept.join(" ")));
             }
         }
     }
@@ -365,7 +373,13 @@ const PORT_OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// Words that `ip` prints of what passes, and does not take.
-const PASSING: [&str; 8] = ["linkdown", "dead", "offload", "offload_failed", "trap", "rt_offload", "rt_trap", "\\"];
+const PASSING: [&str; 7] = ["linkdown", "dead", "offload", "offload_failed", "trap", "rt_offload", "rt_trap"];
+
+/// The words of a line that `ip -o` has joined: a `\` stands for an end of a line, and may touch the word before it.
+fn joined(line: &str) -> impl Iterator<Item = &str> {
+    let words = line.split(|c: char| c.is_whitespace() || c == '\\').filter(|word| !word.is_empty());
+    words.filter(|word| !PASSING.contains(word))
+}
 
 /// A scalar as a word.
 fn word(value: &Value) -> Option<String> {
@@ -416,11 +430,35 @@ fn lifetimes(info: &Map<String, Value>) -> String {
     format!("valid_lft {} preferred_lft {}", word(valid), word(preferred))
 }
 
+/// The words of a route that goes by a next hop object without the ways of that, which are shown with it and cannot be said beside it.
+fn without_ways<'a>(words: &[&'a str]) -> Vec<&'a str> {
+    if !words.contains(&"nhid") {
+        return words.to_vec();
+    }
+    let own = words.iter().take_while(|word| **word != "nexthop");
+    let mut own = own.copied();
+    let mut kept = Vec::new();
+    while let Some(word) = own.next() {
+        match word {
+            "via" => {
+                if own.next() == Some("inet6") {
+                    own.next();
+                }
+            }
+            "dev" => {
+                own.next();
+            }
+            _ => kept.push(word),
+        }
+    }
+    kept
+}
+
 /// A route as `ip -o -d route show` prints it; none that the kernel keeps for itself.
 fn route(part: Part, line: &str) -> Option<Thing> {
     let mut kept = Vec::new();
     let mut more = String::new();
-    let mut words = line.split_whitespace().filter(|word| !PASSING.contains(word)).peekable();
+    let mut words = joined(line).peekable();
     while let Some(word) = words.next() {
         match word {
             // A time that runs: `expires 1799sec`.
@@ -447,7 +485,7 @@ fn route(part: Part, line: &str) -> Option<Thing> {
         // Routes to one destination with one metric stand beside each other.
         key = format!("{key} via {} dev {}", after("via").unwrap_or("-"), after("dev").unwrap_or("-"));
     }
-    let mut thing = Thing::new(part, key, kept.join(" "));
+    let mut thing = Thing::new(part, key, without_ways(&kept).join(" "));
     thing.more = more;
     Some(thing)
 }
@@ -657,6 +695,31 @@ mod tests {
     }
 
     #[test]
+    fn all_ways_of_a_route_come_back() {
+        let words = |part, text: &str, metric| route_words(part, text, metric).map(|words| words.join(" "));
+        let v6 = "unicast 2001:db8:77::/64 proto boot scope global metric 1024 pref medium\\\tnexthop via 2001:db8:5::2 dev e0 weight 1 \\\tnexthop via 2001:db8:5::3 dev e0 weight 3 ";
+        assert_eq!(
+            words(Part::Route6, v6, Some(1024)).as_deref(),
+            Some(
+                "unicast 2001:db8:77::/64 proto boot scope global metric 1024 pref medium nexthop via 2001:db8:5::2 dev e0 weight 1 nexthop via 2001:db8:5::3 dev e0 weight 3"
+            )
+        );
+        let by_object = "unicast 10.2.0.0/16 nhid 10 proto boot scope global \\\tnexthop via 10.0.0.2 dev e0 weight 3 ";
+        assert_eq!(
+            words(Part::Route4, by_object, None).as_deref(),
+            Some("unicast 10.2.0.0/16 nhid 10 proto boot scope global")
+        );
+        let by_one = "unicast 10.2.0.0/16 nhid 1 via 10.0.0.2 dev e0 proto boot scope global";
+        assert_eq!(
+            words(Part::Route4, by_one, None).as_deref(),
+            Some("unicast 10.2.0.0/16 nhid 1 proto boot scope global")
+        );
+        let mut state = State::default();
+        state.take_nexthops("id 1 via 10.0.0.2 dev e0 scope link \nid 10 group 1,3/2 ");
+        assert_eq!(values(&state, Part::Nexthop), ["1: via 10.0.0.2 dev e0", "10: group 1,3/2"]);
+    }
+
+    #[test]
     fn entries_of_bridges_neighbours_and_disciplines() {
         let mut state = State::default();
         state
@@ -684,6 +747,6 @@ mod tests {
         state.take_vlans(r#"[{"ifname":"port0","vlans":[{"vlan":1,"flags":["PVID","Egress Untagged"]}]}]"#).unwrap();
         assert_eq!(values(&state, Part::Vlan), ["port0 1: pvid untagged"]);
         state.take_nexthops("id 1 via 10.0.0.9 dev eth0 scope link \n");
-        assert_eq!(values(&state, Part::Nexthop), ["1: via 10.0.0.9 dev eth0 scope link"]);
+        assert_eq!(values(&state, Part::Nexthop), ["1: via 10.0.0.9 dev eth0"]);
     }
 }

@@ -1,7 +1,7 @@
 //! What could break of what an op made: for each op the ways to take back one thing of it, and what a test would have to ask to notice.
 
 use super::link::{Link, Setting, Settings};
-use super::{Command, Fact, Op, Tool, Undo, Where, firewall, qdisc};
+use super::{Command, Fact, Op, Tool, Undo, Where, bridge, firewall, qdisc};
 
 /// One way to break what one op made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,6 +159,13 @@ fn told(op: &Op, commands: &[Command]) -> (String, String) {
             )
         }
         Some(Fact::Settings(Settings { link, to })) => set_told(netns, link, to.first(), commands),
+        Some(Fact::Vlan(vlan)) => {
+            let (dev, vid) = (&vlan.dev, vlan.vid);
+            (
+                format!("VLAN {vid} of `{dev}` in `{netns}` is as it was before"),
+                format!("somebody behind `{dev}` must reach what is in VLAN {vid}, or must not"),
+            )
+        }
         _ => (
             format!("`{}` is taken back by `{}`", op.command.line(), line(commands)),
             format!("something that `{}` changes must be asked for", op.command.line()),
@@ -300,6 +307,10 @@ pub fn shown(op: &Op) -> Vec<Command> {
         }
         Some(Fact::Nft(_)) => vec![Command::new(Tool::Nft, netns, ["-s", "list", "ruleset"])],
         Some(Fact::Qdisc(qdisc)) => vec![qdisc::show_words(netns, &qdisc.link)],
+        Some(Fact::Vlan(_)) => vec![bridge::show_all_vlans(netns)],
+        Some(Fact::Fdb(_)) => vec![bridge::show_fdb(netns)],
+        Some(Fact::Mdb(_)) => vec![bridge::show_mdb(netns)],
+        Some(Fact::Nexthop(_)) => vec![super::route::nexthops(netns)],
     }
 }
 

@@ -6,8 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::link::{Link, Settings};
-use super::route::{Family, Neigh, PolicyRule, Route};
-use super::{Command, Object, Tool, Where, addr, firewall, link, netns, nft, qdisc, route, sysctl, wg};
+use super::route::{Family, Neigh, Nexthop, PolicyRule, Route};
+use super::{Command, Object, Tool, Where, addr, bridge, firewall, link, netns, nft, qdisc, route, sysctl, wg};
 use crate::error::{Error, Kind, Result};
 use crate::model;
 use crate::model::state::Qdisc as Discipline;
@@ -47,6 +47,14 @@ pub enum Fact {
     Nft(nft::Nft),
     /// Something of a `WireGuard` link.
     Wireguard(wg::Wireguard),
+    /// A port is in a VLAN, or not.
+    Vlan(bridge::Vlan),
+    /// An entry of a forwarding table is there, or not.
+    Fdb(bridge::Fdb),
+    /// An entry of a multicast table is there, or not.
+    Mdb(bridge::Mdb),
+    /// A next hop object leads there, or there is none.
+    Nexthop(Nexthop),
 }
 
 impl Fact {
@@ -68,7 +76,11 @@ impl Fact {
             | Self::Qdisc(_)
             | Self::NfPolicy(_)
             | Self::Nft(_)
-            | Self::Wireguard(_) => None,
+            | Self::Wireguard(_)
+            | Self::Vlan(_)
+            | Self::Fdb(_)
+            | Self::Mdb(_)
+            | Self::Nexthop(_) => None,
         }
     }
 
@@ -91,6 +103,14 @@ impl Fact {
             Self::NfTable(one) => Object::NfTable { table: one.table.clone() },
             Self::Nft(one) => Object::Nft { what: one.what.clone() },
             Self::Wireguard(one) => Object::LinkSetting { name: one.link.clone(), setting: one.option() },
+            Self::Vlan(one) => Object::Vlan { link: one.dev.clone(), vid: one.vid },
+            Self::Fdb(bridge::Fdb { entry, .. }) => {
+                Object::Fdb { link: entry.dev.clone(), mac: entry.mac.clone(), vlan: entry.vlan }
+            }
+            Self::Mdb(bridge::Mdb { entry, .. }) => {
+                Object::Mdb { link: entry.port.clone(), group: entry.group.clone(), vid: entry.vid }
+            }
+            Self::Nexthop(one) => Object::Nexthop { id: one.id },
         }
     }
 
@@ -111,6 +131,10 @@ impl Fact {
             Self::NfChain(one) => Some(one.at.ask()),
             Self::NfPolicy(one) => Some(one.at.ask()),
             Self::Wireguard(one) => one.is_shown().then(|| Ask::Wireguard(one.link.clone())),
+            Self::Vlan(one) => Some(Ask::Vlans(one.dev.clone())),
+            Self::Fdb(_) => Some(Ask::Fdb),
+            Self::Mdb(_) => Some(Ask::Mdb),
+            Self::Nexthop(_) => Some(Ask::Nexthops),
             Self::NfTable(_) | Self::Nft(_) => None,
         }
     }
@@ -138,6 +162,10 @@ impl Fact {
                 Some(chain.as_ref().and_then(|chain| chain.policy.as_ref()) == Some(&one.target))
             }
             (Self::Wireguard(one), Answer::Wireguard(state)) => one.holds(state),
+            (Self::Vlan(one), Answer::Vlans(all)) => Some(one.holds(all)),
+            (Self::Fdb(one), Answer::Fdb(all)) => Some(one.holds(all)),
+            (Self::Mdb(one), Answer::Mdb(all)) => Some(one.holds(all)),
+            (Self::Nexthop(one), Answer::Nexthops(all)) => Some(one.holds(all)),
             _ => None,
         }
     }
@@ -176,6 +204,10 @@ impl Fact {
             Self::NfTable(_) => "the rules are still there".to_owned(),
             Self::Nft(one) => format!("nft does not list {}", one.what),
             Self::Wireguard(_) => "`wg show` says otherwise".to_owned(),
+            Self::Vlan(one) => one.otherwise(),
+            Self::Fdb(one) => one.otherwise(),
+            Self::Mdb(one) => one.otherwise(),
+            Self::Nexthop(one) => one.otherwise(),
         }
     }
 
@@ -198,6 +230,10 @@ impl Fact {
             Self::NfTable(one) => (firewall::tool(one.family), one.words()),
             Self::Nft(one) => (Tool::Nft, one.words.clone()),
             Self::Wireguard(one) => (Tool::Wg, one.words()),
+            Self::Vlan(one) => (Tool::Bridge, one.words()),
+            Self::Fdb(one) => (Tool::Bridge, one.words()),
+            Self::Mdb(one) => (Tool::Bridge, one.words()),
+            Self::Nexthop(one) => (Tool::Ip, one.words()),
         };
         Command { fact: Some(Box::new(self)), ..Command::new(tool, netns, argv) }
     }
@@ -241,6 +277,14 @@ pub enum Ask {
     Chain(firewall::ChainAt),
     /// A `WireGuard` link. What it prints is secret.
     Wireguard(String),
+    /// The VLANs of a port, or of the bridge itself.
+    Vlans(String),
+    /// The forwarding tables.
+    Fdb,
+    /// The multicast tables.
+    Mdb,
+    /// The next hop objects.
+    Nexthops,
 }
 
 /// What was answered.
@@ -268,6 +312,14 @@ pub enum Answer {
     Chain(Option<Box<iptables::Chain>>),
     /// A `WireGuard` link.
     Wireguard(Box<model::wireguard::State>),
+    /// VLANs.
+    Vlans(Vec<(u16, model::bridge::Tags)>),
+    /// Entries of forwarding tables.
+    Fdb(Vec<model::bridge::FdbEntry>),
+    /// Entries of multicast tables.
+    Mdb(Vec<model::bridge::MdbEntry>),
+    /// Next hop objects, in the words of `ip`.
+    Nexthops(Vec<model::state::Thing>),
     /// What was asked for belongs to a link that is not there.
     Gone,
 }
@@ -287,6 +339,10 @@ impl Ask {
             Self::Disciplines(name) => qdisc::show_words(netns, name),
             Self::Chain(at) => firewall::list(netns, at.family, &at.table, Some(&at.chain)),
             Self::Wireguard(link) => wg::dump(netns, link),
+            Self::Vlans(dev) => bridge::show_vlans(netns, dev),
+            Self::Fdb => bridge::show_fdb(netns),
+            Self::Mdb => bridge::show_mdb(netns),
+            Self::Nexthops => route::nexthops(netns),
         })
     }
 
@@ -296,6 +352,7 @@ impl Ask {
         match self {
             Self::Link(_) => (messages::recognise(stderr)?.kind == Kind::NotFound).then_some(Answer::Link(None)),
             Self::Routes { .. } => messages::has_no_table(stderr).then(|| Answer::Routes(Vec::new())),
+            Self::Vlans(_) => (messages::recognise(stderr)?.kind == Kind::NotFound).then_some(Answer::Gone),
             _ => None,
         }
     }
@@ -328,6 +385,14 @@ impl Ask {
                 None => return Err(Error::new(Kind::ToolOutput, format!("no chain `{}` was printed", at.chain))),
             },
             Self::Wireguard(_) => Answer::Wireguard(Box::new(model::wireguard::parse_dump(text)?)),
+            Self::Vlans(dev) => Answer::Vlans(model::bridge::vlans(text, dev)?),
+            Self::Fdb => Answer::Fdb(model::bridge::fdb(text)?),
+            Self::Mdb => Answer::Mdb(model::bridge::mdb(text)?),
+            Self::Nexthops => {
+                let mut now = model::state::State::default();
+                now.take_nexthops(text);
+                Answer::Nexthops(now.0)
+            }
         })
     }
 
@@ -502,6 +567,64 @@ mod tests {
             (wireguard(wg::Set::NoPeer("OTHER=".into())), dump, Some(true)),
             (wireguard(wg::Set::Option("listen-port".into(), "51820".into())), dump, Some(true)),
             (wireguard(wg::Set::Option("listen-port".into(), "1".into())), dump, Some(false)),
+        ]);
+    }
+
+    #[test]
+    fn ports_and_tables_of_bridges_are_shown_or_not() {
+        use crate::model::bridge::{FdbEntry, MdbEntry, Tags};
+        let vlans = r#"[{"ifname":"x","vlans":[{"vlan":10,"flags":["PVID","Egress Untagged"]},{"vlan":20}]}]"#;
+        let fdb = r#"[{"mac":"02:00:00:00:00:05","ifname":"x","flags":[],"master":"br0","state":"static"}]"#;
+        let mdb = r#"[{"mdb":[{"dev":"br0","port":"x","grp":"239.1.1.1","state":"permanent"}],"router":{}}]"#;
+        let port = one_link(r#","linkinfo":{"info_slave_kind":"bridge","info_slave_data":{"isolated":true}}"#);
+        let access = Some(Tags { pvid: true, untagged: true });
+        let vlan = |vid, is| Fact::Vlan(bridge::Vlan { dev: "x".into(), vid, own: false, is });
+        let entry = |dev: &str, state: &str, there| {
+            let entry = FdbEntry {
+                mac: "02:00:00:00:00:05".into(),
+                dev: dev.into(),
+                bridge: Some("br0".into()),
+                state: state.into(),
+                ..FdbEntry::default()
+            };
+            Fact::Fdb(bridge::Fdb { entry, there })
+        };
+        let wants = |group: &str, there| {
+            let entry = MdbEntry {
+                bridge: "br0".into(),
+                port: "x".into(),
+                group: group.into(),
+                state: "permanent".into(),
+                ..MdbEntry::default()
+            };
+            Fact::Mdb(bridge::Mdb { entry, there })
+        };
+        let nexthops = "id 1 via 10.0.0.2 dev x scope link \nid 10 group 1,3/2 \n";
+        let nexthop = |id, is: Option<&str>| Fact::Nexthop(Nexthop { id, is: is.map(words) });
+        check(&[
+            (nexthop(1, Some("via 10.0.0.2 dev x")), nexthops, Some(true)),
+            (nexthop(1, Some("via 10.0.0.3 dev x")), nexthops, Some(false)),
+            (nexthop(10, Some("group 1,3/2")), nexthops, Some(true)),
+            (nexthop(10, Some("group 1/2")), nexthops, Some(false)),
+            (nexthop(2, None), nexthops, Some(true)),
+            (nexthop(1, None), nexthops, Some(false)),
+            (vlan(10, access), vlans, Some(true)),
+            (vlan(10, Some(Tags::default())), vlans, Some(false)),
+            (vlan(20, Some(Tags::default())), vlans, Some(true)),
+            (vlan(20, access), vlans, Some(false)),
+            (vlan(20, None), vlans, Some(false)),
+            (vlan(30, None), vlans, Some(true)),
+            (entry("x", "static", true), fdb, Some(true)),
+            (entry("x", "permanent", true), fdb, Some(false)),
+            (entry("y", "static", true), fdb, Some(false)),
+            (entry("x", "static", false), fdb, Some(false)),
+            (entry("y", "static", false), fdb, Some(true)),
+            (wants("239.1.1.1", true), mdb, Some(true)),
+            (wants("239.1.1.2", true), mdb, Some(false)),
+            (wants("239.1.1.1", false), mdb, Some(false)),
+            (wants("239.1.1.2", false), mdb, Some(true)),
+            (set(Setting::Options(words("type bridge_slave isolated on"))), &port, Some(true)),
+            (set(Setting::Options(words("type bridge_slave isolated off"))), &port, Some(false)),
         ]);
     }
 

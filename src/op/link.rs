@@ -44,6 +44,11 @@ pub struct New {
 impl Link {
     pub(super) fn words(&self) -> Vec<String> {
         let Some(new) = &self.new else { return ["link", "delete", "dev", &self.name].map(String::from).into() };
+        if new.kind == link_kinds::TUN {
+            let mode = (!new.words.iter().any(|word| word == "mode")).then_some(["mode", "tun"]);
+            let words = ["tuntap", "add", "dev", &self.name].into_iter().chain(mode.into_iter().flatten());
+            return words.map(String::from).chain(new.words.iter().cloned()).collect();
+        }
         let mut words: Vec<String> = ["link", "add", "name", &self.name].map(String::from).into();
         words.extend(new.index.iter().flat_map(|index| ["index".to_owned(), index.to_string()]));
         words.extend(new.port_of.iter().flat_map(|bridge| ["up", "master", bridge].map(str::to_owned)));
@@ -55,6 +60,12 @@ impl Link {
 impl Link {
     fn port_of(&self) -> Option<&str> {
         self.new.as_ref()?.port_of.as_deref()
+    }
+
+    /// Whether its index can be chosen: `ip tuntap` has no word for it.
+    #[must_use]
+    pub fn takes_index(&self) -> bool {
+        self.new.as_ref().is_some_and(|new| new.kind != link_kinds::TUN)
     }
 
     pub(super) fn holds(&self, seen: Option<&Seen>) -> bool {
@@ -155,7 +166,12 @@ impl Setting {
             Self::Alias(alias) => seen.ifalias.as_ref() == Some(alias),
             Self::Options(words) => {
                 let full = full?;
-                !Self::pairs(words).any(|(option, value)| link_kinds::link_differs(full, option, value) == Some(true))
+                let kind = match words.as_slice() {
+                    [first, kind, ..] if first == "type" => kind,
+                    _ => full.kind()?,
+                };
+                let differs = |option: &str, value: &str| link_kinds::link_differs(kind, full, option, value);
+                !Self::pairs(words).any(|(option, value)| differs(option, value) == Some(true))
             }
         })
     }
@@ -553,6 +569,12 @@ mod tests {
 
     #[test]
     fn links_of_a_kind() {
+        check(
+            &add(&red(), "tap0", "tun", &words("mode tap user 1000")),
+            "ip -n red tuntap add dev tap0 mode tap user 1000",
+            "ip -n red link delete dev tap0",
+        );
+        assert_eq!(add(&red(), "t0", "tun", &[]).command.line(), "ip -n red tuntap add dev t0 mode tun");
         check(
             &add(&red(), "vx0", "vxlan", &words("link eth0 type vxlan id 42")),
             "ip -n red link add name vx0 link eth0 type vxlan id 42",

@@ -5,6 +5,7 @@
 
 pub mod addr;
 pub mod breakage;
+pub mod bridge;
 pub mod fact;
 pub mod firewall;
 pub mod link;
@@ -314,6 +315,11 @@ pub enum Object {
         /// The address.
         addr: String,
     },
+    /// A next hop object.
+    Nexthop {
+        /// Its number.
+        id: u32,
+    },
     /// A kernel setting.
     Sysctl {
         /// Its dotted name.
@@ -348,6 +354,33 @@ pub enum Object {
     Nft {
         /// What, and in which table.
         what: String,
+    },
+    /// A VLAN of a port.
+    Vlan {
+        /// The port, or the bridge itself.
+        link: String,
+        /// The VLAN.
+        vid: u16,
+    },
+    /// An entry of a forwarding table.
+    Fdb {
+        /// The link that it leads to.
+        link: String,
+        /// The MAC address.
+        mac: String,
+        /// The VLAN.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vlan: Option<u16>,
+    },
+    /// An entry of a multicast table.
+    Mdb {
+        /// The port.
+        link: String,
+        /// The group.
+        group: String,
+        /// The VLAN.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        vid: Option<u16>,
     },
     /// Something that only the user's own words say.
     Raw,
@@ -434,6 +467,9 @@ impl Op {
             Fact::Wireguard(one) => Some(&one.link),
             Fact::Addr(addr) => Some(&addr.link),
             Fact::Qdisc(qdisc) => Some(&qdisc.link),
+            Fact::Vlan(vlan) => Some(&vlan.dev),
+            Fact::Fdb(fdb) => Some(&fdb.entry.dev),
+            Fact::Mdb(mdb) => Some(&mdb.entry.port),
             _ => None,
         }
     }

@@ -8,7 +8,7 @@ use super::fact::{Answer, Ask};
 use super::{Command, Fact, Op, Tool, Undo, Where};
 use crate::error::{Error, Kind, Result};
 use crate::model::addr::{Destination, destination};
-use crate::model::state::{Part, State};
+use crate::model::state::{Part, State, Thing};
 use crate::model::{self, addr, names};
 
 /// The address family flag of `ip`.
@@ -37,6 +37,21 @@ impl Family {
     }
 }
 
+impl std::str::FromStr for Family {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "inet" | "4" => Ok(Self::V4),
+            "inet6" | "6" => Ok(Self::V6),
+            other => {
+                Err(Error::new(Kind::InvalidArgument, format!("`{other}` is not a family"))
+                    .hint("\"inet\" or \"inet6\""))
+            }
+        }
+    }
+}
+
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
@@ -56,6 +71,7 @@ pub struct Route {
 /// Where a route leads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[expect(clippy::large_enum_variant, reason = "a route is in a box where it is a fact")]
 pub enum Way {
     /// As it is wanted.
     Spec(RouteSpec),
@@ -140,6 +156,50 @@ pub struct RouteSpec {
     pub protocol: Option<String>,
     /// `default` alone does not say which family.
     pub family: Option<Family>,
+    /// Several ways at once, among which packets are shared.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub hops: Vec<Hop>,
+    /// The next hop object that it goes by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nhid: Option<u32>,
+}
+
+/// One of several ways of a route.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Hop {
+    /// The next hop.
+    pub via: Option<String>,
+    /// The link.
+    pub dev: Option<String>,
+    /// Its share, from 1 to 256.
+    pub weight: u32,
+}
+
+impl Hop {
+    fn words(&self, family: Family) -> Vec<String> {
+        let mut words = vec!["nexthop".to_owned()];
+        if let Some(via) = &self.via {
+            words.extend(via_words(family, via));
+        }
+        words.extend(self.dev.iter().flat_map(|dev| ["dev".to_owned(), dev.clone()]));
+        words.extend(["weight".to_owned(), self.weight.to_string()]);
+        words
+    }
+
+    fn is(&self, hop: &model::NextHop) -> bool {
+        let gateway = hop.gateway.as_deref().or(hop.via.as_ref().map(|via| via.host.as_str()));
+        let address = |text: Option<&str>| text.and_then(|text| text.parse::<IpAddr>().ok());
+        (self.via.is_none() || address(self.via.as_deref()) == address(gateway))
+            && (self.dev.is_none() || self.dev == hop.dev)
+            && self.weight == hop.weight.unwrap_or(1)
+    }
+}
+
+/// A gateway, also one of the other family.
+fn via_words(family: Family, via: &str) -> impl Iterator<Item = String> {
+    let inet6 = (family == Family::V4 && via.contains(':')).then_some("inet6");
+    ["via"].into_iter().chain(inet6).chain([via]).map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 /// The metric that IPv6 gives to a route without one: `IP6_RT_PRIO_USER` of the kernel.
@@ -158,7 +218,12 @@ impl RouteSpec {
     ///
     /// `InvalidArgument` for what can be no route.
     pub fn resolve(&self) -> Result<(Family, String)> {
-        let via = self.via.as_deref().map(addr::ip).transpose()?;
+        let first = self.via.as_ref().or_else(|| self.hops.iter().find_map(|hop| hop.via.as_ref()));
+        let via = first.map(|via| addr::ip(via)).transpose()?;
+        for hop in &self.hops {
+            hop.via.as_deref().map(addr::ip).transpose()?;
+            hop.dev.as_deref().map(names::link_name).transpose()?;
+        }
         let src = self.src.as_deref().map(addr::ip).transpose()?;
         if let Some(dev) = &self.dev {
             names::link_name(dev)?;
@@ -176,7 +241,7 @@ impl RouteSpec {
                         format!(
                             "the gateway of `{}` must be an IPv6 address, not `{}`",
                             self.dst,
-                            self.via.as_deref().unwrap_or("")
+                            first.map_or("", String::as_str)
                         ),
                     ));
                 }
@@ -190,11 +255,7 @@ impl RouteSpec {
         let mut words: Vec<String> = self.kind.iter().cloned().collect();
         words.push(dst.to_owned());
         if let Some(via) = &self.via {
-            words.push("via".into());
-            if family == Family::V4 && via.contains(':') {
-                words.push("inet6".into());
-            }
-            words.push(via.clone());
+            words.extend(via_words(family, via));
         }
         let mut option = |word: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -208,9 +269,11 @@ impl RouteSpec {
         option("scope", self.scope.clone());
         option("mtu", self.mtu.map(|mtu| mtu.to_string()));
         option("proto", self.protocol.clone());
+        option("nhid", self.nhid.map(|id| id.to_string()));
         if self.onlink {
             words.push("onlink".into());
         }
+        words.extend(self.hops.iter().flat_map(|hop| hop.words(family)));
         words
     }
 
@@ -241,8 +304,14 @@ impl RouteSpec {
                 .iter()
                 .any(|metric| metric.get("mtu").and_then(serde_json::Value::as_u64) == Some(want.into()))
         });
+        // What goes by an object may show its ways, too.
+        let all = self.nhid.is_some()
+            || self.hops.len() == route.nexthops.len()
+                && self.hops.iter().all(|hop| route.nexthops.iter().any(|one| hop.is(one)));
         via && src
             && mtu
+            && all
+            && (self.nhid.is_none() || self.nhid == route.nhid)
             && self.kind.as_deref().unwrap_or("unicast") == route.kind()
             && same(&self.dev, route.dev.as_deref())
             && same(&self.scope, Some(route.scope.as_deref().unwrap_or("global")))
@@ -264,7 +333,10 @@ pub struct PolicyRule {
 impl PolicyRule {
     pub(super) fn words(&self) -> Vec<String> {
         let head = [self.family.flag(), "rule", if self.there { "add" } else { "delete" }].map(String::from);
-        head.into_iter().chain(self.options.iter().flat_map(|(name, value)| [name.clone(), value.clone()])).collect()
+        let words = |(name, value): &(String, String)| {
+            std::iter::once(name.clone()).chain((!is_flag(name)).then(|| value.clone())).collect::<Vec<_>>()
+        };
+        head.into_iter().chain(self.options.iter().flat_map(words)).collect()
     }
 
     pub(super) fn said(&self) -> String {
@@ -277,6 +349,64 @@ impl PolicyRule {
         let found = names.iter().find_map(|name| self.options.iter().find(|(option, _)| option == name));
         found.map(|(_, value)| value.as_str())
     }
+}
+
+/// Options of a rule that are words alone.
+#[must_use]
+pub fn is_flag(option: &str) -> bool {
+    matches!(option, "not" | "l3mdev")
+}
+
+/// A next hop object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Nexthop {
+    /// Its number.
+    pub id: u32,
+    /// Where it leads, in the words of `ip nexthop`; `None`: there is none.
+    pub is: Option<Vec<String>>,
+}
+
+impl Nexthop {
+    pub(super) fn words(&self) -> Vec<String> {
+        let verb = if self.is.is_some() { "replace" } else { "delete" };
+        let head = ["nexthop", verb, "id", &self.id.to_string()].map(String::from);
+        head.into_iter().chain(self.is.iter().flatten().cloned()).collect()
+    }
+
+    pub(super) fn holds(&self, all: &[Thing]) -> bool {
+        let now = self.now(all);
+        match &self.is {
+            None => now.is_none(),
+            Some(words) => now.is_some_and(|now| leads_there(words, now)),
+        }
+    }
+
+    /// The object as it is, in the words of `ip`.
+    #[must_use]
+    pub fn now<'a>(&self, all: &'a [Thing]) -> Option<&'a str> {
+        let id = self.id.to_string();
+        all.iter().find(|thing| thing.key == id).map(|thing| thing.value.as_str())
+    }
+
+    pub(super) fn otherwise(&self) -> String {
+        let is = if self.is.is_some() { "is otherwise, or not there" } else { "is still there" };
+        format!("the next hop {} {is}", self.id)
+    }
+}
+
+/// Whether an object that is shown so leads where the words say; what they do not say may be.
+fn leads_there(words: &[String], now: &str) -> bool {
+    let shown: Vec<&str> = now.split_whitespace().collect();
+    let after =
+        |words: &[&str], word: &str| words.iter().skip_while(|one| **one != word).nth(1).map(|one| (*one).to_owned());
+    let wanted: Vec<&str> = words.iter().map(String::as_str).collect();
+    let address = |text: Option<String>| text.and_then(|text| text.parse::<IpAddr>().ok());
+    let flag = |word: &str| wanted.contains(&word) == shown.contains(&word);
+    let dev = after(&wanted, "dev");
+    address(after(&wanted, "via")) == address(after(&shown, "via"))
+        && (dev.is_none() || dev == after(&shown, "dev"))
+        && after(&wanted, "group") == after(&shown, "group")
+        && ["blackhole", "fdb", "onlink"].into_iter().all(flag)
 }
 
 /// A pinned neighbour.
@@ -386,6 +516,19 @@ pub fn rule_add(netns: &Where, family: Family, options: &[(String, String)]) -> 
     Op::new(with(true), Undo::by(with(false)))
 }
 
+/// The next hop objects: `ip -o nexthop show`.
+#[must_use]
+pub fn nexthops(netns: &Where) -> Command {
+    Command::new(Tool::Ip, netns, ["-o", "nexthop", "show"])
+}
+
+/// Makes a next hop object, or changes where it leads; undone by `former`, or by deleting it.
+#[must_use]
+pub fn nexthop(netns: &Where, id: u32, words: &[String], former: Option<Vec<String>>) -> Op {
+    let with = |is| Fact::Nexthop(Nexthop { id, is }).command(netns);
+    Op::new(with(Some(words.to_vec())), Undo::by(with(former)))
+}
+
 /// All neighbours: `ip -j neigh show`.
 #[must_use]
 pub fn neighbours(netns: &Where) -> Command {
@@ -433,6 +576,60 @@ mod tests {
             "ip -n red -j -4 route show default table 100"
         );
         assert_eq!(get(&red, "203.0.113.1", &[]).line(), "ip -n red -j route get 203.0.113.1");
+    }
+
+    #[test]
+    fn several_ways_and_objects() {
+        let red = Where::Named("red".into());
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        let hop = |via: &str, weight| Hop { via: Some(via.into()), dev: None, weight };
+        let spec = RouteSpec {
+            dst: "default".into(),
+            hops: vec![hop("10.0.0.2", 1), hop("10.0.0.3", 3)],
+            metric: Some(5),
+            ..RouteSpec::default()
+        };
+        check(
+            &add(&red, Family::V4, "default", &spec),
+            "ip -n red -4 route add default metric 5 nexthop via 10.0.0.2 weight 1 nexthop via 10.0.0.3 weight 3",
+            "ip -n red -4 route delete default metric 5 nexthop via 10.0.0.2 weight 1 nexthop via 10.0.0.3 weight 3",
+        );
+        let shown = |second: u32| {
+            let text = format!(
+                r#"[{{"dst":"default","metric":5,"flags":[],"nexthops":[{{"gateway":"10.0.0.2","dev":"a","weight":1,"flags":[]}},{{"gateway":"10.0.0.3","dev":"a","weight":{second},"flags":[]}}]}}]"#
+            );
+            model::route::parse(&text, "x").unwrap().remove(0)
+        };
+        assert!(spec.is(Family::V4, &shown(3)) && !spec.is(Family::V4, &shown(2)));
+        let one = RouteSpec { hops: vec![hop("10.0.0.2", 1)], ..spec.clone() };
+        assert!(!one.is(Family::V4, &shown(3)) && !RouteSpec { hops: Vec::new(), ..spec }.is(Family::V4, &shown(3)));
+        check(
+            &nexthop(&red, 7, &words("group 1,3/2"), Some(words("group 1"))),
+            "ip -n red nexthop replace id 7 group 1,3/2",
+            "ip -n red nexthop replace id 7 group 1",
+        );
+        check(
+            &nexthop(&red, 7, &words("blackhole"), None),
+            "ip -n red nexthop replace id 7 blackhole",
+            "ip -n red nexthop delete id 7",
+        );
+        for (wanted, now, is) in [
+            ("via 10.0.0.2", "via 10.0.0.2 dev a scope link", true),
+            ("via 10.0.0.2 dev b", "via 10.0.0.2 dev a scope link", false),
+            ("via 10.0.0.3", "via 10.0.0.2 dev a scope link", false),
+            ("group 1,3/2", "group 1,3/2", true),
+            ("group 1/2", "group 1,3/2", false),
+            ("blackhole", "blackhole", true),
+            ("via 10.0.0.2", "blackhole", false),
+        ] {
+            assert_eq!(leads_there(&words(wanted), now), is, "{wanted} by {now}");
+        }
+        let not = rule_add(
+            &red,
+            Family::V6,
+            &[("from", "2001:db8::/32"), ("not", "1"), ("type", "blackhole")].map(|(a, b)| (a.into(), b.into())),
+        );
+        assert_eq!(not.command.line(), "ip -n red -6 rule add from 2001:db8::/32 not type blackhole");
     }
 
     /// The kernel keeps one route for each destination, table and metric: another metric is another route.

@@ -3,6 +3,7 @@
 use super::link::At;
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
+use crate::model::bridge::Tags;
 use crate::model::names::link_name;
 use crate::op::{self, Op, Where};
 
@@ -11,6 +12,10 @@ use crate::op::{self, Op, Where};
 pub struct PlugOptions {
     /// The name of the outer end; made from the namespace and the inner name otherwise.
     pub outer: Option<String>,
+    /// The VLANs of the port, all of them; the bridge must filter VLANs.
+    pub vlans: Option<Vec<(u16, Tags)>>,
+    /// Options of the port, in the words of `bridge link set`.
+    pub port: Vec<(String, String)>,
 }
 
 /// The longest link name: `IFNAMSIZ` - 1 of linux/if.h, in bytes.
@@ -30,6 +35,16 @@ impl Session {
         };
         let outer = (bridge.0, outer.as_str());
         self.require_bridge(bridge)?;
+        if options.vlans.is_some() {
+            self.require_filter(bridge)?;
+        }
+        let did = self.plug_in(inner, bridge, outer)?;
+        let port = if options.port.is_empty() { Did::Nothing } else { self.port_options(outer, &options.port)? };
+        let vlans = options.vlans.as_ref().map_or(Ok(Did::Nothing), |vlans| self.port_vlans(outer, vlans))?;
+        Ok(self.count(did.or(port).or(vlans)))
+    }
+
+    fn plug_in(&self, inner: At<'_>, bridge: At<'_>, outer: At<'_>) -> Result<Did> {
         let at_once = op::link::add_port(inner, outer, bridge.1);
         let enslave = || Op { place: self.place(), ..op::link::master_up(outer.0, outer.1, bridge.1) };
         let enslave = at_once.is_none().then(enslave);
@@ -44,7 +59,7 @@ impl Session {
         })?;
         if did == Did::Something {
             self.make_or_defer(op::link::up(inner.0, inner.1))?;
-            return Ok(self.count(did));
+            return Ok(did);
         }
         let port = self.link_require(outer)?;
         if port.master.as_deref() != Some(bridge.1) {
@@ -60,7 +75,7 @@ impl Session {
             self.act_and_look(op::link::up(inner.0, inner.1))?;
             did = Did::Something;
         }
-        Ok(self.count(did))
+        Ok(did)
     }
 }
 
@@ -79,6 +94,27 @@ impl Session {
         Err(Error::new(Kind::InvalidArgument, format!("`{name}` in `{netns}` is a {kind}, not a bridge"))
             .hint(format!("make one: `{}.bridge(\"br0\")`", if *netns == Where::Host { "host()" } else { "ns" }))
             .netns(netns.name()))
+    }
+}
+
+impl Session {
+    /// A bridge that must filter VLANs: in another one, the VLANs of a port keep nobody apart.
+    fn require_filter(&self, (netns, name): At<'_>) -> Result<()> {
+        let link = self.link_require((netns, name))?;
+        let filters = link.linkinfo.info_data.as_ref().and_then(|data| data.get("vlan_filtering"));
+        if filters.is_some_and(|filters| filters == 1) {
+            return Ok(());
+        }
+        if filters.is_none() {
+            return Err(super::port::no_vlans(netns));
+        }
+        let ns = if *netns == Where::Host { "host()" } else { "ns" };
+        Err(Error::new(
+            Kind::InvalidArgument,
+            format!("`{name}` in `{netns}` does not filter VLANs, so they would keep nobody apart"),
+        )
+        .hint(format!("turn it on: `{ns}.bridge(\"{name}\", #{{ vlan_filtering: true }})`"))
+        .netns(netns.name()))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::error::{Ran, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::exec::tools::Tools;
 use crate::exec::{Exec, Kernel, Output};
+use crate::model::bridge::{FdbEntry, MdbEntry, Tags};
 use crate::op::firewall::{ChainAct, RuleAct};
 use crate::op::link::Setting;
 use crate::op::route::{PolicyRule, RouteSpec, Way};
@@ -39,6 +40,10 @@ pub(super) struct Network {
     neighbours: BTreeMap<String, (String, String)>,
     chains: BTreeMap<String, Vec<String>>,
     policies: BTreeMap<String, String>,
+    /// By port and VLAN.
+    vlans: BTreeMap<(String, u16), Tags>,
+    fdb: Vec<FdbEntry>,
+    mdb: Vec<MdbEntry>,
 }
 
 /// What a command does that is not to do what it says.
@@ -119,6 +124,7 @@ impl Fake {
         Rc::new(Self { network: RefCell::new(network), ..Self::default() })
     }
 
+    #[expect(clippy::too_many_lines, reason = "a few lines for each fact")]
     fn act(&self, fact: &Fact) -> Result<(), &'static str> {
         let mut network = self.network.borrow_mut();
         match fact {
@@ -137,7 +143,12 @@ impl Fake {
             }
             Fact::Link(link) => {
                 let gone = network.links.remove(&link.name).ok_or("Cannot find device \"x\"")?;
-                gone.peer.map(|peer| network.links.remove(&peer));
+                for name in gone.peer.iter().chain([&link.name]) {
+                    network.links.remove(name);
+                    network.vlans.retain(|(dev, _), _| dev != name);
+                    network.fdb.retain(|one| one.dev != *name);
+                    network.mdb.retain(|one| one.port != *name);
+                }
             }
             Fact::Settings(settings) => {
                 let link = network.links.get_mut(&settings.link).ok_or("Cannot find device \"x\"")?;
@@ -214,6 +225,34 @@ impl Fake {
             Fact::NfPolicy(policy) => {
                 network.policies.insert(policy.at.to_string(), policy.target.clone());
             }
+            Fact::Vlan(vlan) => {
+                let key = (vlan.dev.clone(), vlan.vid);
+                match vlan.is {
+                    Some(tags) => {
+                        for (_, other) in network.vlans.iter_mut().filter(|((dev, _), _)| tags.pvid && *dev == vlan.dev)
+                        {
+                            other.pvid = false;
+                        }
+                        network.vlans.insert(key, tags);
+                    }
+                    None => drop(network.vlans.remove(&key).ok_or("RTNETLINK answers: No such file or directory")?),
+                }
+            }
+            Fact::Fdb(fdb) => {
+                let at = network.fdb.iter().position(|one| fdb.entry.same_place(one));
+                match (fdb.there, at) {
+                    (true, Some(at)) => network.fdb[at] = fdb.entry.clone(),
+                    (true, None) => network.fdb.push(fdb.entry.clone()),
+                    (false, Some(at)) => drop(network.fdb.remove(at)),
+                    (false, None) => return Err("RTNETLINK answers: No such file or directory"),
+                }
+            }
+            Fact::Mdb(mdb) => match (mdb.there, network.mdb.iter().position(|one| mdb.entry.same_place(one))) {
+                (true, Some(_)) => return Err(EXISTS),
+                (true, None) => network.mdb.push(mdb.entry.clone()),
+                (false, Some(at)) => drop(network.mdb.remove(at)),
+                (false, None) => return Err("RTNETLINK answers: No such file or directory"),
+            },
             _ => return Err("not here"),
         }
         Ok(())
@@ -230,7 +269,8 @@ impl Fake {
             };
             json!({
                 "ifname": name, "ifindex": 7, "mtu": link.mtu, "address": link.mac, "master": link.master, "link": link.peer,
-                "flags": if link.up { vec!["UP"] } else { vec![] }, "linkinfo": { "info_kind": link.kind },
+                "flags": if link.up { vec!["UP"] } else { vec![] },
+                "linkinfo": { "info_kind": link.kind, "info_slave_kind": link.master.as_ref().map(|_| "bridge"), "info_data": { "vlan_filtering": 1 } },
                 "addr_info": link.addrs.iter().map(addr).collect::<Vec<_>>(),
             })
         };
@@ -267,6 +307,27 @@ impl Fake {
                 let one = |(addr, (dev, mac)): (&String, &(String, String))| json!({ "dst": addr, "dev": dev, "lladdr": mac, "state": ["PERMANENT"] });
                 list(network.neighbours.iter().map(one).collect())
             }
+            ["-j", "vlan", "show", "dev", name] => {
+                let flags = |tags: &Tags| {
+                    [(tags.pvid, "PVID"), (tags.untagged, "Egress Untagged")]
+                        .into_iter()
+                        .filter(|(is, _)| *is)
+                        .map(|(_, flag)| flag)
+                        .collect::<Vec<_>>()
+                };
+                let own = network.vlans.iter().filter(|((dev, _), _)| dev == name);
+                let vlans: Vec<Value> =
+                    own.map(|((_, vid), tags)| json!({ "vlan": vid, "flags": flags(tags) })).collect();
+                list(vec![json!({ "ifname": name, "vlans": vlans })])
+            }
+            ["-j", "fdb", "show"] => {
+                let one = |one: &FdbEntry| json!({ "mac": one.mac, "ifname": one.dev, "flags": [], "master": one.bridge, "state": one.state });
+                list(network.fdb.iter().map(one).collect())
+            }
+            ["-j", "mdb", "show"] => {
+                let one = |one: &MdbEntry| json!({ "dev": one.bridge, "port": one.port, "grp": one.group, "state": one.state, "vid": one.vid });
+                list(vec![json!({ "mdb": network.mdb.iter().map(one).collect::<Vec<_>>() })])
+            }
             ["-w", _, "-t", table, "-S", chain, ..] => {
                 let rules =
                     network.chains.get(&format!("{table} {chain}")).ok_or("No chain/target/match by that name.")?;
@@ -296,11 +357,20 @@ mod tests {
     use crate::error::Kind;
     use crate::op::Where;
     use crate::op::route::Family;
-    use crate::session::{Did, NeighSpec, PlugOptions};
+    use crate::session::{Did, FdbSpec, NeighSpec, PlugOptions};
 
     type Verb = (&'static str, fn(&Session) -> Result<Did>);
 
     const HOST: &Where = &Where::Host;
+
+    fn at_port() -> FdbSpec {
+        let entry = FdbEntry { mac: "02:00:00:00:00:05".into(), ..FdbEntry::default() };
+        FdbSpec { entry, ..FdbSpec::default() }
+    }
+
+    fn wants(port: &str, vid: Option<u16>) -> MdbEntry {
+        MdbEntry { port: port.into(), group: "239.1.1.1".into(), vid, ..MdbEntry::default() }
+    }
 
     fn iptables(session: &Session, text: &str) -> Result<Did> {
         let words: Vec<String> = text.split(' ').map(str::to_owned).collect();
@@ -317,7 +387,26 @@ mod tests {
     /// Verbs on the fake's network. Each changes something.
     const VERBS: &[Verb] = &[
         ("veth", |s| s.veth_ensure((HOST, "a"), (HOST, "b"))),
-        ("plug", |s| s.plug((HOST, "c"), (HOST, "br0"), &PlugOptions { outer: Some("p0".into()) })),
+        ("plug", |s| {
+            s.plug((HOST, "c"), (HOST, "br0"), &PlugOptions { outer: Some("p0".into()), ..Default::default() })
+        }),
+        ("plug into a VLAN", |s| {
+            let vlans = Some(vec![(7, Tags { pvid: true, untagged: true })]);
+            s.plug((HOST, "d"), (HOST, "br0"), &PlugOptions { outer: Some("p1".into()), vlans, port: Vec::new() })
+        }),
+        ("VLANs", |s| s.bridge_vlan((HOST, "p0"), 10..=12, Some(Tags::default()), None)),
+        ("access VLAN", |s| s.bridge_vlan((HOST, "p0"), 10..=10, Some(Tags { pvid: true, untagged: true }), None)),
+        ("another access VLAN", |s| {
+            s.bridge_vlan((HOST, "p0"), 11..=11, Some(Tags { pvid: true, untagged: true }), None)
+        }),
+        ("VLAN of the bridge", |s| s.bridge_vlan((HOST, "br0"), 10..=10, Some(Tags::default()), Some(true))),
+        ("no VLAN", |s| s.bridge_vlan((HOST, "p0"), 11..=12, None, None)),
+        ("fdb", |s| s.fdb_ensure((HOST, "p0"), &at_port())),
+        ("fdb of another port", |s| s.fdb_ensure((HOST, "p1"), &at_port())),
+        ("no fdb", |s| s.fdb_delete((HOST, "p1"), &at_port())),
+        ("mdb", |s| s.mdb((HOST, "br0"), &wants("p0", Some(10)), true)),
+        ("mdb in all VLANs", |s| s.mdb((HOST, "br0"), &wants("p1", None), true)),
+        ("no mdb", |s| s.mdb((HOST, "br0"), &wants("p1", None), false)),
         ("up", |s| s.link_up((HOST, "x"), true)),
         ("mtu", |s| s.link_mtu((HOST, "x"), 1400)),
         ("mac", |s| s.link_mac((HOST, "x"), "02:00:00:00:00:02")),

@@ -157,13 +157,22 @@ impl Session {
             let own_mac = mac.iter().filter(|_| !says).map(|mac| ("address", mac.as_str()));
             let pairs: Vec<_> = own_mac.chain(pairs).collect();
             let words = link_kinds::argv(kind, &pairs)?;
-            if let Some((_, lower)) = pairs.iter().find(|(option, _)| matches!(*option, "link" | "dev")) {
+            if let Some((_, lower)) =
+                pairs.iter().find(|(option, _)| matches!(*option, "link" | "dev" | "slave1" | "slave2"))
+            {
                 self.link_require((netns, lower))?;
             }
             self.act_and_look(op::link::add(netns, name, kind, &words))
                 .map_err(|error| kind_error(error, kind, &pairs))?;
             if let Some(made) = self.link_find(at)? {
                 pairs.iter().try_for_each(|(option, value)| kept(kind, &made, option, value))?;
+                // A macsec and an hsr take their MTU from the links below, whatever they are made with.
+                for (option, value) in &pairs {
+                    let can_change = link_kinds::kind(kind)?.can_change(link_kinds::option(kind, option)?);
+                    if can_change && link_kinds::link_differs(kind, &made, option, value) == Some(true) {
+                        self.link_option(at, kind, &made, option, value)?;
+                    }
+                }
             }
             return Ok(self.count(Did::Something));
         };
@@ -190,9 +199,9 @@ impl Session {
         (kind == "bridge").then(|| op::link::bridge_mac(owner, netns, name))
     }
 
-    fn link_option(&self, at: At<'_>, kind: &str, link: &Link, option: &str, value: &str) -> Result<Did> {
+    pub(super) fn link_option(&self, at: At<'_>, kind: &str, link: &Link, option: &str, value: &str) -> Result<Did> {
         let (netns, name) = at;
-        let differs = link_kinds::link_differs(link, option, value);
+        let differs = link_kinds::link_differs(kind, link, option, value);
         if differs == Some(false) {
             if let Ok(words) = link_kinds::change_argv(kind, &[(option, value)]) {
                 self.need(&op::link::set_options(netns, name, &words, None))?;
@@ -202,7 +211,7 @@ impl Session {
         if link_kinds::unknown_here(link, option) && link_kinds::is_off(kind, option, value) {
             return Ok(Did::Nothing);
         }
-        let former = link_kinds::shown(link, option);
+        let former = link_kinds::shown(kind, link, option);
         if !link_kinds::kind(kind)?.can_change(link_kinds::option(kind, option)?) {
             return match differs {
                 // It cannot be seen, so nobody can say that it is otherwise.
@@ -210,7 +219,8 @@ impl Session {
                 _ => Err(exists_with(at, kind, option, former.as_deref())),
             };
         }
-        let again = link_kinds::companion(kind, option).and_then(|name| Some((name, link_kinds::shown(link, name)?)));
+        let again =
+            link_kinds::companion(kind, option).and_then(|name| Some((name, link_kinds::shown(kind, link, name)?)));
         let change = |value: &str| {
             let mut words = link_kinds::change_argv(kind, &[(option, value)])?;
             if let Some((name, value)) = &again {
@@ -228,7 +238,7 @@ impl Session {
             };
         }
         let former_words = former.as_deref().and_then(|former| change(former).ok()).filter(|words| !words.is_empty());
-        self.apply(op::link::set_options(netns, name, &words, former_words.as_deref())).map_err(|error| {
+        self.act_and_look(op::link::set_options(netns, name, &words, former_words.as_deref())).map_err(|error| {
             let fixed = error.ran_stderr().is_some_and(|said| said.to_lowercase().contains("cannot change"));
             if fixed {
                 exists_with(at, kind, option, former.as_deref())

@@ -23,7 +23,7 @@
 //! | `pairs` | two at once, and a run beside `gc` | 26 | 309 of 310 |
 //! | `space` | the disk full at every position of the journal | 74 | 2125 of 2125 |
 //! | `deadlines` | every way to hang ends within the deadline + 2.5 s; a daemon that a tool leaves keeps nothing | 22 | 94 of 94 |
-//! | `verbs` | each verb on what others built, in a run that fails and one that is taken down: all is as it was | 6 | 144 of 144 |
+//! | `verbs` | each verb on what others built, in a run that fails and one that is taken down: all is as it was | 6 | 178 of 178 |
 //! | `settings` | what several runs need stays until the last is gone; what others set since is theirs | 4 | 25 of 25 |
 //! | `rootless` | the short forms of all others on machines that a plain user makes | 111 | 666 of 666 |
 //!
@@ -74,6 +74,7 @@ mod netns;
 mod nft;
 pub mod noted;
 mod peer;
+mod port;
 mod proofs;
 mod put_back;
 mod raw;
@@ -96,6 +97,7 @@ mod wireguard;
 pub use bridge::PlugOptions;
 pub use firewall::{FirewallAnswer, Forward};
 pub use nft::NftAnswer;
+pub use port::FdbSpec;
 pub use raw::RawAnswer;
 pub use route::{NeighSpec, RouteSpec};
 pub use shape::{PRESETS, Shape};
@@ -746,7 +748,7 @@ impl Session {
             };
         }
         record.own = self.maker_of(&record.op);
-        if record.op.makes_link().is_some() && on_machine {
+        if record.op.makes_link().is_some_and(op::link::Link::takes_index) && on_machine {
             let index = self.next_index();
             op::link::choose_index(&mut record.op, index);
             record.identity = Some(Identity::Link(index));

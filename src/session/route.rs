@@ -7,7 +7,7 @@ use crate::model::route::Route;
 use crate::model::state::{self, Part};
 use crate::model::{addr, neigh, rule};
 use crate::op::route::{Family, Neigh, Way};
-use crate::op::{self, Answer, Where};
+use crate::op::{self, Answer, Ask, Fact, Where};
 
 pub use crate::op::route::RouteSpec;
 
@@ -27,6 +27,8 @@ fn spec_of(route: &Route, family: Family, table: Option<&str>) -> RouteSpec {
         // What `ip` itself says when nobody says anything.
         protocol: route.protocol.clone().filter(|protocol| protocol != "boot"),
         family: Some(family),
+        hops: Vec::new(),
+        nhid: route.nhid,
     }
 }
 
@@ -49,14 +51,15 @@ impl Session {
     /// `InvalidArgument` for what can never be a route or what the kernel refuses.
     pub fn route_ensure(&self, netns: &Where, spec: &RouteSpec) -> Result<Did> {
         let (family, dst) = spec.resolve()?;
-        if spec.via.is_none() && spec.dev.is_none() && spec.kind.as_deref().is_none_or(|kind| kind == "unicast") {
+        let leads = spec.via.is_some() || spec.dev.is_some() || spec.nhid.is_some() || !spec.hops.is_empty();
+        if !leads && spec.kind.as_deref().is_none_or(|kind| kind == "unicast") {
             return Err(Error::new(
                 Kind::InvalidArgument,
                 format!("a route to `{}` needs a gateway or a link", spec.dst),
             )
             .hint("ns.route(\"default\", \"10.0.0.254\") or ns.route(\"10.1.0.0/16\", #{ dev: \"eth0\" })"));
         }
-        if let Some(dev) = &spec.dev {
+        for dev in spec.dev.iter().chain(spec.hops.iter().filter_map(|hop| hop.dev.as_ref())) {
             self.link_require((netns, dev))?;
         }
         let unrouted = dst == "default" && self.known.borrow().no_route(netns, family);
@@ -109,13 +112,27 @@ impl Session {
     /// What `ip rule` says.
     pub fn rule_ensure(&self, netns: &Where, words: &[(String, String)]) -> Result<Did> {
         let get = |word: &str| words.iter().find(|(name, _)| name == word).map(|(_, value)| value.as_str());
-        let family = match get("from").or_else(|| get("to")) {
-            Some(net) if net != "all" => match destination(net)? {
-                Destination::Net(net) => Family::of(net.addr()),
-                Destination::Default => Family::V4,
-            },
-            _ => Family::V4,
+        let said = get("family").map(str::parse::<Family>).transpose()?;
+        let of = |net: &str| match destination(net)? {
+            Destination::Net(net) => Ok(Some(Family::of(net.addr()))),
+            Destination::Default => Ok(None),
         };
+        let nets = ["from", "to"].into_iter().filter_map(get).filter(|net| *net != "all");
+        let mut family = said;
+        for net in nets {
+            let own = of(net)?;
+            if let (Some(family), Some(own)) = (family, own)
+                && family != own
+            {
+                return Err(Error::new(Kind::InvalidArgument, format!("`{net}` is not of the rule's family"))
+                    .hint("a rule is for one family: make one for each"));
+            }
+            family = family.or(own);
+        }
+        let family = family.unwrap_or(Family::V4);
+        let is_off = |(name, value): &&(String, String)| op::route::is_flag(name) && value == "0";
+        let words: Vec<_> = words.iter().filter(|one| one.0 != "family" && !is_off(one)).cloned().collect();
+        let words = words.as_slice();
         let have = rule::parse(&self.query(&op::route::rules(netns, family))?, "ip rule show")?;
         if have.iter().any(|rule| rule.is(words)) {
             return Ok(self.count(Did::Nothing));
@@ -126,6 +143,50 @@ impl Session {
         }
         self.act_and_look(op::route::rule_add(netns, family, &words))?;
         Ok(self.count(Did::Something))
+    }
+
+    /// A next hop object: where routes that go by it lead.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for a bad address; `NotFound` for the link; what `ip` says.
+    pub fn nexthop_ensure(&self, netns: &Where, id: u32, words: &[String]) -> Result<Did> {
+        let after = |word: &str| words.iter().skip_while(|one| *one != word).nth(1);
+        if let Some(dev) = after("dev") {
+            self.link_require((netns, dev))?;
+        }
+        if let Some(via) = after("via") {
+            addr::ip(via)?;
+        }
+        let wanted = op::route::Nexthop { id, is: Some(words.to_vec()) };
+        let Answer::Nexthops(all) = self.answer(netns, &Ask::Nexthops)? else { return Ok(Did::Nothing) };
+        let former = wanted.now(&all).map(|now| now.split_whitespace().map(str::to_owned).collect());
+        let op = op::route::nexthop(netns, id, words, former);
+        if Fact::Nexthop(wanted).holds(&Answer::Nexthops(all)) == Some(true) {
+            self.need(&op)?;
+            return Ok(self.count(Did::Nothing));
+        }
+        self.act_and_look(op)?;
+        Ok(self.count(Did::Something))
+    }
+
+    /// The table of a VRF.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the link, `InvalidArgument` when it is none.
+    pub fn vrf_table(&self, at: super::link::At<'_>) -> Result<String> {
+        let link = self.link_require(at)?;
+        let table =
+            link.linkinfo.info_data.as_ref().and_then(|data| data.get("table")).filter(|_| link.kind() == Some("vrf"));
+        table.map(ToString::to_string).ok_or_else(|| {
+            Error::new(
+                Kind::InvalidArgument,
+                format!("`{}` in `{}` is {}, not a VRF", at.1, at.0, super::link::describe(&link)),
+            )
+            .hint("make one: `ns.vrf(\"red\", #{ table: 100 })`")
+            .netns(at.0.name())
+        })
     }
 
     /// A neighbour that stays as it is told.

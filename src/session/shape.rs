@@ -20,6 +20,12 @@ pub struct Shape {
     pub jitter: Option<String>,
     /// For example `1%`.
     pub loss: Option<String>,
+    /// How many come twice, for example `1%`.
+    pub duplicate: Option<String>,
+    /// In how many a bit is wrong, for example `0.1%`.
+    pub corrupt: Option<String>,
+    /// How many overtake the others, which are delayed, for example `25%`.
+    pub reorder: Option<String>,
     /// `both` (the default), `egress` or `ingress`.
     pub direction: Option<String>,
     /// What the rest is taken from: one of [`PRESETS`].
@@ -131,7 +137,8 @@ fn percent(text: &str) -> Result<f64> {
 impl Shape {
     /// Whether it asks for nothing: then what is there is lifted.
     fn is_empty(&self) -> bool {
-        [&self.rate, &self.burst, &self.delay, &self.jitter, &self.loss, &self.preset].iter().all(|part| part.is_none())
+        let all = [&self.rate, &self.burst, &self.delay, &self.jitter, &self.loss, &self.preset];
+        all.into_iter().chain([&self.duplicate, &self.corrupt, &self.reorder]).all(Option::is_none)
     }
 
     /// The shape of one direction, with what its preset says where it says nothing itself.
@@ -158,7 +165,17 @@ impl Shape {
         let jitter = self.jitter.as_deref().map(time).transpose()?;
         let loss = self.loss.as_deref().map(percent).transpose()?;
         let micros = |time: std::time::Duration| format!("{}us", time.as_micros());
-        if delay.is_none() && loss.is_none() {
+        if self.reorder.is_some() && delay.is_none() {
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                "a reorder needs a delay: what is not delayed overtakes the rest",
+            )
+            .hint("link.shape(#{ delay: \"10ms\", reorder: \"25%\" })"));
+        }
+        let more = [("duplicate", &self.duplicate), ("corrupt", &self.corrupt), ("reorder", &self.reorder)];
+        let more = more.into_iter().filter_map(|(word, text)| Some((word, text.as_deref()?)));
+        let more: Vec<(&str, f64)> = more.map(|(word, text)| Ok((word, percent(text)?))).collect::<Result<_>>()?;
+        if delay.is_none() && loss.is_none() && more.is_empty() {
             let Some(rate) = rate else {
                 return Err(Error::new(Kind::InvalidArgument, "a shape needs a rate, a delay or a loss")
                     .hint("link.shape(#{ rate: \"10mbit\", delay: \"20ms\", loss: \"1%\" }); `shape(#{})` lifts it"));
@@ -179,6 +196,7 @@ impl Shape {
         if let Some(loss) = loss {
             words.extend(["loss".into(), format!("{loss}%")]);
         }
+        words.extend(more.into_iter().flat_map(|(word, percent)| [word.to_owned(), format!("{percent}%")]));
         if let Some(rate) = rate {
             words.extend(["rate".into(), format!("{rate}bit")]);
         }
@@ -319,6 +337,14 @@ mod tests {
     fn a_rate_alone_is_tbf_and_the_rest_netem() {
         let words = |shape: Shape| shape.spec().unwrap().join(" ");
         let some = |text: &str| Some(text.to_owned());
+        let wrong = Shape { duplicate: some("1%"), corrupt: some("0.1%"), ..Shape::default() };
+        assert_eq!(words(wrong.clone()), "netem duplicate 1% corrupt 0.1%");
+        assert_eq!(
+            words(Shape { delay: some("10ms"), reorder: some("25%"), ..wrong.clone() }),
+            "netem delay 10000us duplicate 1% corrupt 0.1% reorder 25%"
+        );
+        assert!(Shape { reorder: some("25%"), ..wrong.clone() }.spec().is_err(), "there is nothing to overtake");
+        assert!(!wrong.is_empty() && Shape { corrupt: some("101%"), ..Shape::default() }.spec().is_err());
         assert_eq!(
             words(Shape { rate: some("10mbit"), ..Shape::default() }),
             "tbf rate 10000000bit burst 12500 latency 100ms"

@@ -19,6 +19,7 @@ use super::{Record, Session};
 use crate::error::{Error, Kind, Result};
 use crate::files;
 use crate::model::state::Lost;
+use crate::op::bridge::Fdb;
 use crate::op::route::Route;
 use crate::op::{Command, Fact, Object, Op, Undo, Where};
 
@@ -204,6 +205,14 @@ pub(super) fn key_of(op: &Op, id: &str) -> Option<String> {
         Fact::Wireguard(set) => format!("link {} {}", set.link, set.option()),
         Fact::NfPolicy(policy) => format!("policy {} {}", op.command.tool.program(), policy.at),
         Fact::Neigh(neigh) => format!("neigh {} {}", neigh.addr, neigh.dev),
+        Fact::Nexthop(one) => format!("nexthop {}", one.id),
+        Fact::Vlan(vlan) => format!("vlan {} {}", vlan.dev, vlan.vid),
+        // One of many ends stands beside the others.
+        Fact::Fdb(fdb) if fdb.entry.is_one_of_many() => return None,
+        Fact::Fdb(Fdb { entry, .. }) => {
+            let table = if entry.own { &entry.dev } else { "master" };
+            format!("fdb {table} {} {}", entry.mac, entry.vlan.unwrap_or_default())
+        }
         Fact::Route(route) => {
             let spec = route.spec()?;
             let (table, metric) = (spec.table.as_deref().unwrap_or("main"), spec.metric.unwrap_or(0));

@@ -45,7 +45,8 @@ impl Reach {
             // A new name takes nothing with it, nor does a remark.
             Fact::Settings(set) if set.sets(|one| matches!(one, Setting::Name(_) | Setting::Alias(_))) => None,
             Fact::Settings(Settings { link, .. }) | Fact::Wireguard(Wireguard { link, .. }) => Some(net(&[link])),
-            Fact::Addr(_) | Fact::Qdisc(_) => Some(net(&[])),
+            // With a VLAN go the entries of the forwarding table that count in it.
+            Fact::Addr(_) | Fact::Qdisc(_) | Fact::Vlan(_) => Some(net(&[])),
             Fact::Sysctl(set) => {
                 let path = set.path();
                 let last = path.rsplit('/').next()?.to_owned();
@@ -74,6 +75,7 @@ pub(super) fn takes(op: &Op) -> bool {
     match op.fact() {
         Some(Fact::Addr(addr)) => !addr.there,
         Some(Fact::Settings(set)) => !matches!(set.to.first(), Some(Setting::Up)),
+        Some(Fact::Vlan(vlan)) => vlan.is.is_none(),
         _ => true,
     }
 }
@@ -84,10 +86,10 @@ pub(super) fn read(exec: &Exec, netns: &Where, reach: &Reach) -> Result<State> {
     if reach.net {
         let more = state.take_links(&answer(exec, &op::link::show_all(netns))?)?;
         if more.ports {
-            state.take_fdb(&answer(exec, &super::things::fdb(netns))?, &more.macs)?;
+            state.take_fdb(&answer(exec, &op::bridge::show_fdb(netns))?, &more.macs)?;
         }
         if more.vlans {
-            state.take_vlans(&answer(exec, &super::things::vlans(netns))?)?;
+            state.take_vlans(&answer(exec, &op::bridge::show_all_vlans(netns))?)?;
         }
         if more.qdiscs {
             state.take_qdiscs(&answer(exec, &super::things::qdiscs(netns))?);
@@ -109,7 +111,7 @@ pub(super) fn read(exec: &Exec, netns: &Where, reach: &Reach) -> Result<State> {
             state.take_routes(part, &text);
         }
         if nexthops {
-            state.take_nexthops(&answer(exec, &super::things::nexthops(netns))?);
+            state.take_nexthops(&answer(exec, &op::route::nexthops(netns))?);
         }
     }
     if !(reach.names.is_empty() && reach.links.is_empty()) {

@@ -24,24 +24,6 @@ pub fn neighbours(netns: &Where, proxy: bool) -> Command {
     Command::new(Tool::Ip, netns, ["-j", "neigh", "show"].iter().chain(filter).copied())
 }
 
-/// The next hop objects: `ip -o nexthop show`.
-#[must_use]
-pub fn nexthops(netns: &Where) -> Command {
-    Command::new(Tool::Ip, netns, ["-o", "nexthop", "show"])
-}
-
-/// The entries of the bridges' tables: `bridge -j fdb show`.
-#[must_use]
-pub fn fdb(netns: &Where) -> Command {
-    Command::new(Tool::Bridge, netns, ["-j", "fdb", "show"])
-}
-
-/// The VLANs of the ports: `bridge -j vlan show`.
-#[must_use]
-pub fn vlans(netns: &Where) -> Command {
-    Command::new(Tool::Bridge, netns, ["-j", "vlan", "show"])
-}
-
 /// All queueing disciplines: `tc qdisc show`.
 #[must_use]
 pub fn qdiscs(netns: &Where) -> Command {

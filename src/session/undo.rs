@@ -275,7 +275,19 @@ impl<'a> Undoing<'a> {
     /// Whether an earlier change of the same setting has been undone already, when this one could not be: it has its first value again.
     fn is_superseded(&self, number: usize) -> bool {
         let op = &self.records[number].op;
-        if !matches!(op.fact(), Some(Fact::Sysctl(_) | Fact::NfPolicy(_) | Fact::Settings(_) | Fact::Wireguard(_))) {
+        let is_setting = |fact: &Fact| {
+            matches!(
+                fact,
+                Fact::Sysctl(_)
+                    | Fact::NfPolicy(_)
+                    | Fact::Settings(_)
+                    | Fact::Wireguard(_)
+                    | Fact::Vlan(_)
+                    | Fact::Fdb(_)
+                    | Fact::Nexthop(_)
+            )
+        };
+        if !op.fact().is_some_and(is_setting) {
             return false;
         }
         let changes = op.changes();
@@ -417,7 +429,17 @@ impl<'a> Undoing<'a> {
     fn changed_since(&self, record: &Record, commands: &[Command]) -> Option<Step> {
         let is_setting = match record.op.fact() {
             Some(Fact::Settings(set)) => set.option().is_some(),
-            Some(Fact::Wireguard(_) | Fact::Sysctl(_) | Fact::NfPolicy(_) | Fact::Neigh(_) | Fact::Route(_)) => true,
+            Some(
+                Fact::Wireguard(_)
+                | Fact::Sysctl(_)
+                | Fact::NfPolicy(_)
+                | Fact::Neigh(_)
+                | Fact::Route(_)
+                | Fact::Vlan(_)
+                | Fact::Fdb(_)
+                | Fact::Mdb(_)
+                | Fact::Nexthop(_),
+            ) => true,
             _ => false,
         };
         if !is_setting || commands.is_empty() || self.id.is_none() || record.inside_made {

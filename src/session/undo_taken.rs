@@ -44,6 +44,9 @@ struct Own {
     neighbours: HashSet<String>,
     settings: HashSet<String>,
     links: HashSet<String>,
+    /// VLANs and entries of tables, by their links.
+    ports: HashSet<String>,
+    nexthops: HashSet<String>,
 }
 
 impl Own {
@@ -67,6 +70,12 @@ impl Own {
             Object::Addr { link, addr } => drop(self.addrs.insert(format!("{link} {addr}"))),
             Object::Route { dst } => drop(self.routes.insert(dst.clone())),
             Object::Neigh { addr } => drop(self.neighbours.insert(addr.clone())),
+            Object::Nexthop { id } => drop(self.nexthops.insert(id.to_string())),
+            Object::Vlan { link, vid } => drop(self.ports.insert(format!("{link} {vid}"))),
+            Object::Fdb { link, mac, vlan } => {
+                let vlan = vlan.map(|vlan| format!(" vlan {vlan}")).unwrap_or_default();
+                self.ports.insert(format!("{link} {mac}{vlan}"));
+            }
             Object::Sysctl { name } => {
                 let path = if name.contains('/') { name.clone() } else { name.replace('.', "/") };
                 // Two names of one setting.
@@ -103,6 +112,8 @@ impl Own {
             Part::Neigh => self.neighbours.contains(second()),
             Part::Sysctl => self.settings.contains(&thing.key),
             Part::Link => self.links.contains(&thing.key),
+            Part::Nexthop => self.nexthops.contains(&thing.key),
+            Part::Vlan | Part::Fdb => self.ports.contains(&thing.key),
             Part::Route4 | Part::Route6 => thing.key.split(' ').next().is_some_and(|dst| self.routes.contains(dst)),
             _ => false,
         }
@@ -286,7 +297,9 @@ impl Undoing<'_> {
             }
             let is_new = match record.op.fact() {
                 Some(Fact::Addr(addr)) => addr.there,
-                Some(Fact::Route(_) | Fact::Neigh(_)) => true,
+                Some(Fact::Route(_) | Fact::Neigh(_) | Fact::Nexthop(_)) => true,
+                Some(Fact::Vlan(vlan)) => vlan.is.is_some(),
+                Some(Fact::Fdb(fdb)) => fdb.there,
                 _ => false,
             };
             if is_new {

@@ -409,8 +409,8 @@ fn describe(link: &link::Link) -> Link {
     let of_kind = kind.and_then(|kind| link_kinds::kind(kind).ok());
     let mut options: BTreeMap<String, String> = of_kind
         .into_iter()
-        .flat_map(|kind| kind.options)
-        .filter_map(|option| Some((option.name.to_owned(), link_kinds::shown(link, option.name)?)))
+        .flat_map(|kind| kind.options.iter().map(|option| (kind.name, option.name)))
+        .filter_map(|(kind, option)| Some((option.to_owned(), link_kinds::shown(kind, link, option)?)))
         .collect();
     if kind == Some("tun") {
         let data = link.linkinfo.info_data.as_ref();

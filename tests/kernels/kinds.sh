@@ -5,13 +5,16 @@ set -uo pipefail
 nw=$1 here=$(cd "$(dirname "$0")" && pwd) T=$(mktemp -d); trap 'rm -rf "$T"' EXIT; chmod 755 "$T"
 declare -A base=([bridge]='' [dummy]='' [ifb]='' [wireguard]='' [vlan]='link: "eth0", id: 10' [vxlan]='id: 42, dstport: 4789' [macvlan]='link: "eth0"'
   [ipvlan]='link: "eth0"' [vrf]='table: 10' [bond]='' [gre]='remote: "192.0.2.1"' [ip6gre]='remote: "2001:db8::1"' [ipip]='remote: "192.0.2.1"'
-  [sit]='remote: "192.0.2.1"' [geneve]='id: 42, remote: "192.0.2.1"')
-for kind in bridge dummy ifb wireguard vlan vxlan macvlan ipvlan vrf bond gre ip6gre ipip sit geneve; do
+  [sit]='remote: "192.0.2.1"' [geneve]='id: 42, remote: "192.0.2.1"'
+  [macvtap]='link: "eth0"' [gretap]='remote: "192.0.2.1"' [ip6gretap]='remote: "2001:db8::1"' [erspan]='remote: "192.0.2.1", key: 7, seq: true'
+  [ip6tnl]='remote: "2001:db8::1"' [vti]='remote: "192.0.2.1", key: 7' [vti6]='remote: "2001:db8::1", key: 7' [xfrm]='if_id: 42'
+  [macsec]='link: "eth0"' [hsr]='slave1: "eth0", slave2: "eth1"' [team]='' [vcan]='' [tun]='')
+for kind in bridge dummy ifb wireguard vlan vxlan macvlan ipvlan vrf bond gre ip6gre ipip sit geneve macvtap gretap ip6gretap erspan ip6tnl vti vti6 xfrm macsec hsr team vcan tun; do
   # 4 lines for each option, from line 3 on, so that the trace tells by its lines which of them changed something.
   awk -F' *; *' -v kind="$kind" -v base="${base[$kind]}" '
-    BEGIN { nomac = " ipvlan wireguard gre ip6gre ipip sit ifb "; print "let n = netns(\"n\");"; print "veth(n, \"eth0\", n, \"eth0x\"); veth(n, \"eth1\", n, \"eth1x\");" }
+    BEGIN { nomac = " ipvlan wireguard gre ip6gre ipip sit ifb ip6tnl vti vti6 xfrm hsr vcan tun "; print "let n = netns(\"n\");"; print "veth(n, \"eth0\", n, \"eth0x\"); veth(n, \"eth1\", n, \"eth1x\");" }
     /^#/ || NF < 5 { next }
-    $1 == kind || $1 == "*" || $1 == "mac" && !index(nomac, " " kind " ") {
+    $1 == kind || $1 == "*" && kind != "tun" && !(kind == "vcan" && $3 == "mtu") || $1 == "mac" && !index(nomac, " " kind " ") {
       b = $2; if ($1 == "*" || $1 == "mac" || $1 == "ifb") b = base
       for (step = 1; step <= 4; step++) {
         v = step < 3 ? $4 : $5

@@ -1,6 +1,6 @@
 //! The table: kinds, options, and where they show.
 
-use super::Shown::{Flag as InFlags, In, OnLink, WhenOn};
+use super::Shown::{Flag as InFlags, In, Lower, OnLink, WhenOn};
 use super::{LinkKind, LinkOption, Mac, Shown, Takes};
 
 const U8: u64 = 0xff;
@@ -34,7 +34,7 @@ pub const COMMON: &[LinkOption] = &[
     fixed("numrxqueues", Takes::Number(1, 4096), OnLink("num_rx_queues")),
 ];
 
-/// All kinds that netwright makes. tun and tap are no `ip link` kinds: `ip tuntap` makes them.
+/// All kinds that netwright makes. A tun (also one of frames, a tap) is no `ip link` kind: `ip tuntap` makes it.
 pub const KINDS: &[LinkKind] = &[
     plain("bridge", BRIDGE),
     plain("veth", &[]),
@@ -53,7 +53,25 @@ pub const KINDS: &[LinkKind] = &[
     without_mac("ipip", IPIP),
     without_mac("sit", SIT),
     plain("geneve", GENEVE),
+    plain("gretap", GRE),
+    plain("ip6gretap", IP6GRE),
+    LinkKind { required: &["key", "seq"], ..plain("erspan", ERSPAN) },
+    without_mac("ip6tnl", IP6TNL),
+    without_mac("vti", VTI),
+    without_mac("vti6", VTI),
+    LinkKind { required: &["if_id"], ..without_mac("xfrm", XFRM) },
+    LinkKind { name: "macsec", mac: Mac::Live, needs_parent: true, required: &["link"], options: MACSEC },
+    LinkKind { required: &["slave1", "slave2"], mac: Mac::None, ..plain("hsr", HSR) },
+    plain("team", &[]),
+    without_mac("vcan", &[]),
+    without_mac(TUN, TUNTAP),
 ];
+
+/// The kind that `ip tuntap` makes.
+pub const TUN: &str = "tun";
+
+/// The port of a bridge: no kind of its own, but `ip link set … type bridge_slave` has options of it, by the words of `bridge link set`.
+pub const PORT: LinkKind = LinkKind { mac: Mac::None, ..plain("bridge_slave", BRIDGE_SLAVE) };
 
 const fn plain(name: &'static str, options: &'static [LinkOption]) -> LinkKind {
     LinkKind { name, mac: Mac::Live, needs_parent: false, required: &[], options }
@@ -99,6 +117,32 @@ const BRIDGE: &[LinkOption] = &[
     live("nf_call_iptables", Takes::Bit, In(&["nf_call_iptables"])),
     live("nf_call_ip6tables", Takes::Bit, In(&["nf_call_ip6tables"])),
     live("nf_call_arptables", Takes::Bit, In(&["nf_call_arptables"])),
+];
+
+/// `ip/iplink_bridge_slave.c`; shown in `info_slave_data`.
+const BRIDGE_SLAVE: &[LinkOption] = &[
+    live("state", Takes::OneOf(&["disabled", "listening", "learning", "forwarding", "blocking"]), In(&["state"])),
+    live("priority", Takes::Number(0, 63), In(&["priority"])),
+    live("cost", Takes::Number(1, U16), In(&["cost"])),
+    live("guard", Takes::OnOff, In(&["guard"])),
+    live("hairpin", Takes::OnOff, In(&["hairpin"])),
+    live("fastleave", Takes::OnOff, In(&["fastleave"])),
+    live("root_block", Takes::OnOff, In(&["root_block"])),
+    live("learning", Takes::OnOff, In(&["learning"])),
+    live("flood", Takes::OnOff, In(&["flood"])),
+    live("proxy_arp", Takes::OnOff, In(&["proxy_arp"])),
+    live("proxy_arp_wifi", Takes::OnOff, In(&["proxy_arp_wifi"])),
+    live("mcast_router", Takes::Number(0, 3), In(&["multicast_router"])),
+    live("mcast_flood", Takes::OnOff, In(&["mcast_flood"])),
+    live("bcast_flood", Takes::OnOff, In(&["bcast_flood"])),
+    live("mcast_to_unicast", Takes::OnOff, In(&["mcast_to_unicast"])),
+    live("group_fwd_mask", Takes::Number(0, U16), In(&["group_fwd_mask"])),
+    live("neigh_suppress", Takes::OnOff, In(&["neigh_suppress"])),
+    live("vlan_tunnel", Takes::OnOff, In(&["vlan_tunnel"])),
+    live("isolated", Takes::OnOff, In(&["isolated"])),
+    live("locked", Takes::OnOff, In(&["locked"])),
+    live("mab", Takes::OnOff, In(&["mab"])),
+    live("backup_port", Takes::Link, In(&["backup_port"])),
 ];
 
 /// `ip/iplink_vlan.c`: `"flags":["REORDER_HDR"]`.
@@ -273,6 +317,93 @@ const SIT: &[LinkOption] = &[
     live("fwmark", Takes::Number(0, U32), In(&["fwmark"])),
     live("isatap", Takes::Word, WhenOn("isatap")),
     fixed("mode", Takes::OneOf(&["ip6ip", "ipip", "mplsip", "any"]), In(&["proto"])),
+];
+
+/// `ip/link_gre.c` of an erspan, which the kernel makes with sequence numbers only. A change of one option would set the others of it to what `ip` takes for usual.
+const ERSPAN: &[LinkOption] = &[
+    fixed("remote", Takes::Address, In(&["remote"])),
+    fixed("local", Takes::Address, In(&["local"])),
+    fixed("dev", Takes::Link, In(&["link"])),
+    fixed("ttl", TUNNEL_TTL, In(&["ttl"])),
+    fixed("tos", TOS, In(&["tos"])),
+    fixed("key", Takes::Key, In(&["ikey"])),
+    fixed("seq", Takes::Word, WhenOn("iseq")),
+    fixed("erspan_ver", Takes::Number(0, 2), In(&["erspan_ver"])),
+    fixed("erspan", Takes::Number(0, 0xf_ffff), In(&["erspan_index"])),
+    fixed("erspan_dir", Takes::OneOf(&["ingress", "egress"]), In(&["erspan_dir"])),
+    fixed("erspan_hwid", Takes::Number(0, 63), In(&["erspan_hwid"])),
+    fixed("fwmark", Takes::Number(0, U32), In(&["fwmark"])),
+];
+
+/// `ip/link_ip6tnl.c`.
+const IP6TNL: &[LinkOption] = &[
+    live("remote", Takes::Address, In(&["remote"])),
+    live("local", Takes::Address, In(&["local"])),
+    live("dev", Takes::Link, In(&["link"])),
+    live("hoplimit", Takes::Number(0, U8), In(&["ttl"])),
+    live("ttl", Takes::Number(0, U8), In(&["ttl"])),
+    live("encaplimit", Takes::NumberOr(0, U8, &["none"]), In(&["encap_limit"])),
+    live("tclass", TOS, In(&["tclass"])),
+    live("flowlabel", Takes::NumberOr(0, 0xf_ffff, INHERIT), In(&["flowlabel"])),
+    live("allow-localremote", Takes::Flag, WhenOn("ip6_tnl_f_allow_local_remote")),
+    live("fwmark", Takes::NumberOr(0, U32, INHERIT), In(&["fwmark"])),
+    live("mode", Takes::OneOf(&["ip6ip6", "ipip6", "any"]), In(&["proto"])),
+    fixed("external", Takes::Word, WhenOn("external")),
+];
+
+/// `ip/link_vti.c`, `ip/link_vti6.c`.
+const VTI: &[LinkOption] = &[
+    live("remote", Takes::Address, In(&["remote"])),
+    live("local", Takes::Address, In(&["local"])),
+    live("dev", Takes::Link, In(&["link"])),
+    live("key", Takes::Key, In(&["ikey"])),
+    live("ikey", Takes::Key, In(&["ikey"])),
+    live("okey", Takes::Key, In(&["okey"])),
+    live("fwmark", Takes::Number(0, U32), In(&["fwmark"])),
+];
+
+/// `ip/link_xfrm.c`.
+const XFRM: &[LinkOption] = &[
+    fixed("dev", Takes::Link, Lower),
+    fixed("if_id", Takes::Number(1, U32), In(&["if_id"])),
+    fixed("external", Takes::Word, WhenOn("external")),
+];
+
+/// `ip/ipmacsec.c`. Associations and their keys are no options of the link.
+const MACSEC: &[LinkOption] = &[
+    fixed("port", Takes::Number(1, U16), Shown::Nowhere),
+    fixed(
+        "cipher",
+        Takes::OneOf(&["GCM-AES-128", "GCM-AES-256", "GCM-AES-XPN-128", "GCM-AES-XPN-256"]),
+        In(&["cipher_suite"]),
+    ),
+    fixed("icvlen", Takes::Number(8, 16), In(&["icv_len"])),
+    live("encrypt", Takes::OnOff, In(&["encrypt"])),
+    fixed("send_sci", Takes::OnOff, In(&["send_sci", "inc_sci"])),
+    fixed("end_station", Takes::OnOff, In(&["end_station", "es"])),
+    fixed("scb", Takes::OnOff, In(&["scb"])),
+    live("protect", Takes::OnOff, In(&["protect"])),
+    live("validate", Takes::OneOf(&["disabled", "check", "strict"]), In(&["validate", "validation"])),
+    live("encodingsa", Takes::Number(0, 3), In(&["encodingsa", "encoding_sa"])),
+];
+
+/// `ip/iplink_hsr.c`.
+const HSR: &[LinkOption] = &[
+    fixed("slave1", Takes::Link, In(&["slave1"])),
+    fixed("slave2", Takes::Link, In(&["slave2"])),
+    fixed("supervision", Takes::Number(0, U8), Shown::Nowhere),
+    fixed("proto", Takes::Number(0, 1), In(&["proto"])),
+    fixed("version", Takes::Number(0, 1), Shown::Nowhere),
+];
+
+/// `ip/iptuntap.c`.
+const TUNTAP: &[LinkOption] = &[
+    fixed("mode", Takes::OneOf(&["tun", "tap"]), In(&["type"])),
+    fixed("user", Takes::Number(0, U32), In(&["user"])),
+    fixed("group", Takes::Number(0, U32), In(&["group"])),
+    fixed("pi", Takes::Word, In(&["pi"])),
+    fixed("vnet_hdr", Takes::Word, In(&["vnet_hdr"])),
+    fixed("multi_queue", Takes::Word, In(&["multi_queue"])),
 ];
 
 /// `ip/iplink_geneve.c`.

@@ -19,7 +19,7 @@ fn ensure(context: &NativeCallContext, netns: &Netns, kind: &str, name: &str, op
 }
 
 /// A verb on a link, which returns the link so that verbs chain.
-fn verb<T>(context: &NativeCallContext, link: &Link, work: impl FnOnce(&Session) -> Result<T>) -> Out<Link> {
+pub(super) fn verb<T>(context: &NativeCallContext, link: &Link, work: impl FnOnce(&Session) -> Result<T>) -> Out<Link> {
     act(context, &link.netns.run, work)?;
     Ok(link.clone())
 }
@@ -75,11 +75,13 @@ pub mod api {
         Ok(netns.link(name))
     }
 
-    /// The same with a name for the outer end: `#{ outer: "veth-blue" }`.
+    /// The same with a name for the outer end (`outer`), its VLANs, and options of the port as `bridge_link` has them. `vlan: 10` makes it a port
+    /// of that VLAN alone, which what is plugged in does not see. `vlans: [10, "20-29"]` makes it a trunk: they come and go with their tags, but for
+    /// the one that is its `pvid`, which has none, or with `tagged: true` is sent with it. It is in no other VLAN then. The bridge must filter VLANs.
     ///
     /// ```rhai
     /// let br0 = host().bridge("br0").up();
-    /// netns("ns-blue").plug("eth0", br0, #{ outer: "to-blue" });
+    /// netns("ns-blue").plug("eth0", br0, #{ outer: "to-blue", isolated: true });
     /// assert_eq(host().link("to-blue").info.master, "br0");
     /// ```
     #[rhai_fn(name = "plug", return_raw, pure)]
@@ -90,8 +92,7 @@ pub mod api {
         bridge: Link,
         options: Map,
     ) -> Out<Link> {
-        let options = reject(&context, Options::new(options, "plug"))?;
-        let options = PlugOptions { outer: reject(&context, options.text("outer"))? };
+        let options = reject(&context, super::super::bridge::plug_options(options))?;
         act(&context, &netns.run, |session| session.plug((&netns.at, name), bridge.at(), &options))?;
         Ok(netns.link(name))
     }
@@ -374,6 +375,217 @@ pub mod api {
         ensure(&context, netns, "ifb", name, &options)
     }
 
+    /// The macvtap `name` with iproute2's options of a macvtap, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("macvtap");
+    /// let blue = netns("ns-blue");
+    /// veth(blue, "eth0", netns("ns-green"), "eth0");
+    /// blue.macvtap("mt0", #{ link: "eth0", mode: "bridge" });
+    /// assert_eq(blue.link("mt0").info.linkinfo.info_kind, "macvtap");
+    /// ```
+    #[rhai_fn(name = "macvtap", return_raw, pure)]
+    pub fn macvtap_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "macvtap", name, &options)
+    }
+
+    /// The GRE tunnel of frames `name` with iproute2's options of a gretap, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("gretap");
+    /// let blue = netns("ns-blue");
+    /// blue.gretap("gt0", #{ local: "10.0.0.1", remote: "10.0.0.2", key: 7 });
+    /// assert_eq(blue.link("gt0").info.linkinfo.info_kind, "gretap");
+    /// ```
+    #[rhai_fn(name = "gretap", return_raw, pure)]
+    pub fn gretap_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "gretap", name, &options)
+    }
+
+    /// The GRE tunnel of frames over IPv6 `name` with iproute2's options of an ip6gretap, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("ip6gretap");
+    /// let blue = netns("ns-blue");
+    /// blue.ip6gretap("gt6", #{ local: "2001:db8::1", remote: "2001:db8::2" });
+    /// assert_eq(blue.link("gt6").info.linkinfo.info_kind, "ip6gretap");
+    /// ```
+    #[rhai_fn(name = "ip6gretap", return_raw, pure)]
+    pub fn ip6gretap_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "ip6gretap", name, &options)
+    }
+
+    /// The ERSPAN tunnel `name` with iproute2's options of an erspan, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("erspan");
+    /// let blue = netns("ns-blue");
+    /// blue.erspan("er0", #{ local: "10.0.0.1", remote: "10.0.0.2", key: 7, seq: true, erspan_ver: 1, erspan: 123 });
+    /// assert_eq(blue.link("er0").info.linkinfo.info_kind, "erspan");
+    /// ```
+    #[rhai_fn(name = "erspan", return_raw, pure)]
+    pub fn erspan_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "erspan", name, &options)
+    }
+
+    /// The tunnel over IPv6 `name` with iproute2's options of an ip6tnl, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("ip6tnl");
+    /// let blue = netns("ns-blue");
+    /// blue.ip6tnl("t6", #{ local: "2001:db8::1", remote: "2001:db8::2", mode: "any" });
+    /// assert_eq(blue.link("t6").info.linkinfo.info_kind, "ip6tnl");
+    /// ```
+    #[rhai_fn(name = "ip6tnl", return_raw, pure)]
+    pub fn ip6tnl_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "ip6tnl", name, &options)
+    }
+
+    /// The VTI tunnel `name` with iproute2's options of a vti, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("vti");
+    /// let blue = netns("ns-blue");
+    /// blue.vti("vti1", #{ local: "10.0.0.1", remote: "10.0.0.2", key: 7 });
+    /// assert_eq(blue.link("vti1").info.linkinfo.info_kind, "vti");
+    /// ```
+    #[rhai_fn(name = "vti", return_raw, pure)]
+    pub fn vti_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "vti", name, &options)
+    }
+
+    /// The VTI tunnel over IPv6 `name` with iproute2's options of a vti6, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("vti6");
+    /// let blue = netns("ns-blue");
+    /// blue.vti6("vti6x", #{ local: "2001:db8::1", remote: "2001:db8::2", key: 7 });
+    /// assert_eq(blue.link("vti6x").info.linkinfo.info_kind, "vti6");
+    /// ```
+    #[rhai_fn(name = "vti6", return_raw, pure)]
+    pub fn vti6_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "vti6", name, &options)
+    }
+
+    /// The XFRM interface `name` with iproute2's options of an xfrm, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("xfrm");
+    /// let blue = netns("ns-blue");
+    /// veth(blue, "eth0", netns("ns-green"), "eth0");
+    /// blue.xfrm("ipsec0", #{ dev: "eth0", if_id: 42 });
+    /// assert_eq(blue.link("ipsec0").info.linkinfo.info_kind, "xfrm");
+    /// ```
+    #[rhai_fn(name = "xfrm", return_raw, pure)]
+    pub fn xfrm_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "xfrm", name, &options)
+    }
+
+    /// The `MACsec` link `name` with iproute2's options of a macsec, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("macsec");
+    /// let blue = netns("ns-blue");
+    /// veth(blue, "eth0", netns("ns-green"), "eth0");
+    /// blue.macsec("ms0", #{ link: "eth0", encrypt: true });
+    /// assert_eq(blue.link("ms0").info.linkinfo.info_kind, "macsec");
+    /// ```
+    #[rhai_fn(name = "macsec", return_raw, pure)]
+    pub fn macsec_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "macsec", name, &options)
+    }
+
+    /// The HSR ring `name` with iproute2's options of a hsr, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("hsr");
+    /// let blue = netns("ns-blue");
+    /// veth(blue, "eth0", netns("ns-green"), "eth0");
+    /// veth(blue, "eth1", netns("ns-green"), "eth1");
+    /// blue.hsr("hsr0", #{ slave1: "eth0", slave2: "eth1", proto: 0 });
+    /// assert_eq(blue.link("hsr0").info.linkinfo.info_kind, "hsr");
+    /// ```
+    #[rhai_fn(name = "hsr", return_raw, pure)]
+    pub fn hsr_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "hsr", name, &options)
+    }
+
+    /// The team `name`, made if it is not there.
+    ///
+    /// ```rhai
+    /// needs("team");
+    /// let link = netns("ns-blue").team("team0");
+    /// assert_eq(link.info.linkinfo.info_kind, "team");
+    /// ```
+    #[rhai_fn(name = "team", return_raw, pure)]
+    pub fn team(context: NativeCallContext, netns: &mut Netns, name: &str) -> Out<Link> {
+        ensure(&context, netns, "team", name, &Map::new())
+    }
+
+    /// The team `name` with iproute2's options of a team, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("team");
+    /// let blue = netns("ns-blue");
+    /// blue.team("team0", #{ mtu: 1400 });
+    /// assert_eq(blue.link("team0").info.linkinfo.info_kind, "team");
+    /// ```
+    #[rhai_fn(name = "team", return_raw, pure)]
+    pub fn team_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "team", name, &options)
+    }
+
+    /// The virtual CAN bus `name`, made if it is not there.
+    ///
+    /// ```rhai
+    /// needs("vcan");
+    /// let link = netns("ns-blue").vcan("vcan0");
+    /// assert_eq(link.info.linkinfo.info_kind, "vcan");
+    /// ```
+    #[rhai_fn(name = "vcan", return_raw, pure)]
+    pub fn vcan(context: NativeCallContext, netns: &mut Netns, name: &str) -> Out<Link> {
+        ensure(&context, netns, "vcan", name, &Map::new())
+    }
+
+    /// The virtual CAN bus `name` with iproute2's options of a vcan, made or changed if it is not so.
+    ///
+    /// ```rhai
+    /// needs("vcan");
+    /// let blue = netns("ns-blue");
+    /// blue.vcan("vcan0", #{ mtu: 72 });
+    /// assert_eq(blue.link("vcan0").info.linkinfo.info_kind, "vcan");
+    /// ```
+    #[rhai_fn(name = "vcan", return_raw, pure)]
+    pub fn vcan_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "vcan", name, &options)
+    }
+
+    /// The tun `name`, made if it is not there.
+    ///
+    /// ```rhai
+    /// needs("tun");
+    /// let link = netns("ns-blue").tun("tap9");
+    /// assert_eq(link.info.linkinfo.info_kind, "tun");
+    /// ```
+    #[rhai_fn(name = "tun", return_raw, pure)]
+    pub fn tun(context: NativeCallContext, netns: &mut Netns, name: &str) -> Out<Link> {
+        ensure(&context, netns, "tun", name, &Map::new())
+    }
+
+    /// The tun `name` with iproute2's options of a tun, made or changed if it is not so. `mode: "tap"` is one of frames;
+    /// `user` and `group` may hold its other end without being root.
+    ///
+    /// ```rhai
+    /// needs("tun");
+    /// let blue = netns("ns-blue");
+    /// blue.tun("tap9", #{ mode: "tap", vnet_hdr: true });
+    /// assert_eq(blue.link("tap9").info.linkinfo.info_kind, "tun");
+    /// ```
+    #[rhai_fn(name = "tun", return_raw, pure)]
+    pub fn tun_with(context: NativeCallContext, netns: &mut Netns, name: &str, options: Map) -> Out<Link> {
+        ensure(&context, netns, "tun", name, &options)
+    }
+
     /// An address of either family on the link, as a string or a cidr.
     ///
     /// ```rhai
@@ -499,7 +711,8 @@ pub mod api {
         act(&context, &link.netns.run, |session| session.link_delete(link.at()).map(drop))
     }
 
-    /// Shapes what passes the link with tbf or netem: `rate`, `delay`, `jitter`, `loss`, and `direction` (`"both"`, `"egress"`, `"ingress"`).
+    /// Shapes what passes the link with tbf or netem: `rate`, `delay`, `jitter`, `loss`, `duplicate`, `corrupt`, `reorder`, and `direction` (`"both"`,
+    /// `"egress"`, `"ingress"`; said twice, each has its own).
     /// Ingress is shaped at the other end of the veth. An empty map lifts the shape. `preset` is an access line, from the side that uses it (down/up,
     /// delay each way): `"2g"` 280/256 kbit/s 400 ms, `"3g-slow"` 400/400 kbit/s 200 ms, `"3g"` 1600/768 kbit/s 150 ms, `"3g-fast"` 1600/768 kbit/s
     /// 75 ms, `"4g"` 9/9 Mbit/s 85 ms, `"lte"` 12/12 Mbit/s 35 ms, `"dsl"` 1500/384 kbit/s 25 ms, `"cable"` 5/1 Mbit/s 14 ms, `"fios"` 20/5 Mbit/s
@@ -686,6 +899,9 @@ fn shape_of(options: &Options) -> Result<crate::session::Shape> {
         delay: options.text("delay")?,
         jitter: options.text("jitter")?,
         loss: options.text("loss")?,
+        duplicate: options.text("duplicate")?,
+        corrupt: options.text("corrupt")?,
+        reorder: options.text("reorder")?,
         direction: options.text("direction")?,
         preset: options.text("preset")?,
     })

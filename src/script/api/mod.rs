@@ -3,6 +3,7 @@
 
 #![expect(unreachable_pub, reason = "the macro that registers functions takes public ones only")]
 
+pub mod bridge;
 pub mod firewall;
 pub mod link;
 pub mod measure;
@@ -209,6 +210,7 @@ pub(crate) fn register(engine: &mut Engine) {
     for module in [
         exported_module!(netns::api),
         exported_module!(link::api),
+        exported_module!(bridge::api),
         exported_module!(route::api),
         exported_module!(firewall::api),
         exported_module!(nft::api),

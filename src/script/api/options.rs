@@ -1,7 +1,7 @@
 //! The options of every call that takes a map of them: what a run accepts, and what `netwright check` knows before it.
 
 use crate::error::{Error, Kind};
-use crate::model::suggest;
+use crate::model::{link_kinds, suggest};
 
 /// What the value of an option is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub(crate) enum Form {
     Word,
     /// An address.
     Address,
+    /// An address, or several ways.
+    Ways,
     /// The name of a link.
     Link,
     /// One of these words.
@@ -38,6 +40,27 @@ const SENT: Known = &[
     ("dev", Form::Link),
     ("size", Form::Number),
 ];
+
+/// An entry of a forwarding table, in the words of `bridge fdb`.
+const FDB: Known = &[
+    ("dst", Form::Address),
+    ("port", Form::Number),
+    ("vni", Form::Number),
+    ("src_vni", Form::Number),
+    ("via", Form::Any),
+    ("nhid", Form::Number),
+    ("vlan", Form::Number),
+    ("state", Form::OneOf(&["permanent", "static", "dynamic"])),
+    ("self", Form::Flag),
+    ("master", Form::Flag),
+    ("sticky", Form::Flag),
+    ("extern_learn", Form::Flag),
+];
+
+/// An entry of a multicast table, in the words of `bridge mdb`.
+const MDB: Known = &[("vid", Form::Number), ("src", Form::Address)];
+
+const FAMILY: Form = Form::OneOf(&["inet", "inet6", "4", "6"]);
 
 /// The options of a call by its name.
 const CALLS: &[(&str, Known)] = &[
@@ -84,7 +107,21 @@ const CALLS: &[(&str, Known)] = &[
     ),
     ("reachability", &[("allow", Form::Any), ("deny", Form::Any), ("timeout", Form::Time)]),
     ("throughput", &[("seconds", Form::Any), ("port", Form::Number), ("address", Form::Address)]),
-    ("plug", &[("outer", Form::Link)]),
+    (
+        "plug",
+        &[
+            ("outer", Form::Link),
+            ("vlan", Form::Number),
+            ("vlans", Form::Any),
+            ("pvid", Form::Number),
+            ("tagged", Form::Flag),
+        ],
+    ),
+    ("bridge_vlan", &[("pvid", Form::Flag), ("untagged", Form::Flag), ("self", Form::Flag)]),
+    ("fdb", FDB),
+    ("fdb_delete", FDB),
+    ("mdb", MDB),
+    ("mdb_delete", MDB),
     (
         "shape",
         &[
@@ -93,6 +130,9 @@ const CALLS: &[(&str, Known)] = &[
             ("delay", Form::Word),
             ("jitter", Form::Word),
             ("loss", Form::Word),
+            ("duplicate", Form::Word),
+            ("corrupt", Form::Word),
+            ("reorder", Form::Word),
             ("direction", Form::OneOf(&["both", "egress", "ingress"])),
             ("preset", Form::OneOf(crate::session::PRESETS)),
         ],
@@ -100,7 +140,7 @@ const CALLS: &[(&str, Known)] = &[
     (
         "route",
         &[
-            ("via", Form::Address),
+            ("via", Form::Ways),
             ("dev", Form::Any),
             ("metric", Form::Number),
             ("table", Form::Word),
@@ -109,9 +149,23 @@ const CALLS: &[(&str, Known)] = &[
             ("scope", Form::Word),
             ("onlink", Form::Flag),
             ("mtu", Form::Number),
-            ("family", Form::OneOf(&["inet", "inet6", "4", "6"])),
+            ("family", FAMILY),
+            ("vrf", Form::Any),
+            ("nhid", Form::Number),
         ],
     ),
+    (
+        "nexthop",
+        &[
+            ("via", Form::Address),
+            ("dev", Form::Any),
+            ("onlink", Form::Flag),
+            ("blackhole", Form::Flag),
+            ("group", Form::Any),
+            ("fdb", Form::Flag),
+        ],
+    ),
+    ("hop", &[("via", Form::Address), ("dev", Form::Any), ("weight", Form::Number)]),
     (
         "rule",
         &[
@@ -125,6 +179,19 @@ const CALLS: &[(&str, Known)] = &[
             ("tos", Form::Word),
             ("ipproto", Form::Word),
             ("dport", Form::Word),
+            ("sport", Form::Word),
+            ("lookup", Form::Word),
+            ("pref", Form::Word),
+            ("dsfield", Form::Word),
+            ("family", FAMILY),
+            ("not", Form::Flag),
+            ("l3mdev", Form::Flag),
+            ("uidrange", Form::Word),
+            ("tun_id", Form::Word),
+            ("suppress_prefixlength", Form::Number),
+            ("suppress_ifgroup", Form::Word),
+            ("goto", Form::Number),
+            ("type", Form::OneOf(&["blackhole", "unreachable", "prohibit", "nop"])),
         ],
     ),
     ("ip", &[("undo", Form::Any)]),
@@ -149,9 +216,17 @@ pub(crate) fn of(call: &str) -> Option<Known> {
     CALLS.iter().find(|(name, _)| *name == call).map(|(_, known)| *known)
 }
 
+/// The kind of link whose options a call takes beside its own: the very word for calls that make one.
+pub(crate) fn kind_of(call: &str) -> Option<&'static link_kinds::LinkKind> {
+    let name = if matches!(call, "plug" | "bridge_link") { link_kinds::PORT.name } else { call };
+    link_kinds::kind(name).ok()
+}
+
 /// The error of a key that means nothing to a call, with the nearest that does.
 pub(crate) fn unknown(call: &str, key: &str) -> Option<Error> {
-    let known: Vec<&str> = of(call).unwrap_or_default().iter().map(|(name, _)| *name).collect();
+    let own = of(call).unwrap_or_default().iter().map(|(name, _)| *name);
+    let known: Vec<&str> =
+        own.chain(kind_of(call).into_iter().flat_map(|kind| kind.options).map(|one| one.name)).collect();
     if known.contains(&key) {
         return None;
     }

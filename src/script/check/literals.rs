@@ -6,7 +6,7 @@ use super::super::api::options::{self, Form};
 use super::super::signature::with_article;
 use crate::error::{Error, Kind, Result};
 use crate::model::iptables_args::Invocation;
-use crate::model::{Cidr, addr, link_kinds, names, nft_words, shell, sysctl};
+use crate::model::{Cidr, addr, bridge, link_kinds, names, nft_words, shell, sysctl};
 use crate::probe::http::Url;
 use crate::probe::{Endpoint, Proto, Target};
 
@@ -25,6 +25,9 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (Some("namespace"), "nft_table", 1) => text.parse::<nft_words::Table>().map(drop),
         (Some("namespace"), "nft", 1) => nft_words::Said::parse(text).map(drop),
         (Some("namespace"), "listen", 1) => text.parse::<Endpoint>().map(drop),
+        (Some("link"), "bridge_vlan" | "bridge_vlan_delete", 1) => bridge::vlan_ids(text).map(drop),
+        (Some("link"), "fdb" | "fdb_delete", 1) => addr::any_mac(text).map(drop),
+        (Some("link"), "mdb" | "mdb_delete", 1) => bridge::group(text).map(drop),
         (Some("namespace"), "ping", 1) => target(text, true),
         (Some("namespace"), "connect", 1) => target(text, false),
         (Some("namespace"), "iptables" | "ip6tables", 1) => iptables(text),
@@ -52,6 +55,7 @@ pub(super) fn number(name: &str, this: Option<&str>, at: usize, number: i64) -> 
         (Some("link"), "mtu", 1) if !(68..=i64::from(i32::MAX)).contains(&number) => {
             invalid(format!("no link has an MTU of {number}"))
         }
+        (Some("link"), "bridge_vlan" | "bridge_vlan_delete", 1) => bridge::vlan_ids(&number.to_string()).map(drop),
         (Some("cidr"), "subnets", 1) if !(0..=128).contains(&number) => {
             invalid(format!("no network has a prefix of {number} bits"))
         }
@@ -88,8 +92,8 @@ impl Value<'_> {
 
 /// Checks the keys of a literal map, and the literal values; the key that is wrong comes with the error.
 pub(super) fn options(name: &str, this: Option<&str>, map: &[(&str, Value<'_>)]) -> Vec<(Option<usize>, Error)> {
-    if this == Some("namespace") && link_kinds::kind(name).is_ok() {
-        return of_link(name, map);
+    if let Some(kind) = options::kind_of(name).filter(|_| matches!(this, Some("namespace" | "link"))) {
+        return of_link(name, kind, map);
     }
     let Some(known) = options::of(name) else { return Vec::new() };
     let check = |(key, value): &(&str, Value<'_>)| match known.iter().find(|(known, _)| known == key) {
@@ -110,12 +114,14 @@ fn option(call: &str, key: &str, form: Form, value: &Value<'_>) -> Result<()> {
         | (_, Value::Unknown)
         | (Form::Time, Value::Number(0..) | Value::Other("float"))
         | (Form::Number, Value::Number(_))
-        | (Form::Flag, Value::Flag(_)) => Ok(()),
+        | (Form::Flag, Value::Flag(_))
+        | (Form::Ways, Value::Other("array")) => Ok(()),
         (Form::Time, Value::Text(text)) => time(text),
         (Form::Time, _) => wants("a time"),
         (Form::Number, _) => wants("an integer"),
         (Form::Flag, _) => wants("true or false"),
-        (Form::Address, Value::Text(text)) => addr::ip(text).map(drop),
+        (Form::Address | Form::Ways, Value::Text(text)) => addr::ip(text).map(drop),
+        (Form::Ways, _) => wants("an address or an array of ways"),
         (Form::Address, _) => wants("an address"),
         (Form::Link, Value::Text(text)) => names::link_name(text),
         (Form::Link, _) => wants("the name of a link"),
@@ -128,28 +134,29 @@ fn option(call: &str, key: &str, form: Form, value: &Value<'_>) -> Result<()> {
 }
 
 /// iproute2's options of a kind of link: the same table that makes the command.
-fn of_link(kind: &str, map: &[(&str, Value<'_>)]) -> Vec<(Option<usize>, Error)> {
+fn of_link(call: &str, kind: &'static link_kinds::LinkKind, map: &[(&str, Value<'_>)]) -> Vec<(Option<usize>, Error)> {
     let mut found = Vec::new();
     for (index, (key, value)) in map.iter().enumerate() {
-        let more = options::of(kind).and_then(|known| known.iter().find(|(known, _)| known == key));
-        let checked = match value {
-            value if more.is_some() => {
-                more.map_or(Ok(()), |(_, form)| option(kind, key, *form, value)).map(|()| Vec::new())
-            }
-            Value::Text(text) => link_kinds::change_argv(kind, &[(key, text)]),
-            Value::Number(number) => link_kinds::change_argv(kind, &[(key, &number.to_string())]),
-            Value::Flag(flag) => link_kinds::change_argv(kind, &[(key, if *flag { "1" } else { "0" })]),
-            Value::Other(_) | Value::Unknown => link_kinds::option(kind, key).map(|_| Vec::new()),
+        let own = options::of(call).and_then(|known| known.iter().find(|(known, _)| known == key));
+        let change = |value: &str| link_kinds::change_argv(kind.name, &[(key, value)]).map(drop);
+        let checked = match (own, value) {
+            (Some((_, form)), value) => option(call, key, *form, value),
+            (None, Value::Text(text)) => change(text),
+            (None, Value::Number(number)) => change(&number.to_string()),
+            (None, Value::Flag(flag)) => change(if *flag { "1" } else { "0" }),
+            (None, Value::Other(_) | Value::Unknown) => link_kinds::option(kind.name, key).map(drop),
         };
         match checked {
+            // Said with the options of the call itself.
+            Err(_) if let Some(error) = options::unknown(call, key).filter(|_| call != kind.name) => {
+                found.push((Some(index), error));
+            }
             Err(error) if error.kind() != Kind::Unsupported => found.push((Some(index), error)),
             _ => {}
         }
     }
-    if let Ok(known) = link_kinds::kind(kind)
-        && let Some(missing) = known.required.iter().find(|needed| !map.iter().any(|(key, _)| key == *needed))
-    {
-        let error = Error::new(Kind::InvalidArgument, format!("a {kind} link needs the option `{missing}`"));
+    if let Some(missing) = kind.required.iter().find(|needed| !map.iter().any(|(key, _)| key == *needed)) {
+        let error = Error::new(Kind::InvalidArgument, format!("a {} link needs the option `{missing}`", kind.name));
         found.push((None, error));
     }
     found
