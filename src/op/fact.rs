@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::link::{Link, Settings};
 use super::route::{Family, Neigh, PolicyRule, Route};
-use super::{Command, Object, Tool, Where, addr, firewall, link, netns, nft, qdisc, route, sysctl, wg};
+use super::{Command, Object, Tool, Where, addr, file, firewall, link, netns, nft, qdisc, route, sysctl, wg};
 use crate::error::{Error, Kind, Result};
 use crate::model;
 use crate::model::state::Qdisc as Discipline;
@@ -47,6 +47,8 @@ pub enum Fact {
     Nft(nft::Nft),
     /// Something of a `WireGuard` link.
     Wireguard(wg::Wireguard),
+    /// A file has this text, or is not there.
+    File(file::File),
 }
 
 impl Fact {
@@ -68,6 +70,7 @@ impl Fact {
             | Self::Qdisc(_)
             | Self::NfPolicy(_)
             | Self::Nft(_)
+            | Self::File(_)
             | Self::Wireguard(_) => None,
         }
     }
@@ -91,6 +94,7 @@ impl Fact {
             Self::NfTable(one) => Object::NfTable { table: one.table.clone() },
             Self::Nft(one) => Object::Nft { what: one.what.clone() },
             Self::Wireguard(one) => Object::LinkSetting { name: one.link.clone(), setting: one.option() },
+            Self::File(one) => Object::File { path: one.path.clone() },
         }
     }
 
@@ -111,6 +115,7 @@ impl Fact {
             Self::NfChain(one) => Some(one.at.ask()),
             Self::NfPolicy(one) => Some(one.at.ask()),
             Self::Wireguard(one) => one.is_shown().then(|| Ask::Wireguard(one.link.clone())),
+            Self::File(one) => Some(Ask::File(one.path.clone())),
             Self::NfTable(_) | Self::Nft(_) => None,
         }
     }
@@ -138,6 +143,7 @@ impl Fact {
                 Some(chain.as_ref().and_then(|chain| chain.policy.as_ref()) == Some(&one.target))
             }
             (Self::Wireguard(one), Answer::Wireguard(state)) => one.holds(state),
+            (Self::File(one), Answer::File(text)) => Some(one.text == *text),
             _ => None,
         }
     }
@@ -176,6 +182,7 @@ impl Fact {
             Self::NfTable(_) => "the rules are still there".to_owned(),
             Self::Nft(one) => format!("nft does not list {}", one.what),
             Self::Wireguard(_) => "`wg show` says otherwise".to_owned(),
+            Self::File(one) => one.otherwise(),
         }
     }
 
@@ -198,14 +205,16 @@ impl Fact {
             Self::NfTable(one) => (firewall::tool(one.family), one.words()),
             Self::Nft(one) => (Tool::Nft, one.words.clone()),
             Self::Wireguard(one) => (Tool::Wg, one.words()),
+            Self::File(one) => (Tool::Own, one.words()),
         };
-        Command { fact: Some(Box::new(self)), ..Command::new(tool, netns, argv) }
+        let stdin = if let Self::File(one) = &self { one.stdin() } else { None };
+        Command { stdin, fact: Some(Box::new(self)), ..Command::new(tool, netns, argv) }
     }
 
     /// Whether links keep their names and indexes when it is made so: a warm `ip` may have cached those.
     #[must_use]
     pub fn keeps_names(&self) -> bool {
-        matches!(self, Self::Addr(_) | Self::Route(_) | Self::Rule(_) | Self::Neigh(_))
+        matches!(self, Self::Addr(_) | Self::Route(_) | Self::Rule(_) | Self::Neigh(_) | Self::File(_))
     }
 }
 
@@ -241,6 +250,8 @@ pub enum Ask {
     Chain(firewall::ChainAt),
     /// A `WireGuard` link. What it prints is secret.
     Wireguard(String),
+    /// A file, as the script's programs see it.
+    File(String),
 }
 
 /// What was answered.
@@ -268,16 +279,18 @@ pub enum Answer {
     Chain(Option<Box<iptables::Chain>>),
     /// A `WireGuard` link.
     Wireguard(Box<model::wireguard::State>),
+    /// What a file holds; `None` without such a file.
+    File(Option<String>),
     /// What was asked for belongs to a link that is not there.
     Gone,
 }
 
 impl Ask {
-    /// The command that asks. `None` for what no tool is asked: whether a namespace is there, the value of a setting.
+    /// The command that asks. `None` for what no tool is asked: whether a namespace is there, the value of a setting, what a file holds.
     #[must_use]
     pub fn command(&self, netns: &Where) -> Option<Command> {
         Some(match self {
-            Self::Netns(_) | Self::Sysctl(_) => return None,
+            Self::Netns(_) | Self::Sysctl(_) | Self::File(_) => return None,
             Self::Links => link::show_all(netns),
             Self::Link(name) => link::show(netns, name),
             Self::Routes { family, dst, table } => route::show(netns, *family, dst, table.as_deref()),
@@ -309,6 +322,7 @@ impl Ask {
         Ok(match self {
             Self::Netns(_) => Answer::Netns(!text.is_empty()),
             Self::Sysctl(_) => Answer::Sysctl(model::sysctl::parse_value(text)),
+            Self::File(_) => Answer::File(Some(text.to_owned())),
             Self::Links => Answer::Links(json::brief(text, "ip address show")?),
             Self::Link(_) => Answer::Link(link::Found::read(text)?),
             Self::Routes { .. } => Answer::Routes(json::brief(text, "ip route show")?),
@@ -373,6 +387,10 @@ mod tests {
     fn rule(options: &[(&str, &str)], there: bool) -> Fact {
         let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Fact::Rule(PolicyRule { family: Family::V4, options, there })
+    }
+
+    fn file(text: Option<&str>) -> Fact {
+        Fact::File(file::File { path: "/etc/netns/x/hosts".into(), text: text.map(str::to_owned), new: true })
     }
 
     fn input(act: RuleAct, spec: &str) -> Fact {
@@ -498,6 +516,9 @@ mod tests {
             (policy("ACCEPT"), listed, Some(false)),
             (chain(ChainAct::New), listed, Some(true)),
             (chain(ChainAct::Delete), listed, Some(false)),
+            (file(Some("a\n")), "a\n", Some(true)),
+            (file(Some("a\n")), "a", Some(false)),
+            (file(None), "a", Some(false)),
             (wireguard(wg::Set::NoPeer("PEER=".into())), dump, Some(false)),
             (wireguard(wg::Set::NoPeer("OTHER=".into())), dump, Some(true)),
             (wireguard(wg::Set::Option("listen-port".into(), "51820".into())), dump, Some(true)),

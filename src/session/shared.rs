@@ -204,6 +204,7 @@ pub(super) fn key_of(op: &Op, id: &str) -> Option<String> {
         Fact::Wireguard(set) => format!("link {} {}", set.link, set.option()),
         Fact::NfPolicy(policy) => format!("policy {} {}", op.command.tool.program(), policy.at),
         Fact::Neigh(neigh) => format!("neigh {} {}", neigh.addr, neigh.dev),
+        Fact::File(file) => format!("file {}", file.path),
         Fact::Route(route) => {
             let spec = route.spec()?;
             let (table, metric) = (spec.table.as_deref().unwrap_or("main"), spec.metric.unwrap_or(0));

@@ -18,6 +18,7 @@ use crate::exec::tools;
 use crate::files::{self, Folder};
 use crate::patience::scaled;
 use crate::probe::{Target, http, throughput};
+use crate::session::program::{Effect, Program};
 use crate::verify::matrix::{Matrix, TIMEOUT};
 use crate::verify::{Manner, Outcome};
 use crate::why;
@@ -236,7 +237,8 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
         let words =
             [program.as_str(), "--immediate-mode", "-i", link, "-n", "-U", "-Z", "root", "-w", "-"].map(String::from);
         let words: Vec<String> = words.into_iter().chain(filter).collect();
-        let running = session.start_user_into(&netns.at, &words, Some(open))?;
+        let tcpdump = Program { effect: Effect::Nothing, ..Program::plain(&words) };
+        let running = session.start_user_into(&netns.at, &tcpdump, Some(open))?;
         run.0.captures.all.borrow_mut().push((Rc::clone(&running), file.clone()));
         let begun = Instant::now();
         while !running.output().contains("listening on") {

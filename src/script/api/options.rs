@@ -28,6 +28,17 @@ type Known = &'static [(&'static str, Form)];
 
 const TIMEOUT: Known = &[("timeout", Form::Time)];
 
+/// How a program runs to its end, and what it changes.
+const PROGRAM: Known = &[
+    ("timeout", Form::Time),
+    ("stdin", Form::Word),
+    ("env", Form::Any),
+    ("user", Form::Word),
+    ("cwd", Form::Word),
+    ("undo", Form::Any),
+    ("changes", Form::Flag),
+];
+
 /// How a packet is sent, with the time that it is waited for.
 const SENT: Known = &[
     ("timeout", Form::Time),
@@ -66,9 +77,21 @@ const CALLS: &[(&str, Known)] = &[
             ("dev", Form::Link),
         ],
     ),
-    ("exec", &[("timeout", Form::Time), ("stdin", Form::Word)]),
-    ("run", &[("timeout", Form::Time), ("stdin", Form::Word)]),
-    ("start", &[("ready", Form::Any), ("timeout", Form::Time)]),
+    ("exec", PROGRAM),
+    ("run", PROGRAM),
+    (
+        "start",
+        &[
+            ("ready", Form::Any),
+            ("timeout", Form::Time),
+            ("stdin", Form::Word),
+            ("env", Form::Any),
+            ("user", Form::Word),
+            ("cwd", Form::Word),
+            ("changes", Form::Flag),
+        ],
+    ),
+    ("resolv_conf", &[("search", Form::Any), ("options", Form::Any)]),
     ("listen", &[("banner", Form::Word)]),
     (
         "why",

@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::super::api::options::{self, Form};
 use super::super::signature::with_article;
 use crate::error::{Error, Kind, Result};
+use crate::exec::background::signal_named;
 use crate::model::iptables_args::Invocation;
 use crate::model::{Cidr, addr, link_kinds, names, nft_words, shell, sysctl};
 use crate::probe::http::Url;
 use crate::probe::{Endpoint, Proto, Target};
+use crate::session::file;
 
 /// Checks a literal string at a position of a call. `this` is the type of the receiver, whose position is 0.
 pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text: &str) -> Result<()> {
@@ -30,6 +32,8 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (Some("namespace"), "iptables" | "ip6tables", 1) => iptables(text),
         (Some("namespace"), "exec" | "run" | "start", 1) => program(text, name),
         (Some("namespace"), "ip", 1) => words(text, name).map(drop),
+        (Some("namespace"), "file", 1) => file::checked(text),
+        (Some("process"), "signal", 1) => signal_named(text).map(drop),
         (Some("namespace"), "http", 1) => text.parse::<Url>().map(drop),
         (Some("namespace"), "capture", 1) => names::link_name(text),
         (None, "why", 1) => aim(text),
