@@ -101,7 +101,7 @@ fn text_of(from: impl Read, what: &str) -> Result<String> {
     String::from_utf8(bytes).map_err(|_| invalid(format!("{what} is not UTF-8")))
 }
 
-fn file_text(path: &str) -> Result<String> {
+pub(super) fn file_text(path: &str) -> Result<String> {
     let what = format!("`{path}`");
     let file = std::fs::File::open(Path::new(path)).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::new(Kind::NotFound, format!("there is no file {what}")),

@@ -18,6 +18,10 @@ pub(crate) enum Form {
     Address,
     /// The name of a link.
     Link,
+    /// A map.
+    Map,
+    /// The words of a command: a string that is split, or an array.
+    Command,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// Anything else.
@@ -32,10 +36,10 @@ const TIMEOUT: Known = &[("timeout", Form::Time)];
 const PROGRAM: Known = &[
     ("timeout", Form::Time),
     ("stdin", Form::Word),
-    ("env", Form::Any),
+    ("env", Form::Map),
     ("user", Form::Word),
     ("cwd", Form::Word),
-    ("undo", Form::Any),
+    ("undo", Form::Command),
     ("changes", Form::Flag),
 ];
 
@@ -85,7 +89,7 @@ const CALLS: &[(&str, Known)] = &[
             ("ready", Form::Any),
             ("timeout", Form::Time),
             ("stdin", Form::Word),
-            ("env", Form::Any),
+            ("env", Form::Map),
             ("user", Form::Word),
             ("cwd", Form::Word),
             ("changes", Form::Flag),
@@ -105,7 +109,16 @@ const CALLS: &[(&str, Known)] = &[
             ("probe", Form::Flag),
         ],
     ),
-    ("reachability", &[("allow", Form::Any), ("deny", Form::Any), ("timeout", Form::Time)]),
+    (
+        "reachability",
+        &[
+            ("allow", Form::Any),
+            ("deny", Form::Any),
+            ("port", Form::Any),
+            ("baseline", Form::Word),
+            ("timeout", Form::Time),
+        ],
+    ),
     ("throughput", &[("seconds", Form::Any), ("port", Form::Number), ("address", Form::Address)]),
     ("plug", &[("outer", Form::Link)]),
     (
@@ -150,8 +163,8 @@ const CALLS: &[(&str, Known)] = &[
             ("dport", Form::Word),
         ],
     ),
-    ("ip", &[("undo", Form::Any)]),
-    ("tc", &[("undo", Form::Any)]),
+    ("ip", &[("undo", Form::Command)]),
+    ("tc", &[("undo", Form::Command)]),
     // What `wg` sets, beside the options of a link.
     ("wireguard", &[("key", Form::Any), ("port", Form::Number), ("peers", Form::Any)]),
     // One peer of `wireguard`.

@@ -381,7 +381,7 @@ pub mod api {
     /// let blue = netns("ns-blue");
     /// assert_eq(blue.exec("cat", #{ stdin: "hello" }).stdout, "hello");
     /// assert_eq(blue.run("sh -c 'echo $A; pwd'", #{ env: #{ A: "b" }, cwd: "/tmp", changes: false }), "b\n/tmp");
-    /// host().exec("touch /run/mark", #{ undo: "rm /run/mark" });
+    /// host().run("touch /tmp/mark", #{ undo: "rm /tmp/mark" });
     /// ```
     #[rhai_fn(name = "exec", return_raw, pure)]
     pub fn exec_with(context: NativeCallContext, netns: &mut Netns, command: Dynamic, options: Map) -> Out<Record> {

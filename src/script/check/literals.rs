@@ -95,6 +95,17 @@ pub(super) fn options(name: &str, this: Option<&str>, map: &[(&str, Value<'_>)])
     if this == Some("namespace") && link_kinds::kind(name).is_ok() {
         return of_link(name, map);
     }
+    if this == Some("namespace") && name == "hosts" {
+        let address = |(_, value): &(&str, Value<'_>)| match value {
+            Value::Text(text) => addr::ip(text).err(),
+            Value::Other("array") | Value::Unknown => None,
+            other => {
+                let message = format!("an address of `hosts` is a string or a cidr, not {}", with_article(other.ty()));
+                Some(Error::new(Kind::InvalidArgument, message))
+            }
+        };
+        return map.iter().enumerate().filter_map(|(index, entry)| Some((Some(index), address(entry)?))).collect();
+    }
     let Some(known) = options::of(name) else { return Vec::new() };
     let check = |(key, value): &(&str, Value<'_>)| match known.iter().find(|(known, _)| known == key) {
         None => options::unknown(name, key),
@@ -119,6 +130,10 @@ fn option(call: &str, key: &str, form: Form, value: &Value<'_>) -> Result<()> {
         (Form::Time, _) => wants("a time"),
         (Form::Number, _) => wants("an integer"),
         (Form::Flag, _) => wants("true or false"),
+        (Form::Map, Value::Other("map")) | (Form::Command, Value::Other("array")) => Ok(()),
+        (Form::Map, _) => wants("a map"),
+        (Form::Command, Value::Text(text)) => program(text, key),
+        (Form::Command, _) => wants("a string or an array of words"),
         (Form::Address, Value::Text(text)) => addr::ip(text).map(drop),
         (Form::Address, _) => wants("an address"),
         (Form::Link, Value::Text(text)) => names::link_name(text),
