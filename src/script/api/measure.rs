@@ -147,14 +147,18 @@ fn services(value: &Dynamic, names: &[String]) -> Result<Vec<Column>> {
     };
     match value.as_map_ref() {
         Ok(map) => {
-            let mut each = map.iter().map(|(name, value)| Ok((place_of_name(name, "port", names)?, list(value)?)));
-            let mut each = each.by_ref().collect::<Result<Vec<_>>>()?;
+            let each = map.iter().map(|(name, value)| Ok((place_of_name(name, "port", names)?, list(value)?)));
+            let mut each = each.collect::<Result<Vec<_>>>()?;
             each.sort_by_key(|(node, _)| *node);
-            each.into_iter().for_each(|(node, services)| add(node, services));
+            for (node, services) in each {
+                add(node, services);
+            }
         }
         Err(_) => {
             let services = list(value)?;
-            (0..names.len()).for_each(|node| add(node, services.clone()));
+            for node in 0..names.len() {
+                add(node, services.clone());
+            }
         }
     }
     if columns.is_empty() {

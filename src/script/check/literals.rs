@@ -125,12 +125,13 @@ fn option(call: &str, key: &str, form: Form, value: &Value<'_>) -> Result<()> {
         | (_, Value::Unknown)
         | (Form::Time, Value::Number(0..) | Value::Other("float"))
         | (Form::Number, Value::Number(_))
-        | (Form::Flag, Value::Flag(_)) => Ok(()),
+        | (Form::Flag, Value::Flag(_))
+        | (Form::Map, Value::Other("map"))
+        | (Form::Command, Value::Other("array")) => Ok(()),
         (Form::Time, Value::Text(text)) => time(text),
         (Form::Time, _) => wants("a time"),
         (Form::Number, _) => wants("an integer"),
         (Form::Flag, _) => wants("true or false"),
-        (Form::Map, Value::Other("map")) | (Form::Command, Value::Other("array")) => Ok(()),
         (Form::Map, _) => wants("a map"),
         (Form::Command, Value::Text(text)) => program(text, key),
         (Form::Command, _) => wants("a string or an array of words"),
