@@ -652,7 +652,7 @@ if arg("fail", false) { throw 1; }
 END
         look() { ls /run/made; ls /run | grep -e undone -e stays; }
         echo "== failed"; "$NETWRIGHT" run --host /run/s.rhai --fail true; echo "code $?"; look
-        echo "== kept"; "$NETWRIGHT" run --host /run/s.rhai; echo "code $?"; look; cat /run/made/x
+        echo "== kept"; "$NETWRIGHT" run --host /run/s.rhai; echo "code $?"; look; cat /run/made/x; echo
         echo "== down"; "$NETWRIGHT" down /run/s.rhai; echo "code $?"; look
         echo "== plan"; "$NETWRIGHT" plan /run/s.rhai
         echo "== end"
