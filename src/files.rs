@@ -68,6 +68,12 @@ fn maps(map: &str, uid: u32) -> bool {
     numbers.is_empty() || numbers.chunks_exact(3).any(|range| (range[0]..range[0] + range[2]).contains(&u64::from(uid)))
 }
 
+/// Whether a process here can be this user: a user namespace has only those that it maps.
+#[must_use]
+pub fn has_user(uid: u32) -> bool {
+    maps(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default(), uid)
+}
+
 fn is(stat: &Stat, kind: FileType) -> bool {
     FileType::from_raw_mode(stat.st_mode) == kind
 }

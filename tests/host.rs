@@ -630,9 +630,93 @@ fn what_the_users_own_programs_changed_is_not_said_to_be_undone() {
         1,
         "what ran in the run's own namespace went with it: {text}"
     );
-    let unknown = "nothing left of them; what `true` (line 2), `sleep` (line 2) changed is not known";
+    let unknown =
+        "nothing left of them; 2 commands of the script's own were not undone: `true` (line 2), `sleep` (line 2)";
     assert_eq!(ran.stderr.matches(unknown).count(), 2, "{text}");
+    let kept = "2 commands of the script's own will not be undone: `true` (line 2), `sleep` (line 2)";
+    assert_eq!(ran.stderr.matches(kept).count(), 1, "{text}");
     assert!(ran.stdout.contains("down 0") && !ran.stdout.contains("secret"), "{text}");
+}
+
+#[test]
+fn a_command_of_the_scripts_own_is_undone_by_what_the_script_says() {
+    let ran = on_a_machine(
+        r#"
+        cat >/run/s.rhai <<'END'
+host().exec("mkdir /run/made", #{ undo: "rmdir /run/made" });
+host().exec("mkdir /run/netns", #{ undo: "touch /run/undone-what-it-did-not-do" });
+host().run(["tee", "/run/made/x"], #{ stdin: "hello", env: #{ A: "b" }, undo: ["rm", "/run/made/x"] });
+host().exec("true", #{ changes: false });
+host().exec("touch /run/stays", #{ changes: true });
+if arg("fail", false) { throw 1; }
+END
+        look() { ls /run/made; ls /run | grep -e undone -e stays; }
+        echo "== failed"; "$NETWRIGHT" run --host /run/s.rhai --fail true; echo "code $?"; look
+        echo "== kept"; "$NETWRIGHT" run --host /run/s.rhai; echo "code $?"; look; cat /run/made/x; echo
+        echo "== down"; "$NETWRIGHT" down /run/s.rhai; echo "code $?"; look
+        echo "== plan"; "$NETWRIGHT" plan /run/s.rhai
+        echo "== end"
+        "#,
+        &[],
+    );
+    let text = format!("{}\n{}", ran.stdout, ran.stderr);
+    assert_eq!(ran.part("failed").trim(), "code 3\nstays", "{text}");
+    assert_eq!(ran.part("kept").trim(), "code 0\nx\nstays\nhello", "{text}");
+    assert_eq!(ran.part("down").trim(), "code 0\nstays", "{text}");
+    let named = "1 command of the script's own was not undone: `touch` (line 5)";
+    assert_eq!(ran.stderr.matches(named).count(), 2, "{text}");
+    let plan = ran.part("plan");
+    for line in [
+        "mkdir /run/made   # the script's own program; undone by: rmdir /run/made",
+        "printf %s hello | env A=b tee /run/made/x   # the script's own program; undone by: env A=b rm /run/made/x",
+        "true   # the script's own program; it changes nothing",
+        "touch /run/stays   # the script's own program; nothing undoes it",
+    ] {
+        assert!(plan.lines().any(|one| one == line), "{line}\n{plan}");
+    }
+}
+
+#[test]
+fn files_of_a_namespace_go_with_the_run_and_what_others_changed_since_stays() {
+    let ran = on_a_machine(
+        r#"
+        mkdir /run/upper /run/work
+        mount -t overlay overlay -o lowerdir=/etc,upperdir=/run/upper,workdir=/run/work /etc 2>/dev/null || { echo "== skipped"; echo "== end"; exit; }
+        cat >/run/s.rhai <<'END'
+let a = netns("a");
+a.hosts(#{ "app.test": ["10.0.0.2", "2001:db8::2"] });
+a.file("/etc/quite-new.conf", "x\n");
+a.resolv_conf(["10.0.0.53", "2001:db8::53"], #{ search: ["lab.test"], options: "timeout:1" });
+print(a.resolve("app.test").len());
+print(a.run("cat /etc/quite-new.conf /etc/resolv.conf", #{ changes: false }));
+if arg("fail", false) { throw 1; }
+END
+        look() { find /etc/netns /etc/quite-new.conf 2>/dev/null | sort; }
+        echo "== failed"; "$NETWRIGHT" run --host /run/s.rhai --fail true; echo "code $?"; look
+        echo "== kept"; "$NETWRIGHT" run --host /run/s.rhai; look
+        echo "== again"; "$NETWRIGHT" run --host /run/s.rhai 2>&1 | grep changed
+        echo "== down"; "$NETWRIGHT" down /run/s.rhai; echo "code $?"; look
+        echo "== theirs"; "$NETWRIGHT" run --host /run/s.rhai >/dev/null; echo "mine" >/etc/netns/a/hosts; "$NETWRIGHT" down /run/s.rhai; echo "code $?"; look; cat /etc/netns/a/hosts
+        echo "== end"
+        "#,
+        &[],
+    );
+    if ran.stdout.contains("== skipped") {
+        println!("skipped: no overlay can be laid over /etc here");
+        return;
+    }
+    let text = format!("{}\n{}", ran.stdout, ran.stderr);
+    let said = "2\nx\nnameserver 10.0.0.53\nnameserver 2001:db8::53\nsearch lab.test\noptions timeout:1\n";
+    assert_eq!(ran.part("failed").trim(), format!("{said}code 3"), "{text}");
+    let files =
+        ["quite-new.conf", "netns", "netns/a", "netns/a/hosts", "netns/a/quite-new.conf", "netns/a/resolv.conf"];
+    for file in files {
+        assert!(ran.part("kept").lines().any(|line| line == format!("/etc/{file}")), "{file}\n{text}");
+    }
+    assert!(ran.part("again").contains("0 changed"), "{text}");
+    assert_eq!(ran.part("down").trim(), "code 0", "{text}");
+    assert_eq!(ran.part("theirs").trim(), "code 0\n/etc/netns\n/etc/netns/a\n/etc/netns/a/hosts\nmine", "{text}");
+    assert!(ran.stderr.contains("/etc/netns/a/hosts` set was changed since"), "{text}");
 }
 
 #[test]

@@ -17,6 +17,7 @@ use crate::op::route::Family;
 use crate::op::{Command, Op, Tool, Undo, Where};
 use crate::report::human;
 use crate::script::engine::Job;
+use crate::session::program::Program;
 use crate::session::{Did, Session};
 use crate::verify::Aim;
 use crate::why::finding::{Change, Culprit, Finding, Fix, Leg, Verdict};
@@ -83,7 +84,11 @@ pub(super) fn mend(
                 let (verb, why) = if has_one { ("takes back", "") } else { ("left", "   (it has no inverse)") };
                 human::line(&format!("{verb}: {}{why}", fix.line()));
                 if let Some(inverse) = by_hand {
-                    round.run_user(&inverse.netns, &inverse.words, None, crate::exec::process::deadline())?;
+                    round.run_user(
+                        &inverse.netns,
+                        &Program::plain(&inverse.words),
+                        crate::exec::process::deadline(),
+                    )?;
                 }
             }
         } else {
@@ -163,7 +168,7 @@ fn apply(round: &Session, fix: &Fix, inverse: Option<&Fix>) -> Result<()> {
         round.count(Did::Something);
         return Ok(());
     }
-    let output = round.run_user(&fix.netns, &fix.words, None, crate::exec::process::deadline())?;
+    let output = round.run_user(&fix.netns, &Program::plain(&fix.words), crate::exec::process::deadline())?;
     if output.ok {
         return Ok(());
     }

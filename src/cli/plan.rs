@@ -7,9 +7,11 @@ use serde_json::{Value, json};
 use super::run::{Finished, Manner, exit_code, show_errors, start};
 use super::{PlanArgs, copy, document, snapshot};
 use crate::error::{Error, Kind, Place, Result};
+use crate::op::{Command, Op, Undo};
 use crate::report::human::{self, Human};
 use crate::session::Mode;
 use crate::session::noted::Noted;
+use crate::session::program::{self, Effect};
 use crate::snapshot::{Difference, diff};
 
 /// Runs `netwright plan`; the exit code.
@@ -112,18 +114,35 @@ fn lines(finished: &Finished) -> String {
             put_program(noted, &mut put);
         }
         if record.succeeded() {
-            put(record.op.place.as_ref(), &record.op.command.line());
+            put(record.op.place.as_ref(), &command(&record.op));
         }
     }
     programs.for_each(|(_, noted)| put_program(noted, &mut put));
     out
 }
 
+/// A command as the line that it is; a program of the script's own with what undoes it.
+fn command(op: &Op) -> String {
+    let line = op.command.line();
+    match &op.undo {
+        Undo::Commands(undo) if program::is_own(&op.command) => {
+            let undo: Vec<String> = undo.iter().map(Command::line).collect();
+            format!("{line}   # the script's own program; undone by: {}", undo.join("; "))
+        }
+        _ => line,
+    }
+}
+
 /// A program of the script's own, as the line that it is.
 fn put_program(noted: &Noted, put: &mut impl FnMut(Option<&Place>, &str)) {
-    let Noted::Program { netns, words, background, place } = noted else { return };
+    let Noted::Program { netns, words, background, effect, place } = noted else { return };
     let words = crate::op::secret::hide(words, crate::op::secret::Of::User);
     let line = crate::op::quote(&crate::op::as_typed(netns, &words));
     let line = if *background { format!("{line} &") } else { line };
-    put(place.as_ref(), &format!("{line}   # the script's own program; its effect is not known"));
+    let changes = match effect {
+        Effect::Nothing => "it changes nothing",
+        Effect::Lasting => "nothing undoes it",
+        Effect::Unknown | Effect::Undone(_) => "its effect is not known",
+    };
+    put(place.as_ref(), &format!("{line}   # the script's own program; {changes}"));
 }

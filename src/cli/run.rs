@@ -26,6 +26,7 @@ use crate::script::engine::{self, Job, Outcome};
 use crate::script::usage::usage;
 use crate::session::audit::Audit;
 use crate::session::journal::{self, End, Header, Journal};
+use crate::session::program;
 use crate::session::{Event, Mode, Session, Undone, run_id};
 use crate::snapshot::Copied;
 
@@ -359,10 +360,14 @@ fn tell_changes(session: &Session) {
     human::line(&format!("{} changed, {} already so", session.changed(), session.unchanged()));
     for record in changes.iter().take(CHANGES_MAX) {
         let place = record.op.place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
-        human::line(&format!("  {place}{}", record.op.command.line()));
+        human::line(&format!("  {place}{}", record.op.command.line().replace('\n', "\\n")));
     }
     if changes.len() > CHANGES_MAX {
         human::line(&format!("  … and {} more commands (`--trace` shows all)", changes.len() - CHANGES_MAX));
+    }
+    let lasting = session.not_undone();
+    if !lasting.is_empty() {
+        human::line(&format!("  {}", program::told(&lasting, "will not be undone")));
     }
 }
 

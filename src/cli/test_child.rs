@@ -18,6 +18,7 @@ use crate::report::stream;
 use crate::sandbox::{self, Entered};
 use crate::script::engine::{self, Job, Outcome};
 use crate::session::noted::Noted;
+use crate::session::program::Effect;
 use crate::session::{Event, Mode, Session};
 use crate::testing::event::{self, Failure, Test};
 use crate::testing::{self, Plan};
@@ -148,6 +149,7 @@ fn recorded(session: &Session, file: &str) -> event::Event {
         source: one.place.and_then(|place| place.source),
     });
     let programs = session.noted().into_iter().filter_map(|(_, noted)| match noted {
+        Noted::Program { effect: Effect::Nothing, .. } => None,
         Noted::Program { words, place, .. } => {
             let line = crate::op::quote(&crate::op::secret::hide(&words, crate::op::secret::Of::User));
             let line = line.lines().next().unwrap_or_default().to_owned();

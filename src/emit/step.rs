@@ -2,6 +2,7 @@
 
 use crate::model::bridge::{FdbEntry, MdbEntry, Tags};
 use crate::op::bridge::{Fdb, Mdb, Vlan};
+use crate::op::file::File;
 use crate::op::firewall::{self, Chain, ChainAct, Policy, Rule, RuleAct};
 use crate::op::link::{Link, Setting, Settings};
 use crate::op::netns::Netns;
@@ -10,7 +11,7 @@ use crate::op::qdisc::{Is, Qdisc};
 use crate::op::route::{Family, Nexthop, PolicyRule, Route};
 use crate::op::sysctl::Sysctl;
 use crate::op::wg::{self, Wireguard};
-use crate::op::{Command, Fact, Op, Undo, Where, as_typed, quote};
+use crate::op::{Command, Fact, Op, Tool, Undo, Where, as_typed, quote};
 
 /// One command with its question and its inverse.
 #[derive(Debug)]
@@ -58,7 +59,7 @@ impl Step {
             only_if_so: true,
             inside,
             taken: None,
-            tools: vec![command.tool.program()],
+            tools: (command.tool != Tool::Own).then(|| command.tool.program()).into_iter().collect(),
             without_undo: None,
             overtaken: None,
         };
@@ -117,6 +118,7 @@ impl Step {
             Some(Fact::Fdb(one)) => step.fdb(command, one),
             Some(Fact::Mdb(one)) => step.mdb(command, one),
             Some(Fact::Nft(_)) => step.only_if_so = step.ask.is_some(),
+            Some(Fact::File(file)) => step.file(file),
             _ => step.only_if_so = false,
         }
         step
@@ -215,6 +217,22 @@ impl Step {
         self.undo = vec![format!("{}\"$former\" >/dev/null", typed(&["sysctl", "-w", &format!("{name}=")]))];
         self.act = format!("{} >/dev/null", op.command.line_with_keys());
         self.tools.push("tr");
+    }
+
+    fn file(&mut self, file: &File) {
+        let path = word(&file.path);
+        let there = format!("[ -e {path} ]");
+        let Some(text) = &file.text else {
+            self.ask = Some(format!("! {there}"));
+            return;
+        };
+        let same = format!("printf %s {} | cmp -s - {path}", word(text));
+        if file.new {
+            let other = format!("{there} && not_so {}", word(&same));
+            self.taken = Some((other, format!("`{}` is there and holds something else", file.path)));
+        }
+        self.ask = Some(same);
+        self.tools.push("cmp");
     }
 
     fn nf_rule(&mut self, op: &Op, rule: &Rule) {

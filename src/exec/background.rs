@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +17,41 @@ use rustix::process::{Signal, kill_process_group};
 use super::entry::Entry;
 use super::leftover::Started as Others;
 use super::process::{OUTPUT_MAX_BYTES, Started, start, start_error};
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 
 /// How long a process has between TERM and KILL.
 const TERM_GRACE: Duration = Duration::from_secs(2);
+/// The signals that a script may send, by their names without `SIG`.
+const SIGNALS: [(&str, Signal); 13] = [
+    ("HUP", Signal::HUP),
+    ("INT", Signal::INT),
+    ("QUIT", Signal::QUIT),
+    ("KILL", Signal::KILL),
+    ("USR1", Signal::USR1),
+    ("USR2", Signal::USR2),
+    ("PIPE", Signal::PIPE),
+    ("ALRM", Signal::ALARM),
+    ("TERM", Signal::TERM),
+    ("CONT", Signal::CONT),
+    ("STOP", Signal::STOP),
+    ("TSTP", Signal::TSTP),
+    ("WINCH", Signal::WINCH),
+];
+/// A signal by its name, with or without `SIG`.
+///
+/// # Errors
+///
+/// `InvalidArgument` for what is no signal that a script may send.
+pub fn signal_named(name: &str) -> Result<Signal> {
+    let plain = name.strip_prefix("SIG").unwrap_or(name);
+    let found = SIGNALS.iter().find(|(known, _)| *known == plain).map(|(_, signal)| *signal);
+    found.ok_or_else(|| {
+        let names: Vec<&str> = SIGNALS.iter().map(|(known, _)| *known).collect();
+        Error::new(Kind::InvalidArgument, format!("there is no signal `{name}`"))
+            .hint(format!("signals: {}", names.join(", ")))
+    })
+}
+
 /// How much is read at once: as much as a pipe holds.
 const PIPE_BYTES: usize = 64 << 10;
 
@@ -40,10 +71,19 @@ impl Background {
         env: &[(OsString, OsString)],
         entry: Entry<'_>,
         line: String,
-        stdout: Option<File>,
+        (stdin, stdout): (Option<&str>, Option<File>),
     ) -> Result<Self> {
-        let null = File::open("/dev/null").map_err(|error| start_error(path, &error))?;
-        Self::start_with(path, argv, env, entry, line, (null.into(), stdout.map(OwnedFd::from)))
+        let fail = |error: io::Error| start_error(path, &error);
+        let (reader, writer) = match stdin {
+            None => (File::open("/dev/null").map_err(fail)?.into(), None),
+            Some(_) => io::pipe().map(|(reader, writer)| (OwnedFd::from(reader), Some(writer))).map_err(fail)?,
+        };
+        let started = Self::start_with(path, argv, env, entry, line, (reader, stdout.map(OwnedFd::from)))?;
+        // A thread of its own writes the input: the program may read it late, or never.
+        if let (Some(text), Some(mut writer)) = (stdin.map(str::to_owned), writer) {
+            std::thread::spawn(move || drop(writer.write_all(text.as_bytes())));
+        }
+        Ok(started)
     }
 
     /// The same with an input, and perhaps an output, of its own.
@@ -110,6 +150,16 @@ impl Background {
     /// Asks it for a report: SIGUSR1. Returns whether it was there to be asked.
     pub fn ask_for_report(&self) -> bool {
         self.running() && rustix::process::kill_process(self.started.pid, Signal::USR1).is_ok()
+    }
+
+    /// Sends it a signal by its name: `HUP`, `SIGUSR1`. Returns whether it was there to get it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` for what is no signal that a program takes.
+    pub fn signal(&self, name: &str) -> Result<bool> {
+        let signal = signal_named(name)?;
+        Ok(self.running() && rustix::process::kill_process(self.started.pid, signal).is_ok())
     }
 
     /// Whether somebody ended it: it did not end by itself.
@@ -251,7 +301,7 @@ mod tests {
 
     fn run(script: &str) -> Background {
         let words = ["-c", script].map(OsString::from);
-        Background::start(Path::new("/bin/sh"), &words, &[], Entry::default(), script.into(), None).unwrap()
+        Background::start(Path::new("/bin/sh"), &words, &[], Entry::default(), script.into(), (None, None)).unwrap()
     }
 
     fn ended(background: &Background) -> String {

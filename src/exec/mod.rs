@@ -42,6 +42,8 @@ use process::{End, Finished, Limits, Program};
 use tools::Tools;
 use warm::{Family, Warm};
 
+/// How long a program of the script's own may take that undoes another one.
+const OWN_DEADLINE: Duration = Duration::from_secs(60);
 /// How long `ip netns exec` may take to enter a namespace before nobody waits for it any more.
 const ENTRY_MAX: Duration = Duration::from_secs(1);
 
@@ -268,6 +270,17 @@ impl Exec {
         if let Some(kernel) = &self.kernel {
             return kernel.run(command);
         }
+        if command.tool == Tool::Own {
+            let mut words = command.argv.clone();
+            // What netwright itself says is done by a program of the system, whatever the user's folders hold.
+            if let (Some(_), Some(first)) = (command.fact(), words.first_mut())
+                && let Some(path) = tools::find_own(first)
+            {
+                *first = path.display().to_string();
+            }
+            let deadline = crate::patience::scaled(OWN_DEADLINE);
+            return self.run_user(&command.netns, &words, command.stdin.as_deref(), deadline);
+        }
         let netns = self.netns(&command.netns)?;
         let path = self.tools.path(command.tool)?;
         let program = Program {
@@ -340,31 +353,23 @@ impl Exec {
         })
     }
 
-    /// Starts the user's own program in a namespace and leaves it running.
+    /// Starts the user's own program in a namespace and leaves it running; `stdin` is what it reads, `stdout` a file for its standard output.
     ///
     /// # Errors
     ///
     /// `ToolMissing` when there is no such program.
-    pub fn start_user(&self, netns: &Where, words: &[String]) -> Result<background::Background> {
-        self.start_user_into(netns, words, None)
-    }
-
-    /// The same with a file for its standard output.
-    ///
-    /// # Errors
-    ///
-    /// `ToolMissing` when there is no such program.
-    pub fn start_user_into(
+    pub fn start_user(
         &self,
         netns: &Where,
         words: &[String],
+        stdin: Option<&str>,
         stdout: Option<std::fs::File>,
     ) -> Result<background::Background> {
         let file = self.netns(netns)?;
         let (path, argv) = self.user_program(netns, words)?;
         let enter = self.user_entry(netns, &file)?;
         let (env, line) = (self.user_env(), user_line(netns, words));
-        let background = background::Background::start(&path, &argv, &env, enter, line, stdout)?;
+        let background = background::Background::start(&path, &argv, &env, enter, line, (stdin, stdout))?;
         if matches!(netns, Where::Named(_)) {
             await_entry(&background, netns);
         }
@@ -410,19 +415,28 @@ impl Exec {
         opened.map_err(|error| Error::new(Kind::CommandFailed, format!("cannot open a shell: {error}")))
     }
 
+    /// The path of a program of the user's.
+    ///
+    /// # Errors
+    ///
+    /// `ToolMissing` when there is none of that name.
+    pub fn find_user(&self, netns: &Where, program: &str) -> Result<std::path::PathBuf> {
+        // Another program of the user's may have made it.
+        let found =
+            tools::find(program).map_or_else(|| self.in_user_files(|| tools::find(program)), |path| Ok(Some(path)))?;
+        found.ok_or_else(|| {
+            Error::new(Kind::ToolMissing, format!("there is no program `{program}`"))
+                .hint(format!("searched in {}", tools::user_path()))
+                .netns(netns.name())
+        })
+    }
+
     fn user_program(&self, netns: &Where, words: &[String]) -> Result<(std::path::PathBuf, Vec<OsString>)> {
         let Some((program, rest)) = words.split_first() else {
             return Err(Error::new(Kind::InvalidArgument, "there is no command to run")
                 .hint("give a program and its words: `ns.exec(\"ip -brief link\")`"));
         };
-        // Another program of the user's may have made it.
-        let found =
-            tools::find(program).map_or_else(|| self.in_user_files(|| tools::find(program)), |path| Ok(Some(path)))?;
-        let path = found.ok_or_else(|| {
-            Error::new(Kind::ToolMissing, format!("there is no program `{program}`"))
-                .hint(format!("searched in {}", tools::user_path()))
-                .netns(netns.name())
-        })?;
+        let path = self.find_user(netns, program)?;
         if words.iter().any(|word| word.contains('\0')) {
             return Err(Error::new(Kind::InvalidArgument, "a word of a command cannot hold a NUL character"));
         }

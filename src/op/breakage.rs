@@ -1,7 +1,7 @@
 //! What could break of what an op made: for each op the ways to take back one thing of it, and what a test would have to ask to notice.
 
 use super::link::{Link, Setting, Settings};
-use super::{Command, Fact, Op, Tool, Undo, Where, bridge, firewall, qdisc};
+use super::{Command, Fact, Op, Tool, Undo, Where, bridge, firewall, program, qdisc};
 
 /// One way to break what one op made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub struct Mutant {
 pub fn of(op: &Op) -> Vec<Breakage> {
     let netns = &op.command.netns;
     match op.fact() {
+        // What a program of the script's own changes, nobody can ask for.
+        None if op.command.tool == Tool::Own => Vec::new(),
         None => of_raw(op),
         Some(Fact::Netns(_) | Fact::NfChain(_)) => Vec::new(),
         Some(Fact::Link(link)) => of_new_link(netns, link),
@@ -121,6 +123,10 @@ fn told(op: &Op, commands: &[Command]) -> (String, String) {
             format!(
                 "a packet of `{netns}` that the rule is meant for must arrive, and one that it is not meant for must not"
             ),
+        ),
+        Some(Fact::File(file)) => (
+            format!("`{}` is as it was before", file.path),
+            format!("a program must read what `{}` says: ns.resolve(…), ns.run(\"cat …\")", file.path),
         ),
         Some(Fact::Neigh(neigh)) => (
             format!("the neighbour {} in `{netns}` is as it was before", neigh.addr),
@@ -311,6 +317,10 @@ pub fn shown(op: &Op) -> Vec<Command> {
         Some(Fact::Fdb(_)) => vec![bridge::show_fdb(netns)],
         Some(Fact::Mdb(_)) => vec![bridge::show_mdb(netns)],
         Some(Fact::Nexthop(_)) => vec![super::route::nexthops(netns)],
+        Some(Fact::File(file)) => {
+            let words = ["sh", "-c", "cat \"$1\" 2>/dev/null || true", "sh", file.path.as_str()].map(str::to_owned);
+            vec![program::command(netns, &words)]
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::link::{Link, Settings};
 use super::route::{Family, Neigh, Nexthop, PolicyRule, Route};
-use super::{Command, Object, Tool, Where, addr, bridge, firewall, link, netns, nft, qdisc, route, sysctl, wg};
+use super::{Command, Object, Tool, Where, addr, bridge, file, firewall, link, netns, nft, qdisc, route, sysctl, wg};
 use crate::error::{Error, Kind, Result};
 use crate::model;
 use crate::model::state::Qdisc as Discipline;
@@ -55,6 +55,8 @@ pub enum Fact {
     Mdb(bridge::Mdb),
     /// A next hop object leads there, or there is none.
     Nexthop(Nexthop),
+    /// A file has this text, or is not there.
+    File(file::File),
 }
 
 impl Fact {
@@ -80,7 +82,8 @@ impl Fact {
             | Self::Vlan(_)
             | Self::Fdb(_)
             | Self::Mdb(_)
-            | Self::Nexthop(_) => None,
+            | Self::Nexthop(_)
+            | Self::File(_) => None,
         }
     }
 
@@ -111,6 +114,7 @@ impl Fact {
                 Object::Mdb { link: entry.port.clone(), group: entry.group.clone(), vid: entry.vid }
             }
             Self::Nexthop(one) => Object::Nexthop { id: one.id },
+            Self::File(one) => Object::File { path: one.path.clone() },
         }
     }
 
@@ -135,6 +139,7 @@ impl Fact {
             Self::Fdb(_) => Some(Ask::Fdb),
             Self::Mdb(_) => Some(Ask::Mdb),
             Self::Nexthop(_) => Some(Ask::Nexthops),
+            Self::File(one) => Some(Ask::File(one.path.clone())),
             Self::NfTable(_) | Self::Nft(_) => None,
         }
     }
@@ -166,6 +171,7 @@ impl Fact {
             (Self::Fdb(one), Answer::Fdb(all)) => Some(one.holds(all)),
             (Self::Mdb(one), Answer::Mdb(all)) => Some(one.holds(all)),
             (Self::Nexthop(one), Answer::Nexthops(all)) => Some(one.holds(all)),
+            (Self::File(one), Answer::File(text)) => Some(one.text == *text),
             _ => None,
         }
     }
@@ -208,6 +214,7 @@ impl Fact {
             Self::Fdb(one) => one.otherwise(),
             Self::Mdb(one) => one.otherwise(),
             Self::Nexthop(one) => one.otherwise(),
+            Self::File(one) => one.otherwise(),
         }
     }
 
@@ -234,14 +241,16 @@ impl Fact {
             Self::Fdb(one) => (Tool::Bridge, one.words()),
             Self::Mdb(one) => (Tool::Bridge, one.words()),
             Self::Nexthop(one) => (Tool::Ip, one.words()),
+            Self::File(one) => (Tool::Own, one.words()),
         };
-        Command { fact: Some(Box::new(self)), ..Command::new(tool, netns, argv) }
+        let stdin = if let Self::File(one) = &self { one.stdin() } else { None };
+        Command { stdin, fact: Some(Box::new(self)), ..Command::new(tool, netns, argv) }
     }
 
     /// Whether links keep their names and indexes when it is made so: a warm `ip` may have cached those.
     #[must_use]
     pub fn keeps_names(&self) -> bool {
-        matches!(self, Self::Addr(_) | Self::Route(_) | Self::Rule(_) | Self::Neigh(_))
+        matches!(self, Self::Addr(_) | Self::Route(_) | Self::Rule(_) | Self::Neigh(_) | Self::File(_))
     }
 }
 
@@ -285,6 +294,8 @@ pub enum Ask {
     Mdb,
     /// The next hop objects.
     Nexthops,
+    /// A file, as the script's programs see it.
+    File(String),
 }
 
 /// What was answered.
@@ -320,16 +331,18 @@ pub enum Answer {
     Mdb(Vec<model::bridge::MdbEntry>),
     /// Next hop objects, in the words of `ip`.
     Nexthops(Vec<model::state::Thing>),
+    /// What a file holds; `None` without such a file.
+    File(Option<String>),
     /// What was asked for belongs to a link that is not there.
     Gone,
 }
 
 impl Ask {
-    /// The command that asks. `None` for what no tool is asked: whether a namespace is there, the value of a setting.
+    /// The command that asks. `None` for what no tool is asked: whether a namespace is there, the value of a setting, what a file holds.
     #[must_use]
     pub fn command(&self, netns: &Where) -> Option<Command> {
         Some(match self {
-            Self::Netns(_) | Self::Sysctl(_) => return None,
+            Self::Netns(_) | Self::Sysctl(_) | Self::File(_) => return None,
             Self::Links => link::show_all(netns),
             Self::Link(name) => link::show(netns, name),
             Self::Routes { family, dst, table } => route::show(netns, *family, dst, table.as_deref()),
@@ -366,6 +379,7 @@ impl Ask {
         Ok(match self {
             Self::Netns(_) => Answer::Netns(!text.is_empty()),
             Self::Sysctl(_) => Answer::Sysctl(model::sysctl::parse_value(text)),
+            Self::File(_) => Answer::File(Some(text.to_owned())),
             Self::Links => Answer::Links(json::brief(text, "ip address show")?),
             Self::Link(_) => Answer::Link(link::Found::read(text)?),
             Self::Routes { .. } => Answer::Routes(json::brief(text, "ip route show")?),
@@ -438,6 +452,10 @@ mod tests {
     fn rule(options: &[(&str, &str)], there: bool) -> Fact {
         let options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         Fact::Rule(PolicyRule { family: Family::V4, options, there })
+    }
+
+    fn file(text: Option<&str>) -> Fact {
+        Fact::File(file::File { path: "/etc/netns/x/hosts".into(), text: text.map(str::to_owned), new: true })
     }
 
     fn input(act: RuleAct, spec: &str) -> Fact {
@@ -563,6 +581,9 @@ mod tests {
             (policy("ACCEPT"), listed, Some(false)),
             (chain(ChainAct::New), listed, Some(true)),
             (chain(ChainAct::Delete), listed, Some(false)),
+            (file(Some("a\n")), "a\n", Some(true)),
+            (file(Some("a\n")), "a", Some(false)),
+            (file(None), "a", Some(false)),
             (wireguard(wg::Set::NoPeer("PEER=".into())), dump, Some(false)),
             (wireguard(wg::Set::NoPeer("OTHER=".into())), dump, Some(true)),
             (wireguard(wg::Set::Option("listen-port".into(), "51820".into())), dump, Some(true)),

@@ -7,10 +7,12 @@ pub mod addr;
 pub mod breakage;
 pub mod bridge;
 pub mod fact;
+pub mod file;
 pub mod firewall;
 pub mod link;
 pub mod netns;
 pub mod nft;
+pub mod program;
 pub mod qdisc;
 pub mod route;
 pub mod secret;
@@ -51,6 +53,8 @@ pub enum Tool {
     Nft,
     /// `wg` of wireguard-tools; optional.
     Wg,
+    /// A program of the script's own: the first of its words. It is started as the script's programs are.
+    Own,
 }
 
 impl Tool {
@@ -94,6 +98,7 @@ impl Tool {
             Self::Sysctl => "sysctl",
             Self::Nft => "nft",
             Self::Wg => "wg",
+            Self::Own => "a program of the script's own",
         }
     }
 
@@ -105,6 +110,7 @@ impl Tool {
             Self::Sysctl => "procps",
             Self::Nft => "nftables",
             Self::Wg => "wireguard-tools",
+            Self::Own => "",
             _ => "iptables",
         }
     }
@@ -190,12 +196,17 @@ impl Command {
     /// iproute2's programs take `-n NAME`; the others run under `ip netns exec`; a namespace without a name is entered by `nsenter`.
     #[must_use]
     pub fn words(&self) -> Vec<String> {
-        self.typed(secret::hide(&self.argv, secret::Of::Tool))
+        self.typed(self.without_keys_in_argv())
     }
 
     fn typed(&self, argv: Vec<String>) -> Vec<String> {
-        let program = self.tool.program().to_owned();
-        as_typed(&self.netns, &std::iter::once(program).chain(argv).collect::<Vec<_>>())
+        let program = (self.tool != Tool::Own).then(|| self.tool.program().to_owned());
+        as_typed(&self.netns, &program.into_iter().chain(argv).collect::<Vec<_>>())
+    }
+
+    /// Its words without the keys among them.
+    fn without_keys_in_argv(&self) -> Vec<String> {
+        secret::hide(&self.argv, if self.tool == Tool::Own { secret::Of::User } else { secret::Of::Tool })
     }
 
     /// The command as one line that can be pasted into a shell; its keys are hidden.
@@ -221,7 +232,7 @@ impl Command {
     /// The same command for the journal, without its keys; `None` when it has none.
     #[must_use]
     pub fn without_keys(&self) -> Option<Self> {
-        let argv = secret::hide(&self.argv, secret::Of::Tool);
+        let argv = self.without_keys_in_argv();
         let stdin = self.shown_stdin();
         let fact =
             self.fact.as_ref().map(|fact| secret::redact_value(fact.as_ref()).map_or_else(|| fact.clone(), Box::new));
@@ -381,6 +392,11 @@ pub enum Object {
         /// The VLAN.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         vid: Option<u16>,
+    },
+    /// A file of a namespace.
+    File {
+        /// Its path.
+        path: String,
     },
     /// Something that only the user's own words say.
     Raw,

@@ -214,7 +214,8 @@ fn matrix(text: &str) -> Option<String> {
         rows += 1;
     }
     out.push_str("</table>\n");
-    (rows > 0 && rows + 1 == head.len()).then_some(out)
+    // With services there are more columns than rows.
+    (rows > 0 && rows < head.len()).then_some(out)
 }
 
 /// A block of text as it stands, the lines that blame something marked.

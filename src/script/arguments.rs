@@ -14,6 +14,8 @@ pub(crate) struct Arguments {
     /// Words that belong to no name.
     rest: Vec<String>,
     asked: Vec<String>,
+    /// Whether the script takes the words without a name, too.
+    takes_words: bool,
 }
 
 impl Arguments {
@@ -52,6 +54,12 @@ impl Arguments {
             None => Ok(()),
             Some(_) => Err(Error::new(Kind::InvalidArgument, format!("the argument `{name}` is given twice"))),
         }
+    }
+
+    /// The words that belong to no name; from now on they have a taker.
+    pub(crate) fn words(&mut self) -> Vec<String> {
+        self.takes_words = true;
+        self.rest.clone()
     }
 
     /// Says that a script takes an argument of this name.
@@ -94,7 +102,8 @@ impl Arguments {
         let mut all: Vec<String> =
             self.given.keys().filter(|name| !self.asked.contains(name)).map(|name| near(name)).collect();
         all.sort();
-        all.extend(self.rest.iter().map(|word| format!("the script takes no argument `{word}`")));
+        let rest = self.rest.iter().filter(|_| !self.takes_words);
+        all.extend(rest.map(|word| format!("the script takes no argument `{word}`")));
         all
     }
 }
@@ -118,6 +127,8 @@ mod tests {
         assert_eq!(arguments.take("d", &Dynamic::from_int(0)).unwrap().as_int(), Ok(-3));
         assert_eq!(arguments.take("e", &Dynamic::from_int(7)).unwrap().as_int(), Ok(7));
         assert_eq!(arguments.unused(), ["the script takes no argument `stray`"]);
+        assert_eq!(arguments.words(), ["stray"]);
+        assert!(arguments.unused().is_empty(), "it has taken them");
     }
 
     #[test]

@@ -170,7 +170,10 @@ impl Reference {
         for (path, text) in STD {
             if let Ok(ast) = engine.compile(text) {
                 all.extend(signature::of_ast(&ast, Some(path)));
-                let lines = ast.doc().lines().map(|line| line.trim_start_matches("//!").trim());
+                // What is indented is a picture, and Markdown's word for that is four spaces.
+                let picture = |line: &str| if line.starts_with("  ") { format!("  {line}") } else { line.to_owned() };
+                let lines = ast.doc().lines().map(|line| line.trim_start_matches("//!").trim_end());
+                let lines = lines.map(|line| picture(line.strip_prefix(' ').unwrap_or(line)));
                 modules.push(ModuleDoc {
                     path: (*path).to_owned(),
                     text: lines.collect::<Vec<_>>().join("\n").trim().to_owned(),

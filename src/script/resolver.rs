@@ -19,8 +19,14 @@ use crate::model::suggest;
 /// The modules that are part of netwright, by the path that scripts import.
 pub const STD: &[(&str, &str)] = &[
     ("std/container", include_str!("../../stdlib/container.rhai")),
+    ("std/dhcp", include_str!("../../stdlib/dhcp.rhai")),
+    ("std/dns", include_str!("../../stdlib/dns.rhai")),
     ("std/faults", include_str!("../../stdlib/faults.rhai")),
+    ("std/firewall", include_str!("../../stdlib/firewall.rhai")),
     ("std/lab", include_str!("../../stdlib/lab.rhai")),
+    ("std/nat", include_str!("../../stdlib/nat.rhai")),
+    ("std/router", include_str!("../../stdlib/router.rhai")),
+    ("std/vpn", include_str!("../../stdlib/vpn.rhai")),
 ];
 
 /// Finds, compiles and keeps modules. Cloning shares.

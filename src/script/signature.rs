@@ -185,7 +185,8 @@ fn of_metadata(function: &Value, module: Option<&str>, words: &Words) -> Signatu
 #[must_use]
 pub fn of_ast(ast: &AST, module: Option<&str>) -> Vec<Signature> {
     ast.iter_functions()
-        .filter(|function| module.is_none() || function.access == rhai::FnAccess::Public)
+        // Rhai makes a function of each closure, which is nobody's to call.
+        .filter(|one| module.is_none() || (one.access == rhai::FnAccess::Public && !one.name.contains('$')))
         .map(|function| Signature {
             name: function.name.to_owned(),
             params: function

@@ -14,7 +14,8 @@ use crate::error::Result;
 static ARG: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r#"\barg\(\s*"([^"\\]+)"\s*(?:,\s*([^\n]*?))?\s*\)"#).ok());
 
-/// Any call of `arg`, and any import.
+/// A call of `args`, any call of `arg`, and any import.
+static WORDS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\bargs\s*\(").ok());
 static CALL: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\barg\s*\(|\bFn\s*\(").ok());
 static IMPORT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"\bimport\s+["`]?([^"`\n]*)"#).ok());
 
@@ -35,7 +36,8 @@ pub fn usage(path: &Path) -> Result<String> {
         let _ = writeln!(out, "{}", line.strip_prefix(' ').unwrap_or(line));
     }
     let arguments = arguments(&text);
-    if arguments.is_empty() {
+    let words = takes_words(&code_of(&text));
+    if arguments.is_empty() && !words {
         out.push_str("\nThe script takes no arguments.\n");
         return Ok(out);
     }
@@ -45,6 +47,9 @@ pub fn usage(path: &Path) -> Result<String> {
             Some(default) => writeln!(out, "  --{name} VALUE   default {default}"),
             None => writeln!(out, "  --{name} VALUE   must be given"),
         };
+    }
+    if words {
+        out.push_str("  WORD …   as many as you like\n");
     }
     Ok(out)
 }
@@ -74,8 +79,16 @@ pub fn strangers(paths: &[PathBuf], vars: &[String], words: &[String]) -> Result
         for (name, _) in &self::arguments(&text) {
             arguments.announce(name);
         }
+        if takes_words(&code) {
+            arguments.words();
+        }
     }
     Ok(arguments.unused())
+}
+
+/// Whether a script takes words that belong to no name.
+fn takes_words(code: &str) -> bool {
+    WORDS.iter().any(|words| words.is_match(code))
 }
 
 /// A text without its lines of comment.

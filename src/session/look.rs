@@ -28,6 +28,7 @@ pub(super) fn answer(
                 Err(error) => Err(Error::new(Kind::CommandFailed, format!("`{name}` cannot be read: {error}"))),
             };
         }
+        Ask::File(path) => return file(exec, path).map(Answer::File),
         Ask::Chain(at) => return chain(netns, at, run).map(|chain| Answer::Chain(chain.map(Box::new))),
         _ => {}
     }
@@ -38,6 +39,15 @@ pub(super) fn answer(
         return ask.read(&output.ran.stdout);
     }
     ask.read_failure(&output.ran.stderr).map_or_else(|| Err(failure(&command, output.ran)), Ok)
+}
+
+/// What a file holds, as the script's programs see it; `None` without such a file.
+fn file(exec: &Exec, path: &str) -> Result<Option<String>> {
+    match exec.in_user_files(|| std::fs::read_to_string(path))? {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::new(Kind::CommandFailed, format!("`{path}` cannot be read: {error}"))),
+    }
 }
 
 /// A chain of iptables; `None` without such a chain.

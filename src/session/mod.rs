@@ -33,10 +33,11 @@
 //!
 //! - a tool that does nothing and answers every question as if it had is believed. One that says yes to everything is not: that a rule is there
 //!   or gone is told by the list, too, and a chain that is there is named in it;
-//! - what `exec` changes is undone by the user's words only, and not looked at; of raw `ip` commands, what the user's inverse leaves alone is put back;
+//! - what `exec` changes is undone by the user's words only (`#{ undo: … }`), and not looked at; of raw `ip` commands, what the user's inverse leaves
+//!   alone is put back;
 //! - what somebody else takes away in the moment of an act of ours is taken for the act's, and comes back with the undo;
 //! - a link that comes up for the first time keeps the kernel's `noqueue`;
-//! - after `exec` or `start` on the machine or in a namespace of others, the end says what ran and that nobody knows what it changed;
+//! - after `exec` or `start` on the machine or in a namespace of others without such words, the end names what ran and was not undone;
 //! - the stamp of a namespace that plays the machine is its inode alone before Linux 5.14 (no `SO_NETNS_COOKIE`): such a number comes again. Of
 //!   namespaces with names it is inode and time, on every kernel;
 //! - a rule none of whose neighbours is there any more goes to the number that it had, and the undo says so; one whose chain somebody has
@@ -61,6 +62,7 @@ pub mod ends;
 #[cfg(test)]
 mod fake;
 mod feature;
+pub mod file;
 mod firewall;
 mod in_flight;
 mod index;
@@ -75,6 +77,7 @@ mod nft;
 pub mod noted;
 mod peer;
 mod port;
+pub mod program;
 mod proofs;
 mod put_back;
 mod raw;
@@ -718,12 +721,15 @@ impl Session {
         let refused = by_itself && log[number].op.is_raw();
         if (error.kind() == Kind::AlreadyExists || refused) && !unsure {
             // Somebody else was faster: what is there is theirs, and there is nothing to undo.
-            log[number].undone.set(true);
-            if let Some(journal) = self.journal.borrow_mut().as_mut() {
-                journal.undone(number)?;
-            }
+            self.has_not_acted(number, &log[number])?;
         }
         Ok(error)
+    }
+
+    /// Writes down that there is nothing to undo of a command that was begun.
+    fn has_not_acted(&self, number: usize, record: &Record) -> Result<()> {
+        record.undone.set(true);
+        self.journal.borrow_mut().as_mut().map_or(Ok(()), |journal| journal.undone(number))
     }
 
     /// What must be known of an op before it runs: whether it is gone with something that this run made, in which namespace it acts,
@@ -795,97 +801,10 @@ impl Session {
         self.prove_later(number)
     }
 
-    /// Runs the user's own program. It may change anything, so warm processes are retired.
-    ///
-    /// # Errors
-    ///
-    /// When it could not run to its end; a program that fails is an [`Output`].
-    pub fn run_user(&self, netns: &Where, words: &[String], stdin: Option<&str>, deadline: Duration) -> Result<Output> {
-        self.settle_all()?;
-        self.before_change(None);
-        self.known.borrow_mut().forget();
-        self.next_epoch();
-        self.note_program(netns, words)?;
-        self.note_user(netns, words, false);
-        // It may leave a daemon behind, which must not hold the lock of the run.
-        self.share_lock(false);
-        let output = self.exec.run_user(netns, words, stdin, deadline);
-        self.share_lock(true);
-        self.exec.retire_warm();
-        let output = output?;
-        self.emit(&Event::Ran { ran: &output.ran, changes: true, ok: output.ok, place: self.place.borrow().as_ref() });
-        Ok(output)
-    }
-
-    /// Remembers that the user's own program runs on the machine, or in a namespace of others. In one that this run made it may do what it likes:
-    /// that goes with the namespace.
-    fn note_program(&self, netns: &Where, words: &[String]) -> Result<()> {
-        self.may_start(words.first().map_or("?", String::as_str))?;
-        if self.journal.borrow().is_none() || self.is_made(netns) {
-            return Ok(());
-        }
-        let program = words.first().map_or("?", |word| word.rsplit('/').next().unwrap_or(word));
-        let named = match self.place() {
-            Some(place) if place.line > 0 => format!("`{program}` (line {})", place.line),
-            _ => format!("`{program}`"),
-        };
-        if let Some(journal) = self.journal.borrow_mut().as_mut() {
-            journal.ran(&named)?;
-        }
-        self.ran.borrow_mut().push((self.log.borrow().len(), named));
-        Ok(())
-    }
-
-    fn note_user(&self, netns: &Where, words: &[String], background: bool) {
-        let (netns, words) = (netns.clone(), words.to_vec());
-        self.note_down(noted::Noted::Program { netns, words, background, place: self.place() });
-    }
-
-    /// Starts the user's own program; it is stopped at the end of the run.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started.
-    pub fn start_user(&self, netns: &Where, words: &[String]) -> Result<Rc<Background>> {
-        self.start_user_into(netns, words, None)
-    }
-
-    /// The same with a file for its standard output.
-    ///
-    /// # Errors
-    ///
-    /// When it cannot be started.
-    pub fn start_user_into(
-        &self,
-        netns: &Where,
-        words: &[String],
-        stdout: Option<std::fs::File>,
-    ) -> Result<Rc<Background>> {
-        self.settle_all()?;
-        self.known.borrow_mut().forget();
-        self.next_epoch();
-        self.note_program(netns, words)?;
-        self.note_user(netns, words, true);
-        // What lives longer than the run must not hold its lock.
-        self.share_lock(false);
-        let background = self.exec.start_user_into(netns, words, stdout);
-        self.share_lock(true);
-        let background = Rc::new(background?);
-        self.exec.retire_warm();
-        self.background.borrow_mut().push(Rc::clone(&background));
-        Ok(background)
-    }
-
     fn share_lock(&self, share: bool) {
         if let Some(journal) = self.journal.borrow().as_ref() {
             journal.share_lock(share);
         }
-    }
-
-    /// Stops every program that [`Session::start_user`] left running. Returns those that would not end.
-    pub fn stop_background(&self) -> Vec<String> {
-        let all: Vec<_> = self.background.borrow_mut().drain(..).collect();
-        all.iter().rev().filter(|one| !one.stop()).map(|one| one.line().to_owned()).collect()
     }
 
     /// Runs `work` on a thread inside a namespace.

@@ -1,6 +1,7 @@
 //! What a script does beside the commands of netwright's own: the user's programs, listeners, expectations. For plans, and for what is handed on.
 
 use super::Session;
+use super::program::Effect;
 use crate::error::Place;
 use crate::op::{Command, Fact, Op, Where, secret};
 use crate::probe::{Target, Visitors};
@@ -16,6 +17,8 @@ pub enum Noted {
         words: Vec<String>,
         /// Whether it went on running.
         background: bool,
+        /// What it changes.
+        effect: Effect,
         /// Where in the script.
         place: Option<Place>,
     },

@@ -213,6 +213,7 @@ pub(super) fn key_of(op: &Op, id: &str) -> Option<String> {
             let table = if entry.own { &entry.dev } else { "master" };
             format!("fdb {table} {} {}", entry.mac, entry.vlan.unwrap_or_default())
         }
+        Fact::File(file) => format!("file {}", file.path),
         Fact::Route(route) => {
             let spec = route.spec()?;
             let (table, metric) = (spec.table.as_deref().unwrap_or("main"), spec.metric.unwrap_or(0));

@@ -16,7 +16,7 @@ use crate::model::state::{Lost, Part, State, Thing};
 use crate::op::link::{Setting, Settings};
 use crate::op::route::Family;
 use crate::op::wg::Wireguard;
-use crate::op::{self, Command, Fact, Op, Where};
+use crate::op::{self, Command, Fact, Op, Tool, Where};
 
 /// How far an act can reach in its namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -165,7 +165,8 @@ impl Session {
             return None;
         }
         let netns = &op.command.netns;
-        if self.is_made(netns) {
+        // What undoes a program of the script's own is its user's alone.
+        if self.is_made(netns) || op.command.tool == Tool::Own {
             return None;
         }
         let made = self.made_links.borrow();

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{Identity, Journal, Owes};
 use super::look::Verdict;
+use super::program;
 use super::put_back::Stuck;
 use super::shared::{self, Released};
 use super::undo_bulk as bulk;
@@ -57,28 +58,15 @@ impl Undone {
     /// `11 of 11 steps, nothing left behind`.
     #[must_use]
     pub fn summary(&self) -> String {
+        let verb = if self.unknown.len() == 1 { "was not undone" } else { "were not undone" };
+        let own = || program::told(&self.unknown, verb);
         let end = match (self.left.len(), &self.unknown[..]) {
             (0, []) => "nothing left behind".to_owned(),
-            (0, _) => format!("nothing left of them; {}", self.not_known()),
+            (0, _) => format!("nothing left of them; {}", own()),
             (left, []) => format!("{left} left"),
-            (left, _) => format!("{left} left; {}", self.not_known()),
+            (left, _) => format!("{left} left; {}", own()),
         };
         format!("{} of {} steps, {end}", self.done, self.steps)
-    }
-
-    /// ``what `wg` (line 3) changed is not known``.
-    fn not_known(&self) -> String {
-        const NAMED: usize = 6;
-        let mut named: Vec<&str> = Vec::new();
-        for program in &self.unknown {
-            if !named.contains(&program.as_str()) {
-                named.push(program);
-            }
-        }
-        let more = named.len().saturating_sub(NAMED);
-        named.truncate(NAMED);
-        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
-        format!("what {}{more} changed is not known", named.join(", "))
     }
 }
 
@@ -438,7 +426,8 @@ impl<'a> Undoing<'a> {
                 | Fact::Vlan(_)
                 | Fact::Fdb(_)
                 | Fact::Mdb(_)
-                | Fact::Nexthop(_),
+                | Fact::Nexthop(_)
+                | Fact::File(_),
             ) => true,
             _ => false,
         };
@@ -447,7 +436,12 @@ impl<'a> Undoing<'a> {
         }
         match self.looked(&record.op.command) {
             Ok(Verdict::Not(now)) => {
-                let undone = commands.iter().all(|command| matches!(self.looked(command), Ok(Verdict::Holds)));
+                // A folder that was made for a file has no fact: its inverse runs whatever became of the file.
+                let mut told = commands.iter().filter(|command| command.fact().is_some());
+                let undone = told.all(|command| matches!(self.looked(command), Ok(Verdict::Holds)));
+                if undone && matches!(record.op.fact(), Some(Fact::File(_))) {
+                    return None;
+                }
                 if !undone && self.is_nowhere(record) {
                     // Nobody has set it otherwise: it went with its link, and what was there before is put back.
                     return None;
@@ -529,6 +523,13 @@ impl<'a> Undoing<'a> {
         self.exec
     }
 
+    /// Whether what is started now keeps the lock of the run: a program of the script's own may leave a daemon behind.
+    fn share_lock(&self, share: bool) {
+        if let Some(journal) = self.journal.as_ref() {
+            journal.share_lock(share);
+        }
+    }
+
     /// Runs a command that must succeed.
     pub(super) fn act(&self, command: &Command) -> std::result::Result<(), String> {
         let output = self.exec().run(command).map_err(|error| error.to_string())?;
@@ -540,7 +541,10 @@ impl<'a> Undoing<'a> {
     pub(super) fn run(&self, command: &Command, record: &Record) -> std::result::Result<(), String> {
         // Namespaces go one after the other by one process: their names are all that it is told.
         let of_netns = matches!(command.fact(), Some(Fact::Netns(_)));
+        let is_own = command.tool == Tool::Own;
+        self.share_lock(!is_own);
         let result = if of_netns { self.exec.run(command) } else { self.exec().run(command) };
+        self.share_lock(true);
         if of_netns {
             self.stale.set(true);
         } else if !command.fact().is_some_and(Fact::keeps_names) || record.op.is_raw() {

@@ -1,6 +1,7 @@
 //! Looking at more than one packet: the whole matrix, a page, throughput, captured packets.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -17,8 +18,10 @@ use crate::exec::background::Background;
 use crate::exec::tools;
 use crate::files::{self, Folder};
 use crate::patience::scaled;
-use crate::probe::{Target, http, throughput};
-use crate::verify::matrix::{Matrix, TIMEOUT};
+use crate::probe::{Endpoint, http, throughput};
+use crate::session::Session;
+use crate::session::program::{Effect, Program};
+use crate::verify::matrix::{Column, Matrix, Pair, Service, TIMEOUT};
 use crate::verify::{Manner, Outcome};
 use crate::why;
 
@@ -79,27 +82,113 @@ fn nodes(context: &NativeCallContext, given: &Array) -> Out<Vec<Netns>> {
     reject(context, given.iter().map(node).collect())
 }
 
-/// `[[from, to], …]` as places in the list; a namespace or its name.
-fn pairs(value: &Dynamic, option: &str, names: &[String]) -> Result<Vec<(usize, usize)>> {
+/// A pair that is named: who, whom, and which of its services; all of them when that is left out.
+type Named = (usize, usize, Option<Service>);
+
+/// `[[from, to], [from, to, "tcp/80"], …]` as places in the list; a namespace or its name.
+fn pairs(value: &Dynamic, option: &str, names: &[String], columns: &[Column]) -> Result<Vec<Named>> {
     let wrong = |what: &str| {
         Error::new(Kind::InvalidArgument, format!("`{option}` of `reachability` is pairs of namespaces, not {what}"))
-            .hint(format!("{option}: [[\"web\", \"db\"]]"))
+            .hint(format!("{option}: [[\"web\", \"db\"], [\"web\", \"db\", \"tcp/5432\"]]"))
     };
     let end = |value: &Dynamic| {
         let netns = value.read_lock::<Netns>().map(|netns| netns.at.to_string());
         let name = netns.or_else(|| value.clone().into_string().ok()).ok_or_else(|| wrong(&type_of(value)))?;
-        names.iter().position(|known| *known == name).ok_or_else(|| {
-            Error::new(Kind::NotFound, format!("`{name}` of `{option}` is not in the list"))
-                .hint(format!("in it are {}", names.join(", ")))
-        })
+        place_of_name(&name, option, names)
     };
     let all = value.as_array_ref().map_err(|_| wrong(&type_of(value)))?;
     let pair = |pair: &Dynamic| match pair.as_array_ref().as_deref().map(Vec::as_slice) {
-        Ok([from, to]) => Ok((end(from)?, end(to)?)),
+        Ok([from, to]) => Ok((end(from)?, end(to)?, None)),
+        Ok([from, to, port]) => {
+            let (to, service) = (end(to)?, service(port)?);
+            if columns.contains(&Column { node: to, service: Some(service) }) {
+                return Ok((end(from)?, to, Some(service)));
+            }
+            Err(Error::new(Kind::NotFound, format!("`{service}` of `{}` in `{option}` is not asked for", names[to]))
+                .hint(format!("port: #{{ \"{}\": \"{service}\" }}", names[to])))
+        }
         Ok(other) => Err(wrong(&format!("an array of {}", other.len()))),
         Err(_) => Err(wrong(&type_of(pair))),
     };
     all.iter().map(pair).collect()
+}
+
+/// The place of a namespace in the list.
+fn place_of_name(name: &str, option: &str, names: &[String]) -> Result<usize> {
+    names.iter().position(|known| known == name).ok_or_else(|| {
+        Error::new(Kind::NotFound, format!("`{name}` of `{option}` is not in the list"))
+            .hint(format!("in it are {}", names.join(", ")))
+    })
+}
+
+/// `"tcp/443"`
+fn service(value: &Dynamic) -> Result<Service> {
+    let wrong = |what: &str| {
+        Error::new(Kind::InvalidArgument, format!("a service of `reachability` is a port, not {what}"))
+            .hint("port: \"tcp/443\", or what each namespace serves: port: #{ web: [\"tcp/80\", \"tcp/443\"] }")
+    };
+    let text = value.as_immutable_string_ref().map_err(|_| wrong(&type_of(value)))?;
+    let endpoint: Endpoint = text.parse()?;
+    match (endpoint.addr, endpoint.port) {
+        (None, port) if port != 0 => Ok(Service { proto: endpoint.proto, port }),
+        _ => Err(wrong(&format!("`{}`", text.as_str()))),
+    }
+}
+
+/// The services that are asked for, each with its namespace.
+fn services(value: &Dynamic, names: &[String]) -> Result<Vec<Column>> {
+    let list = |value: &Dynamic| match value.as_array_ref() {
+        Ok(all) => all.iter().map(service).collect::<Result<Vec<_>>>(),
+        Err(_) => service(value).map(|one| vec![one]),
+    };
+    let mut columns = Vec::new();
+    let mut add = |node: usize, services: Vec<Service>| {
+        columns.extend(services.into_iter().map(|service| Column { node, service: Some(service) }));
+    };
+    match value.as_map_ref() {
+        Ok(map) => {
+            let each = map.iter().map(|(name, value)| Ok((place_of_name(name, "port", names)?, list(value)?)));
+            let mut each = each.collect::<Result<Vec<_>>>()?;
+            each.sort_by_key(|(node, _)| *node);
+            for (node, services) in each {
+                add(node, services);
+            }
+        }
+        Err(_) => {
+            let services = list(value)?;
+            for node in 0..names.len() {
+                add(node, services.clone());
+            }
+        }
+    }
+    if columns.is_empty() {
+        return Err(Error::new(Kind::InvalidArgument, "`port` of `reachability` names no service"));
+    }
+    Ok(columns)
+}
+
+/// What was found of a pair, in one word.
+fn found(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Reached => "reached",
+        Outcome::NotReached => "blocked",
+        Outcome::Inconclusive => "inconclusive",
+    }
+}
+
+/// What a baseline says: from whom, to which column, whether it is reached.
+type Baseline = BTreeMap<String, BTreeMap<String, bool>>;
+
+/// Reads a baseline that stands beside the script.
+fn baseline(context: &NativeCallContext, session: &Session, name: &str) -> Result<Baseline> {
+    let script = context.call_source().map(Path::new).and_then(Path::parent).unwrap_or_else(|| Path::new(""));
+    let path = script.join(name);
+    let text = session.exec().in_user_files(|| super::files::file_text(&path.to_string_lossy()))?;
+    let text = text.map_err(|error| error.hint("`print(reachability(…).baseline)` is what to put into it"))?;
+    serde_json::from_str(&text).map_err(|error| {
+        Error::new(Kind::InvalidArgument, format!("`{}` is no baseline: {error}", path.display()))
+            .hint("{ \"web\": { \"db tcp/5432\": true } }, as `.baseline` of a table prints it")
+    })
 }
 
 fn survey(context: &NativeCallContext, given: &Array, options: Map) -> Out<Reachability> {
@@ -107,29 +196,66 @@ fn survey(context: &NativeCallContext, given: &Array, options: Map) -> Out<Reach
     let at: Vec<_> = nodes.into_iter().map(|netns| netns.at).collect();
     let names: Vec<String> = at.iter().map(ToString::to_string).collect();
     let options = reject(context, Options::new(options, "reachability"))?;
-    let read = |option: &str| options.value(option).map(|value| pairs(value, option, &names)).transpose();
+    let columns = reject(context, options.value("port").map(|value| services(value, &names)).transpose())?;
+    let columns = columns.unwrap_or_default();
+    let read = |option: &str| options.value(option).map(|value| pairs(value, option, &names, &columns)).transpose();
     let (allow, deny) = (reject(context, read("allow"))?, reject(context, read("deny"))?);
-    if let Some((from, to)) = allow.iter().flatten().find(|pair| deny.iter().flatten().any(|other| other == *pair)) {
+    if let Some((from, to, _)) = allow.iter().flatten().find(|pair| deny.iter().flatten().any(|other| other == *pair)) {
         let text = format!("`{}` to `{}` is both allowed and denied", names[*from], names[*to]);
         return reject(context, Err(Error::new(Kind::InvalidArgument, text)));
     }
-    let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(TIMEOUT));
-    let mut matrix = act_global(context, |session| session.reachability(&at, timeout))?;
-    matrix.set_expected(|from, to| {
-        let listed = |pairs: &Option<Vec<_>>| pairs.as_ref().map(|pairs| pairs.contains(&(from, to)));
-        match (listed(&allow), listed(&deny)) {
-            (Some(false), Some(false)) => None,
-            (_, Some(true)) | (Some(false), None) => Some(false),
-            (Some(true), _) | (None, Some(false) | None) => Some(true),
+    let known = match reject(context, options.text("baseline"))? {
+        Some(_) if allow.is_some() || deny.is_some() => {
+            let text = "`reachability` takes a `baseline`, or `allow` and `deny`";
+            return reject(context, Err(Error::new(Kind::InvalidArgument, text)));
         }
-    });
+        Some(name) => Some(act_global(context, |session| baseline(context, session, &name))?),
+        None => None,
+    };
+    let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(TIMEOUT));
+    let mut matrix = act_global(context, |session| session.reachability(&at, &columns, timeout))?;
+    if let Some(known) = &known {
+        reject(context, covers(known, &matrix))?;
+        let heads: Vec<(Column, String)> = matrix.columns.iter().map(|column| (*column, matrix.name(column))).collect();
+        matrix.set_expected(|from, column| {
+            let (_, head) = heads.iter().find(|(known, _)| known == column)?;
+            known.get(names.get(from)?)?.get(head).copied()
+        });
+    } else {
+        matrix.set_expected(|from, column| {
+            // What names a service says more than what names its namespace.
+            let listed = |pairs: &Option<Vec<Named>>| {
+                pairs.as_ref().map(|pairs| {
+                    pairs.contains(&(from, column.node, None)) || pairs.contains(&(from, column.node, column.service))
+                })
+            };
+            match (listed(&allow), listed(&deny)) {
+                (Some(false), Some(false)) => None,
+                (_, Some(true)) | (Some(false), None) => Some(false),
+                (Some(true), _) | (None, Some(false) | None) => Some(true),
+            }
+        });
+    }
     // As `cannot_reach` has it: what cannot be read is no proof.
     act_global(context, |session| {
-        matrix.prove(|from, addr| {
-            Ok(why::forbids(session, from, &Target::icmp(addr), &Manner::default()).unwrap_or(false))
-        })
+        matrix.prove(|from, target| Ok(why::forbids(session, from, target, &Manner::default()).unwrap_or(false)))
     })?;
     Ok(Reachability(Rc::new(matrix)))
+}
+
+/// Whether a baseline speaks of the pairs of a table, and of no others: what it does not know would pass unseen.
+fn covers(known: &Baseline, matrix: &Matrix) -> Result<()> {
+    let asked: Vec<(String, String)> = matrix.pairs().map(|(from, _, to, _)| (from.to_string(), to)).collect();
+    let told = |(from, to): &(String, String)| known.get(from).is_some_and(|row| row.contains_key(to));
+    let missing = asked.iter().find(|pair| !told(pair));
+    let told = known.iter().flat_map(|(from, row)| row.keys().map(move |to| (from.clone(), to.clone())));
+    let stray = told.into_iter().find(|pair| !asked.contains(pair));
+    let error = match (missing, stray) {
+        (Some((from, to)), _) => format!("the baseline does not know `{from}` to `{to}`"),
+        (None, Some((from, to))) => format!("the baseline knows `{from}` to `{to}`, which is not asked for"),
+        (None, None) => return Ok(()),
+    };
+    Err(Error::new(Kind::CheckFailed, error).hint("`print(reachability(…).baseline)` is what it would say now"))
 }
 
 /// Whether any address of the second that the first can name is connected to, and how fast.
@@ -236,7 +362,8 @@ fn record(context: &NativeCallContext, netns: &Netns, link: &str, filter: &str) 
         let words =
             [program.as_str(), "--immediate-mode", "-i", link, "-n", "-U", "-Z", "root", "-w", "-"].map(String::from);
         let words: Vec<String> = words.into_iter().chain(filter).collect();
-        let running = session.start_user_into(&netns.at, &words, Some(open))?;
+        let tcpdump = Program { effect: Effect::Nothing, ..Program::plain(&words) };
+        let running = session.start_user_into(&netns.at, &tcpdump, Some(open))?;
         run.0.captures.all.borrow_mut().push((Rc::clone(&running), file.clone()));
         let begun = Instant::now();
         while !running.output().contains("listening on") {
@@ -356,14 +483,21 @@ pub mod api {
         survey(&context, &namespaces, Map::new())
     }
 
-    /// The same with what is expected: `allow` names the pairs that must work and all others must not, `deny` the reverse; with both, other
-    /// pairs may do as they like. A pair is `[from, to]`, namespaces or names. `timeout` is that of each probe.
+    /// The same with what is asked for and what is expected. `port` is a service that each namespace is asked for (`"tcp/443"`), or several, or a map
+    /// of namespaces to theirs; the table then has a column for each. `allow` names the pairs that must work and all others must not, `deny` the
+    /// reverse; with both, other pairs may do as they like. A pair is `[from, to]`, namespaces or names, or `[from, to, "tcp/443"]`. `baseline` is a
+    /// file beside the script that says what is expected of every pair: what `.baseline` gives. `timeout` is that of each probe; all are made at
+    /// once, so silence costs one of them.
     ///
     /// ```rhai
-    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// let blue = netns("ns-blue");
+    /// let green = netns("ns-green");
+    /// let ends = veth(blue, "eth0", green, "eth0");
     /// ends[0].addr("10.0.0.1/24").up();
     /// ends[1].addr("10.0.0.2/24").up();
-    /// expect(reachability([netns("ns-blue"), netns("ns-green")], #{ deny: [] })).is_true();
+    /// expect(reachability([blue, green], #{ deny: [] })).is_true();
+    /// green.listen("tcp/443");
+    /// expect(reachability([blue, green], #{ port: #{ "ns-green": ["tcp/443", "tcp/80"] }, allow: [["ns-blue", "ns-green", "tcp/443"]] })).is_true();
     /// ```
     #[rhai_fn(name = "reachability", return_raw)]
     pub fn reachability_with(context: NativeCallContext, namespaces: Array, options: Map) -> Out<Reachability> {
@@ -392,17 +526,12 @@ pub mod api {
     /// ```
     #[rhai_fn(get = "differences", pure)]
     pub fn differences(matrix: &mut Reachability) -> Array {
-        let found = |outcome| match outcome {
-            Outcome::Reached => "reached",
-            Outcome::NotReached => "blocked",
-            Outcome::Inconclusive => "inconclusive",
-        };
-        let map = |(from, to, cell): (&crate::op::Where, &crate::op::Where, &crate::verify::matrix::Cell)| {
+        let map = |(from, _, to, cell): Pair<'_>| {
             Dynamic::from(Record::new(
                 "differences",
                 [
                     ("from", from.to_string().into()),
-                    ("to", to.to_string().into()),
+                    ("to", to.into()),
                     ("expected", cell.expected.unwrap_or(true).into()),
                     ("found", found(cell.outcome).into()),
                     ("reason", cell.word.into()),
@@ -411,6 +540,69 @@ pub mod api {
             ))
         };
         matrix.0.differences().map(map).collect()
+    }
+
+    /// Every pair with what was found: `#{ from, to, found, reason, rtt_ms, detail }`; `rtt_ms` is `()` without an answer.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].addr("10.0.0.1/24").up();
+    /// ends[1].addr("10.0.0.2/24").up();
+    /// let all = reachability([netns("ns-blue"), netns("ns-green")]).pairs;
+    /// assert(all[0].rtt_ms < 1000.0);
+    /// ```
+    #[rhai_fn(get = "pairs", pure)]
+    pub fn all_pairs(matrix: &mut Reachability) -> Array {
+        let map = |(from, _, to, cell): Pair<'_>| {
+            let rtt = cell.rtt.map_or(Dynamic::UNIT, |rtt| Dynamic::from_float(rtt.as_secs_f64() * 1e3));
+            Dynamic::from(Record::new(
+                "pairs",
+                [
+                    ("from", from.to_string().into()),
+                    ("to", to.into()),
+                    ("found", found(cell.outcome).into()),
+                    ("reason", cell.word.into()),
+                    ("rtt_ms", rtt),
+                    ("detail", cell.detail.clone().into()),
+                ],
+            ))
+        };
+        matrix.0.pairs().map(map).collect()
+    }
+
+    /// What was found as JSON, for a file that `baseline` reads: committed, its changes are seen. What was inconclusive is taken for not reached.
+    ///
+    /// ```rhai
+    /// let pair = reachability([netns("ns-blue"), netns("ns-green")]);
+    /// assert_eq(parse_json(pair.baseline), #{ "ns-blue": #{ "ns-green": false }, "ns-green": #{ "ns-blue": false } });
+    /// ```
+    #[rhai_fn(get = "baseline", pure)]
+    pub fn as_baseline(matrix: &mut Reachability) -> String {
+        let mut all = Baseline::new();
+        for (from, _, to, cell) in matrix.0.pairs() {
+            all.entry(from.to_string()).or_default().insert(to, cell.outcome == Outcome::Reached);
+        }
+        serde_json::to_string_pretty(&all).unwrap_or_default()
+    }
+
+    /// The table in Markdown, with how long each answer took.
+    ///
+    /// ```rhai
+    /// assert(reachability([netns("ns-blue"), netns("ns-green")]).markdown.contains("| **ns-blue** |"));
+    /// ```
+    #[rhai_fn(get = "markdown", pure)]
+    pub fn markdown(matrix: &mut Reachability) -> String {
+        matrix.0.markdown()
+    }
+
+    /// The table as a picture (SVG), coloured by what was found, with how long each answer took and a red frame where it is not as expected.
+    ///
+    /// ```rhai
+    /// assert(reachability([netns("ns-blue"), netns("ns-green")]).svg.starts_with("<svg"));
+    /// ```
+    #[rhai_fn(get = "svg", pure)]
+    pub fn svg(matrix: &mut Reachability) -> String {
+        matrix.0.svg()
     }
 
     /// The table, with `!` at every pair that is not as expected and why below.

@@ -4,6 +4,7 @@
 #![expect(unreachable_pub, reason = "the macro that registers functions takes public ones only")]
 
 pub mod bridge;
+pub mod files;
 pub mod firewall;
 pub mod link;
 pub mod measure;
@@ -23,7 +24,7 @@ pub mod value;
 pub mod verify;
 pub mod why;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::{HashSet, VecDeque};
 use std::rc::Rc;
 
@@ -55,6 +56,8 @@ pub(crate) struct RunState {
     pub(crate) passed: Cell<u64>,
     /// The sentences of the checks that did not.
     pub(crate) failed: RefCell<Vec<Error>>,
+    /// What standard input gave, once it was read.
+    pub(crate) stdin: OnceCell<String>,
     /// netwright's own listeners, kept until the end.
     pub(crate) listeners: RefCell<Vec<process::Listener>>,
     /// The programs that the script has started.
@@ -217,6 +220,7 @@ pub(crate) fn register(engine: &mut Engine) {
         exported_module!(tc::api),
         exported_module!(secret::api),
         exported_module!(process::api),
+        exported_module!(files::api),
         exported_module!(verify::api),
         exported_module!(tests::api),
         exported_module!(measure::api),

@@ -20,6 +20,10 @@ pub(crate) enum Form {
     Ways,
     /// The name of a link.
     Link,
+    /// A map.
+    Map,
+    /// The words of a command: a string that is split, or an array.
+    Command,
     /// One of these words.
     OneOf(&'static [&'static str]),
     /// Anything else.
@@ -29,6 +33,17 @@ pub(crate) enum Form {
 type Known = &'static [(&'static str, Form)];
 
 const TIMEOUT: Known = &[("timeout", Form::Time)];
+
+/// How a program runs to its end, and what it changes.
+const PROGRAM: Known = &[
+    ("timeout", Form::Time),
+    ("stdin", Form::Word),
+    ("env", Form::Map),
+    ("user", Form::Word),
+    ("cwd", Form::Word),
+    ("undo", Form::Command),
+    ("changes", Form::Flag),
+];
 
 /// How a packet is sent, with the time that it is waited for.
 const SENT: Known = &[
@@ -89,9 +104,21 @@ const CALLS: &[(&str, Known)] = &[
             ("dev", Form::Link),
         ],
     ),
-    ("exec", &[("timeout", Form::Time), ("stdin", Form::Word)]),
-    ("run", &[("timeout", Form::Time), ("stdin", Form::Word)]),
-    ("start", &[("ready", Form::Any), ("timeout", Form::Time)]),
+    ("exec", PROGRAM),
+    ("run", PROGRAM),
+    (
+        "start",
+        &[
+            ("ready", Form::Any),
+            ("timeout", Form::Time),
+            ("stdin", Form::Word),
+            ("env", Form::Map),
+            ("user", Form::Word),
+            ("cwd", Form::Word),
+            ("changes", Form::Flag),
+        ],
+    ),
+    ("resolv_conf", &[("search", Form::Any), ("options", Form::Any)]),
     ("listen", &[("banner", Form::Word)]),
     (
         "why",
@@ -105,7 +132,16 @@ const CALLS: &[(&str, Known)] = &[
             ("probe", Form::Flag),
         ],
     ),
-    ("reachability", &[("allow", Form::Any), ("deny", Form::Any), ("timeout", Form::Time)]),
+    (
+        "reachability",
+        &[
+            ("allow", Form::Any),
+            ("deny", Form::Any),
+            ("port", Form::Any),
+            ("baseline", Form::Word),
+            ("timeout", Form::Time),
+        ],
+    ),
     ("throughput", &[("seconds", Form::Any), ("port", Form::Number), ("address", Form::Address)]),
     (
         "plug",
@@ -194,8 +230,8 @@ const CALLS: &[(&str, Known)] = &[
             ("type", Form::OneOf(&["blackhole", "unreachable", "prohibit", "nop"])),
         ],
     ),
-    ("ip", &[("undo", Form::Any)]),
-    ("tc", &[("undo", Form::Any)]),
+    ("ip", &[("undo", Form::Command)]),
+    ("tc", &[("undo", Form::Command)]),
     // What `wg` sets, beside the options of a link.
     ("wireguard", &[("key", Form::Any), ("port", Form::Number), ("peers", Form::Any)]),
     // One peer of `wireguard`.

@@ -2,24 +2,28 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rhai::Map;
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
 use super::programs::Program;
 use super::record::Record;
-use super::value::{Options, duration, type_of, words};
+use super::secret::Secret;
+use super::value::{Options, duration, pairs, type_of, words};
 use super::{Netns, Out, act, reject};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Output;
 use crate::exec::background::Background;
 use crate::model::shell;
+use crate::op::program::Launch;
+use crate::op::{Where, quote, secret};
 use crate::patience::scaled;
 use crate::probe::{self, Endpoint};
 use crate::script::error::place_of;
 use crate::session::noted::Noted;
-use crate::session::{Event, Session};
+use crate::session::program::Effect;
+use crate::session::{self, Event, Session};
 
 /// How long a program may run unless told otherwise.
 const EXEC_DEADLINE: Duration = Duration::from_secs(60);
@@ -59,6 +63,86 @@ fn warn_of_shell(session: &Session, given: &Dynamic, verb: &str) {
     }
 }
 
+/// A program as a call says it.
+struct Told {
+    /// Its words, with those that say how it is started.
+    words: Vec<String>,
+    name: String,
+    stdin: Option<String>,
+    effect: Effect,
+}
+
+impl Told {
+    fn read(session: &Session, at: &Where, given: &Dynamic, options: &Options, verb: &'static str) -> Result<Self> {
+        let own = words(given, verb)?;
+        let launch = launch(session, options, verb)?;
+        let changed = launch != Launch::default();
+        let name = own.first().cloned().unwrap_or_default();
+        // `env` would say it in its own words. What another folder or another path leads to, it knows best.
+        let is_sought = !name.contains('/') && !launch.env.iter().any(|(name, _)| name == "PATH");
+        if changed && is_sought && !own.is_empty() {
+            session.exec().find_user(at, &name)?;
+        }
+        let start = |own: &[String]| if own.is_empty() { Vec::new() } else { launch.words(own) };
+        let undo = options.value("undo").map(|undo| words(undo, "undo")).transpose()?;
+        let effect = match (undo, options.flag("changes")?) {
+            (Some(_), Some(false)) => {
+                return Err(Error::new(Kind::InvalidArgument, format!("`{verb}` changes nothing, and has an `undo`"))
+                    .hint("what changes nothing needs none: leave out one of the two"));
+            }
+            (Some(undo), _) if undo.is_empty() => {
+                return Err(Error::new(Kind::InvalidArgument, format!("`undo` of `{verb}` is no command"))
+                    .hint("#{ undo: \"rm /run/x\" }"));
+            }
+            (Some(undo), _) => Effect::Undone(start(&undo)),
+            (None, Some(true)) => Effect::Lasting,
+            (None, Some(false)) => Effect::Nothing,
+            (None, None) => Effect::Unknown,
+        };
+        Ok(Self { words: start(&own), name, stdin: options.text("stdin")?, effect })
+    }
+
+    fn program(&self) -> session::program::Program<'_> {
+        session::program::Program {
+            words: &self.words,
+            name: &self.name,
+            stdin: self.stdin.as_deref(),
+            effect: self.effect.clone(),
+        }
+    }
+}
+
+/// How a program is started: `env`, `cwd`, `user`.
+fn launch(session: &Session, options: &Options, verb: &str) -> Result<Launch> {
+    let invalid = |message: String| Error::new(Kind::InvalidArgument, message);
+    let env = match options.value("env") {
+        None => Vec::new(),
+        Some(value) => {
+            let map = value.as_map_ref().map_err(|_| {
+                invalid(format!("`env` of `{verb}` is a map, not {}", type_of(value)))
+                    .hint("#{ env: #{ LANG: \"C\" } }")
+            })?;
+            if let Some((name, _)) = map.iter().find(|(_, value)| value.is::<Secret>()) {
+                return Err(invalid(format!("`{name}` in `env` is secret, and everybody can read the words of `env`"))
+                    .hint("`stdin` is read by the program alone"));
+            }
+            pairs(&map, "env")?
+        }
+    };
+    if let Some((name, _)) = env.iter().find(|(name, _)| name.is_empty() || name.starts_with('-') || name.contains('='))
+    {
+        return Err(invalid(format!("`{name}` cannot be the name of a variable")));
+    }
+    let cwd = options.text("cwd")?;
+    if let Some(folder) = &cwd
+        && !session.exec().in_user_files(|| std::path::Path::new(folder).is_dir())?
+    {
+        return Err(Error::new(Kind::NotFound, format!("there is no folder `{folder}`")));
+    }
+    let user = options.text("user")?.map(|name| session.user(&name)).transpose()?;
+    Ok(Launch { env, cwd, user })
+}
+
 fn to_its_end(
     context: &NativeCallContext,
     netns: &Netns,
@@ -67,12 +151,11 @@ fn to_its_end(
     verb: &'static str,
 ) -> Out<Output> {
     let options = reject(context, Options::new(options, verb))?;
-    let words = reject(context, words(given, verb))?;
     let deadline = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(EXEC_DEADLINE));
-    let stdin = reject(context, options.text("stdin"))?;
     act(context, &netns.run, |session| {
+        let told = Told::read(session, &netns.at, given, &options, verb)?;
         warn_of_shell(session, given, verb);
-        session.run_user(&netns.at, &words, stdin.as_deref(), deadline)
+        session.run_user(&netns.at, &told.program(), deadline)
     })
 }
 
@@ -176,13 +259,14 @@ fn await_ready(session: &Session, program: &Program, ready: &Ready, limit: Durat
 
 fn begin(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options: Map) -> Out<Process> {
     let options = reject(context, Options::new(options, "start"))?;
-    let words = reject(context, words(given, "start"))?;
     let ready = reject(context, options.value("ready").map(Ready::read).transpose())?;
     let limit = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(READY_DEADLINE));
     let running = act(context, &netns.run, |session| {
+        let told = Told::read(session, &netns.at, given, &options, "start")?;
         warn_of_shell(session, given, "start");
-        let running = session.start_user(&netns.at, &words)?;
-        let program = Program { at: netns.at.clone(), command: crate::op::quote(&words), running };
+        let running = session.start_user(&netns.at, &told.program())?;
+        let command = quote(&secret::hide(&told.words, secret::Of::User));
+        let program = Program { at: netns.at.clone(), command, running };
         netns.run.0.programs.add(program.clone());
         if let Some(ready) = &ready {
             await_ready(session, &program, ready, limit)?;
@@ -219,6 +303,24 @@ fn execute(context: &NativeCallContext, netns: &Netns, given: &Dynamic, options:
             ("stderr", output.ran.stderr.into()),
         ],
     ))
+}
+
+/// Waits for the end of a program; its status.
+fn await_end(context: &NativeCallContext, process: &Process, limit: Duration) -> Out<i64> {
+    let until = Instant::now() + limit;
+    act(context, &process.netns.run, |session| {
+        loop {
+            if let Some(status) = process.running.status() {
+                return Ok(status.into());
+            }
+            if Instant::now() >= until {
+                let limit = humantime::format_duration(limit);
+                let message = format!("`{}` did not end within {limit}", process.running.line());
+                return Err(Error::new(Kind::TimedOut, message).hint("`wait(\"5m\")` waits longer; `.stop()` ends it"));
+            }
+            session.exec().interrupt().sleep(READY_PAUSE)?;
+        }
+    })
 }
 
 impl Listener {
@@ -269,10 +371,17 @@ pub mod api {
         execute(&context, netns, &command, Map::new())
     }
 
-    /// The same with `#{ timeout: "5m", stdin: "text" }`; the time is 60 s otherwise.
+    /// The same with options. How it runs: `timeout` (60 s otherwise), `stdin` (a text), `env` (a map of variables beside those that it has
+    /// anyway), `cwd` (the folder that it starts in), `user` (whom it runs as; with root only). What it changes: `undo` is the command that takes
+    /// it back, planned, journalled and run by the undo like a verb's own, unless the program ended with an error and so changed nothing;
+    /// `changes: false` says that there is nothing to take back, `changes: true` that nothing takes it back. What runs on the machine without one
+    /// of the first two is named at the end of the run, and by `down`.
     ///
     /// ```rhai
-    /// assert_eq(netns("ns-blue").exec("cat", #{ stdin: "hello" }).stdout, "hello");
+    /// let blue = netns("ns-blue");
+    /// assert_eq(blue.exec("cat", #{ stdin: "hello" }).stdout, "hello");
+    /// assert_eq(blue.run("sh -c 'echo $A; pwd'", #{ env: #{ A: "b" }, cwd: "/tmp", changes: false }), "b\n/tmp");
+    /// host().run("touch /tmp/mark", #{ undo: "rm /tmp/mark" });
     /// ```
     #[rhai_fn(name = "exec", return_raw, pure)]
     pub fn exec_with(context: NativeCallContext, netns: &mut Netns, command: Dynamic, options: Map) -> Out<Record> {
@@ -294,7 +403,7 @@ pub mod api {
         must(&context, netns, &command, Map::new())
     }
 
-    /// The same with `#{ timeout: "5m", stdin: "text" }`; the time is 60 s otherwise.
+    /// The same with the options of `exec`.
     ///
     /// ```rhai
     /// assert_eq(netns("ns-blue").run("cat", #{ stdin: "hello\n" }), "hello");
@@ -320,7 +429,7 @@ pub mod api {
 
     /// The same, and waits until the program is ready: `#{ ready: "tcp/80" }` until it listens there, `"/run/x.sock"` until the file is there,
     /// `"Serving HTTP"` until it has printed that, `"500ms"` until it has run for that long. It fails, with the program's last lines, when
-    /// that does not come within `timeout` (10 s) or the program ends before.
+    /// that does not come within `timeout` (10 s) or the program ends before. `stdin`, `env`, `cwd`, `user` and `changes` are those of `exec`.
     ///
     /// ```rhai
     /// let ready = netns("ns-blue").start(["sh", "-c", "echo up; sleep 60"], #{ ready: "up", timeout: "5s" });
@@ -362,6 +471,46 @@ pub mod api {
     #[rhai_fn(get = "status", pure)]
     pub fn status(process: &mut Process) -> Dynamic {
         process.running.status().map_or(Dynamic::UNIT, |status| Dynamic::from_int(status.into()))
+    }
+
+    /// Waits until the program has ended, for 60 s; its exit status.
+    ///
+    /// ```rhai
+    /// assert_eq(netns("ns-blue").start("sh -c 'exit 3'").wait(), 3);
+    /// ```
+    #[rhai_fn(name = "wait", return_raw, pure)]
+    pub fn wait(context: NativeCallContext, process: &mut Process) -> Out<i64> {
+        await_end(&context, process, scaled(EXEC_DEADLINE))
+    }
+
+    /// The same for another time.
+    ///
+    /// ```rhai
+    /// let counting = netns("ns-blue").start("sleep 60");
+    /// try { counting.wait("50ms"); } catch (e) { assert_eq(e.error, "TimedOut"); }
+    /// ```
+    #[rhai_fn(name = "wait", return_raw, pure)]
+    pub fn wait_for(context: NativeCallContext, process: &mut Process, timeout: Dynamic) -> Out<i64> {
+        let limit = reject(&context, duration(&timeout))?;
+        await_end(&context, process, scaled(limit))
+    }
+
+    /// Sends the program a signal by its name: `"HUP"`, `"USR1"`, `"STOP"`. An error when the program has ended.
+    ///
+    /// ```rhai
+    /// let server = netns("ns-blue").start("sleep 60");
+    /// server.signal("INT");
+    /// assert_eq(server.wait(), 130);
+    /// ```
+    #[rhai_fn(name = "signal", return_raw, pure)]
+    pub fn signal(context: NativeCallContext, process: &mut Process, name: &str) -> Out<()> {
+        act(&context, &process.netns.run, |_| {
+            if process.running.signal(name)? {
+                return Ok(());
+            }
+            let how = process.running.how_ended().unwrap_or_else(|| "has ended".to_owned());
+            Err(Error::new(Kind::NotFound, format!("`{}` {how}: it gets no signal", process.running.line())))
+        })
     }
 
     /// The process id.

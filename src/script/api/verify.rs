@@ -279,20 +279,24 @@ fn table_error(context: &NativeCallContext, run: &Run, table: &Matrix) -> Error 
     }
     .note("found", table.to_string());
     let mut explained = Vec::new();
-    for (from, to, cell) in table.differences() {
+    for (from, to, column, cell) in table.differences() {
         let unreached = cell.expected != Some(false) && cell.outcome != Outcome::Reached;
         if !unreached || explained.contains(&cell.word) || explained.len() == KINDS {
             continue;
         }
         explained.push(cell.word);
-        let question = why::Question::new(from.clone(), Aim::Netns(to.clone()));
+        let aim = match &cell.target {
+            Some(target) if target.proto != Proto::Icmp => Aim::Target(target.clone()),
+            _ => Aim::Netns(to.clone()),
+        };
+        let question = why::Question::new(from.clone(), aim);
         let Ok(answer) = act(context, run, |session| why::why(session, &question)) else { continue };
         if error.parts().why.is_none() && answer.culprit.is_some() {
             run.0.blame(&answer);
             error.parts_mut().why = Some(answer.json());
         }
         for (name, text) in answer.notes_for_error() {
-            let text = if name == "why" { format!("`{from}` to `{to}`: {text}") } else { text };
+            let text = if name == "why" { format!("`{from}` to `{column}`: {text}") } else { text };
             if !error.parts().notes.iter().any(|known| known.1 == text) {
                 error = error.note(name, text);
             }

@@ -5,10 +5,12 @@ use std::time::Duration;
 use super::super::api::options::{self, Form};
 use super::super::signature::with_article;
 use crate::error::{Error, Kind, Result};
+use crate::exec::background::signal_named;
 use crate::model::iptables_args::Invocation;
 use crate::model::{Cidr, addr, bridge, link_kinds, names, nft_words, shell, sysctl};
 use crate::probe::http::Url;
 use crate::probe::{Endpoint, Proto, Target};
+use crate::session::file;
 
 /// Checks a literal string at a position of a call. `this` is the type of the receiver, whose position is 0.
 pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text: &str) -> Result<()> {
@@ -33,6 +35,8 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (Some("namespace"), "iptables" | "ip6tables", 1) => iptables(text),
         (Some("namespace"), "exec" | "run" | "start", 1) => program(text, name),
         (Some("namespace"), "ip", 1) => words(text, name).map(drop),
+        (Some("namespace"), "file", 1) => file::checked(text),
+        (Some("process"), "signal", 1) => signal_named(text).map(drop),
         (Some("namespace"), "http", 1) => text.parse::<Url>().map(drop),
         (Some("namespace"), "capture", 1) => names::link_name(text),
         (None, "why", 1) => aim(text),
@@ -95,6 +99,17 @@ pub(super) fn options(name: &str, this: Option<&str>, map: &[(&str, Value<'_>)])
     if let Some(kind) = options::kind_of(name).filter(|_| matches!(this, Some("namespace" | "link"))) {
         return of_link(name, kind, map);
     }
+    if this == Some("namespace") && name == "hosts" {
+        let address = |(_, value): &(&str, Value<'_>)| match value {
+            Value::Text(text) => addr::ip(text).err(),
+            Value::Other("array") | Value::Unknown => None,
+            other => {
+                let message = format!("an address of `hosts` is a string or a cidr, not {}", with_article(other.ty()));
+                Some(Error::new(Kind::InvalidArgument, message))
+            }
+        };
+        return map.iter().enumerate().filter_map(|(index, entry)| Some((Some(index), address(entry)?))).collect();
+    }
     let Some(known) = options::of(name) else { return Vec::new() };
     let check = |(key, value): &(&str, Value<'_>)| match known.iter().find(|(known, _)| known == key) {
         None => options::unknown(name, key),
@@ -115,11 +130,15 @@ fn option(call: &str, key: &str, form: Form, value: &Value<'_>) -> Result<()> {
         | (Form::Time, Value::Number(0..) | Value::Other("float"))
         | (Form::Number, Value::Number(_))
         | (Form::Flag, Value::Flag(_))
-        | (Form::Ways, Value::Other("array")) => Ok(()),
+        | (Form::Map, Value::Other("map"))
+        | (Form::Command | Form::Ways, Value::Other("array")) => Ok(()),
         (Form::Time, Value::Text(text)) => time(text),
         (Form::Time, _) => wants("a time"),
         (Form::Number, _) => wants("an integer"),
         (Form::Flag, _) => wants("true or false"),
+        (Form::Map, _) => wants("a map"),
+        (Form::Command, Value::Text(text)) => program(text, key),
+        (Form::Command, _) => wants("a string or an array of words"),
         (Form::Address | Form::Ways, Value::Text(text)) => addr::ip(text).map(drop),
         (Form::Ways, _) => wants("an address or an array of ways"),
         (Form::Address, _) => wants("an address"),
