@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::codes::Code;
 use super::finding::{Confidence, Culprit, Evidence, Finding, Label, LastSeen, Leg, Verdict};
-use super::recorder::{Class, Dropped, End, KnownLink, Match, Place, Plan, Recording, What, means, record};
+use super::recorder::{Class, Dropped, End, KnownLink, Match, Place, Plan, Recording, Seen, What, means, record};
 use super::state::Net;
 use super::trial::{connect_options, ping_options};
 use super::{OTHERS, Question};
@@ -30,18 +30,7 @@ pub(super) fn confirm(recorded: crate::Result<Recording>, question: &Question, f
     let (seen, dropped) = match recording.end() {
         End::Dropped(seen, dropped) => (seen, dropped),
         // A neighbour that nobody answers for, and a table without a route, fit what they fit and contradict nothing.
-        End::Unresolved(seen) => {
-            let is_v6 = matches!(seen.what, What::Neighbour { addr, .. } if addr.is_ipv6());
-            let asker = seen.netns.and_then(|id| recording.name_of(id)) == Some(&question.from);
-            if !(is_v6 && asker && filtered_on_segment(question, finding)) {
-                return softly(&recording, seen.netns, finding, &NEIGHBOUR);
-            }
-            if let Some(culprit) = &mut finding.culprit {
-                culprit.evidence.push(Evidence { label: Label::Probe, text: recording.summary() });
-            }
-            finding.confidence = Confidence::Confirmed;
-            return;
-        }
+        End::Unresolved(seen) => return unresolved(&recording, seen, question, finding),
         End::Unrouted(seen) => return softly(&recording, seen.netns, finding, &ROUTE),
         End::Open => return by_errno(question, finding),
     };
@@ -199,6 +188,19 @@ const ROUTE: [Code; 9] = [
     Code::LinkAdminDown,
     Code::AddrMissing,
 ];
+
+/// Nobody answered for a neighbour.
+fn unresolved(recording: &Recording, seen: &Seen, question: &Question, finding: &mut Finding) {
+    let is_v6 = matches!(seen.what, What::Neighbour { addr, .. } if addr.is_ipv6());
+    let asker = seen.netns.and_then(|id| recording.name_of(id)) == Some(&question.from);
+    if !(is_v6 && asker && filtered_on_segment(question, finding)) {
+        return softly(recording, seen.netns, finding, &NEIGHBOUR);
+    }
+    if let Some(culprit) = &mut finding.culprit {
+        culprit.evidence.push(Evidence { label: Label::Probe, text: recording.summary() });
+    }
+    finding.confidence = Confidence::Confirmed;
+}
 
 /// Whether a filter on the asker's own segment is to blame. It drops the neighbour discovery of IPv6 with the packet, and nothing else is seen while a
 /// question is open: the kernel repeats it once a second, and whatever is sent meanwhile waits.
