@@ -129,7 +129,7 @@ const VERBS: &[&str] = &[
     "import \"std/faults\" as faults; faults::no_address(host(), \"other0\", \"10.74.0.1/24\");",
     "import \"std/faults\" as faults; faults::wrong_mask(host(), \"other0\", 32);",
     "import \"std/container\" as c; c::network(\"nwd0\", [\"172.20.0.1/16\", \"fd00:20::1/64\"]).pod(\"web\", [\"172.20.0.2/16\", \"fd00:20::2/64\"]);",
-    "host().run(\"ip link add own0 type dummy\", #{ undo: \"ip link del own0\" }); host().run(\"ip address add 10.74.0.99/24 dev other0\", #{ undo: \"ip address del 10.74.0.99/24 dev other0\" });",
+    "host().run(\"ip link add own0 type bridge\", #{ undo: \"ip link del own0\" }); host().run(\"ip address add 10.74.0.99/24 dev other0\", #{ undo: \"ip address del 10.74.0.99/24 dev other0\" });",
     // Bridging the uplink, the classic.
     "let br = host().bridge(\"newbr\").up(); host().link(\"eth0\").master(br).addr_delete(\"198.51.100.2/24\"); br.addr(\"198.51.100.2/24\"); host().route(\"default\", \"198.51.100.1\");",
 ];
