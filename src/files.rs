@@ -22,20 +22,20 @@ use rustix::io::Errno;
 const LINKS_MAX: usize = 40;
 
 /// The mode of what others may read, unless the umask says otherwise.
-pub const SHARED: u32 = 0o666;
+pub(crate) const SHARED: u32 = 0o666;
 /// The mode of what may hold secrets: captures, journals, histories.
-pub const PRIVATE: u32 = 0o600;
+pub(crate) const PRIVATE: u32 = 0o600;
 /// The mode of an audit log: its group may be made that of the auditors.
-pub const AUDIT: u32 = 0o640;
+pub(crate) const AUDIT: u32 = 0o640;
 
 /// Where netwright keeps what it knows of this machine; gone when it knows nothing.
-pub const HOME: &str = "/run/netwright";
+pub(crate) const HOME: &str = "/run/netwright";
 /// Where runs keep their journals.
-pub const RUNS: &str = "/run/netwright/runs";
+pub(crate) const RUNS: &str = "/run/netwright/runs";
 
 /// A folder, held by its descriptor.
 #[derive(Debug)]
-pub struct Folder {
+pub(crate) struct Folder {
     fd: OwnedFd,
 }
 
@@ -70,7 +70,7 @@ fn maps(map: &str, uid: u32) -> bool {
 
 /// Whether a process here can be this user: a user namespace has only those that it maps.
 #[must_use]
-pub fn has_user(uid: u32) -> bool {
+pub(crate) fn has_user(uid: u32) -> bool {
     maps(&std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default(), uid)
 }
 
@@ -88,7 +88,7 @@ impl Folder {
     /// # Errors
     ///
     /// `NotFound`, `NotADirectory`, `PermissionDenied` for a link on the way that root should not follow.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         Self::walk(path, None, false)
     }
 
@@ -97,7 +97,7 @@ impl Folder {
     /// # Errors
     ///
     /// As [`Folder::open`].
-    pub fn make(path: &Path, mode: u32) -> io::Result<Self> {
+    pub(crate) fn make(path: &Path, mode: u32) -> io::Result<Self> {
         Self::walk(path, Some(Mode::from_raw_mode(mode)), false)
     }
 
@@ -106,7 +106,7 @@ impl Folder {
     /// # Errors
     ///
     /// `PermissionDenied` when it is somebody else's.
-    pub fn own(path: &Path, mode: u32) -> io::Result<Self> {
+    pub(crate) fn own(path: &Path, mode: u32) -> io::Result<Self> {
         let folder = Self::walk(path, Some(Mode::from_raw_mode(mode)), true)?;
         let owner = rustix::fs::fstat(&folder.fd)?.st_uid;
         if is_mine(owner) {
@@ -203,7 +203,7 @@ impl Folder {
     /// # Errors
     ///
     /// `AlreadyExists`, also for a link.
-    pub fn create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
+    pub(crate) fn create(&self, name: &OsStr, mode: u32) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::from_raw_mode(mode))?;
         give(&fd, &self.fd);
@@ -215,7 +215,7 @@ impl Folder {
     /// # Errors
     ///
     /// As [`Folder::create`].
-    pub fn create_random(&self, before: &str, after: &str, mode: u32) -> io::Result<(File, String)> {
+    pub(crate) fn create_random(&self, before: &str, after: &str, mode: u32) -> io::Result<(File, String)> {
         for _ in 0..16 {
             let name = format!("{before}{:016x}{after}", random());
             match self.create(OsStr::new(&name), mode) {
@@ -231,7 +231,7 @@ impl Folder {
     /// # Errors
     ///
     /// What the kernel says; a link in its place is refused.
-    pub fn replace(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> io::Result<()> {
+    pub(crate) fn replace(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> io::Result<()> {
         let mut made = self.replacement(name, mode)?;
         made.file.write_all(bytes)?;
         made.put().map(drop)
@@ -259,7 +259,7 @@ impl Folder {
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn read(&self, name: &OsStr) -> io::Result<String> {
+    pub(crate) fn read(&self, name: &OsStr) -> io::Result<String> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let mut file = File::from(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?);
         if !file.metadata()?.is_file() {
@@ -343,7 +343,7 @@ fn random() -> u64 {
 
 /// Where a report or a stream of events goes.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     place: Place,
     path: PathBuf,
 }
@@ -362,7 +362,7 @@ impl Output {
     /// # Errors
     ///
     /// What the kernel says; `PermissionDenied` for a link.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let path = path.to_path_buf();
         if names_own_descriptor(&path) {
             let file = File::options().write(true).open(&path)?;
@@ -392,7 +392,7 @@ impl Output {
 
     /// Its path, as it was given.
     #[must_use]
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
@@ -401,7 +401,7 @@ impl Output {
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn begin(&mut self) -> io::Result<()> {
+    pub(crate) fn begin(&mut self) -> io::Result<()> {
         let file = match &self.place {
             Place::New(folder, name) => folder.replacement(name, SHARED)?.put(),
             Place::Open(file) => emptied(file),
@@ -415,7 +415,7 @@ impl Output {
     /// # Errors
     ///
     /// When the disk is full or gone.
-    pub fn write(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn write(&mut self, text: &str) -> io::Result<()> {
         match &mut self.place {
             Place::Open(file) => file.write_all(text.as_bytes()),
             Place::New(..) => Err(io::ErrorKind::NotConnected.into()),
@@ -427,7 +427,7 @@ impl Output {
     /// # Errors
     ///
     /// When the disk is full or gone.
-    pub fn write_whole(&mut self, text: &str) -> io::Result<()> {
+    pub(crate) fn write_whole(&mut self, text: &str) -> io::Result<()> {
         match &self.place {
             Place::New(folder, name) => match folder.replace(name, SHARED, text.as_bytes()) {
                 // One file of a container is mounted by itself: it cannot be replaced.
@@ -463,7 +463,7 @@ fn names_own_descriptor(path: &Path) -> bool {
 /// # Errors
 ///
 /// `AlreadyExists`, also for a link.
-pub fn create(path: &Path, mode: u32) -> io::Result<File> {
+pub(crate) fn create(path: &Path, mode: u32) -> io::Result<File> {
     let (folder, name) = Folder::of(path)?;
     folder.create(&name, mode)
 }
@@ -473,7 +473,7 @@ pub fn create(path: &Path, mode: u32) -> io::Result<File> {
 /// # Errors
 ///
 /// What the kernel says; a link in its place is refused.
-pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
     let (folder, name) = Folder::of(path)?;
     folder.replace(&name, mode, bytes)
 }
@@ -483,7 +483,7 @@ pub fn replace(path: &Path, mode: u32, bytes: &[u8]) -> io::Result<()> {
 /// # Errors
 ///
 /// `PermissionDenied` for a link, or when it is somebody else's.
-pub fn append(path: &Path, mode: u32) -> io::Result<File> {
+pub(crate) fn append(path: &Path, mode: u32) -> io::Result<File> {
     if names_own_descriptor(path) {
         return File::options().append(true).open(path);
     }
@@ -506,7 +506,7 @@ pub fn append(path: &Path, mode: u32) -> io::Result<File> {
 /// Whether a process has this very file open. Its path alone says nothing: in a mount namespace of one's own every path can be made, and a file
 /// opened there can be sent to a process of somebody else's.
 #[must_use]
-pub fn is_open_in(pid: &str, path: &Path) -> bool {
+pub(crate) fn is_open_in(pid: &str, path: &Path) -> bool {
     let files = std::fs::read_dir(Path::new("/proc").join(pid).join("fd")).into_iter().flatten().flatten();
     let named = files.map(|file| file.path()).filter(|file| std::fs::read_link(file).is_ok_and(|to| to == path));
     let same = |one: std::fs::Metadata, other: std::fs::Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
@@ -520,7 +520,7 @@ pub fn is_open_in(pid: &str, path: &Path) -> bool {
 /// # Errors
 ///
 /// Without one.
-pub fn terminal() -> io::Result<File> {
+pub(crate) fn terminal() -> io::Result<File> {
     File::options().read(true).write(true).open("/dev/tty")
 }
 
@@ -529,7 +529,7 @@ pub fn terminal() -> io::Result<File> {
 /// # Errors
 ///
 /// `PermissionDenied` when somebody else made one of them: nothing in it is believed.
-pub fn private(home: &Path, folder: &Path) -> io::Result<()> {
+pub(crate) fn private(home: &Path, folder: &Path) -> io::Result<()> {
     let make = || {
         for one in between(home, folder) {
             match rustix::fs::mkdir(one, Mode::RWXU) {
@@ -565,7 +565,7 @@ fn between<'a>(home: &Path, folder: &'a Path) -> Vec<&'a Path> {
 /// # Errors
 ///
 /// `NotFound`; `PermissionDenied` when somebody else made one of them.
-pub fn trusted(home: &Path, folder: &Path) -> io::Result<()> {
+pub(crate) fn trusted(home: &Path, folder: &Path) -> io::Result<()> {
     between(home, folder).into_iter().try_for_each(check_private)
 }
 
@@ -592,7 +592,7 @@ fn check_private(folder: &Path) -> io::Result<()> {
 /// # Errors
 ///
 /// What the kernel says.
-pub fn state(path: &Path, how: State) -> io::Result<File> {
+pub(crate) fn state(path: &Path, how: State) -> io::Result<File> {
     use std::os::unix::fs::OpenOptionsExt;
     let mut options = File::options();
     options.read(true).mode(PRIVATE).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
@@ -608,7 +608,7 @@ pub fn state(path: &Path, how: State) -> io::Result<File> {
 
 /// How a file of netwright's own state is opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// It must be there.
     Open,
     /// It is made when it is not there.
@@ -626,7 +626,7 @@ pub enum State {
 /// # Errors
 ///
 /// What the kernel says; `InvalidInput` for what is no ordinary file.
-pub fn read_ordinary(path: &Path) -> io::Result<Vec<u8>> {
+pub(crate) fn read_ordinary(path: &Path) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     // Looked at first: to open a device may be an act.
     if !std::fs::metadata(path)?.is_file() {
@@ -640,7 +640,7 @@ pub fn read_ordinary(path: &Path) -> io::Result<Vec<u8>> {
 /// A folder of root's in what is perhaps somebody else's tree of files (`/proc/PID/root`): each step is looked at before it is opened, no link is
 /// followed, and what is not this user's, or others may write to, is refused.
 #[derive(Debug)]
-pub struct Foreign(OwnedFd);
+pub(crate) struct Foreign(OwnedFd);
 
 /// How large a file of a foreign folder may be, in bytes: a journal of 100,000 commands has a tenth of it.
 const FOREIGN_MAX: u64 = 1 << 30;
@@ -651,7 +651,7 @@ impl Foreign {
     /// # Errors
     ///
     /// What the kernel says.
-    pub fn open(root: &Path) -> io::Result<Self> {
+    pub(crate) fn open(root: &Path) -> io::Result<Self> {
         Ok(Self(rustix::fs::open(root, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?))
     }
 
@@ -660,7 +660,7 @@ impl Foreign {
     /// # Errors
     ///
     /// `PermissionDenied` for what is not this user's alone to write to, or a link.
-    pub fn below(&self, path: &Path) -> io::Result<Self> {
+    pub(crate) fn below(&self, path: &Path) -> io::Result<Self> {
         let mut at = self.0.try_clone()?;
         for step in path.components() {
             at = Self::step(&at, step.as_os_str(), FileType::Directory)?;
@@ -679,13 +679,13 @@ impl Foreign {
 
     /// Device and inode.
     #[must_use]
-    pub fn id(&self) -> (u64, u64) {
+    pub(crate) fn id(&self) -> (u64, u64) {
         rustix::fs::fstat(&self.0).map_or((0, 0), |stat| (stat.st_dev, stat.st_ino))
     }
 
     /// The names in it.
     #[must_use]
-    pub fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         // What only names a folder (`O_PATH`) cannot be read.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let open = rustix::fs::openat(&self.0, ".", flags, Mode::empty());
@@ -699,7 +699,7 @@ impl Foreign {
     /// # Errors
     ///
     /// As [`Foreign::below`], and for what is no ordinary file or larger than any journal.
-    pub fn read(&self, name: &str) -> io::Result<Vec<u8>> {
+    pub(crate) fn read(&self, name: &str) -> io::Result<Vec<u8>> {
         Self::step(&self.0, OsStr::new(name), FileType::RegularFile)?;
         // Should another be there by now, it holds nobody.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
@@ -713,26 +713,26 @@ impl Foreign {
 /// An open folder, for reading many files of it: by their whole paths the kernel would look, in `/proc/sys/net`, among the files of that name of all
 /// namespaces, each time.
 #[derive(Debug)]
-pub struct ReadFolder(OwnedFd);
+pub(crate) struct ReadFolder(OwnedFd);
 
 impl ReadFolder {
     /// Opens a folder; `None` when there is none that may be read.
     #[must_use]
-    pub fn open(path: &Path) -> Option<Self> {
+    pub(crate) fn open(path: &Path) -> Option<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::open(path, flags, Mode::empty()).ok().map(Self)
     }
 
     /// Opens a folder in it.
     #[must_use]
-    pub fn folder(&self, name: &str) -> Option<Self> {
+    pub(crate) fn folder(&self, name: &str) -> Option<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         rustix::fs::openat(&self.0, name, flags, Mode::empty()).ok().map(Self)
     }
 
     /// The names in it, and which of them are folders.
     #[must_use]
-    pub fn names(&self) -> Vec<(String, bool)> {
+    pub(crate) fn names(&self) -> Vec<(String, bool)> {
         let entries = rustix::fs::Dir::read_from(&self.0).into_iter().flatten().flatten();
         let named = |entry: rustix::fs::DirEntry| {
             let name = entry.file_name().to_str().ok().filter(|name| !matches!(*name, "." | ".."))?;
@@ -744,7 +744,7 @@ impl ReadFolder {
     /// What stands in a file of it that is a setting of the kernel; `None` when it cannot be read or is no text. Such a file is told as a whole, as far
     /// as there is room (`proc_sys_call_handler`): a second look for its end is left out.
     #[must_use]
-    pub fn setting(&self, name: &str) -> Option<String> {
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let file = rustix::fs::openat(&self.0, name, flags, Mode::empty()).ok()?;
         let (mut text, mut buffer) = (Vec::new(), [0; 4096]);

@@ -44,13 +44,13 @@
 //! - Every script function has a doc comment with an example that runs.
 
 pub mod cli;
-pub mod doctor;
+mod doctor;
 pub mod draw;
-pub mod emit;
-pub mod error;
+mod emit;
+mod error;
 pub mod exec;
-pub mod features;
-pub mod files;
+mod features;
+mod files;
 pub mod model;
 pub mod op;
 pub mod patience;
@@ -58,11 +58,11 @@ pub mod probe;
 pub mod report;
 pub mod sandbox;
 pub mod script;
-pub mod session;
-pub mod snapshot;
-pub mod testing;
-pub mod text;
-pub mod verify;
+mod session;
+mod snapshot;
+mod testing;
+mod text;
+mod verify;
 pub mod why;
 
 pub use error::{Error, Kind, Result};

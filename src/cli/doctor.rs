@@ -26,7 +26,7 @@ Examples:
   netwright doctor
   sudo netwright doctor --network
   sudo netwright doctor --json | jq .missing")]
-pub struct DoctorArgs {
+pub(crate) struct DoctorArgs {
     /// Print as JSON
     #[arg(long)]
     json: bool,

@@ -4,7 +4,7 @@ mod bundle;
 mod check;
 mod copy;
 mod doc;
-pub mod doctor;
+pub(crate) mod doctor;
 mod document;
 mod drift;
 mod emit;

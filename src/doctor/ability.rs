@@ -23,7 +23,7 @@ const NEEDED: &[&str] = &["veth", "bridge"];
 
 /// A feature of the kernel.
 #[derive(Debug)]
-pub struct Ability {
+pub(crate) struct Ability {
     /// The word that scripts give to `needs`.
     pub name: &'static str,
     /// Where it is listed.
@@ -36,7 +36,7 @@ pub struct Ability {
 
 /// Whether it is there.
 #[derive(Debug)]
-pub enum State {
+pub(crate) enum State {
     /// It was made and works.
     Yes,
     /// Not tried: it lies in this kernel module, which is there and loads when it is first used.
@@ -63,7 +63,7 @@ impl Ability {
 
 /// Tries every feature that loads nothing.
 #[must_use]
-pub fn survey(chosen: &[(String, PathBuf)], modules: &Modules, tools: &[Found]) -> Vec<Ability> {
+pub(crate) fn survey(chosen: &[(String, PathBuf)], modules: &Modules, tools: &[Found]) -> Vec<Ability> {
     let backend = tools.iter().find_map(|tool| tool.backend);
     let would_load =
         |known: &Known| known.modules.iter().copied().find(|name| used(name, backend) && modules.would_load(name));
@@ -138,7 +138,7 @@ fn try_in_child(order: &[&str], chosen: &[(String, PathBuf)]) -> Result<HashMap<
 /// Call it early in `main`, before the arguments are read and before any thread exists: when this process is the child that tries
 /// features, it does so; the document is what to print, the number the exit code. `None` in every other process.
 #[must_use]
-pub fn child() -> Option<(Option<Value>, u8)> {
+pub(crate) fn child() -> Option<(Option<Value>, u8)> {
     let order = std::env::var(ENV).ok()?;
     Some(match answers(&order) {
         Ok(None) => (None, 0),

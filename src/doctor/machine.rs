@@ -11,7 +11,7 @@ use crate::sandbox::{self, Facts, Mode};
 
 /// What was found.
 #[derive(Debug)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// `6.18.44`.
     pub kernel: String,
     /// Effective user id.
@@ -28,7 +28,7 @@ pub struct Machine {
 
 /// A sandbox that was tried.
 #[derive(Debug)]
-pub struct SandboxFact {
+pub(crate) struct SandboxFact {
     /// Which one.
     pub mode: Mode,
     /// Whether `netwright run` takes this one here.
@@ -40,7 +40,7 @@ pub struct SandboxFact {
 impl Machine {
     /// Whether `--host` is open to this process.
     #[must_use]
-    pub fn may_host(&self) -> bool {
+    pub(crate) fn may_host(&self) -> bool {
         self.uid == 0 && self.capabilities.iter().all(|(_, has)| *has)
     }
 
@@ -53,7 +53,7 @@ impl Machine {
 
 /// Looks, and tries the sandboxes in child processes.
 #[must_use]
-pub fn examine() -> Machine {
+pub(crate) fn examine() -> Machine {
     let uid = rustix::process::geteuid().as_raw();
     let has = capabilities(None).map_or(CapabilitySet::empty(), |sets| sets.effective);
     let capabilities = [

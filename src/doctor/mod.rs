@@ -10,11 +10,11 @@
 //! Nothing is changed, and no kernel module is loaded for it: a feature that lies in a module that is not loaded yet is reported as such
 //! and not tried. What may not be read is unknown, never fine.
 
-pub mod ability;
-pub mod machine;
-pub mod modules;
-pub mod tools;
-pub mod traps;
+pub(crate) mod ability;
+pub(crate) mod machine;
+pub(crate) mod modules;
+pub(crate) mod tools;
+pub(crate) mod traps;
 
 use std::path::PathBuf;
 
@@ -25,7 +25,7 @@ use crate::exec::tools::Tools;
 
 /// Everything that was found.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// The programs.
     pub tools: Vec<tools::Found>,
     /// The user, and what the kernel lets users do.
@@ -38,7 +38,7 @@ pub struct Report {
 
 /// Something without which netwright cannot work here.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lack {
+pub(crate) struct Lack {
     /// A sentence.
     pub what: String,
     /// What to do.
@@ -48,7 +48,7 @@ pub struct Lack {
 impl Report {
     /// What is needed and missing; empty when netwright can work.
     #[must_use]
-    pub fn lacks(&self) -> Vec<Lack> {
+    pub(crate) fn lacks(&self) -> Vec<Lack> {
         let tools = self.tools.iter().filter_map(tools::Found::lack);
         let abilities = self.abilities.iter().filter_map(ability::Ability::lack);
         tools.chain(self.machine.lack()).chain(abilities).collect()
@@ -60,7 +60,7 @@ impl Report {
 /// # Errors
 ///
 /// `InvalidArgument` for a tool that does not exist; `Unsupported` without `/proc`. What is missing is a finding, not an error.
-pub fn examine(chosen: &[(String, PathBuf)]) -> Result<Report> {
+pub(crate) fn examine(chosen: &[(String, PathBuf)]) -> Result<Report> {
     let exec = Exec::new(Tools::new(chosen)?, Interrupt::default())?;
     let found = tools::find(&exec);
     let modules = modules::Modules::of_this_machine();

@@ -5,14 +5,14 @@ use std::path::Path;
 
 /// The modules of the running kernel.
 #[derive(Clone, Debug, Default)]
-pub struct Modules {
+pub(crate) struct Modules {
     loadable: HashSet<String>,
 }
 
 impl Modules {
     /// As `/lib/modules` and `/sys/module` say; empty where there is no `/lib/modules` (a container, a kernel without modules).
     #[must_use]
-    pub fn of_this_machine() -> Self {
+    pub(crate) fn of_this_machine() -> Self {
         let release = rustix::system::uname().release().to_string_lossy().into_owned();
         let text = std::fs::read_to_string(Path::new("/lib/modules").join(release).join("modules.dep"));
         Self::parse(&text.unwrap_or_default(), |name| Path::new("/sys/module").join(name).exists())
@@ -30,7 +30,7 @@ impl Modules {
 
     /// Whether a module is there and not loaded: to use it would load it.
     #[must_use]
-    pub fn would_load(&self, name: &str) -> bool {
+    pub(crate) fn would_load(&self, name: &str) -> bool {
         self.loadable.contains(name)
     }
 }

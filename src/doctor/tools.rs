@@ -13,7 +13,7 @@ const IPROUTE2_MIN: (&str, u32) = ("5.0", 190_107);
 
 /// How iptables reaches the kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Backend {
+pub(crate) enum Backend {
     /// Through nftables.
     Nft,
     /// Through the old `x_tables`.
@@ -23,7 +23,7 @@ pub enum Backend {
 impl Backend {
     /// As iptables names it.
     #[must_use]
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nft => "nf_tables",
             Self::Legacy => "legacy",
@@ -33,7 +33,7 @@ impl Backend {
 
 /// A program, found or not.
 #[derive(Clone, Debug)]
-pub struct Found {
+pub(crate) struct Found {
     /// Its name.
     pub name: &'static str,
     /// The Debian package that holds it.
@@ -55,20 +55,20 @@ pub struct Found {
 impl Found {
     /// Whether it is there and works.
     #[must_use]
-    pub fn ok(&self) -> bool {
+    pub(crate) fn ok(&self) -> bool {
         self.path.is_some() && self.problem.is_none()
     }
 
     /// What to do when it is not.
     #[must_use]
-    pub fn advice(&self) -> Option<String> {
+    pub(crate) fn advice(&self) -> Option<String> {
         let chosen = self.problem.as_deref().is_some_and(|problem| problem.starts_with("not at"));
         (!self.ok() && !chosen).then(|| tools::install(self.package))
     }
 
     /// Why it cannot be used, as a sentence.
     #[must_use]
-    pub fn trouble(&self) -> Option<String> {
+    pub(crate) fn trouble(&self) -> Option<String> {
         self.problem.as_ref().map(|problem| format!("`{}` is {problem}", self.name))
     }
 
@@ -80,7 +80,7 @@ impl Found {
 
 /// Looks for all of them.
 #[must_use]
-pub fn find(exec: &Exec) -> Vec<Found> {
+pub(crate) fn find(exec: &Exec) -> Vec<Found> {
     Tool::ALL.into_iter().map(|tool| one(exec, tool)).chain([tcpdump(exec)]).collect()
 }
 

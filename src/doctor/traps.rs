@@ -16,7 +16,7 @@ use crate::session::failure;
 
 /// A trap, and whether the machine has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Trap {
+pub(crate) struct Trap {
     /// A name for programs: `forward-drop`.
     pub code: &'static str,
     /// What was looked at, in a few words.
@@ -27,7 +27,7 @@ pub struct Trap {
 
 /// Whether the machine has a trap.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     /// It has not.
     Clear,
     /// It is as it is on most machines, and good to know: what is so, and what to do.
@@ -40,7 +40,7 @@ pub enum State {
 
 /// Looks at all of them.
 #[must_use]
-pub fn look(exec: &Exec, backend: Option<Backend>, modules: &Modules) -> Vec<Trap> {
+pub(crate) fn look(exec: &Exec, backend: Option<Backend>, modules: &Modules) -> Vec<Trap> {
     // Where nftables is not even loaded, it holds no rules, and to ask it would load it.
     let nft = !modules.would_load("nf_tables");
     let read = |family| if !nft && backend == Some(Backend::Nft) { Ok(Ruleset::default()) } else { read(exec, family) };

@@ -19,7 +19,7 @@ use crate::model::nft_drops::COMPAT;
 use crate::model::route::Route;
 use crate::model::rule::Rule;
 use crate::op::{Command, Tool, Where};
-use crate::session::reading::Reading;
+use crate::session::reading::{self, Reading};
 use crate::session::{self, Session};
 
 /// A namespace as its tools show it.
@@ -115,7 +115,7 @@ impl Programs {
     fn read(&self, at: &Where, file: &NetnsFile) -> Result<Raw> {
         self.reading.asker().interrupt().check()?;
         let mut settings = inside(at, file, settings).unwrap_or_default();
-        settings.may_have_nft = self.reading.may_have_nft(at, file);
+        settings.may_have_nft = reading::may_have_nft(at, file);
         let mut raw = Raw { forwards: settings.forwards, ..Raw::of(at, file) };
         let what = "`ip -batch`";
         // A kernel without policy routing, or without a table, answers one of these with an error.

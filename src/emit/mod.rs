@@ -20,7 +20,7 @@ use step::Step;
 
 /// What to write.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scripts {
+pub(crate) struct Scripts {
     /// Brings about what the script says.
     pub up: String,
     /// Says as TAP whether it is so.
@@ -35,7 +35,7 @@ pub struct Scripts {
 
 /// Where the scripts come from.
 #[derive(Clone, Debug)]
-pub struct Origin {
+pub(crate) struct Origin {
     /// The script, as its user named it.
     pub script: String,
     /// Its SHA-256 in hex.
@@ -47,7 +47,7 @@ pub struct Origin {
 /// Makes the scripts of a run that was rehearsed; `line` gives a line of a source, `reaches` says whether a target is reached now that the script is at
 /// its end, if anybody can.
 #[must_use]
-pub fn emit(
+pub(crate) fn emit(
     session: &Session,
     origin: &Origin,
     line: &dyn Fn(&str, usize) -> Option<String>,

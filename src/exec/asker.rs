@@ -17,20 +17,20 @@ const AT_A_TIME: usize = 8;
 
 /// Runs programs to their end, in any namespace, from any thread.
 #[derive(Clone, Debug)]
-pub struct Asker {
+pub(crate) struct Asker {
     interrupt: Interrupt,
 }
 
 impl Asker {
     /// One that ends what it runs when `interrupt` is set.
     #[must_use]
-    pub fn new(interrupt: &Interrupt) -> Self {
+    pub(crate) fn new(interrupt: &Interrupt) -> Self {
         Self { interrupt: interrupt.clone() }
     }
 
     /// The flag that stops everything.
     #[must_use]
-    pub fn interrupt(&self) -> &Interrupt {
+    pub(crate) fn interrupt(&self) -> &Interrupt {
         &self.interrupt
     }
 
@@ -39,7 +39,14 @@ impl Asker {
     /// # Errors
     ///
     /// What kept it from running; `Interrupted`, `TimedOut`, or `ToolOutput` when it printed too much.
-    pub fn ask(&self, at: &Where, file: &NetnsFile, path: &Path, argv: &[&str], stdin: Option<&str>) -> Result<Ran> {
+    pub(crate) fn ask(
+        &self,
+        at: &Where,
+        file: &NetnsFile,
+        path: &Path,
+        argv: &[&str],
+        stdin: Option<&str>,
+    ) -> Result<Ran> {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
         let words: Vec<String> = std::iter::once(name).chain(argv.iter().map(|word| (*word).to_owned())).collect();
         let command = quote(&as_typed(at, &words));
@@ -60,7 +67,7 @@ impl Asker {
     /// # Errors
     ///
     /// What kept it from running.
-    pub fn finish(
+    pub(crate) fn finish(
         &self,
         at: &Where,
         file: &NetnsFile,
@@ -82,7 +89,7 @@ impl Asker {
 
 /// What a program that failed has said, for whoever tells what could not be read. `None`: it did not fail, or the kernel has nothing of the kind.
 #[must_use]
-pub fn complaint(said: &Ran) -> Option<String> {
+pub(crate) fn complaint(said: &Ran) -> Option<String> {
     let failed = said.status != Some(0) && !is_unsupported(&said.stderr);
     failed.then(|| {
         let first = said.stderr.lines().next().unwrap_or("it says nothing");
@@ -95,12 +102,12 @@ pub fn complaint(said: &Ran) -> Option<String> {
 /// # Errors
 ///
 /// When the namespace cannot be entered.
-pub fn inside<T: Send>(at: &Where, file: &NetnsFile, work: impl FnOnce() -> T + Send) -> Result<T> {
+pub(crate) fn inside<T: Send>(at: &Where, file: &NetnsFile, work: impl FnOnce() -> T + Send) -> Result<T> {
     if *at == Where::Host { Ok(work()) } else { file.within(work) }
 }
 
 /// Does the same with each, several at a time; the answers in their order.
-pub fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+pub(crate) fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let threads = (processors * PER_PROCESSOR).min(AT_A_TIME).min(all.len());
     let next = AtomicUsize::new(0);

@@ -42,7 +42,7 @@ const SIGNALS: [(&str, Signal); 13] = [
 /// # Errors
 ///
 /// `InvalidArgument` for what is no signal that a script may send.
-pub fn signal_named(name: &str) -> Result<Signal> {
+pub(crate) fn signal_named(name: &str) -> Result<Signal> {
     let plain = name.strip_prefix("SIG").unwrap_or(name);
     let found = SIGNALS.iter().find(|(known, _)| *known == plain).map(|(_, signal)| *signal);
     found.ok_or_else(|| {

@@ -10,14 +10,14 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// A running copy.
 #[derive(Debug)]
-pub struct Child {
+pub(crate) struct Child {
     handle: duct::Handle,
     pid: Pid,
 }
 
 /// How it ended: the exit code, or the signal that ended it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Left {
+pub(crate) enum Left {
     /// With this exit code.
     Exit(u8),
     /// By this signal.
@@ -32,7 +32,7 @@ impl Child {
     /// # Errors
     ///
     /// When the kernel refuses the new process.
-    pub fn start(args: &[OsString], input: &[u8], terminal: bool) -> io::Result<(Self, File, File)> {
+    pub(crate) fn start(args: &[OsString], input: &[u8], terminal: bool) -> io::Result<(Self, File, File)> {
         let mut stdin = tempfile::tempfile()?;
         stdin.write_all(input)?;
         stdin.rewind()?;
@@ -59,24 +59,24 @@ impl Child {
 
     /// Its process id.
     #[must_use]
-    pub fn pid(&self) -> i32 {
+    pub(crate) fn pid(&self) -> i32 {
         self.pid.as_raw_nonzero().get()
     }
 
     /// Asks it to end.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let _ = kill_process(self.pid, Signal::TERM);
     }
 
     /// Ends it. The kernel ends everything in its sandbox with it.
-    pub fn kill(&self) {
+    pub(crate) fn kill(&self) {
         let _ = kill_process(self.pid, Signal::KILL);
         let _ = kill_process_group(self.pid, Signal::KILL);
     }
 
     /// Waits for its end.
     #[must_use]
-    pub fn wait(&self) -> Left {
+    pub(crate) fn wait(&self) -> Left {
         let status = self.handle.wait().map(|output| output.status);
         let left = |status: ExitStatus| match (status.code(), status.signal()) {
             (Some(code), _) => Left::Exit(u8::try_from(code & 0xff).unwrap_or(u8::MAX)),
@@ -87,7 +87,7 @@ impl Child {
 
     /// The process in the sandbox, as this pid namespace counts: the grandchild. `None` when it is not there or cannot be seen.
     #[must_use]
-    pub fn inside(&self) -> Option<i32> {
+    pub(crate) fn inside(&self) -> Option<i32> {
         child_of(child_of(self.pid())?)
     }
 }
@@ -107,7 +107,7 @@ fn child_of(parent: i32) -> Option<i32> {
 }
 
 /// Ends this process when the one that started it ends: a runner that is killed leaves no sandboxes.
-pub fn end_with_parent() {
+pub(crate) fn end_with_parent() {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
 }
 
@@ -116,7 +116,7 @@ pub fn end_with_parent() {
 /// # Errors
 ///
 /// When there is no terminal or no shell.
-pub fn shell() -> io::Result<()> {
+pub(crate) fn shell() -> io::Result<()> {
     let terminal = crate::files::terminal;
     let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
     let path = super::tools::find(&shell.to_string_lossy()).ok_or(io::ErrorKind::NotFound)?;

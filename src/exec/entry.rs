@@ -11,7 +11,7 @@ use super::netns::{NetnsFile, enter_error};
 use crate::error::{Error, Kind, Result};
 
 /// What makes the mount namespace of the user's programs.
-pub type Make = Box<dyn Fn() -> Result<File>>;
+pub(crate) type Make = Box<dyn Fn() -> Result<File>>;
 
 /// The files that the user's programs see, when they are not those of netwright itself: a mount namespace, made when the first of them is started.
 #[derive(Default)]
@@ -40,7 +40,7 @@ impl UserFiles {
 
 /// Where a process starts. The default is where the calling thread is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     netns: Option<&'a NetnsFile>,
     files: Option<&'a File>,
 }
@@ -48,13 +48,13 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// In this network namespace, when there is one.
     #[must_use]
-    pub fn of(netns: Option<&'a NetnsFile>) -> Self {
+    pub(crate) fn of(netns: Option<&'a NetnsFile>) -> Self {
         Self { netns, files: None }
     }
 
     /// And in this mount namespace, when there is one.
     #[must_use]
-    pub fn with_files(self, files: Option<&'a File>) -> Self {
+    pub(crate) fn with_files(self, files: Option<&'a File>) -> Self {
         Self { files, ..self }
     }
 
@@ -63,7 +63,7 @@ impl<'a> Entry<'a> {
     /// # Errors
     ///
     /// `PermissionDenied` or what else kept the thread from entering; `Internal` if `work` panicked.
-    pub fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
+    pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         if self.netns.is_none() && self.files.is_none() {
             return Ok(work());
         }

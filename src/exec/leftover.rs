@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 /// The variable that the user's programs get on the machine: the run that started them. What they start inherits it.
-pub const MARK: &str = "NETWRIGHT_RUN";
+pub(crate) const MARK: &str = "NETWRIGHT_RUN";
 
 /// How long they have between TERM and KILL, and after KILL.
 const GRACE: Duration = Duration::from_secs(2);
@@ -21,7 +21,7 @@ struct Left {
 
 /// Ends every process of the run `id`: TERM, then KILL. Returns the lines of those that do not end.
 #[must_use]
-pub fn end_all(id: &str) -> Vec<String> {
+pub(crate) fn end_all(id: &str) -> Vec<String> {
     for signal in [Signal::TERM, Signal::KILL] {
         let deadline = Instant::now() + crate::patience::scaled(GRACE);
         let mut told: Vec<Pid> = Vec::new();

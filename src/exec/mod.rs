@@ -4,24 +4,24 @@
 //! A thread enters the namespace and starts the program there, which costs 1.1 ms where `ip netns exec` costs 2.3 ms and more.
 //! Every failure that a warm process reports is confirmed by a fresh one before anybody hears of it.
 
-pub mod asker;
-pub mod background;
+pub(crate) mod asker;
+pub(crate) mod background;
 mod batch;
-pub mod child;
-pub mod entry;
-pub mod interrupt;
-pub mod leftover;
+pub(crate) mod child;
+pub(crate) mod entry;
+pub(crate) mod interrupt;
+pub(crate) mod leftover;
 pub mod netns;
-pub mod piped;
+pub(crate) mod piped;
 mod pool;
 mod priority;
-pub mod process;
-pub mod processes;
-pub mod reexec;
-pub mod scratch;
-pub mod tools;
+pub(crate) mod process;
+pub(crate) mod processes;
+pub(crate) mod reexec;
+pub(crate) mod scratch;
+pub(crate) mod tools;
 mod warm;
-pub mod whereabouts;
+pub(crate) mod whereabouts;
 
 use std::cell::RefCell;
 use std::collections::HashMap;

@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The way out when it is too short.
 pub(super) const MORE_TIME: &str = "`--command-timeout 30s` of `run` and `plan` gives each command more time, `NETWRIGHT_SLOW=3` everything in every command";
 /// How much of each output stream is kept, in bytes.
-pub const OUTPUT_MAX_BYTES: usize = 16 << 20;
+pub(crate) const OUTPUT_MAX_BYTES: usize = 16 << 20;
 /// How long after its end a process's output is still read, when a grandchild keeps the pipe open.
 const LINGER: Duration = Duration::from_millis(200);
 /// How long a process has between TERM and KILL.
@@ -34,13 +34,13 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// How long a command of netwright's own may take on this machine.
 #[must_use]
-pub fn deadline() -> Duration {
+pub(crate) fn deadline() -> Duration {
     scaled(DEADLINE)
 }
 
 /// What to start.
 #[derive(Debug)]
-pub struct Program<'a> {
+pub(crate) struct Program<'a> {
     /// Absolute path of the executable.
     pub path: &'a Path,
     /// Its words.
@@ -55,7 +55,7 @@ pub struct Program<'a> {
 
 /// How long it may take, and who may stop it.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// When it is ended, counted from its start.
     pub deadline: Duration,
     /// Whether a signal to the run ends it at once. A command that changes the kernel gets [`FINISH_GRACE`] to finish: it needs
@@ -73,7 +73,7 @@ impl Default for Limits {
 
 /// How a process ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// By itself, with this status.
     Exited(i32),
     /// By this signal, not ours.
@@ -88,7 +88,7 @@ pub enum End {
 
 /// What a process left.
 #[derive(Debug)]
-pub struct Finished {
+pub(crate) struct Finished {
     /// How it ended.
     pub end: End,
     /// Standard output, lossily decoded, at most [`OUTPUT_MAX_BYTES`].
@@ -101,13 +101,13 @@ pub struct Finished {
 
 /// The environment of the tools: their messages in English, nothing of the user's that could change what they do.
 #[must_use]
-pub fn clean_env() -> Vec<(OsString, OsString)> {
+pub(crate) fn clean_env() -> Vec<(OsString, OsString)> {
     vec![("PATH".into(), super::tools::search_path().into()), ("LC_ALL".into(), "C".into())]
 }
 
 /// The environment of the user's own programs: the user's, without what netwright tells itself.
 #[must_use]
-pub fn user_env() -> Vec<(OsString, OsString)> {
+pub(crate) fn user_env() -> Vec<(OsString, OsString)> {
     std::env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("NETWRIGHT_")).collect()
 }
 
@@ -177,7 +177,7 @@ fn take_terminal() {
 /// # Errors
 ///
 /// `ToolMissing` or `PermissionDenied` when it cannot be started. How it ended is in [`Finished`], never an error here.
-pub fn run(program: &Program<'_>, limits: Limits, interrupt: &Interrupt) -> Result<Finished> {
+pub(crate) fn run(program: &Program<'_>, limits: Limits, interrupt: &Interrupt) -> Result<Finished> {
     let begun = Instant::now();
     let start_error = |error: &io::Error| start_error(program.path, error);
     let (stdin, stdin_writer) = match program.stdin {
@@ -201,7 +201,7 @@ pub fn run(program: &Program<'_>, limits: Limits, interrupt: &Interrupt) -> Resu
 
 /// The error of a program that cannot be started.
 #[must_use]
-pub fn start_error(path: &Path, error: &io::Error) -> Error {
+pub(crate) fn start_error(path: &Path, error: &io::Error) -> Error {
     let name = path.display();
     match error.kind() {
         io::ErrorKind::NotFound => Error::new(Kind::ToolMissing, format!("`{name}` does not exist")),
@@ -392,6 +392,6 @@ pub(super) fn set_nonblocking(fd: impl AsFd) -> io::Result<()> {
 
 /// Turns words into what [`Program`] takes.
 #[must_use]
-pub fn os_words(words: &[String]) -> Vec<OsString> {
+pub(crate) fn os_words(words: &[String]) -> Vec<OsString> {
     words.iter().map(OsString::from).collect()
 }

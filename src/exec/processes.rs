@@ -4,7 +4,7 @@ use std::path::Path;
 
 /// A process that is not netwright's own.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Other {
+pub(crate) struct Other {
     /// Its process id.
     pub pid: i32,
     /// Its command line, words separated by spaces; its name when it has none.
@@ -13,7 +13,7 @@ pub struct Other {
 
 /// Every process here but the first, this one, and the warm `ip`s. In a sandbox these are the ones that the script has started.
 #[must_use]
-pub fn others() -> Vec<Other> {
+pub(crate) fn others() -> Vec<Other> {
     let me = std::process::id();
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let mut found: Vec<Other> = entries

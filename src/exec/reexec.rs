@@ -14,12 +14,12 @@ use std::process::ExitStatus;
 const MYSELF: &str = "/proc/self/exe";
 
 /// A running copy of this program.
-pub struct Again(duct::Handle);
+pub(crate) struct Again(duct::Handle);
 
 impl Again {
     /// Its process id, as the caller's pid namespace counts.
     #[must_use]
-    pub fn pid(&self) -> Option<i32> {
+    pub(crate) fn pid(&self) -> Option<i32> {
         self.0.pids().first().and_then(|pid| i32::try_from(*pid).ok())
     }
 
@@ -28,7 +28,7 @@ impl Again {
     /// # Errors
     ///
     /// When the kernel cannot say.
-    pub fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+    pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         Ok(self.0.try_wait()?.map(|output| output.status))
     }
 }
@@ -46,7 +46,7 @@ fn expression(args: impl IntoIterator<Item = OsString>, variable: &str, value: &
 /// # Errors
 ///
 /// When the kernel refuses the new process.
-pub fn start(variable: &str, value: &str) -> io::Result<Again> {
+pub(crate) fn start(variable: &str, value: &str) -> io::Result<Again> {
     expression(std::env::args_os().skip(1), variable, value).start().map(Again)
 }
 
@@ -55,7 +55,7 @@ pub fn start(variable: &str, value: &str) -> io::Result<Again> {
 /// # Errors
 ///
 /// When the kernel refuses the new process.
-pub fn output(variable: &str, value: &str) -> io::Result<(ExitStatus, Vec<u8>)> {
+pub(crate) fn output(variable: &str, value: &str) -> io::Result<(ExitStatus, Vec<u8>)> {
     let output = expression([], variable, value).stdin_null().stderr_null().stdout_capture().run()?;
     Ok((output.status, output.stdout))
 }
@@ -66,7 +66,7 @@ pub fn output(variable: &str, value: &str) -> io::Result<(ExitStatus, Vec<u8>)> 
 /// # Errors
 ///
 /// When the kernel refuses the new process.
-pub fn into_file(args: &[OsString], file: &File, quiet: bool) -> io::Result<ExitStatus> {
+pub(crate) fn into_file(args: &[OsString], file: &File, quiet: bool) -> io::Result<ExitStatus> {
     let name = std::env::args_os().next().unwrap_or_else(|| "netwright".into());
     let command = duct::cmd(MYSELF, args).unchecked().before_spawn(move |command| {
         command.arg0(&name);
@@ -85,7 +85,7 @@ pub fn into_file(args: &[OsString], file: &File, quiet: bool) -> io::Result<Exit
 /// # Errors
 ///
 /// When `setsid` is missing or the kernel refuses the new process.
-pub fn detached(args: &[OsString], variable: &str, value: &str) -> io::Result<()> {
+pub(crate) fn detached(args: &[OsString], variable: &str, value: &str) -> io::Result<()> {
     let setsid = super::tools::find_own("setsid")
         .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "`setsid` is not installed"))?;
     let myself = std::fs::read_link(MYSELF)?;
@@ -99,7 +99,7 @@ pub fn detached(args: &[OsString], variable: &str, value: &str) -> io::Result<()
 /// # Errors
 ///
 /// As [`detached`].
-pub fn detached_at_the_end(args: &[OsString], variable: &str, value: &str) -> io::Result<()> {
+pub(crate) fn detached_at_the_end(args: &[OsString], variable: &str, value: &str) -> io::Result<()> {
     let numbers = std::fs::read_dir("/proc/self/fd")?.flatten();
     for number in numbers.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).filter(|number| *number > 2) {
         // SAFETY: only a flag of the number is set, whatever it is by now; nothing is closed here.

@@ -10,7 +10,7 @@ use crate::op::Where;
 
 /// A throw-away namespace. It is gone when this is dropped and no process is left in it.
 #[derive(Debug)]
-pub struct Scratch {
+pub(crate) struct Scratch {
     file: NetnsFile,
 }
 
@@ -20,7 +20,7 @@ impl Scratch {
     /// # Errors
     ///
     /// `PermissionDenied` to those who may not make one, and what else the kernel says.
-    pub fn new() -> Result<Self> {
+    pub(crate) fn new() -> Result<Self> {
         // A thread of its own leaves the namespace of this one; the open file is all that is left of the thread.
         let made = std::thread::spawn(|| {
             // SAFETY: only `FILES` is dangerous.
@@ -40,7 +40,7 @@ impl Scratch {
 
     /// Where commands find it while this lives.
     #[must_use]
-    pub fn netns(&self) -> Where {
+    pub(crate) fn netns(&self) -> Where {
         use std::os::fd::{AsFd, AsRawFd};
         Where::Path(format!("/proc/{}/fd/{}", std::process::id(), self.file.as_fd().as_raw_fd()).into())
     }
@@ -50,7 +50,7 @@ impl Scratch {
     /// # Errors
     ///
     /// When a thread cannot enter the namespace.
-    pub fn has_file(&self, path: &Path) -> Result<bool> {
+    pub(crate) fn has_file(&self, path: &Path) -> Result<bool> {
         self.file.within(|| path.exists())
     }
 }

@@ -111,7 +111,7 @@ impl Tools {
 
 /// The command that installs a package, by its Debian name, on this system.
 #[must_use]
-pub fn install(package: &str) -> String {
+pub(crate) fn install(package: &str) -> String {
     let text = ["/etc/os-release", "/usr/lib/os-release"].iter().find_map(|path| std::fs::read_to_string(path).ok());
     packages::install(&text.unwrap_or_default(), package)
 }
@@ -142,7 +142,7 @@ fn not_iproute2(path: &Path) -> Error {
 
 /// Where netwright's own tools are looked for: the system's folders, then those of `PATH` that nobody else can put a program into.
 #[must_use]
-pub fn search_path() -> String {
+pub(crate) fn search_path() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
     let more = path.split(':').filter(|folder| is_safe(Path::new(folder)));
     joined(SYSTEM.split(':').chain(more))
@@ -150,7 +150,7 @@ pub fn search_path() -> String {
 
 /// Where the user's programs are looked for: as he says in `PATH`, then the system's folders. What depends on the folder that one is in is left out.
 #[must_use]
-pub fn user_path() -> String {
+pub(crate) fn user_path() -> String {
     let path = std::env::var("PATH").unwrap_or_default();
     let own = path.split(':').filter(|folder| folder.starts_with('/'));
     joined(own.chain(SYSTEM.split(':')))
@@ -184,19 +184,19 @@ fn is_safe(folder: &Path) -> bool {
 /// Whether this user namespace forbids to change groups, as one made without privilege does (`user_namespaces(7)`, "setgroups"). tcpdump changes
 /// them even with `-Z root`, and ends.
 #[must_use]
-pub fn groups_are_fixed() -> bool {
+pub(crate) fn groups_are_fixed() -> bool {
     std::fs::read_to_string("/proc/self/setgroups").is_ok_and(|text| text.trim() == "deny")
 }
 
 /// Finds a program that netwright starts for itself and that is none of its tools.
 #[must_use]
-pub fn find_own(program: &str) -> Option<PathBuf> {
+pub(crate) fn find_own(program: &str) -> Option<PathBuf> {
     which::which_in(program, Some(search_path()), "/").ok()
 }
 
 /// Finds any program of the user's: by its path, or by name on [`user_path`].
 #[must_use]
-pub fn find(program: &str) -> Option<PathBuf> {
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
     if Path::new(program).is_absolute() {
         return Path::new(program).exists().then(|| program.into());
     }

@@ -9,7 +9,7 @@ use crate::op::Where;
 /// The words that run a command in a living namespace: `ip netns exec NAME`, or `nsenter --net=FILE`. `None`: nobody who can be seen has it, so it
 /// is gone (only a socket may hold it still).
 #[must_use]
-pub fn way_into(wanted: &NetnsStamp) -> Option<String> {
+pub(crate) fn way_into(wanted: &NetnsStamp) -> Option<String> {
     // Its number first, which costs nothing; then what does not come again.
     let is_it = |path: &Path| {
         id_at(path) == Some(wanted.id)
@@ -33,7 +33,7 @@ pub fn way_into(wanted: &NetnsStamp) -> Option<String> {
 
 /// Network namespaces that have no name: each by a path where it is found, those of `known` first, then mounts, then processes. Not this one.
 #[must_use]
-pub fn unnamed(known: &[Where]) -> Vec<PathBuf> {
+pub(crate) fn unnamed(known: &[Where]) -> Vec<PathBuf> {
     let mut seen: HashSet<NetnsId> =
         names().unwrap_or_default().iter().filter_map(|name| id_at(&Path::new(NETNS_DIR).join(name))).collect();
     seen.extend(id_at(Path::new("/proc/thread-self/ns/net")));

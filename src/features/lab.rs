@@ -9,7 +9,7 @@ use crate::exec::{Exec, Output, tools};
 use crate::op::Command;
 
 /// A place apart from every other network. A fake one answers in tests.
-pub trait Lab {
+pub(crate) trait Lab {
     /// Runs a command there; its own namespace is ignored.
     ///
     /// # Errors
@@ -29,7 +29,7 @@ pub trait Lab {
 }
 
 /// A throw-away namespace, made when it is first needed.
-pub struct ApartLab<'a> {
+pub(crate) struct ApartLab<'a> {
     exec: &'a Exec,
     apart: OnceCell<Scratch>,
 }
@@ -37,7 +37,7 @@ pub struct ApartLab<'a> {
 impl<'a> ApartLab<'a> {
     /// Costs nothing yet.
     #[must_use]
-    pub fn new(exec: &'a Exec) -> Self {
+    pub(crate) fn new(exec: &'a Exec) -> Self {
         Self { exec, apart: OnceCell::new() }
     }
 

@@ -4,12 +4,12 @@
 //! [`Lab`], which runs commands apart from every other network. A probe costs only what was asked for.
 
 mod lab;
-pub mod table;
+pub(crate) mod table;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-pub use lab::{ApartLab, Lab};
+pub(crate) use lab::{ApartLab, Lab};
 
 use crate::error::{Error, Kind, Result};
 use crate::exec::{Exec, Output};
@@ -19,7 +19,7 @@ use crate::op::{Command, Tool, Where};
 use table::{Known, Proof};
 
 /// Programs that scripts may need beside netwright's own tools, by their plain names.
-pub const PROGRAMS: &[&str] = &[
+pub(crate) const PROGRAMS: &[&str] = &[
     "arping",
     "curl",
     "dig",
@@ -104,13 +104,13 @@ pub enum Answer {
 
 /// The answers of one run: each feature is probed at most once.
 #[derive(Debug, Default)]
-pub struct Features {
+pub(crate) struct Features {
     known: RefCell<HashMap<Feature, Answer>>,
 }
 
 impl Features {
     /// Whether a feature is there; probed in a throw-away namespace unless it was before.
-    pub fn ask(&self, feature: &Feature, exec: &Exec) -> Answer {
+    pub(crate) fn ask(&self, feature: &Feature, exec: &Exec) -> Answer {
         if let Some(answer) = self.known.borrow().get(feature) {
             return answer.clone();
         }
@@ -121,7 +121,7 @@ impl Features {
 }
 
 /// Finds out whether a feature is there. The lab must be fresh.
-pub fn probe(feature: &Feature, lab: &dyn Lab) -> Answer {
+pub(crate) fn probe(feature: &Feature, lab: &dyn Lab) -> Answer {
     match feature {
         Feature::Program(name) if lab.has_program(name) => Answer::Yes,
         Feature::Program(name) => Answer::No { reason: not_installed(name), said: None },

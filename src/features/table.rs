@@ -56,7 +56,7 @@ pub enum Proof {
 }
 
 /// Links that others can stand on; the first that the kernel has is taken.
-pub const PARENTS: &[&str] = &[
+pub(crate) const PARENTS: &[&str] = &[
     "ip link add name nwlower type veth peer name nwlower2",
     "ip link add name nwlower type dummy",
     "ip link add name nwlower type bridge",
@@ -113,7 +113,7 @@ const XTABLES: &[&str] = &["nf_tables", "nft_compat", "x_tables", "ip_tables", "
 const XTABLES6: &[&str] = &["nf_tables", "nft_compat", "x_tables", "ip6_tables", "ip6table_filter"];
 
 /// All features.
-pub const TABLE: &[Known] = &[
+pub(crate) const TABLE: &[Known] = &[
     link!("bridge", "", &["bridge"]),
     link!("veth", " peer name nwprobe2", &["veth"]),
     link!("vxlan", " id 1 dstport 4789", &["vxlan"]),
@@ -226,6 +226,6 @@ pub const TABLE: &[Known] = &[
 
 /// The feature of this name.
 #[must_use]
-pub fn find(name: &str) -> Option<&'static Known> {
+pub(crate) fn find(name: &str) -> Option<&'static Known> {
     TABLE.iter().find(|known| known.name == name)
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 
 /// What a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Meaning {
+pub(crate) enum Meaning {
     /// It only looks.
     Question,
     /// It changes something, or nobody here knows what it does.
@@ -361,7 +361,7 @@ fn first<T: Copy>(all: &[(&str, T)], word: &str) -> Option<T> {
 /// # Errors
 ///
 /// `InvalidArgument` for what would leave netwright's control: a batch, another namespace, all of them, what never ends.
-pub fn meaning(words: &[String]) -> Result<Meaning> {
+pub(crate) fn meaning(words: &[String]) -> Result<Meaning> {
     let mut rest = words.iter().map(String::as_str).peekable();
     while let Some(option) = rest.next_if(|word| word.starts_with('-')) {
         if option == "--" {

@@ -22,7 +22,7 @@
 
 pub mod addr;
 pub mod bridge;
-pub mod ip_words;
+pub(crate) mod ip_words;
 pub mod iptables;
 pub mod iptables_args;
 pub mod json;
@@ -34,16 +34,16 @@ pub mod neigh;
 pub mod net_addr;
 pub mod netns;
 pub mod nft_drops;
-pub mod nft_words;
-pub mod packages;
+pub(crate) mod nft_words;
+pub(crate) mod packages;
 pub mod route;
 pub mod rule;
-pub mod shell;
-pub mod state;
+pub(crate) mod shell;
+pub(crate) mod state;
 pub mod suggest;
 pub mod sysctl;
 pub mod version;
-pub mod wireguard;
+pub(crate) mod wireguard;
 pub(crate) mod words;
 
 pub use addr::Cidr;

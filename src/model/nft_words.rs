@@ -97,7 +97,7 @@ const WORDS: [&str; 70] = [
 
 /// A word of the line that nft complains of (the one below its first `Error:`) that is nearly one of its own, and that one.
 #[must_use]
-pub fn misspelt(stderr: &str) -> Option<(String, &'static str)> {
+pub(crate) fn misspelt(stderr: &str) -> Option<(String, &'static str)> {
     let line = stderr.lines().skip_while(|line| !line.contains("Error:")).nth(1)?;
     let bare: String = line.split('"').step_by(2).collect::<Vec<_>>().join(" ");
     let words = bare.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').filter(|word| word.len() > 3);
@@ -116,7 +116,7 @@ const NAMED: [&str; 10] =
 
 /// One command of nft.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub(crate) enum Said {
     /// It only asks.
     Question,
     /// It adds a rule to a chain.
@@ -184,7 +184,7 @@ impl Said {
     /// # Errors
     ///
     /// `InvalidArgument` for more than one command, for one that names no table, and for what is no command.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let whole = pieces(text, |c| c == ';' || c == '\n');
         let one = match whole[..] {
             [] => return Err(invalid("`nft` needs words".into()).hint("ns.nft(\"list ruleset\")")),
@@ -299,7 +299,7 @@ impl std::str::FromStr for Table {
 
 /// An element without what is not its key: `10.0.0.1 timeout 5m` and `10.0.0.1 : 80` are told by `10.0.0.1`.
 #[must_use]
-pub fn element_key(element: &str) -> &str {
+pub(crate) fn element_key(element: &str) -> &str {
     let ends = [" timeout ", " expires ", " comment ", " counter", " : ", " limit ", " quota "];
     let end = ends.iter().filter_map(|end| element.find(end)).min().unwrap_or(element.len());
     element[..end].trim()
@@ -307,7 +307,7 @@ pub fn element_key(element: &str) -> &str {
 
 /// A rule as nft lists it, and its handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listed {
+pub(crate) struct Listed {
     /// In nft's words.
     pub text: String,
     /// Its number in the table.
@@ -316,7 +316,7 @@ pub struct Listed {
 
 /// A line with `# handle N` behind it.
 #[must_use]
-pub fn handle_of(line: &str) -> Option<Listed> {
+pub(crate) fn handle_of(line: &str) -> Option<Listed> {
     let (text, rest) = line.rsplit_once("# handle ")?;
     let handle = rest.split_whitespace().next()?.parse().ok()?;
     Some(Listed { text: text.trim().to_owned(), handle })
@@ -324,7 +324,7 @@ pub fn handle_of(line: &str) -> Option<Listed> {
 
 /// The rules of a chain in `nft -a list chain …`: the lines that have a handle and are no beginning of a block.
 #[must_use]
-pub fn rules(listing: &str) -> Vec<Listed> {
+pub(crate) fn rules(listing: &str) -> Vec<Listed> {
     let mut all = Vec::new();
     // A rule with a verdict map of its own may be told in several lines.
     let mut begun = String::new();
@@ -350,7 +350,7 @@ pub fn rules(listing: &str) -> Vec<Listed> {
 
 /// The handle of a named thing in `nft -a list table …`, by its kind and name; the table's own for `table`.
 #[must_use]
-pub fn named(listing: &str, kind: &str, name: &str) -> Option<u64> {
+pub(crate) fn named(listing: &str, kind: &str, name: &str) -> Option<u64> {
     listing.lines().filter_map(|line| handle_of(line.trim())).find_map(|found| {
         let head = found.text.strip_suffix('{')?.trim();
         let is_it = match kind {
@@ -363,7 +363,7 @@ pub fn named(listing: &str, kind: &str, name: &str) -> Option<u64> {
 
 /// Whether a table has nothing in it.
 #[must_use]
-pub fn is_empty(listing: &str) -> bool {
+pub(crate) fn is_empty(listing: &str) -> bool {
     let heads = listing.lines().filter_map(|line| line.split(" # handle ").next());
     !heads.map(str::trim).any(|line| line.ends_with('{') && !line.starts_with("table "))
 }
@@ -371,7 +371,7 @@ pub fn is_empty(listing: &str) -> bool {
 /// A listing as it is compared with another: without handles, without how long elements have to live, and without what packets have put into
 /// dynamic sets.
 #[must_use]
-pub fn comparable(listing: &str) -> String {
+pub(crate) fn comparable(listing: &str) -> String {
     let mut all = Vec::new();
     let (mut dynamic, mut in_elements) = (false, false);
     for line in listing.lines() {
@@ -403,7 +403,7 @@ fn without_expiry(line: &str) -> String {
 
 /// Whether the table is one that iptables keeps in nft, with rules that nft cannot write.
 #[must_use]
-pub fn is_of_iptables(listing: &str) -> bool {
+pub(crate) fn is_of_iptables(listing: &str) -> bool {
     listing.lines().any(|line| {
         let line = line.trim();
         line.contains("# xt_") || line.contains("xt match ") || line.contains("xt target ")

@@ -26,7 +26,7 @@ const MANAGERS: &[Manager] = &[
 
 /// The command that installs a package, by its Debian name, on the system of this `/etc/os-release`; a sentence where none is known.
 #[must_use]
-pub fn install(os_release: &str, package: &str) -> String {
+pub(crate) fn install(os_release: &str, package: &str) -> String {
     let value = |key: &str| {
         let line = os_release.lines().find_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
         line.unwrap_or_default().trim_matches(['"', '\'']).to_lowercase()

@@ -2,7 +2,7 @@
 
 /// What a shell would do with a part of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shell {
+pub(crate) enum Shell {
     /// `|`
     Pipe,
     /// `>`, `2>&1`, `<`
@@ -32,7 +32,7 @@ impl Shell {
 
 /// The first part of a command that only means something to a shell; quotes protect it, as they would there.
 #[must_use]
-pub fn only_for_a_shell(command: &str) -> Option<(Shell, String)> {
+pub(crate) fn only_for_a_shell(command: &str) -> Option<(Shell, String)> {
     let mut word = String::new();
     let (mut quote, mut quoted) = (None, false);
     let mut chars = command.chars().peekable();
@@ -91,13 +91,13 @@ fn whole(word: &str, quoted: bool) -> Option<Shell> {
 
 /// What is wrong with such a command, given to `verb`.
 #[must_use]
-pub fn message(verb: &str, (found, part): (Shell, String)) -> String {
+pub(crate) fn message(verb: &str, (found, part): (Shell, String)) -> String {
     format!("`{verb}` asks no shell: `{part}` is a plain word to the program, not {}", found.what())
 }
 
 /// What to write instead.
 #[must_use]
-pub fn hint(verb: &str, command: &str) -> String {
+pub(crate) fn hint(verb: &str, command: &str) -> String {
     format!("write `{verb}([\"sh\", \"-c\", {command:?}])`")
 }
 

@@ -393,7 +393,7 @@ fn word(value: &Value) -> Option<String> {
 
 /// An address with its prefix, and the words after `ip address add ADDR dev LINK` that make it what it is.
 #[must_use]
-pub fn addr_words(info: &Map<String, Value>) -> Option<(String, Vec<String>)> {
+pub(crate) fn addr_words(info: &Map<String, Value>) -> Option<(String, Vec<String>)> {
     let text = |key: &str| info.get(key).and_then(Value::as_str);
     let number = |key: &str| info.get(key).and_then(Value::as_u64);
     let plen = number("prefixlen")?;
@@ -493,7 +493,7 @@ fn route(part: Part, line: &str) -> Option<Thing> {
 /// Which family a line of `ip -o -d route show table all` is of, where both are listed. iproute2 does not say of a default route; every IPv6 route of
 /// the kernel has a preference (`pref medium`). `None` for a line that is no route of either.
 #[must_use]
-pub fn family_of(line: &str) -> Option<Part> {
+pub(crate) fn family_of(line: &str) -> Option<Part> {
     let mut words = line.split_whitespace();
     let dst = words.nth(1)?;
     let text = dst.split('/').next()?;
@@ -510,7 +510,7 @@ pub fn family_of(line: &str) -> Option<Part> {
 
 /// The words of the route of a list of `ip -o -d route show` that has a metric, for an inverse.
 #[must_use]
-pub fn route_words(part: Part, text: &str, metric: Option<u32>) -> Option<Vec<String>> {
+pub(crate) fn route_words(part: Part, text: &str, metric: Option<u32>) -> Option<Vec<String>> {
     let wanted = metric.unwrap_or(0).to_string();
     let metric = |thing: &Thing| thing.value.split(' ').skip_while(|word| *word != "metric").nth(1).map(str::to_owned);
     let found = text

@@ -3,7 +3,7 @@
 use crate::error::{Error, Kind, Result};
 
 /// What `wg` takes and prints for no preshared key.
-pub const NO_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+pub(crate) const NO_KEY: &str = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
 
 /// A peer without its secret.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -40,7 +40,7 @@ impl State {
 
 /// Whether two lists of networks are the same, in whatever order and writing.
 #[must_use]
-pub fn same_networks(some: &[String], others: &[String]) -> bool {
+pub(crate) fn same_networks(some: &[String], others: &[String]) -> bool {
     let read = |texts: &[String]| {
         let mut all: Vec<String> = texts
             .iter()
@@ -62,7 +62,7 @@ pub fn same_networks(some: &[String], others: &[String]) -> bool {
 /// # Errors
 ///
 /// `ToolOutput` for anything else; what was printed is not repeated, for it holds keys.
-pub fn parse_dump(text: &str) -> Result<State> {
+pub(crate) fn parse_dump(text: &str) -> Result<State> {
     let garbage = || Error::new(Kind::ToolOutput, "`wg show … dump` did not print what wg(8) says");
     let some = |word: &str| (word != "(none)").then(|| word.to_owned());
     let mut lines = text.lines();
@@ -88,7 +88,7 @@ pub fn parse_dump(text: &str) -> Result<State> {
 /// # Errors
 ///
 /// `InvalidArgument`.
-pub fn check_key(key: &str, is_secret: bool) -> Result<()> {
+pub(crate) fn check_key(key: &str, is_secret: bool) -> Result<()> {
     let body = key.strip_suffix('=').unwrap_or_default();
     if body.len() == 43 && body.chars().all(|c| c.is_ascii_alphanumeric() || c == '+' || c == '/') {
         return Ok(());

@@ -39,13 +39,13 @@ fn command(netns: &Where, link: &str, addr: IpNet, there: bool, more: &[String])
 
 /// Adds an address: `ip address add ADDR dev NAME`.
 #[must_use]
-pub fn add(netns: &Where, link: &str, addr: IpNet) -> Op {
+pub(crate) fn add(netns: &Where, link: &str, addr: IpNet) -> Op {
     Op::new(command(netns, link, addr, true, &[]), Undo::by(command(netns, link, addr, false, &[])))
 }
 
 /// Removes an address: `ip address delete ADDR dev NAME`; undone by adding it with `words`, what else it had.
 #[must_use]
-pub fn delete(netns: &Where, link: &str, addr: IpNet, words: &[String]) -> Op {
+pub(crate) fn delete(netns: &Where, link: &str, addr: IpNet, words: &[String]) -> Op {
     Op::new(command(netns, link, addr, false, &[]), Undo::by(command(netns, link, addr, true, words)))
 }
 

@@ -30,7 +30,7 @@ pub struct Mutant {
 /// The ways to break what an op made; none for what goes with something else (a namespace, its `lo`, an empty chain), and for what nothing can
 /// take back.
 #[must_use]
-pub fn of(op: &Op) -> Vec<Breakage> {
+pub(crate) fn of(op: &Op) -> Vec<Breakage> {
     let netns = &op.command.netns;
     match op.fact() {
         // What a program of the script's own changes, nobody can ask for.
@@ -238,7 +238,7 @@ fn sysctl_would(netns: &Where, name: &str) -> String {
 
 /// The rule as iptables has it, without the mark of this program.
 #[must_use]
-pub fn rule_of(command: &Command) -> String {
+pub(crate) fn rule_of(command: &Command) -> String {
     let words = command.fact().and_then(Fact::rule).map(|rule| {
         let mut words = rule.said();
         let marked =
@@ -289,7 +289,7 @@ fn of_raw(op: &Op) -> Vec<Breakage> {
 
 /// What shows whether a breakage changed anything: questions whose answers are compared.
 #[must_use]
-pub fn shown(op: &Op) -> Vec<Command> {
+pub(crate) fn shown(op: &Op) -> Vec<Command> {
     let netns = &op.command.netns;
     let ip = |words: &[&str]| Command::new(Tool::Ip, netns, words.iter().copied());
     let links = || ip(&["-d", "link", "show"]);

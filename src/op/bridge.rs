@@ -107,32 +107,32 @@ fn bridge<'a>(netns: &Where, words: impl IntoIterator<Item = &'a str>) -> Comman
 
 /// The VLANs of a port, or of the bridge itself: `bridge -j vlan show dev NAME`.
 #[must_use]
-pub fn show_vlans(netns: &Where, dev: &str) -> Command {
+pub(crate) fn show_vlans(netns: &Where, dev: &str) -> Command {
     bridge(netns, ["-j", "vlan", "show", "dev", dev])
 }
 
 /// The VLANs of all ports: `bridge -j vlan show`.
 #[must_use]
-pub fn show_all_vlans(netns: &Where) -> Command {
+pub(crate) fn show_all_vlans(netns: &Where) -> Command {
     bridge(netns, ["-j", "vlan", "show"])
 }
 
 /// The entries of all forwarding tables: `bridge -j fdb show`.
 #[must_use]
-pub fn show_fdb(netns: &Where) -> Command {
+pub(crate) fn show_fdb(netns: &Where) -> Command {
     bridge(netns, ["-j", "fdb", "show"])
 }
 
 /// The entries of the multicast tables of all bridges: `bridge -j mdb show`.
 #[must_use]
-pub fn show_mdb(netns: &Where) -> Command {
+pub(crate) fn show_mdb(netns: &Where) -> Command {
     bridge(netns, ["-j", "mdb", "show"])
 }
 
 /// Puts a port, or with `own` the bridge itself, into a VLAN, or out of it. Undone by what was: how it `had` the VLAN, and the one, if it is another,
 /// that was its `pvid`.
 #[must_use]
-pub fn vlan(at: (&Where, &str), own: bool, vid: u16, is: Option<Tags>, had: &[(u16, Tags)]) -> Op {
+pub(crate) fn vlan(at: (&Where, &str), own: bool, vid: u16, is: Option<Tags>, had: &[(u16, Tags)]) -> Op {
     let (netns, dev) = at;
     let with = |vid: u16, is: Option<Tags>| Fact::Vlan(Vlan { dev: dev.to_owned(), vid, own, is }).command(netns);
     let former = had.iter().find(|(id, _)| *id == vid).map(|(_, tags)| *tags);
@@ -144,7 +144,7 @@ pub fn vlan(at: (&Where, &str), own: bool, vid: u16, is: Option<Tags>, had: &[(u
 
 /// Makes an entry of a forwarding table; undone by `former`, which has its place, or by deleting it.
 #[must_use]
-pub fn fdb(netns: &Where, entry: &FdbEntry, former: Option<&FdbEntry>) -> Op {
+pub(crate) fn fdb(netns: &Where, entry: &FdbEntry, former: Option<&FdbEntry>) -> Op {
     let with = |entry: &FdbEntry, there| Fact::Fdb(Fdb { entry: entry.clone(), there }).command(netns);
     let undo = former.map_or_else(|| with(entry, false), |former| with(former, true));
     Op::new(with(entry, true), Undo::by(undo))
@@ -152,14 +152,14 @@ pub fn fdb(netns: &Where, entry: &FdbEntry, former: Option<&FdbEntry>) -> Op {
 
 /// Deletes an entry of a forwarding table; undone by making it again.
 #[must_use]
-pub fn fdb_delete(netns: &Where, entry: &FdbEntry) -> Op {
+pub(crate) fn fdb_delete(netns: &Where, entry: &FdbEntry) -> Op {
     let with = |there| Fact::Fdb(Fdb { entry: entry.clone(), there }).command(netns);
     Op::new(with(false), Undo::by(with(true)))
 }
 
 /// Makes an entry of a multicast table, or deletes it; undone by the other.
 #[must_use]
-pub fn mdb(netns: &Where, entry: &MdbEntry, there: bool) -> Op {
+pub(crate) fn mdb(netns: &Where, entry: &MdbEntry, there: bool) -> Op {
     let with = |there| Fact::Mdb(Mdb { entry: entry.clone(), there }).command(netns);
     Op::new(with(there), Undo::by(with(!there)))
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Command, Fact, Op, Undo, Where, program};
 
 /// Where `ip netns exec NAME` looks for the files of the namespace `NAME`.
-pub const FOLDER: &str = "/etc/netns";
+pub(crate) const FOLDER: &str = "/etc/netns";
 
 /// A file with this text, or none.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,13 +44,13 @@ impl File {
 
 /// The path of a namespace's own `/etc/FILE`.
 #[must_use]
-pub fn of_netns(netns: &str, file: &str) -> String {
+pub(crate) fn of_netns(netns: &str, file: &str) -> String {
     format!("{FOLDER}/{netns}/{file}")
 }
 
 /// Gives a file this text; undone by what it held before, or by its end and that of the `folders` above it that were not there, the deepest first.
 #[must_use]
-pub fn write(path: &str, text: &str, former: Option<&str>, folders: &[String]) -> Op {
+pub(crate) fn write(path: &str, text: &str, former: Option<&str>, folders: &[String]) -> Op {
     let with = |text: Option<&str>, new: bool| {
         Fact::File(File { path: path.to_owned(), text: text.map(str::to_owned), new }).command(&Where::Host)
     };

@@ -13,11 +13,11 @@ use crate::op::route::Family;
 const LOCK_WAIT_S: &str = "5";
 
 /// The comment that marks a rule as made by netwright.
-pub const MARK: &str = "netwright";
+pub(crate) const MARK: &str = "netwright";
 
 /// The program for a family.
 #[must_use]
-pub fn tool(family: Family) -> Tool {
+pub(crate) fn tool(family: Family) -> Tool {
     match family {
         Family::V4 => Tool::Iptables,
         Family::V6 => Tool::Ip6tables,
@@ -26,7 +26,7 @@ pub fn tool(family: Family) -> Tool {
 
 /// The family of a program.
 #[must_use]
-pub fn family(tool: Tool) -> Family {
+pub(crate) fn family(tool: Tool) -> Family {
     if tool == Tool::Ip6tables { Family::V6 } else { Family::V4 }
 }
 
@@ -41,33 +41,33 @@ fn words(table: &str, argv: &[&str], spec: &[String]) -> Vec<String> {
 
 /// Any iptables command: `iptables -w 5 -t TABLE WORDS… SPEC…`.
 #[must_use]
-pub fn command(netns: &Where, family: Family, table: &str, argv: &[&str], spec: &[String]) -> Command {
+pub(crate) fn command(netns: &Where, family: Family, table: &str, argv: &[&str], spec: &[String]) -> Command {
     Command::new(tool(family), netns, words(table, argv, spec))
 }
 
 /// Asks whether a rule exists: `iptables -C CHAIN SPEC…`.
 #[must_use]
-pub fn check(netns: &Where, family: Family, table: &str, chain: &str, spec: &[String]) -> Command {
+pub(crate) fn check(netns: &Where, family: Family, table: &str, chain: &str, spec: &[String]) -> Command {
     command(netns, family, table, &["-C", chain], spec)
 }
 
 /// Reads a chain, or the whole table: `iptables -S [CHAIN]`.
 #[must_use]
-pub fn list(netns: &Where, family: Family, table: &str, chain: Option<&str>) -> Command {
+pub(crate) fn list(netns: &Where, family: Family, table: &str, chain: Option<&str>) -> Command {
     let argv: Vec<&str> = std::iter::once("-S").chain(chain).collect();
     command(netns, family, table, &argv, &[])
 }
 
 /// Reads a chain, or the whole table, with what its rules have counted: `iptables -S [CHAIN] -v`.
 #[must_use]
-pub fn list_counted(netns: &Where, family: Family, table: &str, chain: Option<&str>) -> Command {
+pub(crate) fn list_counted(netns: &Where, family: Family, table: &str, chain: Option<&str>) -> Command {
     let argv: Vec<&str> = std::iter::once("-S").chain(chain).chain(["-v"]).collect();
     command(netns, family, table, &argv, &[])
 }
 
 /// Reads a table, or all of them, with counters: `iptables-save -c [-t TABLE]`.
 #[must_use]
-pub fn save(netns: &Where, family: Family, table: Option<&str>) -> Command {
+pub(crate) fn save(netns: &Where, family: Family, table: Option<&str>) -> Command {
     let tool = match family {
         Family::V4 => Tool::IptablesSave,
         Family::V6 => Tool::Ip6tablesSave,
@@ -77,7 +77,7 @@ pub fn save(netns: &Where, family: Family, table: Option<&str>) -> Command {
 
 /// Whether the words of a rule can be a line of `iptables-restore`, which knows quotes but splits at blanks.
 #[must_use]
-pub fn is_plain(spec: &[String]) -> bool {
+pub(crate) fn is_plain(spec: &[String]) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_.:/@%+,=-!".contains(c);
     spec.iter().all(|word| !word.is_empty() && word.chars().all(plain))
 }
@@ -362,7 +362,7 @@ impl Fact {
 
 /// Whether two commands append rules to one table of a namespace, in words that `iptables-restore` takes.
 #[must_use]
-pub fn go_together(one: &Command, other: &Command) -> bool {
+pub(crate) fn go_together(one: &Command, other: &Command) -> bool {
     let appended = |command: &'_ Command| {
         let rule = command.fact()?.rule()?;
         (rule.act == RuleAct::Append && is_plain(&rule.said())).then(|| rule.at.table.clone())
@@ -373,7 +373,7 @@ pub fn go_together(one: &Command, other: &Command) -> bool {
 
 /// Runs several commands about single rules of one table in one go, all or none: `iptables-restore --noflush`.
 #[must_use]
-pub fn all_at_once<'a>(commands: impl Iterator<Item = &'a Command>) -> Option<Command> {
+pub(crate) fn all_at_once<'a>(commands: impl Iterator<Item = &'a Command>) -> Option<Command> {
     let mut commands = commands.peekable();
     let first = *commands.peek()?;
     let table = &first.fact()?.rule()?.at.table;
@@ -394,35 +394,35 @@ fn rule(netns: &Where, at: ChainAt, act: RuleAct, spec: &[String]) -> Command {
 
 /// Appends a rule; undone by deleting it.
 #[must_use]
-pub fn append(netns: &Where, family: Family, table: &str, chain: &str, spec: &[String]) -> Op {
+pub(crate) fn append(netns: &Where, family: Family, table: &str, chain: &str, spec: &[String]) -> Op {
     let with = |act| rule(netns, ChainAt::new(family, table, chain), act, spec);
     Op::new(with(RuleAct::Append), Undo::by(with(RuleAct::Delete)))
 }
 
 /// Inserts a rule at a position, 1 being the first; undone by deleting it.
 #[must_use]
-pub fn insert(netns: &Where, family: Family, table: &str, chain: &str, position: u32, spec: &[String]) -> Op {
+pub(crate) fn insert(netns: &Where, family: Family, table: &str, chain: &str, position: u32, spec: &[String]) -> Op {
     let with = |act| rule(netns, ChainAt::new(family, table, chain), act, spec);
     Op::new(with(RuleAct::Insert(position)), Undo::by(with(RuleAct::Delete)))
 }
 
 /// Deletes a rule, told by its words; undone by putting it back.
 #[must_use]
-pub fn delete(netns: &Where, family: Family, former: FormerChain, spec: &[String]) -> Op {
+pub(crate) fn delete(netns: &Where, family: Family, former: FormerChain, spec: &[String]) -> Op {
     let command = rule(netns, former.at(family), RuleAct::Delete, spec);
     Op::new(command, Undo::Rules { commands: Vec::new(), chains: vec![former] })
 }
 
 /// Deletes a rule, told by its number from 1; undone by putting it back.
 #[must_use]
-pub fn delete_number(netns: &Where, family: Family, former: FormerChain, number: u32) -> Op {
+pub(crate) fn delete_number(netns: &Where, family: Family, former: FormerChain, number: u32) -> Op {
     let command = rule(netns, former.at(family), RuleAct::DeleteNumber(number), &[]);
     Op::new(command, Undo::Rules { commands: Vec::new(), chains: vec![former] })
 }
 
 /// Puts another rule in the place of one, 1 being the first; undone by deleting it and putting the former one back.
 #[must_use]
-pub fn replace(netns: &Where, family: Family, former: FormerChain, position: u32, spec: &[String]) -> Op {
+pub(crate) fn replace(netns: &Where, family: Family, former: FormerChain, position: u32, spec: &[String]) -> Op {
     let with = |act| rule(netns, former.at(family), act, spec);
     let (command, undo) = (with(RuleAct::Replace(position)), with(RuleAct::Delete));
     Op::new(command, Undo::Rules { commands: vec![undo], chains: vec![former] })
@@ -434,7 +434,7 @@ fn whole(netns: &Where, family: Family, table: &str, act: TableAct) -> Command {
 
 /// Empties a chain, or all chains of the table; undone by putting the rules back.
 #[must_use]
-pub fn flush(netns: &Where, family: Family, table: &str, chain: Option<&str>, former: Vec<FormerChain>) -> Op {
+pub(crate) fn flush(netns: &Where, family: Family, table: &str, chain: Option<&str>, former: Vec<FormerChain>) -> Op {
     let command = whole(netns, family, table, TableAct::Flush(chain.map(str::to_owned)));
     Op::new(command, Undo::Rules { commands: Vec::new(), chains: former })
 }
@@ -445,7 +445,7 @@ fn chain_command(netns: &Where, at: ChainAt, act: ChainAct) -> Command {
 
 /// Deletes an empty chain, or all of them; undone by making `names` again.
 #[must_use]
-pub fn delete_chain(netns: &Where, family: Family, table: &str, chain: Option<&str>, names: &[String]) -> Op {
+pub(crate) fn delete_chain(netns: &Where, family: Family, table: &str, chain: Option<&str>, names: &[String]) -> Op {
     let again = |name: &String| chain_command(netns, ChainAt::new(family, table, name), ChainAct::New);
     Op::new(
         whole(netns, family, table, TableAct::DeleteChains(chain.map(str::to_owned))),
@@ -455,7 +455,7 @@ pub fn delete_chain(netns: &Where, family: Family, table: &str, chain: Option<&s
 
 /// Renames a chain; undone by its former name.
 #[must_use]
-pub fn rename_chain(netns: &Where, family: Family, table: &str, from: &str, to: &str) -> Op {
+pub(crate) fn rename_chain(netns: &Where, family: Family, table: &str, from: &str, to: &str) -> Op {
     let renamed = |from: &str, to: &str| {
         chain_command(netns, ChainAt::new(family, table, to), ChainAct::RenameFrom(from.to_owned()))
     };
@@ -464,13 +464,19 @@ pub fn rename_chain(netns: &Where, family: Family, table: &str, from: &str, to: 
 
 /// Sets counters to zero. There is nothing to undo: counters change with the next packet, and nothing that a packet meets depends on them.
 #[must_use]
-pub fn zero(netns: &Where, family: Family, table: &str, argv: &[String]) -> Op {
+pub(crate) fn zero(netns: &Where, family: Family, table: &str, argv: &[String]) -> Op {
     Op::new(whole(netns, family, table, TableAct::Zero(argv.to_vec())), Undo::Commands(Vec::new()))
 }
 
 /// Puts a rule back into its chain in an inverse, with what it has counted: `-I CHAIN POSITION SPEC… -c PACKETS BYTES`, 1 being the first position.
 #[must_use]
-pub fn insert_command(netns: &Where, family: Family, former: &FormerChain, position: usize, index: usize) -> Command {
+pub(crate) fn insert_command(
+    netns: &Where,
+    family: Family,
+    former: &FormerChain,
+    position: usize,
+    index: usize,
+) -> Command {
     let mut spec = former.rules.get(index).cloned().unwrap_or_default();
     if let Some((packets, bytes)) = former.counters.get(index).filter(|counted| **counted != (0, 0)) {
         spec.extend(["-c".to_owned(), packets.to_string(), bytes.to_string()]);
@@ -481,7 +487,7 @@ pub fn insert_command(netns: &Where, family: Family, former: &FormerChain, posit
 
 /// Sets the policy of a built-in chain; undone by the former one.
 #[must_use]
-pub fn policy(netns: &Where, family: Family, table: &str, chain: &str, target: &str, former: &str) -> Op {
+pub(crate) fn policy(netns: &Where, family: Family, table: &str, chain: &str, target: &str, former: &str) -> Op {
     let with = |target: &str| {
         let at = ChainAt::new(family, table, chain);
         Fact::NfPolicy(Policy { at, target: target.to_owned() }).command(netns)
@@ -491,7 +497,7 @@ pub fn policy(netns: &Where, family: Family, table: &str, chain: &str, target: &
 
 /// Makes a chain; undone by deleting it.
 #[must_use]
-pub fn new_chain(netns: &Where, family: Family, table: &str, chain: &str) -> Op {
+pub(crate) fn new_chain(netns: &Where, family: Family, table: &str, chain: &str) -> Op {
     let with = |act| chain_command(netns, ChainAt::new(family, table, chain), act);
     // Not flushed before: the run's own rules are undone one by one, and what somebody else put there is theirs.
     Op::new(with(ChainAct::New), Undo::by(with(ChainAct::Delete)))

@@ -307,19 +307,19 @@ fn ip<'a>(netns: &Where, argv: impl IntoIterator<Item = &'a str>) -> Command {
 ///
 /// Not `ip link show`: in a batch it would hide addresses and routes from every command after it (see [`crate::exec`]).
 #[must_use]
-pub fn show(netns: &Where, name: &str) -> Command {
+pub(crate) fn show(netns: &Where, name: &str) -> Command {
     ip(netns, ["-j", "-d", "address", "show", "dev", name])
 }
 
 /// All links with their addresses: `ip -j -d address show`.
 #[must_use]
-pub fn show_all(netns: &Where) -> Command {
+pub(crate) fn show_all(netns: &Where) -> Command {
     ip(netns, ["-j", "-d", "address", "show"])
 }
 
 /// One link with its counters: `ip -j -s link show dev NAME`.
 #[must_use]
-pub fn stats(netns: &Where, name: &str) -> Command {
+pub(crate) fn stats(netns: &Where, name: &str) -> Command {
     ip(netns, ["-j", "-s", "link", "show", "dev", name])
 }
 
@@ -329,7 +329,7 @@ pub fn stats(netns: &Where, name: &str) -> Command {
 /// so that an `eth0` for a namespace was refused where the host has one. The name of the peer is looked up in its own namespace on all of them.
 /// When one end belongs to the host, which has no name for `netns`, that end is the first.
 #[must_use]
-pub fn add_veth(a: (&Where, &str), b: (&Where, &str)) -> Op {
+pub(crate) fn add_veth(a: (&Where, &str), b: (&Where, &str)) -> Op {
     let (first, second) = if b.0 == &Where::Host { (b, a) } else { (a, b) };
     let netns = second.0.word().filter(|_| second.0 != first.0);
     made(first.0, first.1, Some(second), veth(second.1, netns, None))
@@ -339,7 +339,7 @@ pub fn add_veth(a: (&Where, &str), b: (&Where, &str)) -> Op {
 /// `ip link add name OUTER up master BRIDGE type veth peer name INNER netns X`. It runs where the bridge is, whose name only means something there.
 /// An end in the host has no name for `netns` there: such a pair is made by [`add_veth`] and [`master_up`].
 #[must_use]
-pub fn add_port(inner: (&Where, &str), outer: (&Where, &str), bridge: &str) -> Option<Op> {
+pub(crate) fn add_port(inner: (&Where, &str), outer: (&Where, &str), bridge: &str) -> Option<Op> {
     let netns = inner.0.word();
     if netns.is_none() && inner.0 != outer.0 {
         return None;
@@ -366,14 +366,14 @@ fn made(netns: &Where, name: &str, peer: Option<(&Where, &str)>, new: New) -> Op
 
 /// Makes a link: `ip link add name NAME WORDS…`, where the words are those of [`link_kinds::argv`].
 #[must_use]
-pub fn add(netns: &Where, name: &str, kind: &str, words: &[String]) -> Op {
+pub(crate) fn add(netns: &Where, name: &str, kind: &str, words: &[String]) -> Op {
     made(netns, name, None, New { kind: kind.to_owned(), index: None, port_of: None, words: words.to_vec() })
 }
 
 /// The MAC address of a bridge that `owner` makes: its own as long as it lives. Without one said, a bridge takes the lowest of its ports' addresses
 /// (`br_stp_recalculate_bridge_id`), so that every port that comes or goes may change it, and who knows the old one loses the gateway for seconds.
 #[must_use]
-pub fn bridge_mac(owner: &str, netns: &Where, name: &str) -> String {
+pub(crate) fn bridge_mac(owner: &str, netns: &Where, name: &str) -> String {
     // FNV-1a: the same in every rehearsal. `02`: given by an administrator, to one station.
     let hash = format!("{owner}\0{netns}\0{name}")
         .bytes()
@@ -385,7 +385,7 @@ pub fn bridge_mac(owner: &str, netns: &Where, name: &str) -> String {
 /// Changes options of a link: `ip link set dev NAME WORDS…`, where the words are those of [`link_kinds::change_argv`];
 /// undone by `former`, the words with the former values.
 #[must_use]
-pub fn set_options(netns: &Where, name: &str, words: &[String], former: Option<&[String]>) -> Op {
+pub(crate) fn set_options(netns: &Where, name: &str, words: &[String], former: Option<&[String]>) -> Op {
     let with = |words: &[String]| set_command(netns, name, vec![Setting::Options(words.to_vec())]);
     let undo = former
         .map_or_else(|| Undo::None("`ip` does not show the former value".into()), |former| Undo::by(with(former)));
@@ -394,13 +394,13 @@ pub fn set_options(netns: &Where, name: &str, words: &[String], former: Option<&
 
 /// Deletes a link: `ip link delete dev NAME`. A link that is gone cannot be made again as it was.
 #[must_use]
-pub fn delete(netns: &Where, name: &str) -> Op {
+pub(crate) fn delete(netns: &Where, name: &str) -> Op {
     Op::new(delete_command(netns, name), Undo::None("a deleted link cannot be made again as it was".into()))
 }
 
 /// The command of [`delete`].
 #[must_use]
-pub fn delete_command(netns: &Where, name: &str) -> Command {
+pub(crate) fn delete_command(netns: &Where, name: &str) -> Command {
     Fact::Link(Link { name: name.to_owned(), there: false, peer: None, new: None }).command(netns)
 }
 
@@ -414,20 +414,20 @@ fn set(netns: &Where, name: &str, to: Vec<Setting>, former: Vec<Setting>) -> Op 
 
 /// Marks a link as made by netwright, by its alias; the mark goes with the link.
 #[must_use]
-pub fn mark(netns: &Where, name: &str, mark: &str) -> Op {
+pub(crate) fn mark(netns: &Where, name: &str, mark: &str) -> Op {
     Op::new(set_command(netns, name, vec![Setting::Alias(mark.to_owned())]), Undo::Commands(Vec::new()))
 }
 
 /// Sets `lo` of a new namespace up, and marks the namespace by the alias of its `lo`; both go with the namespace.
 #[must_use]
-pub fn lo_up(netns: &Where, mark: Option<&str>) -> Op {
+pub(crate) fn lo_up(netns: &Where, mark: Option<&str>) -> Op {
     let mark = mark.map(|mark| Setting::Alias(mark.to_owned()));
     let to = std::iter::once(Setting::Up).chain(mark).collect();
     Op::new(set_command(netns, "lo", to), Undo::Commands(Vec::new()))
 }
 
 /// Chooses the index of a link that an op is about to make: its identity is then known before it exists.
-pub fn choose_index(op: &mut Op, index: u32) {
+pub(crate) fn choose_index(op: &mut Op, index: u32) {
     let Some(Fact::Link(link)) = op.command.fact.as_deref() else { return };
     let Some(new) = &link.new else { return };
     let link = Link { new: Some(New { index: Some(index), ..new.clone() }), ..link.clone() };
@@ -436,39 +436,39 @@ pub fn choose_index(op: &mut Op, index: u32) {
 
 /// Sets a link up; undone by setting it down.
 #[must_use]
-pub fn up(netns: &Where, name: &str) -> Op {
+pub(crate) fn up(netns: &Where, name: &str) -> Op {
     set(netns, name, vec![Setting::Up], vec![Setting::Down])
 }
 
 /// Sets a link down; undone by setting it up.
 #[must_use]
-pub fn down(netns: &Where, name: &str) -> Op {
+pub(crate) fn down(netns: &Where, name: &str) -> Op {
     set(netns, name, vec![Setting::Down], vec![Setting::Up])
 }
 
 /// Makes a link the port of `master` and sets it up, in one message.
 #[must_use]
-pub fn master_up(netns: &Where, name: &str, master: &str) -> Op {
+pub(crate) fn master_up(netns: &Where, name: &str, master: &str) -> Op {
     let to = vec![Setting::Master(master.to_owned()), Setting::Up];
     set(netns, name, to, vec![Setting::NoMaster, Setting::Down])
 }
 
 /// Makes a link the port of `master`, or nobody's.
 #[must_use]
-pub fn master(netns: &Where, name: &str, master: Option<&str>, former: Option<&str>) -> Op {
+pub(crate) fn master(netns: &Where, name: &str, master: Option<&str>, former: Option<&str>) -> Op {
     let setting = |master: Option<&str>| master.map_or(Setting::NoMaster, |master| Setting::Master(master.to_owned()));
     set(netns, name, vec![setting(master)], vec![setting(former)])
 }
 
 /// Sets the MTU in bytes.
 #[must_use]
-pub fn mtu(netns: &Where, name: &str, mtu: u32, former: u32) -> Op {
+pub(crate) fn mtu(netns: &Where, name: &str, mtu: u32, former: u32) -> Op {
     set(netns, name, vec![Setting::Mtu(mtu)], vec![Setting::Mtu(former)])
 }
 
 /// Sets the MAC address.
 #[must_use]
-pub fn mac(netns: &Where, name: &str, mac: &str, former: Option<&str>) -> Op {
+pub(crate) fn mac(netns: &Where, name: &str, mac: &str, former: Option<&str>) -> Op {
     let with = |mac: &str| set_command(netns, name, vec![Setting::Address(mac.to_owned())]);
     let undo =
         former.map_or_else(|| Undo::None("the former value is not known".into()), |former| Undo::by(with(former)));
@@ -477,7 +477,7 @@ pub fn mac(netns: &Where, name: &str, mac: &str, former: Option<&str>) -> Op {
 
 /// Renames a link. The inverse speaks of it by its new name.
 #[must_use]
-pub fn rename(netns: &Where, name: &str, new: &str) -> Op {
+pub(crate) fn rename(netns: &Where, name: &str, new: &str) -> Op {
     let undo = set_command(netns, new, vec![Setting::Name(name.to_owned())]);
     Op::new(set_command(netns, name, vec![Setting::Name(new.to_owned())]), Undo::by(undo))
 }

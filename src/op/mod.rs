@@ -3,21 +3,21 @@
 //! Everything here is pure: no I/O, no processes. A [`Fact`] is what can be so, one file per object; a [`Command`] is a program and its words in a
 //! namespace, with the fact that it makes so; an [`Op`] is a command that changes the kernel, with its inverse. Each is tested by its exact argv.
 
-pub mod addr;
-pub mod breakage;
-pub mod bridge;
-pub mod fact;
-pub mod file;
-pub mod firewall;
-pub mod link;
-pub mod netns;
-pub mod nft;
-pub mod program;
-pub mod qdisc;
-pub mod route;
-pub mod secret;
-pub mod sysctl;
-pub mod wg;
+pub(crate) mod addr;
+pub(crate) mod breakage;
+pub(crate) mod bridge;
+pub(crate) mod fact;
+pub(crate) mod file;
+pub(crate) mod firewall;
+pub(crate) mod link;
+pub(crate) mod netns;
+pub(crate) mod nft;
+pub(crate) mod program;
+pub(crate) mod qdisc;
+pub(crate) mod route;
+pub(crate) mod secret;
+pub(crate) mod sysctl;
+pub(crate) mod wg;
 
 use std::fmt;
 use std::path::PathBuf;

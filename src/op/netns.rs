@@ -25,25 +25,25 @@ fn command(name: &str, there: bool) -> Command {
 
 /// Makes a namespace: `ip netns add NAME`.
 #[must_use]
-pub fn add(name: &str) -> Op {
+pub(crate) fn add(name: &str) -> Op {
     Op::new(command(name, true), Undo::by(delete_command(name)))
 }
 
 /// Deletes a namespace: `ip netns delete NAME`. What was inside is gone, so there is no inverse.
 #[must_use]
-pub fn delete(name: &str) -> Op {
+pub(crate) fn delete(name: &str) -> Op {
     Op::new(delete_command(name), Undo::None("what was in the namespace is gone with it".into()))
 }
 
 /// The command of [`delete`].
 #[must_use]
-pub fn delete_command(name: &str) -> Command {
+pub(crate) fn delete_command(name: &str) -> Command {
     command(name, false)
 }
 
 /// Lists the named namespaces, with the ids that `netns` has for them: `ip -j netns list`.
 #[must_use]
-pub fn list(netns: &Where) -> Command {
+pub(crate) fn list(netns: &Where) -> Command {
     Command::new(Tool::Ip, netns, ["-j", "netns", "list"])
 }
 

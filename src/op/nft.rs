@@ -94,7 +94,7 @@ fn nft<S: Into<String>>(netns: &Where, words: impl IntoIterator<Item = S>) -> Co
 
 /// A question: `nft [OPTIONS] TEXT`.
 #[must_use]
-pub fn question(netns: &Where, text: &str) -> Command {
+pub(crate) fn question(netns: &Where, text: &str) -> Command {
     let words: Vec<&str> = text.split_whitespace().collect();
     let (options, rest) = words.split_at(words.iter().take_while(|word| word.starts_with('-')).count());
     nft(netns, options.iter().map(|word| (*word).to_owned()).chain([rest.join(" ")]))
@@ -102,56 +102,56 @@ pub fn question(netns: &Where, text: &str) -> Command {
 
 /// What says of a command whether nft would take it: `nft -c TEXT`.
 #[must_use]
-pub fn check(netns: &Where, text: &str) -> Command {
+pub(crate) fn check(netns: &Where, text: &str) -> Command {
     nft(netns, ["-c", text])
 }
 
 /// Loads a text from standard input, or checks it (`-c`).
 #[must_use]
-pub fn load(netns: &Where, options: &[&str], text: String) -> Command {
+pub(crate) fn load(netns: &Where, options: &[&str], text: String) -> Command {
     Command { stdin: Some(text), ..nft(netns, options.iter().chain(&["-f", "-"]).copied()) }
 }
 
 /// A table with handles and without what was counted: `nft -s -a list table FAMILY NAME`.
 #[must_use]
-pub fn list(netns: &Where, table: &str) -> Command {
+pub(crate) fn list(netns: &Where, table: &str) -> Command {
     nft(netns, ["-s".to_owned(), "-a".into(), format!("list table {table}")])
 }
 
 /// A table as it is loaded again: `nft list table FAMILY NAME`.
 #[must_use]
-pub fn list_whole(netns: &Where, table: &str) -> Command {
+pub(crate) fn list_whole(netns: &Where, table: &str) -> Command {
     nft(netns, [format!("list table {table}")])
 }
 
 /// Which tables there are: `nft list tables`.
 #[must_use]
-pub fn tables(netns: &Where) -> Command {
+pub(crate) fn tables(netns: &Where) -> Command {
     nft(netns, ["list tables"])
 }
 
 /// A chain with handles: `nft -s -a list chain FAMILY TABLE CHAIN`.
 #[must_use]
-pub fn list_chain(netns: &Where, table: &str, chain: &str) -> Command {
+pub(crate) fn list_chain(netns: &Where, table: &str, chain: &str) -> Command {
     nft(netns, ["-s".to_owned(), "-a".into(), format!("list chain {table} {chain}")])
 }
 
 /// Whether a set has an element: `nft get element FAMILY TABLE SET { KEY }`.
 #[must_use]
-pub fn get_element(netns: &Where, table: &str, set: &str, key: &str) -> Command {
+pub(crate) fn get_element(netns: &Where, table: &str, set: &str, key: &str) -> Command {
     nft(netns, [format!("get element {table} {set} {{ {key} }}")])
 }
 
 /// A change in nft's own words, which echoes the handle of what it made: `nft -s -e -a TEXT`.
 #[must_use]
-pub fn change(netns: &Where, text: &str, what: String, inverse: Inverse) -> Op {
+pub(crate) fn change(netns: &Where, text: &str, what: String, inverse: Inverse) -> Op {
     let words = ["-s", "-e", "-a", text].map(String::from).into();
     Op::new(Fact::Nft(Nft { what, words }).command(netns), Undo::Nft(Box::new(inverse)))
 }
 
 /// A table in place of whatever has its name, all in one step.
 #[must_use]
-pub fn table(netns: &Where, table: &str, body: &str, inverse: Inverse) -> Op {
+pub(crate) fn table(netns: &Where, table: &str, body: &str, inverse: Inverse) -> Op {
     let text = format!("add table {table}\ndelete table {table}\n{}", block(table, body));
     let fact = Fact::Nft(Nft { what: format!("table {table}"), words: ["-f", "-"].map(String::from).into() });
     Op::new(Command { stdin: Some(text), ..fact.command(netns) }, Undo::Nft(Box::new(inverse)))
@@ -159,19 +159,19 @@ pub fn table(netns: &Where, table: &str, body: &str, inverse: Inverse) -> Op {
 
 /// A table as a text that nft reads.
 #[must_use]
-pub fn block(table: &str, body: &str) -> String {
+pub(crate) fn block(table: &str, body: &str) -> String {
     format!("table {table} {{\n{}\n}}\n", body.trim_matches('\n').trim_end())
 }
 
 /// Deletes a rule by its handle.
 #[must_use]
-pub fn delete_rule(netns: &Where, table: &str, chain: &str, handle: u64) -> Command {
+pub(crate) fn delete_rule(netns: &Where, table: &str, chain: &str, handle: u64) -> Command {
     nft(netns, [format!("delete rule {table} {chain} handle {handle}")])
 }
 
 /// Deletes something with a name, by its handle when that is known.
 #[must_use]
-pub fn delete_named(netns: &Where, table: &str, kind: &str, name: &str, handle: Option<u64>) -> Command {
+pub(crate) fn delete_named(netns: &Where, table: &str, kind: &str, name: &str, handle: Option<u64>) -> Command {
     let text = match (kind, handle) {
         ("table", Some(handle)) => {
             format!("delete table {} handle {handle}", table.split(' ').next().unwrap_or_default())
@@ -186,13 +186,13 @@ pub fn delete_named(netns: &Where, table: &str, kind: &str, name: &str, handle: 
 
 /// Deletes an element.
 #[must_use]
-pub fn delete_element(netns: &Where, table: &str, set: &str, key: &str) -> Command {
+pub(crate) fn delete_element(netns: &Where, table: &str, set: &str, key: &str) -> Command {
     nft(netns, [format!("delete element {table} {set} {{ {key} }}")])
 }
 
 /// Makes a table what it was.
 #[must_use]
-pub fn restored(netns: &Where, table: &str, restore: &str) -> Command {
+pub(crate) fn restored(netns: &Where, table: &str, restore: &str) -> Command {
     if restore.is_empty() {
         return nft(netns, [format!("delete table {table}")]);
     }

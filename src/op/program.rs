@@ -5,7 +5,7 @@ use super::{Command, Op, Tool, Undo, Where};
 /// How a program is started: each of these becomes words of `env` and `setpriv` in front of its own, so that a plan, a journal and an emitted script
 /// say all of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Launch {
+pub(crate) struct Launch {
     /// Variables beside those that it has anyway.
     pub env: Vec<(String, String)>,
     /// The folder that it starts in.
@@ -41,7 +41,7 @@ impl User {
 impl Launch {
     /// The words that start a program so.
     #[must_use]
-    pub fn words(&self, own: &[String]) -> Vec<String> {
+    pub(crate) fn words(&self, own: &[String]) -> Vec<String> {
         let mut words = Vec::new();
         if let Some(user) = &self.user {
             words.push("setpriv".to_owned());
@@ -65,13 +65,13 @@ impl Launch {
 
 /// A program of the script's own.
 #[must_use]
-pub fn command(netns: &Where, words: &[String]) -> Command {
+pub(crate) fn command(netns: &Where, words: &[String]) -> Command {
     Command::new(Tool::Own, netns, words.iter().cloned())
 }
 
 /// A program that changes something, with the one that takes it back.
 #[must_use]
-pub fn run(netns: &Where, words: &[String], stdin: Option<&str>, undo: &[String]) -> Op {
+pub(crate) fn run(netns: &Where, words: &[String], stdin: Option<&str>, undo: &[String]) -> Op {
     let program = Command { stdin: stdin.map(str::to_owned), ..command(netns, words) };
     Op::new(program, Undo::by(command(netns, undo)))
 }

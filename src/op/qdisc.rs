@@ -77,13 +77,13 @@ fn command(netns: &Where, link: &str, is: Is) -> Command {
 
 /// The queueing disciplines of a link: `tc -j qdisc show dev NAME`.
 #[must_use]
-pub fn show(netns: &Where, link: &str) -> Command {
+pub(crate) fn show(netns: &Where, link: &str) -> Command {
     Command::new(Tool::Tc, netns, ["-j", "qdisc", "show", "dev", link])
 }
 
 /// The queueing disciplines of a link in the words that `tc` reads: `tc qdisc show dev NAME`.
 #[must_use]
-pub fn show_words(netns: &Where, link: &str) -> Command {
+pub(crate) fn show_words(netns: &Where, link: &str) -> Command {
     Command::new(Tool::Tc, netns, ["qdisc", "show", "dev", link])
 }
 
@@ -91,7 +91,7 @@ pub fn show_words(netns: &Where, link: &str) -> Command {
 /// prints it. It is deleted first: `replace` keeps the packets that wait, and one that is larger than the bucket then is never let out again, nor
 /// anything behind it (`tbf_change` of the kernel).
 #[must_use]
-pub fn replace(netns: &Where, link: &str, spec: &[String], former: Option<&[String]>) -> Op {
+pub(crate) fn replace(netns: &Where, link: &str, spec: &[String], former: Option<&[String]>) -> Op {
     let root = |spec: &[String]| command(netns, link, Is::Root(spec.to_vec()));
     let undo = std::iter::once(command(netns, link, Is::Kernel)).chain(former.map(root));
     Op::new(root(spec), Undo::Commands(undo.collect()))
@@ -99,13 +99,13 @@ pub fn replace(netns: &Where, link: &str, spec: &[String], former: Option<&[Stri
 
 /// Takes the root queueing discipline away; undone by `former`, its words as `tc` prints them.
 #[must_use]
-pub fn delete(netns: &Where, link: &str, former: &[String]) -> Op {
+pub(crate) fn delete(netns: &Where, link: &str, former: &[String]) -> Op {
     Op::new(command(netns, link, Is::Kernel), Undo::by(command(netns, link, Is::Root(former.to_vec()))))
 }
 
 /// Changes what lies below the root discipline, in the user's own words; undone as `undo` says.
 #[must_use]
-pub fn below(netns: &Where, link: &str, words: &[String], undo: Undo) -> Op {
+pub(crate) fn below(netns: &Where, link: &str, words: &[String], undo: Undo) -> Op {
     Op::new(command(netns, link, Is::Below(words.to_vec())), undo)
 }
 

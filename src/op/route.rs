@@ -353,7 +353,7 @@ impl PolicyRule {
 
 /// Options of a rule that are words alone.
 #[must_use]
-pub fn is_flag(option: &str) -> bool {
+pub(crate) fn is_flag(option: &str) -> bool {
     matches!(option, "not" | "l3mdev")
 }
 
@@ -449,27 +449,21 @@ impl Neigh {
     }
 }
 
-/// All routes of a family in all tables: `ip -j -4 route show table all`.
+/// All routes of a family in all tables, in the words of `ip` itself, which tell more than its JSON (`mtu lock`): `ip -o -d -4 route show table all`.
 #[must_use]
-pub fn show_all(netns: &Where, family: Family) -> Command {
-    Command::new(Tool::Ip, netns, ["-j", family.flag(), "route", "show", "table", "all"])
-}
-
-/// The same in the words of `ip` itself, which tell more than its JSON (`mtu lock`): `ip -o -d -4 route show table all`.
-#[must_use]
-pub fn show_lines(netns: &Where, family: Family) -> Command {
+pub(crate) fn show_lines(netns: &Where, family: Family) -> Command {
     Command::new(Tool::Ip, netns, ["-o", "-d", family.flag(), "route", "show", "table", "all"])
 }
 
 /// The routes of the main table: `ip -j -4 route show`.
 #[must_use]
-pub fn show_main(netns: &Where, family: Family) -> Command {
+pub(crate) fn show_main(netns: &Where, family: Family) -> Command {
     Command::new(Tool::Ip, netns, ["-j", family.flag(), "route", "show"])
 }
 
 /// The routes to exactly `dst` in `table`: `ip -j -4 route show DST [table T]`.
 #[must_use]
-pub fn show(netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Command {
+pub(crate) fn show(netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Command {
     let mut argv = vec!["-j", family.flag(), "route", "show", dst];
     if let Some(table) = table {
         argv.extend(["table", table]);
@@ -479,14 +473,14 @@ pub fn show(netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Co
 
 /// What the kernel would do: `ip -j route get ADDR …`.
 #[must_use]
-pub fn get(netns: &Where, addr: &str, more: &[String]) -> Command {
+pub(crate) fn get(netns: &Where, addr: &str, more: &[String]) -> Command {
     let argv = ["-j", "route", "get", addr].map(String::from).into_iter().chain(more.iter().cloned());
     Command::new(Tool::Ip, netns, argv)
 }
 
 /// Adds a route.
 #[must_use]
-pub fn add(netns: &Where, family: Family, dst: &str, spec: &RouteSpec) -> Op {
+pub(crate) fn add(netns: &Where, family: Family, dst: &str, spec: &RouteSpec) -> Op {
     let with = |there| {
         let way = Way::Spec(spec.clone());
         Fact::Route(Box::new(Route { family, dst: dst.to_owned(), there, replaces: false, way })).command(netns)
@@ -496,7 +490,7 @@ pub fn add(netns: &Where, family: Family, dst: &str, spec: &RouteSpec) -> Op {
 
 /// Puts a route in the place of the one with the same destination, table and metric; undone by putting `former` back.
 #[must_use]
-pub fn replace(netns: &Where, family: Family, dst: &str, spec: &RouteSpec, former: Way) -> Op {
+pub(crate) fn replace(netns: &Where, family: Family, dst: &str, spec: &RouteSpec, former: Way) -> Op {
     let with = |way| {
         Fact::Route(Box::new(Route { family, dst: dst.to_owned(), there: true, replaces: true, way })).command(netns)
     };
@@ -505,39 +499,39 @@ pub fn replace(netns: &Where, family: Family, dst: &str, spec: &RouteSpec, forme
 
 /// The policy rules of a family: `ip -j -4 rule show`.
 #[must_use]
-pub fn rules(netns: &Where, family: Family) -> Command {
+pub(crate) fn rules(netns: &Where, family: Family) -> Command {
     Command::new(Tool::Ip, netns, ["-j", family.flag(), "rule", "show"])
 }
 
 /// Adds a policy rule.
 #[must_use]
-pub fn rule_add(netns: &Where, family: Family, options: &[(String, String)]) -> Op {
+pub(crate) fn rule_add(netns: &Where, family: Family, options: &[(String, String)]) -> Op {
     let with = |there| Fact::Rule(PolicyRule { family, options: options.to_vec(), there }).command(netns);
     Op::new(with(true), Undo::by(with(false)))
 }
 
 /// The next hop objects: `ip -o nexthop show`.
 #[must_use]
-pub fn nexthops(netns: &Where) -> Command {
+pub(crate) fn nexthops(netns: &Where) -> Command {
     Command::new(Tool::Ip, netns, ["-o", "nexthop", "show"])
 }
 
 /// Makes a next hop object, or changes where it leads; undone by `former`, or by deleting it.
 #[must_use]
-pub fn nexthop(netns: &Where, id: u32, words: &[String], former: Option<Vec<String>>) -> Op {
+pub(crate) fn nexthop(netns: &Where, id: u32, words: &[String], former: Option<Vec<String>>) -> Op {
     let with = |is| Fact::Nexthop(Nexthop { id, is }).command(netns);
     Op::new(with(Some(words.to_vec())), Undo::by(with(former)))
 }
 
 /// All neighbours: `ip -j neigh show`.
 #[must_use]
-pub fn neighbours(netns: &Where) -> Command {
+pub(crate) fn neighbours(netns: &Where) -> Command {
     Command::new(Tool::Ip, netns, ["-j", "neigh", "show"])
 }
 
 /// Pins a neighbour: `ip neigh replace ADDR lladdr MAC dev LINK nud permanent`; undone by `former`, or by deleting it.
 #[must_use]
-pub fn neigh_replace(netns: &Where, addr: &str, mac: &str, dev: &str, former: Option<&str>) -> Op {
+pub(crate) fn neigh_replace(netns: &Where, addr: &str, mac: &str, dev: &str, former: Option<&str>) -> Op {
     let with = |mac: Option<&str>| {
         Fact::Neigh(Neigh { addr: addr.to_owned(), dev: dev.to_owned(), mac: mac.map(str::to_owned) }).command(netns)
     };

@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// What stands for a key.
-pub const HIDDEN: &str = "(hidden)";
+pub(crate) const HIDDEN: &str = "(hidden)";
 
 /// What nobody may read, wherever it would be shown. A process has one run, or several that keep the same secrets.
 static KNOWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -16,7 +16,7 @@ static KNOWN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 const LEAST: usize = 4;
 
 /// Remembers that a text is secret: from now on it is shown as [`HIDDEN`].
-pub fn remember(secret: &str) {
+pub(crate) fn remember(secret: &str) {
     let secret = secret.trim();
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if secret.len() >= LEAST && !known.iter().any(|have| have == secret) {
@@ -28,7 +28,7 @@ pub fn remember(secret: &str) {
 
 /// A text without the secrets that are known.
 #[must_use]
-pub fn redact(text: &str) -> Cow<'_, str> {
+pub(crate) fn redact(text: &str) -> Cow<'_, str> {
     let known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     let mut shown = Cow::Borrowed(text);
     for secret in known.iter() {
@@ -41,7 +41,7 @@ pub fn redact(text: &str) -> Cow<'_, str> {
 
 /// The same of all texts in a value; `None` where there are none.
 #[must_use]
-pub fn redact_value<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
+pub(crate) fn redact_value<T: Serialize + DeserializeOwned>(value: &T) -> Option<T> {
     if KNOWN.lock().unwrap_or_else(PoisonError::into_inner).is_empty() {
         return None;
     }
@@ -83,17 +83,17 @@ const NAMES: [&str; 12] = [
 
 /// Settings of the kernel that are keys: only root may read them. Of `net.ipv4.tcp_fastopen_key` the cookies are made (RFC 7413), of `stable_secret`
 /// addresses (RFC 7217).
-pub const SETTINGS: [&str; 2] = ["tcp_fastopen_key", "stable_secret"];
+pub(crate) const SETTINGS: [&str; 2] = ["tcp_fastopen_key", "stable_secret"];
 
 /// Whether a setting, by its dotted or slashed name, is a key.
 #[must_use]
-pub fn is_setting(name: &str) -> bool {
+pub(crate) fn is_setting(name: &str) -> bool {
     name.rsplit(['.', '/']).next().is_some_and(|last| SETTINGS.contains(&last))
 }
 
 /// Whose words they are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Of {
+pub(crate) enum Of {
     /// What netwright gives to a tool of its own: its words are known.
     Tool,
     /// A program of the user's, which may be any.
@@ -142,7 +142,7 @@ fn assigned(word: &str, of: Of) -> Option<usize> {
 
 /// The words with their keys hidden.
 #[must_use]
-pub fn hide(words: &[String], of: Of) -> Vec<String> {
+pub(crate) fn hide(words: &[String], of: Of) -> Vec<String> {
     let hidden = positions(words, of);
     let one = |(at, word): (usize, &String)| match assigned(word, of) {
         _ if hidden.contains(&at) => HIDDEN.to_owned(),
@@ -154,7 +154,7 @@ pub fn hide(words: &[String], of: Of) -> Vec<String> {
 
 /// A text, such as what a tool complained, with the keys of these words hidden in it.
 #[must_use]
-pub fn hide_in(text: String, words: &[String]) -> String {
+pub(crate) fn hide_in(text: String, words: &[String]) -> String {
     let at = positions(words, Of::User);
     let keys = at.iter().filter_map(|at| words.get(*at)).map(String::as_str);
     let keys = keys.chain(words.iter().filter_map(|word| assigned(word, Of::User).map(|from| &word[from..])));

@@ -27,13 +27,13 @@ impl Sysctl {
 
 /// Reads one setting: `sysctl -n NAME`.
 #[must_use]
-pub fn get(netns: &Where, name: &str) -> Command {
+pub(crate) fn get(netns: &Where, name: &str) -> Command {
     Command::new(Tool::Sysctl, netns, ["-n", name])
 }
 
 /// Sets one setting: `sysctl -w NAME=VALUE`; undone by its former value.
 #[must_use]
-pub fn set(netns: &Where, name: &str, value: &str, former: &str) -> Op {
+pub(crate) fn set(netns: &Where, name: &str, value: &str, former: &str) -> Op {
     let with = |value: &str| Fact::Sysctl(Sysctl { name: name.to_owned(), value: value.to_owned() }).command(netns);
     Op::new(with(value), Undo::by(with(former)))
 }

@@ -101,32 +101,32 @@ fn set(netns: &Where, link: &str, set: Set, stdin: Option<String>) -> Command {
 
 /// A new private key: `wg genkey`.
 #[must_use]
-pub fn genkey() -> Command {
+pub(crate) fn genkey() -> Command {
     wg(&Where::Host, ["genkey".to_owned()])
 }
 
 /// The public key of a private one, which is told by standard input: `wg pubkey`.
 #[must_use]
-pub fn pubkey(private: &str) -> Command {
+pub(crate) fn pubkey(private: &str) -> Command {
     Command { stdin: Some(format!("{private}\n")), ..wg(&Where::Host, ["pubkey".to_owned()]) }
 }
 
 /// All of a link, secrets too: `wg show LINK dump`. For netwright's own eyes.
 #[must_use]
-pub fn dump(netns: &Where, link: &str) -> Command {
+pub(crate) fn dump(netns: &Where, link: &str) -> Command {
     wg(netns, ["show", link, "dump"].map(String::from))
 }
 
 /// The private key of a link that has none; undone by none.
 #[must_use]
-pub fn private_key(netns: &Where, link: &str, key: &str) -> Op {
+pub(crate) fn private_key(netns: &Where, link: &str, key: &str) -> Op {
     let without = set(netns, link, Set::PrivateKey(false), Some(String::new()));
     Op::new(set(netns, link, Set::PrivateKey(true), Some(format!("{key}\n"))), Undo::by(without))
 }
 
 /// The port or the mark of a link; undone by the former one.
 #[must_use]
-pub fn option(netns: &Where, link: &str, name: &str, value: &str, former: &str) -> Op {
+pub(crate) fn option(netns: &Where, link: &str, name: &str, value: &str, former: &str) -> Op {
     let with = |value: &str| set(netns, link, Set::Option(name.to_owned(), value.to_owned()), None);
     Op::new(with(value), Undo::by(with(former)))
 }
@@ -149,13 +149,13 @@ fn peer_words(peer: &Peer, psk: bool) -> Vec<String> {
 
 /// Removes a peer.
 #[must_use]
-pub fn remove(netns: &Where, link: &str, key: &str) -> Command {
+pub(crate) fn remove(netns: &Where, link: &str, key: &str) -> Command {
     set(netns, link, Set::NoPeer(key.to_owned()), None)
 }
 
 /// Sets a peer, with a preshared key if one is given; undone by what it was, or by removing it.
 #[must_use]
-pub fn peer(netns: &Where, link: &str, peer: &Peer, psk: Option<&str>, former: Option<&Peer>) -> Op {
+pub(crate) fn peer(netns: &Where, link: &str, peer: &Peer, psk: Option<&str>, former: Option<&Peer>) -> Op {
     let command = set(netns, link, Set::Peer(peer.clone(), psk.is_some()), psk.map(|psk| format!("{psk}\n")));
     let undo = match former {
         Some(former) => set(netns, link, Set::Peer(former.clone(), false), None),
@@ -166,7 +166,7 @@ pub fn peer(netns: &Where, link: &str, peer: &Peer, psk: Option<&str>, former: O
 
 /// Removes a peer that has no preshared key; undone by setting it again.
 #[must_use]
-pub fn drop_peer(netns: &Where, link: &str, former: &Peer) -> Op {
+pub(crate) fn drop_peer(netns: &Where, link: &str, former: &Peer) -> Op {
     let undo = Undo::by(set(netns, link, Set::Peer(former.clone(), false), None));
     Op::new(remove(netns, link, &former.key), undo)
 }

@@ -13,7 +13,7 @@ const TICK: Duration = Duration::from_millis(50);
 
 /// Where a page is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Url {
+pub(crate) struct Url {
     /// The server.
     pub at: SocketAddr,
     /// `10.0.0.1:8080`, as the request names it.
@@ -45,7 +45,7 @@ impl std::str::FromStr for Url {
 
 /// What a server answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// 200, 404, …
     pub status: u16,
     /// Names in lower case.
@@ -58,7 +58,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// `CommandFailed` with the reason when nobody answers, `TimedOut`, `ToolOutput` when the answer is not HTTP.
-pub fn get(url: &Url, timeout: Duration, cancel: &dyn Fn() -> bool) -> Result<Answer> {
+pub(crate) fn get(url: &Url, timeout: Duration, cancel: &dyn Fn() -> bool) -> Result<Answer> {
     let begun = Instant::now();
     let refused = |error: &std::io::Error| match error.kind() {
         ErrorKind::TimedOut | ErrorKind::WouldBlock => silent(url, timeout),

@@ -29,15 +29,15 @@ mod changes;
 mod connect;
 mod dad;
 mod dump;
-pub mod http;
+pub(crate) mod http;
 mod listener;
 mod nsid;
 mod packet;
-pub mod passing;
+pub(crate) mod passing;
 mod ping;
 mod sys;
 mod target;
-pub mod throughput;
+pub(crate) mod throughput;
 mod verdict;
 mod witness;
 

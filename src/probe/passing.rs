@@ -12,7 +12,7 @@ use crate::Result;
 
 /// A packet that passed, as far as it matters which way it took.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Passed {
+pub(crate) struct Passed {
     /// Whether it was sent out, and did not come in.
     pub out: bool,
     /// The index of the link that it came in by or left by.
@@ -27,7 +27,7 @@ pub struct Passed {
 
 /// An open packet socket of a namespace. It keeps the namespace alive: close it before the namespace is to be gone.
 #[derive(Debug)]
-pub struct Passing(Socket);
+pub(crate) struct Passing(Socket);
 
 /// Bytes of a packet that are read: the longest IP header and the ports behind it.
 const HEAD: usize = 96;
@@ -39,7 +39,7 @@ impl Passing {
     ///
     /// # Errors
     /// `PermissionDenied` without `CAP_NET_RAW`, `Unsupported` on a kernel without packet sockets.
-    pub fn open() -> Result<Self> {
+    pub(crate) fn open() -> Result<Self> {
         let every = Protocol::from(i32::from(u16::try_from(libc::ETH_P_ALL).unwrap_or(3).to_be()));
         let socket = Socket::new(Domain::PACKET, Type::DGRAM.nonblocking().cloexec(), Some(every));
         let socket = socket.map_err(|error| sys::failed("cannot see the packets that pass", &error))?;
@@ -49,7 +49,7 @@ impl Passing {
 
     /// The packets since the last look, each kind once.
     #[must_use]
-    pub fn drain(&self) -> HashSet<Passed> {
+    pub(crate) fn drain(&self) -> HashSet<Passed> {
         let mut all = HashSet::new();
         let mut buffer = [MaybeUninit::uninit(); HEAD];
         for _ in 0..AT_ONCE {

@@ -18,7 +18,7 @@ const CONNECT: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// What keeps it from binding.
-pub fn receiver(addr: IpAddr, port: u16) -> Result<TcpListener> {
+pub(crate) fn receiver(addr: IpAddr, port: u16) -> Result<TcpListener> {
     let bound = TcpListener::bind(SocketAddr::new(addr, port));
     let bound = bound.and_then(|socket| socket.set_nonblocking(true).map(|()| socket));
     bound.map_err(|error| sys::failed("cannot listen for the measurement", &error))
@@ -28,7 +28,7 @@ pub fn receiver(addr: IpAddr, port: u16) -> Result<TcpListener> {
 ///
 /// # Errors
 /// `CheckFailed` when there is no way.
-pub fn sender(to: SocketAddr) -> Result<TcpStream> {
+pub(crate) fn sender(to: SocketAddr) -> Result<TcpStream> {
     TcpStream::connect_timeout(&to, scaled(CONNECT)).map_err(|error| {
         Error::new(Kind::CheckFailed, format!("there is no connection to {to} to measure: {error}"))
             .hint("does a firewall drop the port? `port` chooses another")
@@ -39,7 +39,7 @@ pub fn sender(to: SocketAddr) -> Result<TcpStream> {
 ///
 /// # Errors
 /// The sockets fail.
-pub fn measure(
+pub(crate) fn measure(
     listener: &TcpListener,
     mut stream: TcpStream,
     time: Duration,

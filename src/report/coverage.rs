@@ -11,7 +11,7 @@ use crate::testing::results::Results;
 
 /// Prints it for a person; whether enough was touched.
 #[must_use]
-pub fn print(results: &Results, fail_under: Option<f64>) -> bool {
+pub(crate) fn print(results: &Results, fail_under: Option<f64>) -> bool {
     for (file, one) in results.covered().filter(|(_, one)| one.touched != Some(true)) {
         let place = place(file, one.source.as_deref(), one.line);
         human::line(&match &one.reason {
@@ -42,7 +42,7 @@ fn verdict(results: &Results) -> String {
 
 /// A section for the Markdown report; empty without `--coverage`.
 #[must_use]
-pub fn markdown(results: &Results) -> String {
+pub(crate) fn markdown(results: &Results) -> String {
     if results.covered().next().is_none() {
         return String::new();
     }
@@ -62,7 +62,7 @@ pub fn markdown(results: &Results) -> String {
 
 /// A warning at the script line of each thing that was not touched, at most ten.
 #[must_use]
-pub fn annotations(results: &Results) -> String {
+pub(crate) fn annotations(results: &Results) -> String {
     let all: Vec<_> = results
         .covered()
         .filter(|(_, one)| one.touched == Some(false))

@@ -30,14 +30,14 @@ enum Mark {
 
 /// The marks, as the terminal can show them.
 #[derive(Clone, Copy, Debug)]
-pub struct Marks {
+pub(crate) struct Marks {
     utf8: bool,
 }
 
 impl Marks {
     /// As the locale of the environment says: `LC_ALL` before `LC_CTYPE` before `LANG`.
     #[must_use]
-    pub fn of_locale() -> Self {
+    pub(crate) fn of_locale() -> Self {
         let set = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG")).unwrap_or_default();
         let locale = locale.to_lowercase();
@@ -110,7 +110,7 @@ impl Page {
 
 /// The report for people.
 #[must_use]
-pub fn human(report: &Report, marks: Marks) -> String {
+pub(crate) fn human(report: &Report, marks: Marks) -> String {
     let mut page = Page { marks, text: String::new() };
     page.title("tools");
     report.tools.iter().for_each(|tool| tool_lines(&mut page, tool));
@@ -264,7 +264,7 @@ fn verdict(report: &Report) -> String {
 
 /// The report for programs.
 #[must_use]
-pub fn document(report: &Report, code: u8) -> Value {
+pub(crate) fn document(report: &Report, code: u8) -> Value {
     let machine = &report.machine;
     json!({
         "schema": SCHEMA,

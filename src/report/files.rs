@@ -14,7 +14,7 @@ use crate::testing::results::Results;
 
 /// What a report is written in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Format {
+pub(crate) enum Format {
     /// `JUnit` XML.
     Junit,
     /// TAP 13.
@@ -31,7 +31,7 @@ pub enum Format {
 
 /// A report that was asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spec {
+pub(crate) struct Spec {
     format: Format,
     /// `None` is standard output; for GitHub the summary's own place.
     path: Option<PathBuf>,
@@ -40,19 +40,19 @@ pub struct Spec {
 impl Spec {
     /// A JSON document on standard output.
     #[must_use]
-    pub fn json() -> Self {
+    pub(crate) fn json() -> Self {
         Self { format: Format::Json, path: None }
     }
 
     /// Whether it goes to standard output.
     #[must_use]
-    pub fn is_printed(&self) -> bool {
+    pub(crate) fn is_printed(&self) -> bool {
         self.path.is_none() && self.format != Format::Github
     }
 
     /// What it is written in.
     #[must_use]
-    pub fn format(&self) -> Format {
+    pub(crate) fn format(&self) -> Format {
         self.format
     }
 }
@@ -82,7 +82,7 @@ impl FromStr for Spec {
 
 /// A file that a report goes to.
 #[derive(Debug)]
-pub struct Output(files::Output);
+pub(crate) struct Output(files::Output);
 
 impl Output {
     /// Looks whether a file can be written, without touching what is in it.
@@ -90,7 +90,7 @@ impl Output {
     /// # Errors
     ///
     /// `PermissionDenied`, also for a symbolic link; `NotFound` when its folder is not there, `InvalidArgument` when it is a folder.
-    pub fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         files::Output::open(path).map(Self).map_err(|error| {
             let shown = path.display();
             match error.kind() {
@@ -113,7 +113,7 @@ impl Output {
     /// # Errors
     ///
     /// When the disk is full or gone.
-    pub fn begin(&mut self) -> Result<()> {
+    pub(crate) fn begin(&mut self) -> Result<()> {
         self.0.begin().map_err(|error| self.cannot(&error))
     }
 
@@ -122,7 +122,7 @@ impl Output {
     /// # Errors
     ///
     /// When the disk is full or gone.
-    pub fn write(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn write(&mut self, text: &str) -> Result<()> {
         self.0.write(text).map_err(|error| self.cannot(&error))
     }
 
@@ -131,7 +131,7 @@ impl Output {
     /// # Errors
     ///
     /// When the disk is full or gone; then what was there before is still there.
-    pub fn write_whole(&mut self, text: &str) -> Result<()> {
+    pub(crate) fn write_whole(&mut self, text: &str) -> Result<()> {
         self.0.write_whole(text).map_err(|error| self.cannot(&error))
     }
 
@@ -147,7 +147,7 @@ fn reason(error: &std::io::Error) -> Option<String> {
 
 /// All reports of a run.
 #[derive(Debug)]
-pub struct Reports(Vec<(Format, Option<Output>)>);
+pub(crate) struct Reports(Vec<(Format, Option<Output>)>);
 
 impl Reports {
     /// Opens them all, so that a mistake is known before the first test runs.
@@ -155,7 +155,7 @@ impl Reports {
     /// # Errors
     ///
     /// As [`Output::open`].
-    pub fn open(specs: &[Spec]) -> Result<Self> {
+    pub(crate) fn open(specs: &[Spec]) -> Result<Self> {
         let one = |spec: &Spec| -> Result<_> { Ok((spec.format, spec.path.as_deref().map(Output::open).transpose()?)) };
         specs.iter().map(one).collect::<Result<_>>().map(Self)
     }
@@ -165,7 +165,7 @@ impl Reports {
     /// # Errors
     ///
     /// The first failure.
-    pub fn write(&mut self, results: &Results) -> Result<()> {
+    pub(crate) fn write(&mut self, results: &Results) -> Result<()> {
         let text = |format| match format {
             Format::Junit => junit::render(results),
             Format::Tap => tap::render(results),
@@ -182,7 +182,7 @@ impl Reports {
     /// # Errors
     ///
     /// The first failure.
-    pub fn write_mutation(&mut self, report: &mutate::Report, fail_under: Option<f64>) -> Result<()> {
+    pub(crate) fn write_mutation(&mut self, report: &mutate::Report, fail_under: Option<f64>) -> Result<()> {
         let text = |format| mutation::render(report, format, fail_under).unwrap_or_default();
         self.write_texts(text, || mutation::annotations(report))
     }

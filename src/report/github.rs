@@ -9,11 +9,11 @@ use crate::testing::results::Results;
 /// GitHub shows ten errors and ten warnings of a step and drops the rest.
 const ANNOTATIONS: usize = 10;
 /// GitHub refuses a summary of more than 1 MiB, of all steps together.
-pub const SUMMARY_MAX_BYTES: usize = 900 << 10;
+pub(crate) const SUMMARY_MAX_BYTES: usize = 900 << 10;
 
 /// The lines with annotations, one for each failed test, at most ten.
 #[must_use]
-pub fn annotations(results: &Results) -> String {
+pub(crate) fn annotations(results: &Results) -> String {
     let mut out = String::new();
     let broken = results.files.iter().filter_map(|(file, all)| Some((file, "cannot run", all.end.broken.as_ref()?)));
     let failed = results.tests().filter(|test| test.outcome.is_bad());
@@ -67,25 +67,25 @@ fn shown(all: usize) -> usize {
 
 /// The job summary.
 #[must_use]
-pub fn summary(results: &Results) -> String {
+pub(crate) fn summary(results: &Results) -> String {
     markdown::render(results, SUMMARY_MAX_BYTES)
 }
 
 /// One annotation of `netwright check`.
-pub fn print_annotation(file: &str, (line, column): (usize, usize), title: &str, text: &str) {
+pub(crate) fn print_annotation(file: &str, (line, column): (usize, usize), title: &str, text: &str) {
     let (file, title, text) = (property(file), property(title), data(text));
     super::human::commands(&format!("::error file={file},line={line},col={column},title={title}::{text}\n"));
 }
 
 /// Whether a runner of GitHub Actions reads what is printed.
 #[must_use]
-pub fn listens() -> bool {
+pub(crate) fn listens() -> bool {
     std::env::var_os("GITHUB_ACTIONS").is_some_and(|value| !value.is_empty() && value != "false")
 }
 
 /// A text in which a runner that reads it finds no command: names, messages and packets come from elsewhere.
 #[must_use]
-pub fn inert(text: &str) -> String {
+pub(crate) fn inert(text: &str) -> String {
     if listens() { without_commands(text) } else { text.to_owned() }
 }
 

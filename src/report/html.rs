@@ -44,7 +44,7 @@ img { max-width: 100%; height: auto } a { color: var(--accent) }
 
 /// The page.
 #[must_use]
-pub fn render(results: &Results) -> String {
+pub(crate) fn render(results: &Results) -> String {
     let counts = results.counts();
     let verdict = if results.exit == 0 { "passed" } else { "failed" };
     let mut out = format!(

@@ -13,7 +13,7 @@ const WIDTH: usize = 100;
 
 /// Prints events as they come.
 #[derive(Clone, Copy, Debug)]
-pub struct Human {
+pub(crate) struct Human {
     trace: bool,
     data_is_ours: bool,
 }
@@ -21,18 +21,18 @@ pub struct Human {
 impl Human {
     /// For a person: with `trace`, each command and its time.
     #[must_use]
-    pub fn new(trace: bool) -> Self {
+    pub(crate) fn new(trace: bool) -> Self {
         Self { trace, data_is_ours: false }
     }
 
     /// For a command whose standard output is a document: what the script prints goes to standard error.
     #[must_use]
-    pub fn quiet(trace: bool) -> Self {
+    pub(crate) fn quiet(trace: bool) -> Self {
         Self { trace, data_is_ours: true }
     }
 
     /// Prints an event.
-    pub fn event(&self, event: &Event<'_>) {
+    pub(crate) fn event(self, event: &Event<'_>) {
         match event {
             Event::Printed(text) if self.data_is_ours => line(text),
             Event::Printed(printed) => text(&format!("{printed}\n")),
@@ -67,20 +67,20 @@ fn test_ended(test: &crate::testing::Ended<'_>) {
 }
 
 /// Whether a stream takes colours: a terminal that knows them (`TERM` is not `dumb`), of a person who wants them (no `NO_COLOR`).
-pub fn colour(stream: &impl IsTerminal) -> bool {
+pub(crate) fn colour(stream: &impl IsTerminal) -> bool {
     let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
     stream.is_terminal() && !dumb && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Prints an error as a diagnostic.
-pub fn error(error: &Error, sources: &dyn Sources) {
+pub(crate) fn error(error: &Error, sources: &dyn Sources) {
     let colour = colour(&std::io::stderr());
     let text = diagnostic::render(error, sources, colour, WIDTH);
     let _ = write(&mut anstream::stderr().lock(), &github::inert(&text));
 }
 
 /// Prints a line of talk. Whatever of it came from elsewhere, it drives no terminal.
-pub fn line(text: &str) {
+pub(crate) fn line(text: &str) {
     let _ = write(&mut anstream::stderr().lock(), &github::inert(&format!("{}\n", visible(text))));
 }
 
@@ -90,12 +90,12 @@ fn visible(text: &str) -> String {
 }
 
 /// Prints data.
-pub fn print(text: &str) {
+pub(crate) fn print(text: &str) {
     commands(&github::inert(text));
 }
 
 /// Prints lines of data for a person: on a terminal nothing in them drives it.
-pub fn text(text: &str) {
+pub(crate) fn text(text: &str) {
     print(&if std::io::stdout().is_terminal() { visible(text) } else { text.to_owned() });
 }
 
@@ -111,7 +111,7 @@ static LOST: OnceLock<String> = OnceLock::new();
 
 /// Why standard output does not have all that was printed: a full disk behind it. A reader that went away wanted no more.
 #[must_use]
-pub fn lost() -> Option<&'static str> {
+pub(crate) fn lost() -> Option<&'static str> {
     LOST.get().map(String::as_str)
 }
 

@@ -6,7 +6,7 @@ use super::{github, human};
 use crate::error::Error;
 
 /// Prints a document on one line.
-pub fn print(document: &Value) {
+pub(crate) fn print(document: &Value) {
     // What GitHub takes for a command can only stand in a string.
     let text = format!("{document}\n");
     human::commands(&if github::listens() { text.replace("##[", "#\\u0023[") } else { text });
@@ -14,7 +14,7 @@ pub fn print(document: &Value) {
 
 /// An error with the keys that a script catches.
 #[must_use]
-pub fn error(error: &Error) -> Value {
+pub(crate) fn error(error: &Error) -> Value {
     let parts = error.parts();
     let place = parts.place.as_ref();
     let ran = parts.ran.as_ref();

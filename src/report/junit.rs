@@ -11,7 +11,7 @@ use crate::testing::results::Results;
 
 /// The document.
 #[must_use]
-pub fn render(results: &Results) -> String {
+pub(crate) fn render(results: &Results) -> String {
     let mut report = Report::new("netwright");
     report.set_time(time(results.took_ms));
     for (file, all) in &results.files {

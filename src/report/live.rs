@@ -14,7 +14,7 @@ const PRINTED_LINES: usize = 40;
 
 /// Prints events as they come, to standard error.
 #[derive(Debug)]
-pub struct Live {
+pub(crate) struct Live {
     terminal: bool,
     colour: bool,
     drawn: bool,
@@ -36,7 +36,7 @@ impl Default for Live {
 impl Live {
     /// With progress and colour only where they can be seen.
     #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let terminal = std::io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb");
         let colour = super::human::colour(&std::io::stderr());
         Self {
@@ -54,7 +54,7 @@ impl Live {
     }
 
     /// Prints an event.
-    pub fn event(&mut self, event: &Event) {
+    pub(crate) fn event(&mut self, event: &Event) {
         match event {
             Event::Began { files, seed, jobs, .. } => {
                 self.files = *files;

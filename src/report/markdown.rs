@@ -8,7 +8,7 @@ use crate::testing::results::Results;
 
 /// The document, at most `limit` bytes: what does not fit is counted instead of shown.
 #[must_use]
-pub fn render(results: &Results, limit: usize) -> String {
+pub(crate) fn render(results: &Results, limit: usize) -> String {
     let counts = results.counts();
     let verdict = if results.exit == 0 { "passed" } else { "failed" };
     let more = |count: usize, what: &str| if count == 0 { String::new() } else { format!(", {count} {what}") };

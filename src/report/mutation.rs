@@ -14,7 +14,7 @@ use crate::testing::mutate::{Fate, FileReport, Progress, Report, Tried, score};
 use crate::text::diagnostic::escape;
 
 /// One line for what just happened, on standard error.
-pub fn progress(progress: Progress<'_>) {
+pub(crate) fn progress(progress: Progress<'_>) {
     match progress {
         Progress::Clean(file) => human::line(&match &file.left_out {
             Some(why) => format!("{} {}: {why}", if file.bad { "FAIL" } else { "skip" }, file.file),
@@ -37,7 +37,7 @@ pub fn progress(progress: Progress<'_>) {
 
 /// The whole report for a person.
 #[must_use]
-pub fn text(report: &Report, fail_under: Option<f64>) -> String {
+pub(crate) fn text(report: &Report, fail_under: Option<f64>) -> String {
     let mut out = String::new();
     for file in report.files.iter().filter(|file| file.count(Fate::Survived) > 0) {
         let _ = writeln!(out, "{}: breakages that no test notices", escape(&file.file));
@@ -69,7 +69,7 @@ pub fn text(report: &Report, fail_under: Option<f64>) -> String {
 
 /// One sentence with the score.
 #[must_use]
-pub fn verdict(report: &Report, fail_under: Option<f64>) -> String {
+pub(crate) fn verdict(report: &Report, fail_under: Option<f64>) -> String {
     let count = |fate| report.count(fate);
     let (noticed, survived) = (count(Fate::Noticed), count(Fate::Survived));
     let mut out = match report.score() {
@@ -94,7 +94,7 @@ pub fn verdict(report: &Report, fail_under: Option<f64>) -> String {
 
 /// The report in a format; `None` where it has none.
 #[must_use]
-pub fn render(report: &Report, format: Format, fail_under: Option<f64>) -> Option<String> {
+pub(crate) fn render(report: &Report, format: Format, fail_under: Option<f64>) -> Option<String> {
     match format {
         Format::Json => Some(format!("{}\n", document(report, fail_under))),
         Format::Markdown | Format::Github => Some(markdown(report, fail_under)),
@@ -197,7 +197,7 @@ fn junit(report: &Report) -> String {
 
 /// A warning at the script line of each survivor, at most ten.
 #[must_use]
-pub fn annotations(report: &Report) -> String {
+pub(crate) fn annotations(report: &Report) -> String {
     let warning = |one: &Tried| format!("no test notices when {}\na test that would: {}", one.what, one.would);
     let all: Vec<_> = report
         .files

@@ -8,7 +8,7 @@ use crate::testing::results::Results;
 
 /// The document.
 #[must_use]
-pub fn render(results: &Results) -> String {
+pub(crate) fn render(results: &Results) -> String {
     let total =
         results.files.values().map(|file| file.tests.len() + usize::from(file.end.broken.is_some())).sum::<usize>();
     let mut out = format!("TAP version 13\n1..{total}");

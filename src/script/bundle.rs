@@ -23,7 +23,7 @@ const LINE: &str = "//|";
 
 /// A file with a script and its modules.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Bundle {
+pub(crate) struct Bundle {
     /// Which netwright made it.
     pub netwright: String,
     /// Where the script was, as it was named.
@@ -36,7 +36,7 @@ pub struct Bundle {
 
 /// A text and its hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub(crate) struct Part {
     /// The text, which ends with a line end.
     pub text: String,
     /// Its SHA-256 in hex.
@@ -59,7 +59,7 @@ impl Bundle {
     /// # Errors
     ///
     /// What is wrong with one of the files; `InvalidArgument` for a script that is a bundle already.
-    pub fn of(script: &Path) -> Result<Self> {
+    pub(crate) fn of(script: &Path) -> Result<Self> {
         let text = source::read(script, &Interrupt::default())?;
         if is_bundle(&text) {
             return Err(Error::new(Kind::InvalidArgument, format!("`{}` is a bundle already", script.display()))
@@ -92,7 +92,7 @@ impl Bundle {
     /// # Errors
     ///
     /// `InvalidArgument` for a part that is not what was bundled, and for a format that is newer.
-    pub fn parse(name: &str, text: &str) -> Result<Option<Self>> {
+    pub(crate) fn parse(name: &str, text: &str) -> Result<Option<Self>> {
         let Some((script, rest)) = split(text) else { return Ok(None) };
         let broken = |why: String| {
             Error::new(Kind::InvalidArgument, format!("the bundle `{name}` {why}"))
@@ -159,7 +159,7 @@ impl Bundle {
 
     /// The file.
     #[must_use]
-    pub fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let mut out = self.script.text.clone();
         let _ = writeln!(out, "{MARK}{VERSION}");
         let _ = writeln!(out, "//@ made-by {}", self.netwright);
@@ -176,7 +176,7 @@ impl Bundle {
 
     /// What is otherwise in another one of the same script: `script`, or the name of a module, and how.
     #[must_use]
-    pub fn differences(&self, now: &Self) -> Vec<(String, &'static str)> {
+    pub(crate) fn differences(&self, now: &Self) -> Vec<(String, &'static str)> {
         let mut found = Vec::new();
         if self.script.sha256 != now.script.sha256 {
             found.push((now.origin.clone(), "has changed"));
@@ -195,7 +195,7 @@ impl Bundle {
 
     /// The texts of a part of this one and of another: what a difference is about.
     #[must_use]
-    pub fn texts<'a>(&'a self, now: &'a Self, name: &str) -> (&'a str, &'a str) {
+    pub(crate) fn texts<'a>(&'a self, now: &'a Self, name: &str) -> (&'a str, &'a str) {
         let of = |bundle: &'a Self| -> &'a str {
             if name == now.origin {
                 &bundle.script.text
@@ -260,7 +260,7 @@ fn key_of(folder: &Path, named: &str) -> String {
 
 /// Whether a module of netwright's own is another one by now.
 #[must_use]
-pub fn std_moved(bundle: &Bundle) -> Vec<String> {
+pub(crate) fn std_moved(bundle: &Bundle) -> Vec<String> {
     let moved = |(name, text): &&(&str, &str)| {
         bundle.modules.get(*name).is_some_and(|part| part.sha256 != Part::new(text).sha256)
     };

@@ -24,7 +24,7 @@ use crate::text::diagnostic;
 
 /// A mistake.
 #[derive(Clone, Debug)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// What kind of mistake: `syntax`, `call`, `option`, `value`, `import`, `shadow`, `unused`, `test`, `file`.
     pub rule: &'static str,
     /// What is wrong, where, and what helps.
@@ -33,7 +33,7 @@ pub struct Finding {
 
 /// The findings in some scripts, and the texts they speak of.
 #[derive(Debug, Default)]
-pub struct Checked {
+pub(crate) struct Checked {
     /// In the order of the scripts and of their lines.
     pub findings: Vec<Finding>,
     sources: Sources,
@@ -43,12 +43,12 @@ pub struct Checked {
 impl Checked {
     /// The texts that the findings speak of.
     #[must_use]
-    pub fn sources(&self) -> &dyn diagnostic::Sources {
+    pub(crate) fn sources(&self) -> &dyn diagnostic::Sources {
         &self.sources
     }
 
     /// Checks a script and the modules that it imports from its own folder.
-    pub fn check(&mut self, path: &Path) {
+    pub(crate) fn check(&mut self, path: &Path) {
         let name = path.display().to_string();
         let text = match source::read(path, &Interrupt::default()) {
             Ok(text) => text,

@@ -22,11 +22,11 @@ use crate::testing::{Filter, Plan, names};
 use crate::text::diagnostic;
 
 /// The stack of the thread that evaluates: Rhai recurses, and its limits below fit into this with room to spare.
-pub const STACK_BYTES: usize = 64 << 20;
+pub(crate) const STACK_BYTES: usize = 64 << 20;
 
 /// What to run.
 #[derive(Clone, Debug, Default)]
-pub struct Job {
+pub(crate) struct Job {
     /// The scripts, in order.
     pub scripts: Vec<PathBuf>,
     /// `--var name=value`.
@@ -41,7 +41,7 @@ pub struct Job {
 
 /// How a run ended.
 #[derive(Debug)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The status that the script asked for with `exit`.
     pub exit: Option<u8>,
     /// Why it ended as skipped: something that it needs is missing here.
@@ -67,14 +67,14 @@ pub struct Outcome {
 impl Outcome {
     /// The texts that the errors speak of.
     #[must_use]
-    pub fn sources(&self) -> &dyn diagnostic::Sources {
+    pub(crate) fn sources(&self) -> &dyn diagnostic::Sources {
         &self.sources
     }
 }
 
 /// Runs scripts. To be called on a thread with [`STACK_BYTES`] of stack.
 #[must_use]
-pub fn run(job: &Job, session: &Rc<Session>) -> Outcome {
+pub(crate) fn run(job: &Job, session: &Rc<Session>) -> Outcome {
     let sources = Sources::default();
     let mut outcome = Outcome {
         exit: None,

@@ -26,7 +26,7 @@ thread_local! {
 
 /// How a run of a script ended, other than by its last line.
 #[derive(Debug)]
-pub enum Ended {
+pub(crate) enum Ended {
     /// The script asked for it, with this status.
     Exit(i64),
     /// It asked to be skipped, for this reason.
@@ -42,7 +42,7 @@ pub enum Ended {
 pub(crate) struct Skip(pub(crate) String);
 
 /// What is known about the scripts when one of them fails. Nothing of it costs anything before.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     /// The engine that ran them.
     pub engine: &'a Engine,
     /// The name of the main script, as the sources know it.
@@ -94,13 +94,14 @@ impl Context<'_> {
 
 /// The place of the call that reached a native function.
 #[must_use]
-pub fn place_of(call: &NativeCallContext) -> Place {
+pub(crate) fn place_of(call: &NativeCallContext) -> Place {
     place(call.call_source().unwrap_or_default(), call.call_position())
 }
 
 /// Throws `error` so that a script catches the map of [`to_map`]. Set its place first ([`place_of`]), or the map has no line.
 #[must_use]
-pub fn throw(error: Error) -> Box<EvalAltResult> {
+#[expect(clippy::unnecessary_box_returns, reason = "what the functions that scripts call return")]
+pub(crate) fn throw(error: Error) -> Box<EvalAltResult> {
     Box::new(EvalAltResult::ErrorRuntime(to_thrown(error), Position::NONE))
 }
 
@@ -126,7 +127,7 @@ impl From<Error> for Box<EvalAltResult> {
 
 /// What a script catches: always the same keys, `()` where there is nothing to say.
 #[must_use]
-pub fn to_map(error: &Error) -> Map {
+pub(crate) fn to_map(error: &Error) -> Map {
     let parts = error.parts();
     let text = |text: &str| Dynamic::from(text.to_owned());
     let number = |number: usize| match INT::try_from(number) {
@@ -197,7 +198,7 @@ fn from_map(map: &Map, tag: i32) -> Option<Error> {
 /// Turns what Rhai returned into how the run ended.
 #[must_use]
 #[expect(clippy::boxed_local, reason = "it is what Rhai returns")]
-pub fn from_rhai(error: Box<EvalAltResult>, context: &Context<'_>) -> Ended {
+pub(crate) fn from_rhai(error: Box<EvalAltResult>, context: &Context<'_>) -> Ended {
     let mut calls: Vec<Call> = Vec::new();
     let mut source = context.main.to_owned();
     let mut within = None;
@@ -284,7 +285,7 @@ fn closure_source(name: &str, context: &Context<'_>) -> Option<String> {
 
 /// Turns a parse error of the script `source` into ours.
 #[must_use]
-pub fn from_parse(error: &ParseError, source: &str, context: &Context<'_>) -> Error {
+pub(crate) fn from_parse(error: &ParseError, source: &str, context: &Context<'_>) -> Error {
     parse::explain(error.err_type(), place(source, error.position()), context)
 }
 

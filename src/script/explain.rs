@@ -26,7 +26,7 @@ const FOREIGN: &[(&str, &[&str])] = &[
 
 /// How the call is written in the script, as far as its text tells.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Site {
+pub(crate) struct Site {
     /// A dot stands before the name.
     pub method: bool,
     /// The name before the dot, when it is a plain one.
@@ -37,7 +37,7 @@ pub struct Site {
 
 /// Looks things up in the signatures.
 #[derive(Clone, Copy)]
-pub struct Explainer<'a> {
+pub(crate) struct Explainer<'a> {
     /// All that scripts can call.
     pub all: &'a [Signature],
     /// The author's words for types.
@@ -47,7 +47,7 @@ pub struct Explainer<'a> {
 impl<'a> Explainer<'a> {
     /// Explains Rhai's `name (type, type)` of a function that was not found.
     #[must_use]
-    pub fn function(&self, not_found: &str, site: &Site) -> Error {
+    pub(crate) fn function(&self, not_found: &str, site: &Site) -> Error {
         let (path, given) = self.spelled(not_found);
         let (module, name) = match path.rsplit_once("::") {
             Some((module, name)) => (Some(module), name),
@@ -258,7 +258,7 @@ impl<'a> Explainer<'a> {
 
     /// Explains a property that cannot be read, or with `value` (its type) cannot be set.
     #[must_use]
-    pub fn property(&self, name: &str, rust_type: &str, value: Option<&str>, site: &Site) -> Error {
+    pub(crate) fn property(&self, name: &str, rust_type: &str, value: Option<&str>, site: &Site) -> Error {
         let ty = type_word(rust_type, self.words);
         let (on, written) = (with_article(&ty), site.receiver.as_deref().unwrap_or("…"));
         if ty == "nothing" {
@@ -314,7 +314,7 @@ impl<'a> Explainer<'a> {
 
     /// Explains Rhai's `type [type]` or `type [type] = type` of an index that does not work.
     #[must_use]
-    pub fn index(&self, text: &str) -> Error {
+    pub(crate) fn index(&self, text: &str) -> Error {
         let (container, rest) = text.split_once(" [").unwrap_or((text, ""));
         let container = type_word(container, self.words);
         let index = type_word(rest.split(']').next().unwrap_or_default(), self.words);

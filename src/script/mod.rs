@@ -17,23 +17,23 @@
 
 mod api;
 mod arguments;
-pub mod bundle;
+pub(crate) mod bundle;
 mod caught;
-pub mod check;
+pub(crate) mod check;
 mod complete;
-pub mod engine;
-pub mod error;
-pub mod explain;
-pub mod parse;
+pub(crate) mod engine;
+pub(crate) mod error;
+pub(crate) mod explain;
+pub(crate) mod parse;
 mod pretty;
 pub mod reference;
-pub mod reference_text;
-pub mod repl;
+pub(crate) mod reference_text;
+pub(crate) mod repl;
 mod resolver;
 mod sides;
-pub mod signature;
+pub(crate) mod signature;
 mod source;
-pub mod usage;
+pub(crate) mod usage;
 mod value_text;
 
 pub use resolver::STD;

@@ -15,7 +15,7 @@ const WIDTH: usize = 110;
 
 /// A page for a terminal.
 #[must_use]
-pub fn text(page: &Page<'_>) -> String {
+pub(crate) fn text(page: &Page<'_>) -> String {
     let mut out = String::new();
     match page {
         Page::Tour(tour) => out.push_str(tour),
@@ -94,7 +94,7 @@ fn sections(reference: &Reference) -> Vec<(String, Vec<&Entry>)> {
 
 /// A page as markdown; the overview is the whole reference.
 #[must_use]
-pub fn markdown(page: &Page<'_>) -> String {
+pub(crate) fn markdown(page: &Page<'_>) -> String {
     let mut out = String::new();
     match page {
         Page::Tour(tour) => out.push_str(tour),
@@ -157,7 +157,7 @@ fn entries_markdown(out: &mut String, entries: &[&Entry], level: &str) {
 
 /// A page as a document for programs.
 #[must_use]
-pub fn document(page: &Page<'_>) -> Value {
+pub(crate) fn document(page: &Page<'_>) -> Value {
     let (entries, modules) = match page {
         Page::Tour(tour) => return json!({ "schema": SCHEMA, "tour": tour }),
         Page::Overview(reference) => (reference.entries.iter().collect(), reference.modules.iter().collect()),

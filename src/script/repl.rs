@@ -21,7 +21,7 @@ use super::signature::{self, Signature, netwright_words};
 use super::source::{self, Sources};
 use super::{complete, pretty};
 use crate::draw::Topology;
-use crate::error::{Error, Place, Result};
+use crate::error::{Error, Result};
 use crate::session::{Session, Undone};
 use crate::text::diagnostic;
 
@@ -30,7 +30,7 @@ const NAME: &str = "repl";
 
 /// What an input came to.
 #[derive(Debug)]
-pub enum Answer {
+pub(crate) enum Answer {
     /// It ran; the value as people read it, unless there is none or a `;` ended the input.
     Done(Option<String>),
     /// It asked to end the session, with this status.
@@ -47,7 +47,7 @@ struct Accepted {
 }
 
 /// A conversation with one session.
-pub struct Console {
+pub(crate) struct Console {
     engine: Engine,
     run: Run,
     resolver: Resolver,
@@ -89,7 +89,7 @@ impl Console {
 
     /// A conversation that starts with nothing, or with a script, whose folder is then where imports are looked for.
     #[must_use]
-    pub fn new(session: &Rc<Session>, script: Option<&Path>) -> Self {
+    pub(crate) fn new(session: &Rc<Session>, script: Option<&Path>) -> Self {
         match script {
             None => Self::with(session, Path::new("."), NAME),
             Some(path) => {
@@ -104,7 +104,7 @@ impl Console {
     /// # Errors
     ///
     /// When it cannot be read, and as [`Console::evaluate`].
-    pub fn load(&mut self, script: &Path) -> Result<Answer> {
+    pub(crate) fn load(&mut self, script: &Path) -> Result<Answer> {
         let text = source::read(script, self.run.0.session.exec().interrupt())?;
         super::bundle::open(script, &text, &self.sources)?;
         let answer = self.evaluate(&source::without_shebang(&text))?;
@@ -116,7 +116,7 @@ impl Console {
 
     /// The session that the conversation drives.
     #[must_use]
-    pub fn session(&self) -> &Rc<Session> {
+    pub(crate) fn session(&self) -> &Rc<Session> {
         &self.run.0.session
     }
 
@@ -125,19 +125,19 @@ impl Console {
     /// # Errors
     ///
     /// As [`Topology::read`].
-    pub fn picture(&self) -> Result<Topology> {
+    pub(crate) fn picture(&self) -> Result<Topology> {
         self.run.0.picture()
     }
 
     /// The texts that errors speak of.
     #[must_use]
-    pub fn sources(&self) -> &dyn diagnostic::Sources {
+    pub(crate) fn sources(&self) -> &dyn diagnostic::Sources {
         &self.sources
     }
 
     /// Whether a text ends in the middle of something, as Rhai's parser sees it.
     #[must_use]
-    pub fn is_unfinished(&self, text: &str) -> bool {
+    pub(crate) fn is_unfinished(&self, text: &str) -> bool {
         let Err(error) = self.engine.compile_with_scope(&self.scope, text) else { return false };
         let at_end = || {
             let (lines, last) = text.trim_end().lines().fold((0, 0), |(n, _), line| (n + 1, line.chars().count()));
@@ -163,7 +163,7 @@ impl Console {
     /// # Errors
     ///
     /// What is wrong with it, or what it failed with; what it did before that stays. `Interrupted` when a signal ended it.
-    pub fn evaluate(&mut self, input: &str) -> Result<Answer> {
+    pub(crate) fn evaluate(&mut self, input: &str) -> Result<Answer> {
         let before = self.text.lines().count();
         self.text.push_str(input);
         self.text.push('\n');
@@ -211,7 +211,7 @@ impl Console {
     /// # Errors
     ///
     /// As [`Console::evaluate`].
-    pub fn look(&mut self, input: &str) -> Result<Answer> {
+    pub(crate) fn look(&mut self, input: &str) -> Result<Answer> {
         let count = self.accepted.len();
         let answer = self.evaluate(input);
         self.accepted.truncate(count);
@@ -237,7 +237,7 @@ impl Console {
     }
 
     /// The checks that did not hold since the last call.
-    pub fn take_failed(&self) -> Vec<Error> {
+    pub(crate) fn take_failed(&self) -> Vec<Error> {
         self.run.0.failed.borrow_mut().drain(..).collect()
     }
 
@@ -247,7 +247,7 @@ impl Console {
     /// # Errors
     ///
     /// When something put off cannot be done first.
-    pub fn undo(&mut self, count: usize) -> Result<(Vec<String>, Undone)> {
+    pub(crate) fn undo(&mut self, count: usize) -> Result<(Vec<String>, Undone)> {
         self.session().settle_all()?;
         let mut end = self.session().log().len();
         let (mut cut, mut from, mut left) = (self.accepted.len(), end, count);
@@ -273,7 +273,7 @@ impl Console {
 
     /// The accepted inputs as a script that runs.
     #[must_use]
-    pub fn script(&self) -> String {
+    pub(crate) fn script(&self) -> String {
         let mut out = String::new();
         for input in &self.accepted {
             out.push_str(&input.text);
@@ -286,7 +286,7 @@ impl Console {
     }
 
     /// Runs what was deferred, last first, and lets go of listeners; the errors of it.
-    pub fn end(&mut self) -> Vec<Error> {
+    pub(crate) fn end(&mut self) -> Vec<Error> {
         let mut errors = Vec::new();
         while let Some(work) = { self.run.0.deferred.borrow_mut().pop() } {
             if let Err(error) = work.call::<Dynamic>(&self.engine, &self.library, ())
@@ -301,7 +301,7 @@ impl Console {
 
     /// What can stand at the end of `before` (a line up to the cursor): where the word starts, and the words.
     #[must_use]
-    pub fn complete(&self, before: &str) -> (usize, Vec<String>) {
+    pub(crate) fn complete(&self, before: &str) -> (usize, Vec<String>) {
         let quiet = self.quiet.replace(true);
         let found = complete::complete(&self.view(), before);
         self.quiet.set(quiet);
@@ -310,7 +310,7 @@ impl Console {
 
     /// What the call that the cursor is in expects.
     #[must_use]
-    pub fn hint(&self, before: &str) -> Option<String> {
+    pub(crate) fn hint(&self, before: &str) -> Option<String> {
         complete::hint(&self.view(), before)
     }
 
@@ -319,7 +319,7 @@ impl Console {
     /// # Errors
     ///
     /// `NotFound`, with what was probably meant.
-    pub fn describe(&self, name: &str) -> Result<String> {
+    pub(crate) fn describe(&self, name: &str) -> Result<String> {
         let reference = Reference::of(&self.engine);
         let own = |error| {
             let signatures = self.signatures();
@@ -336,7 +336,7 @@ impl Console {
 
     /// Whether a variable of this name is there.
     #[must_use]
-    pub fn has_variable(&self, name: &str) -> bool {
+    pub(crate) fn has_variable(&self, name: &str) -> bool {
         self.scope.contains(name)
     }
 
@@ -369,12 +369,6 @@ impl Console {
             sources: &self.sources,
             words: &netwright_words,
         })
-    }
-
-    /// The place of what is typed next, for errors of the commands.
-    #[must_use]
-    pub fn next_place(&self) -> Place {
-        Place { source: Some(self.name.clone()), line: self.text.lines().count() + 1, column: 1 }
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 /// A parameter of a function.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Param {
+pub(crate) struct Param {
     /// Its name; empty when it has none.
     pub name: String,
     /// Its type in the author's words (see [`type_word`]); `any value` when it has none.
@@ -14,7 +14,7 @@ pub struct Param {
 
 /// A function, getter (`get$name`), setter (`set$name`) or operator that scripts can use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Signature {
+pub(crate) struct Signature {
     /// The name, as scripts and Rhai write it.
     pub name: String,
     /// All parameters, the receiver of a method first.
@@ -32,11 +32,11 @@ pub struct Signature {
 }
 
 /// The author's words for Rust types that this crate adds: from the last segment of the Rust name (`Netns`) to a noun (`namespace`).
-pub type Words = dyn Fn(&str) -> Option<String>;
+pub(crate) type Words = dyn Fn(&str) -> Option<String>;
 
 /// What netwright calls its own types.
 #[must_use]
-pub fn netwright_words(rust: &str) -> Option<String> {
+pub(crate) fn netwright_words(rust: &str) -> Option<String> {
     let word = match rust {
         "Netns" => "namespace",
         "Link" => "link",
@@ -55,7 +55,7 @@ pub fn netwright_words(rust: &str) -> Option<String> {
 
 /// Rust's name of a type, or Rhai's, in the words of a script author.
 #[must_use]
-pub fn type_word(spelled: &str, words: &Words) -> String {
+pub(crate) fn type_word(spelled: &str, words: &Words) -> String {
     let ty = spelled.trim();
     let ty = ty.strip_prefix('&').unwrap_or(ty).trim_start();
     let ty = ty.strip_prefix("mut ").unwrap_or(ty).trim();
@@ -110,7 +110,7 @@ fn first_argument(generics: &str) -> &str {
 
 /// `a link`, `an integer`; `any value` and `nothing` stand for themselves.
 #[must_use]
-pub fn with_article(word: &str) -> String {
+pub(crate) fn with_article(word: &str) -> String {
     match word {
         "any value" | "nothing" => word.to_owned(),
         _ if word.starts_with(['a', 'e', 'i', 'o', 'A', 'E', 'I', 'O']) => format!("an {word}"),
@@ -122,13 +122,13 @@ pub fn with_article(word: &str) -> String {
 ///
 /// With the standard packages this is half a megabyte of metadata: for `help()` and for errors, not for the hot path.
 #[must_use]
-pub fn of_engine(engine: &Engine, words: &Words) -> Vec<Signature> {
+pub(crate) fn of_engine(engine: &Engine, words: &Words) -> Vec<Signature> {
     of_metadata_of(engine, true, words)
 }
 
 /// What this crate adds to the language: as [`of_engine`], without Rhai's standard packages.
 #[must_use]
-pub fn of_api(engine: &Engine, words: &Words) -> Vec<Signature> {
+pub(crate) fn of_api(engine: &Engine, words: &Words) -> Vec<Signature> {
     of_metadata_of(engine, false, words)
 }
 
@@ -183,7 +183,7 @@ fn of_metadata(function: &Value, module: Option<&str>, words: &Words) -> Signatu
 
 /// The functions that a script defines; with `module`, those that it offers to who imports it.
 #[must_use]
-pub fn of_ast(ast: &AST, module: Option<&str>) -> Vec<Signature> {
+pub(crate) fn of_ast(ast: &AST, module: Option<&str>) -> Vec<Signature> {
     ast.iter_functions()
         // Rhai makes a function of each closure, which is nobody's to call.
         .filter(|one| module.is_none() || (one.access == rhai::FnAccess::Public && !one.name.contains('$')))

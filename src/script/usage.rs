@@ -24,7 +24,7 @@ static IMPORT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#"\bimport
 /// # Errors
 ///
 /// When the script cannot be read.
-pub fn usage(path: &Path) -> Result<String> {
+pub(crate) fn usage(path: &Path) -> Result<String> {
     let text = source::read(path, &crate::exec::interrupt::Interrupt::default())?;
     let mut out = format!("{}\n", path.display());
     let header: Vec<&str> = text
@@ -60,7 +60,7 @@ pub fn usage(path: &Path) -> Result<String> {
 /// # Errors
 ///
 /// `InvalidArgument` when what is given cannot be read.
-pub fn strangers(paths: &[PathBuf], vars: &[String], words: &[String]) -> Result<Vec<String>> {
+pub(crate) fn strangers(paths: &[PathBuf], vars: &[String], words: &[String]) -> Result<Vec<String>> {
     let mut arguments = Arguments::parse(vars, words)?;
     for path in paths {
         // A pipe gives its text once, to the run, and may make it wait.

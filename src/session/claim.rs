@@ -16,7 +16,7 @@ use crate::files::{self, State};
 use crate::patience::scaled;
 
 /// Where names are claimed.
-pub const CLAIMS: &str = "/run/netwright/claims";
+pub(crate) const CLAIMS: &str = "/run/netwright/claims";
 
 /// How long a process that was killed may take to let go of its last claim.
 const DYING: Duration = Duration::from_secs(2);
@@ -95,7 +95,7 @@ fn length_of_same(file: &File, path: &Path) -> Option<u64> {
 }
 
 /// Removes the files of claims that nobody holds.
-pub fn sweep() {
+pub(crate) fn sweep() {
     let Ok(entries) = std::fs::read_dir(CLAIMS) else {
         // A run that was killed before its first line may have made nothing but the folder.
         remove_empty();

@@ -127,7 +127,7 @@ impl Session {
 }
 
 /// The words before the colon.
-pub const ENGINES: [&str; 4] = ["docker", "podman", "containerd", "pod"];
+pub(crate) const ENGINES: [&str; 4] = ["docker", "podman", "containerd", "pod"];
 
 fn fits(id: &str, name: &str) -> bool {
     name.len() >= ID_MIN && id.starts_with(name)

@@ -9,11 +9,11 @@ use crate::op::Where;
 use crate::probe::Ids;
 
 /// A link, by the index of its namespace and its own.
-pub type Spot = (usize, usize);
+pub(crate) type Spot = (usize, usize);
 
 /// A namespace and its links.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub(crate) struct Shown<'a> {
     /// How it is named.
     pub at: &'a Where,
     /// The namespace itself.
@@ -25,7 +25,7 @@ pub struct Shown<'a> {
 /// The links in other namespaces that links lead to: the other end of a veth, the parent of a link that was moved. Indices are alike in many
 /// namespaces, so the id that this one has for the other has to agree too.
 #[must_use]
-pub fn ends(seen: &[Shown<'_>]) -> HashMap<Spot, Spot> {
+pub(crate) fn ends(seen: &[Shown<'_>]) -> HashMap<Spot, Spot> {
     let mut by_index: HashMap<u32, Vec<Spot>> = HashMap::new();
     for (n, raw) in seen.iter().enumerate() {
         for (l, link) in raw.links.iter().enumerate() {

@@ -96,7 +96,7 @@ fn name_in_etc(path: &str) -> Result<&str> {
 /// # Errors
 ///
 /// `InvalidArgument`, with the reason.
-pub fn checked(path: &str) -> Result<()> {
+pub(crate) fn checked(path: &str) -> Result<()> {
     name_in_etc(path).map(drop)
 }
 
@@ -112,14 +112,14 @@ fn missing_above(path: &str) -> Vec<String> {
 
 /// The text of `/etc/hosts`: this machine's own names, then `entries`, an address and a name each.
 #[must_use]
-pub fn hosts(entries: &[(String, String)]) -> String {
+pub(crate) fn hosts(entries: &[(String, String)]) -> String {
     let own = ["127.0.0.1 localhost\n", "::1 localhost ip6-localhost ip6-loopback\n"].map(str::to_owned);
     own.into_iter().chain(entries.iter().map(|(addr, name)| format!("{addr} {name}\n"))).collect()
 }
 
 /// What a resolver is told, in the words of resolv.conf(5).
 #[derive(Clone, Debug, Default)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     /// Whom it asks.
     pub servers: Vec<std::net::IpAddr>,
     /// The domains in which it looks for short names.
@@ -137,7 +137,7 @@ impl Resolver {
     /// # Errors
     ///
     /// `InvalidArgument` for more servers than anybody asks.
-    pub fn text(&self) -> Result<String> {
+    pub(crate) fn text(&self) -> Result<String> {
         if self.servers.len() > SERVERS_MAX {
             let message = format!("a resolver asks {SERVERS_MAX} servers, not {}", self.servers.len());
             return Err(Error::new(Kind::InvalidArgument, message).hint("man 5 resolv.conf: MAXNS"));

@@ -29,9 +29,9 @@ use crate::patience::scaled;
 /// Where netwright keeps what it knows of this machine; gone when it knows nothing.
 pub(super) const HOME: &str = files::HOME;
 /// Where runs keep their journals.
-pub const RUNS: &str = files::RUNS;
+pub(crate) const RUNS: &str = files::RUNS;
 /// The file in a run's folder that tells the watcher of a trial not to wait any longer.
-pub const UNDO_NOW: &str = "undo-now";
+pub(crate) const UNDO_NOW: &str = "undo-now";
 /// The version of the format; a reader refuses others.
 const VERSION: u32 = 2;
 
@@ -343,7 +343,7 @@ impl Drop for Journal {
 
 /// The processes that have the lock of a run open, which they inherited.
 #[must_use]
-pub fn holders(id: &str) -> Vec<String> {
+pub(crate) fn holders(id: &str) -> Vec<String> {
     holders_of(&Path::new(RUNS).join(id).join("lock"))
 }
 
@@ -453,7 +453,7 @@ pub(super) fn header_of(text: &[u8]) -> Option<Header> {
 
 /// A run as its journal tells it.
 #[derive(Debug)]
-pub struct Past {
+pub(crate) struct Past {
     /// The first line.
     pub header: Header,
     /// What it did or was about to do, in order.
@@ -477,7 +477,7 @@ impl Past {
     ///
     /// `NotFound` when there is none, or none with a whole first line: what has not begun did nothing. `ToolOutput` for a journal that is none or of
     /// another version.
-    pub fn read(id: &str) -> Result<Self> {
+    pub(crate) fn read(id: &str) -> Result<Self> {
         Self::read_in(&Path::new(RUNS).join(id))
     }
 
@@ -566,7 +566,7 @@ impl Past {
     /// Every run of this machine, oldest first; those whose journal cannot be read as errors, which is `NotFound` for one that has not begun or is
     /// gone just now.
     #[must_use]
-    pub fn all() -> Vec<(String, Result<Self>)> {
+    pub(crate) fn all() -> Vec<(String, Result<Self>)> {
         let Ok(folders) = std::fs::read_dir(RUNS) else { return Vec::new() };
         let mut ids: Vec<String> = folders.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
         ids.sort();
@@ -578,7 +578,7 @@ impl Past {
 
     /// Whether the run's own process is gone while a tool that it started still acts: that ends within the deadline of a command.
     #[must_use]
-    pub fn is_orphaned(&self) -> bool {
+    pub(crate) fn is_orphaned(&self) -> bool {
         let (state, began) = process(self.header.pid);
         let is_another = matches!((began, self.header.pid_began), (Some(now), Some(then)) if now != then);
         // What waits to be confirmed is held by its watcher.
@@ -587,7 +587,7 @@ impl Past {
 
     /// `live`, `kept`, `trial`, `dead`, `left`, `undone`.
     #[must_use]
-    pub fn state(&self) -> &'static str {
+    pub(crate) fn state(&self) -> &'static str {
         match (self.live, self.end) {
             (_, Some(End::Trial(until_ms))) if self.live || boot_ms() <= until_ms.saturating_add(WATCHER_MS) => "trial",
             (true, _) => "live",
@@ -604,7 +604,7 @@ const WATCHER_MS: u64 = 5_000;
 
 /// Now, in milliseconds since 1970.
 #[must_use]
-pub fn now_ms() -> u64 {
+pub(crate) fn now_ms() -> u64 {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
@@ -619,13 +619,13 @@ fn process(pid: u32) -> (Option<char>, Option<u64>) {
 
 /// When a process began, for a header.
 #[must_use]
-pub fn began(pid: u32) -> Option<u64> {
+pub(crate) fn began(pid: u32) -> Option<u64> {
     process(pid).1
 }
 
 /// The time since this boot, in milliseconds, with the time that the machine slept: nobody can set this clock.
 #[must_use]
-pub fn boot_ms() -> u64 {
+pub(crate) fn boot_ms() -> u64 {
     // Not `clock_gettime` of rustix, which panics where the vDSO has no `getcpu`: User Mode Linux 7.2.
     std::fs::read_to_string("/proc/uptime").ok().and_then(|text| uptime_ms(&text)).unwrap_or(0)
 }
@@ -639,7 +639,7 @@ fn uptime_ms(text: &str) -> Option<u64> {
 
 /// Whether a word may be the name of a run: never a path.
 #[must_use]
-pub fn is_id(word: &str) -> bool {
+pub(crate) fn is_id(word: &str) -> bool {
     !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
 
@@ -648,7 +648,7 @@ pub fn is_id(word: &str) -> bool {
 /// # Errors
 ///
 /// `PermissionDenied` when it is another user's, as root's is for a plain user. That there is nothing is no error.
-pub fn trusted() -> Result<()> {
+pub(crate) fn trusted() -> Result<()> {
     let looked = [RUNS, super::claim::CLAIMS, super::shared::FOLDER].into_iter().try_for_each(|folder| {
         match files::trusted(Path::new(HOME), Path::new(folder)) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -672,13 +672,13 @@ pub fn trusted() -> Result<()> {
 
 /// The version that a new header carries.
 #[must_use]
-pub fn version() -> u32 {
+pub(crate) fn version() -> u32 {
     VERSION
 }
 
 /// The boot that this is.
 #[must_use]
-pub fn boot_id() -> String {
+pub(crate) fn boot_id() -> String {
     std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map(|id| id.trim().to_owned()).unwrap_or_default()
 }
 

@@ -51,61 +51,61 @@
 //! The session is the only caller of [`Exec`] for netwright's own commands. A verb is a method here, one file per subject; it takes
 //! types, not script values. [`Session::apply`] is the one door through which the kernel is changed.
 
-pub mod audit;
+pub(crate) mod audit;
 mod bridge;
-pub mod claim;
-pub mod containers;
-pub mod copy;
-pub mod coverage;
+pub(crate) mod claim;
+pub(crate) mod containers;
+pub(crate) mod copy;
+pub(crate) mod coverage;
 mod deferred;
-pub mod ends;
+pub(crate) mod ends;
 #[cfg(test)]
 mod fake;
 mod feature;
-pub mod file;
+pub(crate) mod file;
 mod firewall;
 mod in_flight;
 mod index;
-pub mod journal;
+pub(crate) mod journal;
 mod known;
 mod link;
 mod look;
 mod made;
-pub mod mutant;
+pub(crate) mod mutant;
 mod netns;
 mod nft;
-pub mod noted;
+pub(crate) mod noted;
 mod peer;
 mod port;
-pub mod program;
+pub(crate) mod program;
 mod proofs;
 mod put_back;
 mod raw;
-pub mod reading;
+pub(crate) mod reading;
 mod route;
-pub mod scan;
+pub(crate) mod scan;
 mod shape;
 mod shared;
 mod sysctl;
 mod taken;
 mod tc;
-pub mod things;
-pub mod undo;
+pub(crate) mod things;
+pub(crate) mod undo;
 mod undo_bulk;
 mod undo_last;
 mod undo_nft;
 mod undo_taken;
 mod wireguard;
 
-pub use bridge::PlugOptions;
-pub use firewall::{FirewallAnswer, Forward};
-pub use nft::NftAnswer;
-pub use port::FdbSpec;
-pub use raw::RawAnswer;
-pub use route::{NeighSpec, RouteSpec};
-pub use shape::{PRESETS, Shape};
-pub use undo::Undone;
-pub use wireguard::Wireguard;
+pub(crate) use bridge::PlugOptions;
+pub(crate) use firewall::{FirewallAnswer, Forward};
+pub(crate) use nft::NftAnswer;
+pub(crate) use port::FdbSpec;
+pub(crate) use raw::RawAnswer;
+pub(crate) use route::{NeighSpec, RouteSpec};
+pub(crate) use shape::{PRESETS, Shape};
+pub(crate) use undo::Undone;
+pub(crate) use wireguard::Wireguard;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -820,7 +820,7 @@ impl Session {
 
 /// The error of a command that failed: its kind by what it said, its message the last line of it.
 #[must_use]
-pub fn failure(command: &Command, ran: Ran) -> Error {
+pub(crate) fn failure(command: &Command, ran: Ran) -> Error {
     let known = messages::recognise(&ran.stderr);
     let kind = known.map_or(Kind::CommandFailed, |known| known.kind);
     let program = command.tool.program();
@@ -844,7 +844,7 @@ pub fn failure(command: &Command, ran: Ran) -> Error {
 
 /// The name of a new run: `YYMMDD-hhmmss-PID` in UTC. It sorts by time and tells runs of one second apart.
 #[must_use]
-pub fn run_id() -> String {
+pub(crate) fn run_id() -> String {
     let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string();
     let digits: String = now.chars().filter(char::is_ascii_digit).collect();
     format!("{}-{}-{}", &digits[2..8], &digits[8..14], std::process::id())

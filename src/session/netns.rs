@@ -127,6 +127,7 @@ impl Session {
 
     /// Whether the namespace is there now.
     #[must_use]
+    #[expect(clippy::unused_self, reason = "a question to the session like the others")]
     pub fn netns_exists(&self, netns: &Where) -> bool {
         path_of(netns).is_none_or(|path| id_at(&path).is_some())
     }

@@ -196,7 +196,7 @@ impl Session {
 
 /// ``2 commands of the script's own were not undone: `wg` (line 3), `sh` (line 9)``; of many, the first. `verb` is what becomes of them.
 #[must_use]
-pub fn told(programs: &[String], verb: &str) -> String {
+pub(crate) fn told(programs: &[String], verb: &str) -> String {
     const NAMED: usize = 6;
     let mut named: Vec<&str> = Vec::new();
     for program in programs {
@@ -213,7 +213,7 @@ pub fn told(programs: &[String], verb: &str) -> String {
 
 /// Whether a command is a program of the script's own, with what undoes it.
 #[must_use]
-pub fn is_own(command: &Command) -> bool {
+pub(crate) fn is_own(command: &Command) -> bool {
     command.tool == Tool::Own && command.fact.is_none()
 }
 

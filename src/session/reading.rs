@@ -11,9 +11,15 @@ use crate::exec::netns::NetnsFile;
 use crate::op::Where;
 use crate::probe;
 
+/// Whether a namespace may have rules of nftables, those of `iptables-nft` among them: `false` only where the kernel says that it has no table.
+#[must_use]
+pub(crate) fn may_have_nft(at: &Where, file: &NetnsFile) -> bool {
+    !matches!(inside(at, file, probe::has_nft_tables), Ok(Ok(false)))
+}
+
 /// Reads namespaces, from several threads.
 #[derive(Debug)]
-pub struct Reading {
+pub(crate) struct Reading {
     asker: Asker,
     /// What `ip` printed of policy rules of IPv6, by its words and what the kernel told: rules name links, not their numbers, so that the same told
     /// is the same printed, in whichever namespace.
@@ -23,20 +29,14 @@ pub struct Reading {
 impl Reading {
     /// One that ends what it runs when `interrupt` is set.
     #[must_use]
-    pub fn new(interrupt: &Interrupt) -> Self {
+    pub(crate) fn new(interrupt: &Interrupt) -> Self {
         Self { asker: Asker::new(interrupt), rules_v6: Mutex::default() }
     }
 
     /// Who starts the programs.
     #[must_use]
-    pub fn asker(&self) -> &Asker {
+    pub(crate) fn asker(&self) -> &Asker {
         &self.asker
-    }
-
-    /// Whether a namespace may have rules of nftables, those of `iptables-nft` among them: `false` only where the kernel says that it has no table.
-    #[must_use]
-    pub fn may_have_nft(&self, at: &Where, file: &NetnsFile) -> bool {
-        !matches!(inside(at, file, probe::has_nft_tables), Ok(Ok(false)))
     }
 
     /// What `ip` prints of the policy rules of IPv6: `words` ask for them and for nothing else.
@@ -44,7 +44,7 @@ impl Reading {
     /// # Errors
     ///
     /// As [`Asker::ask`].
-    pub fn policy_rules_v6(&self, at: &Where, file: &NetnsFile, ip: &Path, words: &[&str]) -> Result<Ran> {
+    pub(crate) fn policy_rules_v6(&self, at: &Where, file: &NetnsFile, ip: &Path, words: &[&str]) -> Result<Ran> {
         let told = || inside(at, file, probe::policy_rules_v6).ok().and_then(std::result::Result::ok);
         let key = told().map(|told| (words.join(" "), told));
         if let Some(key) = &key

@@ -9,7 +9,7 @@ use crate::model::{addr, neigh, rule};
 use crate::op::route::{Family, Neigh, Way};
 use crate::op::{self, Answer, Ask, Fact, Where};
 
-pub use crate::op::route::RouteSpec;
+pub(crate) use crate::op::route::RouteSpec;
 
 /// What makes a route again as it was, as far as its JSON tells.
 fn spec_of(route: &Route, family: Family, table: Option<&str>) -> RouteSpec {

@@ -18,7 +18,7 @@ use crate::probe;
 
 /// Something that is left and that no run knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Orphan {
+pub(crate) enum Orphan {
     /// A namespace whose `lo` carries the mark.
     Netns(String),
     /// A link that carries the mark.
@@ -31,7 +31,7 @@ pub enum Orphan {
 
 /// What is known of the runs of this machine.
 #[derive(Debug, Default)]
-pub struct Known {
+pub(crate) struct Known {
     /// The runs whose journals are there: what carries their mark is theirs.
     pub runs: Vec<String>,
     /// Whether one of them may have rules here, which carry no run's name.
@@ -42,7 +42,7 @@ impl Known {
     /// Adds the runs of those who have a `/run` of their own and perhaps this network: a container, a service with private mounts. Found by the
     /// processes that see them; what a run there made is its own, whether it lives or is kept. Only what is root's is believed: anybody can have a
     /// `/run` of his own, and nobody but root has made something on this network.
-    pub fn add_elsewhere(&mut self, here: &NetnsStamp) {
+    pub(crate) fn add_elsewhere(&mut self, here: &NetnsStamp) {
         let below = Path::new(RUNS.trim_start_matches('/'));
         let folder_at = |root: &Path| Foreign::open(root).and_then(|root| root.below(below)).ok();
         let mut seen: HashSet<(u64, u64)> = folder_at(Path::new("/")).iter().map(Foreign::id).collect();
@@ -63,7 +63,7 @@ impl Known {
     }
 
     /// Adds a run that acted on the network namespace `netns`, as far as its journal can be read.
-    pub fn add(&mut self, id: String, netns: Option<NetnsStamp>, here: &NetnsStamp) {
+    pub(crate) fn add(&mut self, id: String, netns: Option<NetnsStamp>, here: &NetnsStamp) {
         self.rules |= netns.is_none_or(|netns| netns.same(here) != Some(false));
         self.runs.push(id);
     }
@@ -71,7 +71,7 @@ impl Known {
 
 /// What a search found, and what it could not look at.
 #[derive(Debug, Default)]
-pub struct Found {
+pub(crate) struct Found {
     /// What belongs to no run.
     pub orphans: Vec<Orphan>,
     /// What was not seen, with the reason: there may be more.
@@ -80,7 +80,7 @@ pub struct Found {
 
 /// The number of the PID namespace that this process sees the others in.
 #[must_use]
-pub fn pid_namespace() -> Option<u64> {
+pub(crate) fn pid_namespace() -> Option<u64> {
     use std::os::unix::fs::MetadataExt;
     std::fs::metadata("/proc/self/ns/pid").ok().map(|file| file.ino())
 }
@@ -90,7 +90,7 @@ pub fn pid_namespace() -> Option<u64> {
 /// # Errors
 ///
 /// When the host cannot be read.
-pub fn orphans(exec: &Exec, known: &Known) -> Result<Found> {
+pub(crate) fn orphans(exec: &Exec, known: &Known) -> Result<Found> {
     let Found { orphans: mut found, mut unread } = Found::default();
     let mut namespaces = vec![Where::Host];
     for name in names()? {
@@ -194,7 +194,7 @@ impl Orphan {
     /// # Errors
     ///
     /// What the tool says.
-    pub fn remove(&self, exec: &Exec) -> Result<()> {
+    pub(crate) fn remove(&self, exec: &Exec) -> Result<()> {
         let command = match self {
             Self::Netns(name) => {
                 exec.forget(&Where::Named(name.clone()));

@@ -61,7 +61,8 @@ const ACCESS: [Access; 10] = [
 ];
 
 /// The presets of a shape.
-pub const PRESETS: &[&str] = &["2g", "3g-slow", "3g", "3g-fast", "4g", "lte", "dsl", "cable", "fios", "satellite"];
+pub(crate) const PRESETS: &[&str] =
+    &["2g", "3g-slow", "3g", "3g-fast", "4g", "lte", "dsl", "cable", "fios", "satellite"];
 
 /// The units of tc's rates, in bits per second (man 8 tc, "PARAMETERS").
 const RATES: [(&str, u64); 12] = [

@@ -6,40 +6,40 @@ use crate::op::{Command, Tool, Where};
 
 /// The routes of a family in all tables, in the words that `ip` takes back: `ip -o -d -4 route show table all`.
 #[must_use]
-pub fn routes(netns: &Where, family: Family) -> Command {
+pub(crate) fn routes(netns: &Where, family: Family) -> Command {
     Command::new(Tool::Ip, netns, ["-o", "-d", family.flag(), "route", "show", "table", "all"])
 }
 
 /// The same of one destination.
 #[must_use]
-pub fn routes_to(netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Command {
+pub(crate) fn routes_to(netns: &Where, family: Family, dst: &str, table: Option<&str>) -> Command {
     let words = ["-o", "-d", family.flag(), "route", "show", dst];
     Command::new(Tool::Ip, netns, words.into_iter().chain(table.into_iter().flat_map(|table| ["table", table])))
 }
 
 /// The neighbours that stay, or those that are answered for.
 #[must_use]
-pub fn neighbours(netns: &Where, proxy: bool) -> Command {
+pub(crate) fn neighbours(netns: &Where, proxy: bool) -> Command {
     let filter: &[&str] = if proxy { &["proxy"] } else { &["nud", "permanent"] };
     Command::new(Tool::Ip, netns, ["-j", "neigh", "show"].iter().chain(filter).copied())
 }
 
 /// All queueing disciplines: `tc qdisc show`.
 #[must_use]
-pub fn qdiscs(netns: &Where) -> Command {
+pub(crate) fn qdiscs(netns: &Where) -> Command {
     Command::new(Tool::Tc, netns, ["qdisc", "show"])
 }
 
 /// What takes an address off a link for a moment, so that it can be added behind another.
 #[must_use]
-pub fn addr_away(netns: &Where, thing: &Thing) -> Option<Command> {
+pub(crate) fn addr_away(netns: &Where, thing: &Thing) -> Option<Command> {
     let (dev, address) = thing.key.split_once(' ')?;
     Some(Command::new(Tool::Ip, netns, ["address", "delete", address, "dev", dev]))
 }
 
 /// What puts a thing back; `over` what has its place. `None`: nothing that netwright knows does.
 #[must_use]
-pub fn put_back(netns: &Where, thing: &Thing, over: bool) -> Option<Command> {
+pub(crate) fn put_back(netns: &Where, thing: &Thing, over: bool) -> Option<Command> {
     let mut key = thing.key.split(' ');
     let first = key.next()?;
     let second = key.next();

@@ -33,7 +33,7 @@ const ACTED_WITHIN_MS: u64 = 13_000;
 const TICK_MS: u64 = 20;
 /// The alias of what a run makes.
 #[must_use]
-pub fn mark_of(id: &str) -> String {
+pub(crate) fn mark_of(id: &str) -> String {
     format!("netwright:{id}")
 }
 
@@ -106,7 +106,7 @@ pub(super) enum Step {
 }
 
 /// The undoing of a run from its records.
-pub struct Undoing<'a> {
+pub(crate) struct Undoing<'a> {
     exec: &'a Exec,
     /// Whether namespaces were deleted since the warm processes were started: links of others went with them, which they may have cached.
     stale: Cell<bool>,
@@ -130,7 +130,7 @@ pub struct Undoing<'a> {
 impl<'a> Undoing<'a> {
     /// The undoing of what `records` say; with a journal, each step is written down.
     #[must_use]
-    pub fn new(exec: &'a Exec, records: &'a [Record], journal: Option<&'a mut Journal>, id: &str) -> Self {
+    pub(crate) fn new(exec: &'a Exec, records: &'a [Record], journal: Option<&'a mut Journal>, id: &str) -> Self {
         let id = journal.is_some().then(|| id.to_owned());
         let mark = id.as_deref().map(mark_of);
         Self {
@@ -151,7 +151,7 @@ impl<'a> Undoing<'a> {
 
     /// The namespace that played the host is gone: what the run did in it went with it, and no other namespace is touched in its place.
     #[must_use]
-    pub fn without_host(self) -> Self {
+    pub(crate) fn without_host(self) -> Self {
         Self { host_gone: true, ..self }
     }
 
@@ -162,7 +162,7 @@ impl<'a> Undoing<'a> {
 
     /// Knows what was there before the acts, and what an earlier undoing owes.
     #[must_use]
-    pub fn knowing(self, before: Vec<(Where, State)>, owes: Vec<Owes>) -> Self {
+    pub(crate) fn knowing(self, before: Vec<(Where, State)>, owes: Vec<Owes>) -> Self {
         Self { before, owes, ..self }
     }
 
@@ -175,7 +175,7 @@ impl<'a> Undoing<'a> {
     /// Undoes everything: processes, then the firewall, then the rest from the last to the first, namespaces at the end and together; then
     /// looks whether they are gone.
     #[must_use]
-    pub fn all(mut self) -> Undone {
+    pub(crate) fn all(mut self) -> Undone {
         self.exec.make_room();
         // The programs that the run started go with the run, not with its last steps.
         let stuck = self.id.as_deref().filter(|_| self.first == 0).map(leftover::end_all).unwrap_or_default();

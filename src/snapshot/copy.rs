@@ -33,7 +33,7 @@ const WORLD: &str = "/run/netwright/world-";
 
 /// What came of it.
 #[derive(Debug)]
-pub struct Copied {
+pub(crate) struct Copied {
     /// The copy as it was read again, with the names of the original.
     pub snapshot: Snapshot,
     /// Namespaces without a name that are part of the copy.
@@ -51,13 +51,13 @@ pub struct Copied {
 impl Copied {
     /// Where a namespace of the original is in the sandbox.
     #[must_use]
-    pub fn place(&self, name: &str) -> Where {
+    pub(crate) fn place(&self, name: &str) -> Where {
         place_of(&self.places, name)
     }
 
     /// What was read in the sandbox, with the names that its namespaces have in the original.
     #[must_use]
-    pub fn named(&self, now: Snapshot) -> Snapshot {
+    pub(crate) fn named(&self, now: Snapshot) -> Snapshot {
         named_as_before(&self.places, now)
     }
 }
@@ -67,7 +67,7 @@ impl Copied {
 /// # Errors
 ///
 /// `Interrupted`; when not even a namespace can be made, or the copy cannot be read.
-pub fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
+pub(crate) fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
     let usual = Usual::read(exec)?;
     let plan = Plan::of(snapshot, &usual);
     let asker = Asker::new(exec.interrupt());

@@ -10,7 +10,7 @@ use crate::model::state::{Part, State, Thing};
 /// Which way a difference goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Sign {
+pub(crate) enum Sign {
     /// Only the second has it.
     Added,
     /// Only the first has it.
@@ -21,7 +21,7 @@ pub enum Sign {
 
 /// One difference.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct Difference {
+pub(crate) struct Difference {
     /// The namespace.
     pub netns: String,
     /// Which way.
@@ -60,7 +60,7 @@ fn shown(value: &str) -> &str {
 
 /// The differences, by namespace. What comes and goes by itself (counters, learned neighbours, lifetimes, a carrier) is not compared.
 #[must_use]
-pub fn diff<'a>(first: &'a Snapshot, second: &'a Snapshot) -> Vec<Difference> {
+pub(crate) fn diff<'a>(first: &'a Snapshot, second: &'a Snapshot) -> Vec<Difference> {
     let mut found = Vec::new();
     let by_name = |snapshot: &'a Snapshot| -> HashMap<&'a str, &'a Netns> {
         snapshot.namespaces.iter().map(|netns| (netns.name.as_str(), netns)).collect()

@@ -19,24 +19,24 @@ use crate::error::{Error, Kind, Result};
 use crate::model::state::{Part, State};
 use crate::op::Where;
 
-pub use copy::{Copied, rebuild};
-pub use diff::{Difference, Sign, diff};
-pub use read::read;
-pub use redact::redact;
+pub(crate) use copy::{Copied, rebuild};
+pub(crate) use diff::{Difference, diff};
+pub(crate) use read::read;
+pub(crate) use redact::redact;
 
 /// The version of the document; it goes up when an older netwright could not read a newer one.
-pub const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 1;
 
 /// How large a document may be, in bytes: six times one of 5000 namespaces (1.1 MB for 500 with 5000 rules).
-pub const BYTES_MAX: usize = 64 << 20;
+pub(crate) const BYTES_MAX: usize = 64 << 20;
 
 /// The name of the namespace that plays the host.
-pub const HOST: &str = "host";
+pub(crate) const HOST: &str = "host";
 
 /// A machine's network at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Snapshot {
+pub(crate) struct Snapshot {
     /// [`VERSION`].
     pub snapshot: u32,
     /// Who wrote it.
@@ -58,7 +58,7 @@ pub struct Snapshot {
 /// What a machine is beside its network.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Machine {
+pub(crate) struct Machine {
     /// Its name.
     pub hostname: String,
     /// `uname -r`.
@@ -74,7 +74,7 @@ pub struct Machine {
 /// A network namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Netns {
+pub(crate) struct Netns {
     /// `host`, its name, or the path of one without a name.
     pub name: String,
     /// Where it was found, when it has no name.
@@ -119,7 +119,7 @@ pub struct Netns {
 /// A link, beside what [`Netns::things`] says of its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
-pub struct Link {
+pub(crate) struct Link {
     /// Its name.
     pub name: String,
     /// `veth`, `bridge`, …; `None` for what is no virtual link, such as a network card.
@@ -150,7 +150,7 @@ pub struct Link {
 
 /// A link of another namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Far {
+pub(crate) struct Far {
     /// The namespace, by its name in the document.
     pub netns: String,
     /// The link.
@@ -159,7 +159,7 @@ pub struct Far {
 
 /// A socket that listens.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Listening {
+pub(crate) struct Listening {
     /// `tcp` or `udp`.
     pub proto: String,
     /// The address, which may be that of all.
@@ -170,7 +170,7 @@ pub struct Listening {
 
 /// A neighbour that was learned.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Neighbour {
+pub(crate) struct Neighbour {
     /// On which link.
     pub dev: String,
     /// Its address.
@@ -198,7 +198,7 @@ fn is_false(value: &bool) -> bool {
 impl Netns {
     /// The namespace that it stands for, where it has a name.
     #[must_use]
-    pub fn place(&self) -> Where {
+    pub(crate) fn place(&self) -> Where {
         match &self.path {
             Some(path) => Where::Path(path.clone()),
             None if self.name == HOST => Where::Host,
@@ -209,7 +209,7 @@ impl Netns {
     /// The value of a setting by its path below `/proc/sys`, also one that is not told because new links or namespaces (`fresh`) have the same. `None`:
     /// there is no such link, or nobody knows.
     #[must_use]
-    pub fn setting<'a>(&'a self, path: &str, fresh: &'a BTreeMap<String, String>) -> Option<&'a str> {
+    pub(crate) fn setting<'a>(&'a self, path: &str, fresh: &'a BTreeMap<String, String>) -> Option<&'a str> {
         let told = |path: &str| self.sysctls.get(path).or_else(|| fresh.get(path)).map(String::as_str);
         match of_link(path) {
             Some((link, _)) if !path_is_of_all(link) && link != "lo" && self.link(link).is_none() => None,
@@ -222,7 +222,7 @@ impl Netns {
 
     /// Its link of that name.
     #[must_use]
-    pub fn link(&self, name: &str) -> Option<&Link> {
+    pub(crate) fn link(&self, name: &str) -> Option<&Link> {
         self.links.iter().find(|link| link.name == name)
     }
 }
@@ -233,7 +233,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// `Internal` when it cannot be written as JSON.
-    pub fn to_text(&self) -> Result<String> {
+    pub(crate) fn to_text(&self) -> Result<String> {
         let value = serde_json::to_value(self).map_err(|error| {
             Error::new(Kind::Internal, format!("the snapshot cannot be written as a document: {error}"))
         })?;
@@ -245,7 +245,7 @@ impl Snapshot {
     /// # Errors
     ///
     /// `InvalidArgument` for one that is cut off, is none, is too large, is of a newer version, or contradicts itself.
-    pub fn parse(text: &str, name: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str, name: &str) -> Result<Self> {
         let refuse = |why: String| Error::new(Kind::InvalidArgument, format!("`{name}` is no snapshot: {why}"));
         if text.len() > BYTES_MAX {
             return Err(refuse(format!("it has more than the {} MB that are read", BYTES_MAX >> 20)));
@@ -316,12 +316,6 @@ impl Snapshot {
             }
         }
         None
-    }
-
-    /// The host.
-    #[must_use]
-    pub fn host(&self) -> Option<&Netns> {
-        self.namespaces.first()
     }
 }
 

@@ -21,7 +21,7 @@ use crate::model::state::{self, Part, State};
 use crate::model::{json, link_kinds};
 use crate::op::{Tool, Where, secret};
 use crate::session::ends::{Shown, ends};
-use crate::session::reading::Reading;
+use crate::session::reading::{self, Reading};
 
 /// A namespace as it was read, before it is known which links belong together.
 struct Raw {
@@ -36,7 +36,7 @@ struct Raw {
 /// # Errors
 ///
 /// `Interrupted`; when its own namespace cannot be read. Another one that cannot is named in the document.
-pub fn read(exec: &Exec, hidden: &[Where]) -> Result<Snapshot> {
+pub(crate) fn read(exec: &Exec, hidden: &[Where]) -> Result<Snapshot> {
     let reader = Reader::new(exec)?;
     let mut places: Vec<(Where, NetnsFile, String)> = Vec::new();
     let mut named = vec![Where::Host];
@@ -328,7 +328,7 @@ impl Reader {
     fn take_firewall(&self, here: (&Where, &NetnsFile), netns: &mut Netns) -> Result<()> {
         let mut native = Vec::new();
         let mut of_iptables = Vec::new();
-        let may_have = self.reading.may_have_nft(here.0, here.1);
+        let may_have = reading::may_have_nft(here.0, here.1);
         if let Some(nft) = self.nft.as_ref().filter(|_| may_have) {
             let text = self.ask(here, (nft, &["list", "ruleset"]), None, netns)?;
             for table in tables(&text) {

@@ -27,7 +27,7 @@ static WRITTEN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r#""[^"]*"
 /// # Errors
 ///
 /// `Internal` when the document cannot be made into JSON and back.
-pub fn redact(snapshot: &Snapshot) -> Result<Snapshot> {
+pub(crate) fn redact(snapshot: &Snapshot) -> Result<Snapshot> {
     let internal =
         |error: serde_json::Error| Error::new(Kind::Internal, format!("the snapshot cannot be redacted: {error}"));
     let mut value = serde_json::to_value(snapshot).map_err(internal)?;

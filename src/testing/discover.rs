@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Kind, Result};
 
 /// What the names of test files end in.
-pub const SUFFIX: &str = "_test.rhai";
+pub(crate) const SUFFIX: &str = "_test.rhai";
 
 /// The files that `paths` mean: each named file, and every `*_test.rhai` below each folder; sorted, each once. Without paths the
 /// current folder.
@@ -13,7 +13,7 @@ pub const SUFFIX: &str = "_test.rhai";
 /// # Errors
 ///
 /// `NotFound` for a path that is not there, `PermissionDenied` and the like for a folder that cannot be read.
-pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
+pub(crate) fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let here = [PathBuf::from(".")];
     let mut found = Vec::new();
     for path in if paths.is_empty() { &here[..] } else { paths } {
@@ -34,14 +34,14 @@ pub fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 
 /// The files of which only the test at a line is meant: `FILE:LINE` is split where there is no file of the whole name.
 #[must_use]
-pub fn split_line(path: &Path) -> Option<(PathBuf, usize)> {
+pub(crate) fn split_line(path: &Path) -> Option<(PathBuf, usize)> {
     let (file, line) = path.to_str()?.rsplit_once(':')?;
     let line = line.parse().ok().filter(|line| *line > 0)?;
     (!path.exists() && Path::new(file).is_file()).then(|| (file.into(), line))
 }
 
 /// The part `part` of `parts` of the files, from 1: every file is in one part, and in the same whatever the machine.
-pub fn partition(files: &mut Vec<PathBuf>, (part, parts): (usize, usize)) {
+pub(crate) fn partition(files: &mut Vec<PathBuf>, (part, parts): (usize, usize)) {
     let mut at = 0;
     files.retain(|_| {
         at += 1;

@@ -8,14 +8,14 @@ use crate::op::breakage::Mutant;
 use crate::text::diagnostic::{self, Sources};
 
 /// The version of the stream.
-pub use crate::text::SCHEMA;
+pub(crate) use crate::text::SCHEMA;
 /// How wide a diagnostic is drawn in an event: logs and web pages wrap later than that.
 const WIDTH: usize = 120;
 
 /// Something that happened during `netwright test`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-pub enum Event {
+pub(crate) enum Event {
     /// The runner begins.
     Began {
         /// The version of this stream.
@@ -123,7 +123,7 @@ pub enum Event {
 
 /// A test that ended.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Test {
+pub(crate) struct Test {
     /// The file.
     pub file: String,
     /// Its sentence.
@@ -158,7 +158,7 @@ pub struct Test {
 impl Test {
     /// The test that ended, of a file.
     #[must_use]
-    pub fn new(file: &str, ended: &Ended<'_>) -> Self {
+    pub(crate) fn new(file: &str, ended: &Ended<'_>) -> Self {
         Self {
             file: file.to_owned(),
             test: ended.name.to_owned(),
@@ -179,7 +179,7 @@ impl Test {
 
     /// A test that never ended by itself.
     #[must_use]
-    pub fn failed(file: &str, test: &str, line: usize, failure: Failure) -> Self {
+    pub(crate) fn failed(file: &str, test: &str, line: usize, failure: Failure) -> Self {
         Self {
             file: file.to_owned(),
             test: test.to_owned(),
@@ -201,7 +201,7 @@ impl Test {
 
 /// Something that a file made and that can be broken.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Breakable {
+pub(crate) struct Breakable {
     /// Which.
     pub mutant: Mutant,
     /// What is broken then.
@@ -218,7 +218,7 @@ pub struct Breakable {
 
 /// Something that a file made, and whether a packet touched it.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Covered {
+pub(crate) struct Covered {
     /// `rule`, `policy`, `route`, `service`.
     pub kind: String,
     /// What it is, in which namespace.
@@ -235,7 +235,7 @@ pub struct Covered {
 
 /// A file that ended.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct File {
+pub(crate) struct File {
     /// The file.
     pub file: String,
     /// 1, or more when it was tried again.
@@ -254,7 +254,7 @@ pub struct File {
 
 /// What a test failed with.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// The kind, as scripts see it.
     pub error: String,
     /// One sentence.
@@ -276,7 +276,7 @@ pub struct Failure {
 impl Failure {
     /// Reads an error.
     #[must_use]
-    pub fn new(error: &Error, sources: &dyn Sources) -> Self {
+    pub(crate) fn new(error: &Error, sources: &dyn Sources) -> Self {
         let parts = error.parts();
         let place = parts.place.clone().unwrap_or_default();
         Self {
@@ -293,7 +293,7 @@ impl Failure {
 
     /// A failure that has no place in a script.
     #[must_use]
-    pub fn plain(error: &Error) -> Self {
+    pub(crate) fn plain(error: &Error) -> Self {
         Self::new(error, &std::collections::HashMap::<String, String>::new())
     }
 }

@@ -8,7 +8,7 @@ use crate::error::{Error, Kind, Result};
 use crate::files::{self, Folder};
 
 /// The tests that failed, by the absolute path of their file.
-pub type Failed = BTreeMap<PathBuf, BTreeSet<String>>;
+pub(crate) type Failed = BTreeMap<PathBuf, BTreeSet<String>>;
 
 /// `$XDG_CACHE_HOME/netwright` or `~/.cache/netwright`; the temporary folder when there is no home.
 fn folder() -> PathBuf {
@@ -25,7 +25,7 @@ fn file() -> String {
 
 /// What failed last time in this folder; nothing when nobody remembers.
 #[must_use]
-pub fn recall() -> Failed {
+pub(crate) fn recall() -> Failed {
     let text = Folder::open(&folder()).and_then(|folder| folder.read(file().as_ref())).unwrap_or_default();
     serde_json::from_str(&text).unwrap_or_default()
 }
@@ -35,7 +35,7 @@ pub fn recall() -> Failed {
 /// # Errors
 ///
 /// When the cache cannot be written; the run is none the worse.
-pub fn remember(ran: &Failed, failed: &Failed) -> Result<()> {
+pub(crate) fn remember(ran: &Failed, failed: &Failed) -> Result<()> {
     let mut all = recall();
     for (path, tests) in ran {
         if let Some(known) = all.get_mut(path) {

@@ -4,13 +4,13 @@
 //! [`event::Event`]s as JSON lines; reporters ([`crate::report`]) turn the one stream into everything that people read. Nothing here
 //! prints, and nothing here knows Rhai.
 
-pub mod discover;
-pub mod event;
-pub mod memory;
-pub mod mutate;
-pub mod names;
-pub mod results;
-pub mod schedule;
+pub(crate) mod discover;
+pub(crate) mod event;
+pub(crate) mod memory;
+pub(crate) mod mutate;
+pub(crate) mod names;
+pub(crate) mod results;
+pub(crate) mod schedule;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -22,15 +22,15 @@ use crate::op::breakage::Mutant;
 use crate::text::diagnostic;
 
 /// How long a test may take unless `--timeout` says otherwise; set-up counts as one.
-pub const TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(60);
 /// A test that takes longer is marked as slow.
 /// It is a remark, not a limit, and not scaled.
-pub const SLOW: Duration = Duration::from_secs(3);
+pub(crate) const SLOW: Duration = Duration::from_secs(3);
 
 /// Which tests of a file run, and how: what the runner tells the child.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a wish of its own")]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Only tests whose `FILE: sentence` matches.
     pub filter: Option<String>,
     /// Only tests of these names.
@@ -67,7 +67,7 @@ pub struct Plan {
 
 /// A filter that is known to be a regular expression.
 #[derive(Clone, Debug, Default)]
-pub struct Filter(Option<regex::Regex>);
+pub(crate) struct Filter(Option<regex::Regex>);
 
 impl Filter {
     /// Compiles it.
@@ -75,7 +75,7 @@ impl Filter {
     /// # Errors
     ///
     /// `InvalidArgument` when it is no regular expression.
-    pub fn new(text: Option<&str>) -> Result<Self> {
+    pub(crate) fn new(text: Option<&str>) -> Result<Self> {
         let compile = |text| {
             regex::Regex::new(text).map_err(|error| {
                 let reason = error.to_string();
@@ -88,7 +88,7 @@ impl Filter {
 
     /// Whether a test of a file is meant.
     #[must_use]
-    pub fn takes(&self, file: &str, sentence: &str) -> bool {
+    pub(crate) fn takes(&self, file: &str, sentence: &str) -> bool {
         self.0.as_ref().is_none_or(|filter| filter.is_match(&format!("{file}: {sentence}")))
     }
 }

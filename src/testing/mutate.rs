@@ -15,11 +15,11 @@ use crate::exec::interrupt::Interrupt;
 use crate::op::breakage::Mutant;
 
 /// What stands for a file's own checks and set-up among its tests.
-pub const TOP_LEVEL: &str = "(top level)";
+pub(crate) const TOP_LEVEL: &str = "(top level)";
 
 /// How many of the breakages are tried, and which.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Limits {
+pub(crate) struct Limits {
     /// At most so many.
     pub limit: Option<usize>,
     /// The number that decides the order, and so which ones are left out.
@@ -31,7 +31,7 @@ pub struct Limits {
 /// What came of a breakage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Fate {
+pub(crate) enum Fate {
     /// A test failed with it.
     Noticed,
     /// All tests passed all the same.
@@ -44,7 +44,7 @@ pub enum Fate {
 
 /// A breakage and what came of it.
 #[derive(Clone, Debug, Serialize)]
-pub struct Tried {
+pub(crate) struct Tried {
     /// What is broken.
     pub what: String,
     /// What a test would have to ask.
@@ -69,7 +69,7 @@ pub struct Tried {
 
 /// What came of a file.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct FileReport {
+pub(crate) struct FileReport {
     /// The file as the user named it.
     pub file: String,
     /// How many tests passed in the clean runs.
@@ -86,7 +86,7 @@ pub struct FileReport {
 
 /// What came of all files.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Report {
+pub(crate) struct Report {
     /// The files, in order.
     pub files: Vec<FileReport>,
     /// The number that decided the order.
@@ -102,7 +102,7 @@ pub struct Report {
 impl FileReport {
     /// How many breakages came to that.
     #[must_use]
-    pub fn count(&self, fate: Fate) -> usize {
+    pub(crate) fn count(&self, fate: Fate) -> usize {
         self.tried.iter().filter(|one| one.fate == fate).count()
     }
 }
@@ -110,19 +110,19 @@ impl FileReport {
 impl Report {
     /// How many breakages came to that.
     #[must_use]
-    pub fn count(&self, fate: Fate) -> usize {
+    pub(crate) fn count(&self, fate: Fate) -> usize {
         self.files.iter().map(|file| file.count(fate)).sum()
     }
 
     /// How many of a hundred breakages that were tried were noticed; `None` when none was.
     #[must_use]
-    pub fn score(&self) -> Option<f64> {
+    pub(crate) fn score(&self) -> Option<f64> {
         score(self.count(Fate::Noticed), self.count(Fate::Survived))
     }
 
     /// The exit code: a file that fails by itself and a score below what was asked are failures; nothing tried proves nothing.
     #[must_use]
-    pub fn exit_code(&self, fail_under: Option<f64>) -> u8 {
+    pub(crate) fn exit_code(&self, fail_under: Option<f64>) -> u8 {
         match self.score() {
             _ if self.files.iter().any(|file| file.bad) => 1,
             None => 4,
@@ -134,13 +134,13 @@ impl Report {
 /// The share of noticed ones in percent.
 #[must_use]
 #[expect(clippy::cast_precision_loss, reason = "counts are small")]
-pub fn score(noticed: usize, survived: usize) -> Option<f64> {
+pub(crate) fn score(noticed: usize, survived: usize) -> Option<f64> {
     (noticed + survived > 0).then(|| 100.0 * noticed as f64 / (noticed + survived) as f64)
 }
 
 /// Something that somebody who waits wants to see.
 #[derive(Clone, Copy, Debug)]
-pub enum Progress<'a> {
+pub(crate) enum Progress<'a> {
     /// A file was run clean.
     Clean(&'a FileReport),
     /// A breakage was tried: of which file, and which of how many.
@@ -148,7 +148,7 @@ pub enum Progress<'a> {
 }
 
 /// Runs the files clean, twice each, then with one thing broken at a time.
-pub fn run(
+pub(crate) fn run(
     options: &Options,
     limits: Limits,
     files: &[PathBuf],

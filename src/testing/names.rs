@@ -14,7 +14,7 @@ static TOKENS: LazyLock<Option<Regex>> = LazyLock::new(|| {
 
 /// Name and line of each `test("…"` whose sentence is written out.
 #[must_use]
-pub fn in_text(text: &str) -> Vec<(String, usize)> {
+pub(crate) fn in_text(text: &str) -> Vec<(String, usize)> {
     let Some(tokens) = TOKENS.as_ref() else { return Vec::new() };
     let names = tokens.captures_iter(text).filter_map(|found| found.name("name"));
     names
@@ -24,7 +24,7 @@ pub fn in_text(text: &str) -> Vec<(String, usize)> {
 
 /// The test that a line of a file belongs to: the last one that begins there or before.
 #[must_use]
-pub fn at_line(text: &str, line: usize) -> Option<String> {
+pub(crate) fn at_line(text: &str, line: usize) -> Option<String> {
     in_text(text).into_iter().take_while(|(_, begins)| *begins <= line).last().map(|(name, _)| name)
 }
 

@@ -8,7 +8,7 @@ use super::event::{Covered, Event, File, Test};
 
 /// Everything that is known at the end.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct Results {
+pub(crate) struct Results {
     /// The files, by name.
     pub files: BTreeMap<String, FileResults>,
     /// From begin to end, in milliseconds.
@@ -21,7 +21,7 @@ pub struct Results {
 
 /// What came of a file.
 #[derive(Clone, Debug, Default, Serialize)]
-pub struct FileResults {
+pub(crate) struct FileResults {
     /// Its tests, in order, each with its last attempt.
     pub tests: Vec<Test>,
     /// Attempts that failed and were tried again.
@@ -35,7 +35,7 @@ pub struct FileResults {
 
 /// How many tests came to what.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Counts {
+pub(crate) struct Counts {
     /// Passed, the flaky ones included.
     pub passed: usize,
     /// Failed or inconclusive.
@@ -50,7 +50,7 @@ pub struct Counts {
 
 impl Results {
     /// Takes in an event.
-    pub fn add(&mut self, event: &Event) {
+    pub(crate) fn add(&mut self, event: &Event) {
         match event {
             Event::Began { seed, .. } => self.seed = *seed,
             Event::TestEnded(test) => {
@@ -74,13 +74,13 @@ impl Results {
     }
 
     /// Every test, by file.
-    pub fn tests(&self) -> impl Iterator<Item = &Test> {
+    pub(crate) fn tests(&self) -> impl Iterator<Item = &Test> {
         self.files.values().flat_map(|file| &file.tests)
     }
 
     /// Counts them.
     #[must_use]
-    pub fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let mut counts = Counts::default();
         for test in self.tests() {
             match test.outcome {
@@ -96,19 +96,19 @@ impl Results {
 
     /// How many of a hundred things that packets could touch were touched; `None` when there are none.
     #[must_use]
-    pub fn coverage(&self) -> Option<f64> {
+    pub(crate) fn coverage(&self) -> Option<f64> {
         let of = |touched: bool| self.covered().filter(|(_, one)| one.touched == Some(touched)).count();
         super::mutate::score(of(true), of(false))
     }
 
     /// Everything that packets could touch, with its file.
-    pub fn covered(&self) -> impl Iterator<Item = (&str, &Covered)> {
+    pub(crate) fn covered(&self) -> impl Iterator<Item = (&str, &Covered)> {
         self.files.iter().flat_map(|(file, all)| all.coverage.iter().map(|one| (file.as_str(), one)))
     }
 
     /// The exit code: a run that was interrupted or a bug, what is missing here, what does not parse, what failed, nothing selected.
     #[must_use]
-    pub fn exit_code(&self, interrupted: Option<u8>) -> u8 {
+    pub(crate) fn exit_code(&self, interrupted: Option<u8>) -> u8 {
         let broken = |codes: &[u8]| self.files.values().map(|file| file.end.exit).find(|exit| codes.contains(exit));
         let counts = self.counts();
         let ran = counts.passed + counts.failed + counts.skipped;

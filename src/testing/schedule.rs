@@ -31,7 +31,7 @@ const PRINTED_MAX: usize = 256 << 10;
 
 /// How to run them.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// How many files at once.
     pub jobs: usize,
     /// How often a failed test is tried again.
@@ -47,7 +47,7 @@ pub struct Options {
 }
 
 /// Puts items into an order that a number decides, the same on every machine.
-pub fn shuffle<T>(items: &mut [T], seed: u64) {
+pub(crate) fn shuffle<T>(items: &mut [T], seed: u64) {
     // SplitMix64: enough for an order, and the numbers of a seed never change.
     let mut state = seed;
     let mut next = move || {
@@ -64,7 +64,12 @@ pub fn shuffle<T>(items: &mut [T], seed: u64) {
 }
 
 /// Runs the files and gives every event to `sink`, [`Event::Ended`] last. With kept sandboxes it returns when `interrupt` is set.
-pub fn run(options: &Options, files: &[PathBuf], interrupt: &Interrupt, mut sink: impl FnMut(&Event)) -> Results {
+pub(crate) fn run(
+    options: &Options,
+    files: &[PathBuf],
+    interrupt: &Interrupt,
+    mut sink: impl FnMut(&Event),
+) -> Results {
     let begun = Instant::now();
     let mut results = Results::default();
     let mut files = files.to_vec();
@@ -155,7 +160,13 @@ struct Attempt {
 }
 
 /// Runs a file once, as `plan` says, and gives every event to `each`, which says whether to go on; otherwise the sandbox is ended.
-pub fn once(options: &Options, plan: &Plan, path: &Path, interrupt: &Interrupt, mut each: impl FnMut(Event) -> bool) {
+pub(crate) fn once(
+    options: &Options,
+    plan: &Plan,
+    path: &Path,
+    interrupt: &Interrupt,
+    mut each: impl FnMut(Event) -> bool,
+) {
     let (events, stream) = channel();
     let stop = Interrupt::default();
     std::thread::scope(|scope| {

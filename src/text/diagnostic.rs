@@ -46,7 +46,7 @@ impl Sources for BTreeMap<String, String> {
 
 /// Renders `error` for a terminal of `width` columns, ending in a line break.
 #[must_use]
-pub fn render(error: &Error, sources: &dyn Sources, color: bool, width: usize) -> String {
+pub(crate) fn render(error: &Error, sources: &dyn Sources, color: bool, width: usize) -> String {
     let parts = error.parts();
     let paint = Paint { color };
     let mut out = String::new();
@@ -76,24 +76,6 @@ pub fn render(error: &Error, sources: &dyn Sources, color: bool, width: usize) -
         footer(&mut out, &lead, digits + 7, hint);
     }
     out
-}
-
-/// One plain line for logs: place, kind, message, and the command with what it said first.
-#[must_use]
-pub fn one_line(error: &Error) -> String {
-    let parts = error.parts();
-    let mut out = String::new();
-    if let Some(place) = &parts.place {
-        let _ = write!(out, "{}: ", origin(place));
-    }
-    let _ = write!(out, "{}: {}", parts.kind.name(), parts.message);
-    if let Some(ran) = &parts.ran {
-        let _ = write!(out, " [{} ({})]", ran.command, outcome(ran));
-        if let Some(said) = ran.stderr.lines().find(|line| !line.trim().is_empty()) {
-            let _ = write!(out, " {}", said.trim());
-        }
-    }
-    escape(&out.lines().map(str::trim_end).collect::<Vec<_>>().join(" / "))
 }
 
 /// The caret picture of one line, made by annotate-snippets; `None` when the text or the line is not there.
@@ -220,7 +202,7 @@ fn aligned(out: &mut String, indent: usize, text: &str) {
 
 /// One line of foreign text with everything spelled out that could move the cursor, change colours or reorder text.
 #[must_use]
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -333,7 +315,6 @@ mod tests {
            = undone: 11 of 11 steps, nothing left behind
            help: did you mean `veth0`?
         "#);
-        insta::assert_snapshot!(one_line(&error), @r#"lab.rhai:12:9: NotFound: no link `veth9` in `red` [ip -n red link set dev veth9 up (exit 1, 2 ms)] Cannot find device "veth9""#);
     }
 
     #[test]
@@ -397,7 +378,6 @@ mod tests {
             let shown = render(&error, &sources(&text), color, width);
             let escaped = !shown.contains('\u{1b}');
             prop_assert!(color || escaped);
-            prop_assert_eq!(one_line(&error).lines().count(), 1);
         }
     }
 }

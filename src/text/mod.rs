@@ -2,28 +2,28 @@
 //!
 //! Text in, text out. This room stands on the ground: it knows the error type and nothing else of netwright, and does no I/O.
 
-pub mod diagnostic;
-pub mod span;
-pub mod wrap;
+pub(crate) mod diagnostic;
+pub(crate) mod span;
+pub(crate) mod wrap;
 
 /// The version of every JSON document that netwright writes (`"schema"`).
-pub const SCHEMA: u32 = 1;
+pub(crate) const SCHEMA: u32 = 1;
 
 /// A noun as it stands after a number: `line`, `lines`.
 #[must_use]
-pub fn noun(count: usize, noun: &str) -> String {
+pub(crate) fn noun(count: usize, noun: &str) -> String {
     if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }
 
 /// A number and its noun: `1 line`, `3 lines`.
 #[must_use]
-pub fn plural(count: usize, what: &str) -> String {
+pub(crate) fn plural(count: usize, what: &str) -> String {
     format!("{count} {}", noun(count, what))
 }
 
 /// Text in HTML and XML in which nothing is markup, between tags and inside of quotes; what neither can hold is shown as a replacement character.
 #[must_use]
-pub fn markup(text: &str) -> String {
+pub(crate) fn markup(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         match c {
@@ -41,7 +41,7 @@ pub fn markup(text: &str) -> String {
 
 /// SHA-256 in hex.
 #[must_use]
-pub fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     use sha2::{Digest, Sha256};
     use std::fmt::Write as _;
     Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {

@@ -11,7 +11,7 @@ use std::ops::Range;
 /// several lines is cut where its first line ends. A column of 0 means the whole line, and a position outside of the text is
 /// moved to the nearest end, with an empty range.
 #[must_use]
-pub fn span_at(source: &str, line: usize, column: usize) -> Range<usize> {
+pub(crate) fn span_at(source: &str, line: usize, column: usize) -> Range<usize> {
     let Some(Range { start, end }) = line_range(source, line) else {
         return source.len()..source.len();
     };
@@ -29,7 +29,7 @@ pub fn span_at(source: &str, line: usize, column: usize) -> Range<usize> {
 
 /// The byte range of a 1-based line, without its line break; `None` past the end. Line 0 is taken for line 1.
 #[must_use]
-pub fn line_range(source: &str, line: usize) -> Option<Range<usize>> {
+pub(crate) fn line_range(source: &str, line: usize) -> Option<Range<usize>> {
     let mut start = 0;
     for _ in 1..line.max(1) {
         start += source[start..].find('\n')? + 1;

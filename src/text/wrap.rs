@@ -2,7 +2,7 @@
 
 /// A text in lines of at most `width` letters, broken between words; a longer word has a line of its own.
 #[must_use]
-pub fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split(' ') {
         match lines.last_mut() {

@@ -16,7 +16,7 @@ use crate::session::Session;
 use crate::session::mutant::Look;
 
 /// How long each probe is waited for; what stays unanswered is asked twice more.
-pub const TIMEOUT: Duration = Duration::from_millis(500);
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
 /// How many namespaces probe at the same time.
 const AT_ONCE: usize = 32;
 /// How many ports are tried at the same time.
@@ -85,7 +85,7 @@ pub struct Matrix {
 }
 
 /// What one namespace found about a column: the one that probed, the one that was probed, the column's name, what was found.
-pub type Pair<'a> = (&'a Where, &'a Where, String, &'a Cell);
+pub(crate) type Pair<'a> = (&'a Where, &'a Where, String, &'a Cell);
 
 impl Matrix {
     /// What `from` found about a column, by their places; `None` for the same namespace twice.

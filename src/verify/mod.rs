@@ -3,7 +3,7 @@
 //! The packets are [`crate::probe`]'s; here is what they mean. An answer counts only from the one who was asked for; silence counts as
 //! "cannot reach" only when somebody else gets an answer from the same place.
 
-pub mod matrix;
+pub(crate) mod matrix;
 
 use std::net::IpAddr;
 use std::sync::OnceLock;
@@ -22,9 +22,9 @@ use crate::session::Session;
 use crate::session::mutant::Look;
 
 /// How long `reaches` waits for an answer, all attempts together.
-pub const REACH_TIMEOUT: Duration = Duration::from_secs(3);
+pub(crate) const REACH_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long `cannot_reach` listens to silence: twice the resolution of a neighbour's answer over a veth, and one TCP retransmission (1 s).
-pub const SILENCE: Duration = Duration::from_millis(1200);
+pub(crate) const SILENCE: Duration = Duration::from_millis(1200);
 /// How long an IPv6 address may stay tentative: duplicate address detection takes up to 2 s (RFC 4862, one probe and a random delay of 1 s).
 const DAD: Duration = Duration::from_secs(4);
 /// How long a witness waits for a packet whose answer is here already.

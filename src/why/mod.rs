@@ -38,7 +38,7 @@ mod nft;
 #[cfg(test)]
 #[path = "../../tests/netfilter/oracle.rs"]
 mod oracle;
-pub mod outlook;
+pub(crate) mod outlook;
 mod packet;
 mod ports;
 mod recent;

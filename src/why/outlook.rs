@@ -19,7 +19,7 @@ const NAMESERVERS: usize = 3;
 
 /// One thing that every namespace with a way out does.
 #[derive(Debug)]
-pub struct Prospect {
+pub(crate) struct Prospect {
     /// What was asked: `gateway 10.0.0.1`.
     pub what: String,
     /// The answer.
@@ -33,7 +33,7 @@ pub struct Prospect {
 /// # Errors
 ///
 /// As [`why`].
-pub fn outlook(session: &Session, from: &Where) -> Result<Vec<Prospect>> {
+pub(crate) fn outlook(session: &Session, from: &Where) -> Result<Vec<Prospect>> {
     let net = Net::read(session, &[from], true)?;
     let index = net.index(from).ok_or_else(|| Error::new(Kind::NotFound, format!("no namespace `{from}`")))?;
     let network = net.ns(index);

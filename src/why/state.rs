@@ -27,7 +27,7 @@ use crate::model::route::Route;
 use crate::op::{Tool, Where};
 use crate::probe::Ids;
 use crate::session::Session;
-use crate::session::reading::Reading;
+use crate::session::reading::{self, Reading};
 
 /// An address of a link.
 #[derive(Clone, Debug)]
@@ -485,9 +485,8 @@ impl Net {
 
     /// Reads the rules of all namespaces that have some, several at a time.
     pub(super) fn read_rules(&self) {
-        let reading = &self.programs.reading;
         let all: Vec<(&Where, &NetnsFile)> = self.all.iter().map(|ns| (&ns.at, &ns.file)).collect();
-        let may_have = side_by_side(&all, |(at, file)| reading.may_have_nft(at, file));
+        let may_have = side_by_side(&all, |(at, file)| reading::may_have_nft(at, file));
         let (mut some, mut of_iptables) = (Vec::new(), [Vec::new(), Vec::new()]);
         for (at, may_have) in may_have.into_iter().enumerate() {
             if may_have { some.push(at) } else { drop(self.all[at].nft.set(Nft::parse(""))) }
@@ -661,8 +660,8 @@ impl Net {
         let all = self.all[ns].tables.get_or_init(|| {
             let mut found = Vec::new();
             // Without nft nobody says whether there are any: the tool is asked, which makes none.
-            let blind = !self.programs.paths.contains_key("nft")
-                && self.programs.reading.may_have_nft(&self.all[ns].at, &self.all[ns].file);
+            let blind =
+                !self.programs.paths.contains_key("nft") && reading::may_have_nft(&self.all[ns].at, &self.all[ns].file);
             let nft_has = |family: &str| blind || self.nft(ns).families.iter().any(|known| known == family);
             for (program, v6, legacy, has) in [
                 ("iptables-nft-save", false, false, nft_has("ip")),
@@ -698,7 +697,7 @@ impl Net {
         self.all[ns].nft.get_or_init(|| {
             let (at, file) = (&self.all[ns].at, &self.all[ns].file);
             let known = self.ahead.borrow().contains_key(&(ns, words_of("nft", &LIST)));
-            if !known && !self.programs.reading.may_have_nft(at, file) {
+            if !known && !reading::may_have_nft(at, file) {
                 return Nft::parse("");
             }
             let answer = self.ask_for(ns, Part::Rules, "nft", &LIST);
