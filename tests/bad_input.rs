@@ -270,11 +270,17 @@ fn ctrl_c_ends_everything() {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("c.rhai"), script).unwrap();
         let begun = Instant::now();
-        let child = netwright().arg("run").args(&options).arg("c.rhai").current_dir(folder.path()).spawn().unwrap();
+        // What a shell runs in the background ignores SIGINT from the start, and netwright leaves it so.
+        let mut command = Command::new("env");
+        command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_netwright"), "run"]).args(&options).arg("c.rhai");
+        command.env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = command.current_dir(folder.path()).spawn().unwrap();
         // Before it has started its sandbox and listens to signals, a signal just ends it.
         let children = format!("/proc/{0}/task/{0}/children", child.id());
         let is_ready = || fs::read_to_string(&children).is_ok_and(|all| !all.trim().is_empty()) && listens(child.id());
-        while !is_ready() && begun.elapsed().as_secs() < 60 {
+        while !is_ready() {
+            let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
+            assert!(begun.elapsed().as_secs() < 50, "{script} listens to no signal: {status}");
             std::thread::sleep(Duration::from_millis(10));
         }
         std::thread::sleep(Duration::from_millis(700));

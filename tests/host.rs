@@ -541,6 +541,8 @@ fn a_scan_that_could_not_look_does_not_say_that_there_is_nothing() {
     for fake in ["exit 1", "exit 0", "echo nonsense", "echo oh no >&2; exit 4"] {
         let script = r#"
             mount -t tmpfs t /run; mkdir -p /run/netns; printf '#!/bin/sh\n%s\n' "$1" > /run/fake; chmod +x /run/fake
+            # A namespace without a table is not asked for rules.
+            iptables -A INPUT -s 10.9.9.9 -j ACCEPT
             "$NETWRIGHT" gc --scan; echo "before $?"
             mount --bind /run/fake "$(readlink -f "$(command -v iptables)")"
             "$NETWRIGHT" gc --scan 2>&1; echo "after $?"
@@ -697,6 +699,8 @@ END
         echo "== again"; "$NETWRIGHT" run --host /run/s.rhai 2>&1 | grep changed
         echo "== down"; "$NETWRIGHT" down /run/s.rhai; echo "code $?"; look
         echo "== theirs"; "$NETWRIGHT" run --host /run/s.rhai >/dev/null; echo "mine" >/etc/netns/a/hosts; "$NETWRIGHT" down /run/s.rhai; echo "code $?"; look; cat /etc/netns/a/hosts
+        rm -r /etc/netns; mkdir -p /etc/netns/a; echo machine >/run/real; ln -s /run/real /etc/netns/a/hosts
+        echo "== link"; "$NETWRIGHT" run --host /run/s.rhai 2>&1 | grep -o 'hosts` is a symbolic link'; cat /run/real; ls -l /etc/netns/a | grep -c real
         echo "== end"
         "#,
         &[],
@@ -717,6 +721,7 @@ END
     assert_eq!(ran.part("down").trim(), "code 0", "{text}");
     assert_eq!(ran.part("theirs").trim(), "code 0\n/etc/netns\n/etc/netns/a\n/etc/netns/a/hosts\nmine", "{text}");
     assert!(ran.stderr.contains("/etc/netns/a/hosts` set was changed since"), "{text}");
+    assert_eq!(ran.part("link").trim(), "hosts` is a symbolic link\nmachine\n1", "{text}");
 }
 
 #[test]

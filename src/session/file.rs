@@ -41,6 +41,14 @@ impl Session {
     }
 
     fn write_file(&self, path: &str, text: &str) -> Result<Did> {
+        // Who writes through a link writes another file, perhaps one of the machine's.
+        if let Some(sort) = self.exec.in_user_files(|| other_than_a_file(path))? {
+            return Err(Error::new(
+                Kind::AlreadyExists,
+                format!("`{path}` is {sort}, and no file of this namespace alone"),
+            )
+            .hint(format!("take it away first: rm {path}")));
+        }
         let former = self.file_now(path)?;
         let folders = self.exec.in_user_files(|| missing_above(path))?;
         let op = op::file::write(path, text, former.as_deref(), &folders);
@@ -98,6 +106,17 @@ fn name_in_etc(path: &str) -> Result<&str> {
 /// `InvalidArgument`, with the reason.
 pub(crate) fn checked(path: &str) -> Result<()> {
     name_in_etc(path).map(drop)
+}
+
+/// What stands at a path, where that is no ordinary file.
+fn other_than_a_file(path: &str) -> Option<&'static str> {
+    let sort = std::fs::symlink_metadata(path).ok()?.file_type();
+    match sort {
+        _ if sort.is_file() => None,
+        _ if sort.is_symlink() => Some("a symbolic link"),
+        _ if sort.is_dir() => Some("a folder"),
+        _ => Some("a device, pipe or socket"),
+    }
 }
 
 /// The folders above a path that are not there, the deepest first.
