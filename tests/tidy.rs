@@ -436,8 +436,8 @@ fn every_long_wait_is_scaled() {
 /// The heads of functions: name and what stands between it and the body, each on one line.
 fn functions(code: &str) -> Vec<(String, String, String)> {
     let mut found = Vec::new();
-    for (at, _) in code.match_indices("pub fn ") {
-        let rest = &code[at + 7..];
+    for (at, all) in code.match_indices("pub fn ").chain(code.match_indices("pub(crate) fn ")) {
+        let rest = &code[at + all.len()..];
         let head = &rest[..rest.find('{').unwrap_or(rest.len())];
         let name = head.split(['(', '<']).next().unwrap_or_default().to_owned();
         let body = &rest[head.len()..];
@@ -487,8 +487,10 @@ fn every_op_has_an_inverse_or_says_that_it_has_none_and_a_test_of_its_words() {
 fn the_map_in_lib_rs_is_true() {
     let lib = fs::read_to_string(root().join("src/lib.rs")).expect("src/lib.rs");
     let map: BTreeSet<&str> = lib.lines().filter_map(|line| line.strip_prefix("//! | [`")?.split('`').next()).collect();
-    let declared: BTreeSet<&str> =
-        lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let declared: BTreeSet<&str> = lib
+        .lines()
+        .filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'))
+        .collect();
     let on_disk: BTreeSet<String> = fs::read_dir(root().join("src"))
         .expect("src")
         .flatten()
