@@ -366,40 +366,26 @@ impl Step {
     /// Lines such as `02:00:00:00:00:05 vlan 10 master br0 static`.
     fn fdb(&mut self, command: &Command, one: &Fdb) {
         let FdbEntry { mac, dev, dst, state, vlan, vni, own, .. } = &one.entry;
-        let mut asks = vec![words_in(&command.netns, &["bridge", "fdb", "show", "dev", dev])];
-        let mut has = |text: String| asks.push(format!("grep -iF -- {}", word(&text)));
-        has(format!("{mac} "));
-        has(format!(" {} ", if *own { "self" } else { "master" }));
-        has(format!(" {state}"));
-        if let Some(dst) = dst {
-            has(format!(" dst {dst} "));
-        }
-        if let Some(vni) = vni {
-            has(format!(" vni {vni} "));
-        }
-        match vlan {
-            Some(vlan) => has(format!(" vlan {vlan} ")),
-            None => asks.push("grep -vF -- ' vlan '".to_owned()),
-        }
-        let shown = format!("{} | grep -q .", asks.join(" | "));
-        self.ask = Some(if one.there { shown } else { format!("not_so {}", word(&shown)) });
+        let table = if *own { "self" } else { "master" };
+        let mut greps = vec![having(&format!("{mac} ")), having(&format!(" {table} ")), having(&format!(" {state}"))];
+        greps.extend(dst.iter().map(|dst| having(&format!(" dst {dst} "))));
+        greps.extend(vni.iter().map(|vni| having(&format!(" vni {vni} "))));
+        greps.push(vlan.map_or("grep -vF -- ' vlan '".to_owned(), |vlan| having(&format!(" vlan {vlan} "))));
+        self.line_of(&words_in(&command.netns, &["bridge", "fdb", "show", "dev", dev]), &greps, one.there);
     }
 
-    /// Lines such as `dev br0 port pa grp 239.1.1.1 permanent vid 10`.
     fn mdb(&mut self, command: &Command, one: &Mdb) {
         let MdbEntry { bridge, port, group, source, vid, state } = &one.entry;
-        let mut asks = vec![words_in(&command.netns, &["bridge", "mdb", "show", "dev", bridge])];
-        let mut has = |text: String| asks.push(format!("grep -iF -- {}", word(&text)));
-        has(format!(" port {port} grp {group} "));
-        has(format!(" {state}"));
-        if let Some(source) = source {
-            has(format!(" src {source} "));
-        }
-        if let Some(vid) = vid {
-            has(format!(" vid {vid}"));
-        }
-        let shown = format!("{} | grep -q .", asks.join(" | "));
-        self.ask = Some(if one.there { shown } else { format!("not_so {}", word(&shown)) });
+        let mut greps = vec![having(&format!(" port {port} grp {group} ")), having(&format!(" {state}"))];
+        greps.extend(source.iter().map(|source| having(&format!(" src {source} "))));
+        greps.extend(vid.iter().map(|vid| having(&format!(" vid {vid}"))));
+        self.line_of(&words_in(&command.netns, &["bridge", "mdb", "show", "dev", bridge]), &greps, one.there);
+    }
+
+    /// It is so when a list has a line that passes all `greps`, or with `there` false none.
+    fn line_of(&mut self, list: &str, greps: &[String], there: bool) {
+        let shown = format!("{list} | {} | grep -q .", greps.join(" | "));
+        self.ask = Some(if there { shown } else { format!("not_so {}", word(&shown)) });
     }
 
     /// nft's handles are others on another machine: a rule is found by its words.
@@ -469,6 +455,11 @@ pub(super) fn word(text: &str) -> String {
 }
 
 /// A program and its words in a namespace, as a person would type it.
+/// Keeps the lines that have a text, in whichever case: a MAC address may be told in either.
+fn having(text: &str) -> String {
+    format!("grep -iF -- {}", word(text))
+}
+
 fn words_in(netns: &Where, words: &[&str]) -> String {
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     quote(&as_typed(netns, &words))

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use super::github;
 use super::human;
-use super::markdown::cell;
 use super::mutation::percent;
 use super::place;
 use crate::testing::results::Results;
+use crate::text::cell;
 
 /// Prints it for a person; whether enough was touched.
 #[must_use]

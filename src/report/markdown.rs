@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use crate::testing::Outcome;
 use crate::testing::event::{Failure, Test};
 use crate::testing::results::Results;
+use crate::text::cell;
 
 /// The document, at most `limit` bytes: what does not fit is counted instead of shown.
 #[must_use]
@@ -125,20 +126,4 @@ pub(super) fn fenced(text: &str) -> String {
     let fence = "`".repeat(longest.max(2) + 1);
     let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
     format!("\n{fence}text\n{}\n{fence}\n", text.trim_end())
-}
-
-/// Text in a table cell or heading: one line, and nothing in it is markup.
-pub(super) fn cell(text: &str) -> String {
-    let mut out = String::new();
-    for c in text.chars() {
-        match c {
-            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' | '~' => out.extend(['\\', c]),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            c if c.is_control() => out.push(' '),
-            c => out.push(c),
-        }
-    }
-    out
 }

@@ -8,9 +8,10 @@ use serde_json::json;
 
 use super::files::Format;
 use super::github;
-use super::markdown::{cell, fenced};
+use super::markdown::fenced;
 use super::{human, live, place};
 use crate::testing::mutate::{Fate, FileReport, Progress, Report, Tried, score};
+use crate::text::cell;
 use crate::text::diagnostic::escape;
 
 /// One line for what just happened, on standard error.

@@ -17,6 +17,12 @@ pub(crate) fn may_have_nft(at: &Where, file: &NetnsFile) -> bool {
     !matches!(inside(at, file, probe::has_nft_tables), Ok(Ok(false)))
 }
 
+/// Whether a namespace may have rules of the older kind of iptables: `false` only where the kernel names no table of it.
+#[must_use]
+pub(crate) fn may_have_legacy(at: &Where, file: &NetnsFile) -> bool {
+    !matches!(inside(at, file, probe::has_legacy_tables), Ok(Ok(false)))
+}
+
 /// Reads namespaces, from several threads.
 #[derive(Debug)]
 pub(crate) struct Reading {

@@ -159,7 +159,10 @@ impl Session {
             addr::ip(via)?;
         }
         let wanted = op::route::Nexthop { id, is: Some(words.to_vec()) };
-        let Answer::Nexthops(all) = self.answer(netns, &Ask::Nexthops)? else { return Ok(Did::Nothing) };
+        let all = match self.answer(netns, &Ask::Nexthops)? {
+            Answer::Nexthops(all) => all,
+            _ => Vec::new(),
+        };
         let former = wanted.now(&all).map(|now| now.split_whitespace().map(str::to_owned).collect());
         let op = op::route::nexthop(netns, id, words, former);
         if Fact::Nexthop(wanted).holds(&Answer::Nexthops(all)) == Some(true) {

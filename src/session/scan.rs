@@ -4,17 +4,16 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use super::journal::{self, RUNS};
+use super::reading;
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
-use crate::exec::asker::inside;
-use crate::exec::netns::{NETNS_DIR, NetnsStamp, names};
+use crate::exec::netns::{NETNS_DIR, NetnsFile, NetnsStamp, names};
 use crate::files::Foreign;
 use crate::model::iptables_args::TABLES;
 use crate::model::{iptables, link};
 use crate::op::firewall::{self, MARK};
 use crate::op::route::Family;
 use crate::op::{self, Command, Where};
-use crate::probe;
 
 /// Something that is left and that no run knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,12 +140,10 @@ fn broken(name: &str) -> Option<Orphan> {
     (metadata.is_file() && metadata.len() == 0).then_some(Orphan::Broken(path))
 }
 
-/// Whether iptables may have rules there: `false` only where the kernel says that it has no table of either kind. Five tables of two families take
-/// ten processes; most namespaces have none.
+/// Whether iptables may have rules there, of either kind. Five tables of two families take ten processes; most namespaces have none.
 fn may_have_rules(exec: &Exec, netns: &Where) -> bool {
-    let ask = || Ok::<_, std::io::Error>(probe::has_nft_tables()? || probe::has_legacy_tables()?);
-    let asked = exec.netns(netns).and_then(|file| inside(netns, &file, ask));
-    !matches!(asked, Ok(Ok(false)))
+    let may_have = |file: &NetnsFile| reading::may_have_nft(netns, file) || reading::may_have_legacy(netns, file);
+    exec.netns(netns).map_or(true, |file| may_have(&file))
 }
 
 /// The rules with the mark. A table that the kernel has not, or whose tool this machine has not, has none of netwright's; another failure is noted.

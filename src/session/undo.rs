@@ -436,10 +436,10 @@ impl<'a> Undoing<'a> {
         }
         match self.looked(&record.op.command) {
             Ok(Verdict::Not(now)) => {
-                // A folder that was made for a file has no fact: its inverse runs whatever became of the file.
-                let mut told = commands.iter().filter(|command| command.fact().is_some());
-                let undone = told.all(|command| matches!(self.looked(command), Ok(Verdict::Holds)));
-                if undone && matches!(record.op.fact(), Some(Fact::File(_))) {
+                let (told, untold): (Vec<_>, Vec<_>) = commands.iter().partition(|command| command.fact().is_some());
+                let undone = told.iter().all(|command| matches!(self.looked(command), Ok(Verdict::Holds)));
+                if undone && !untold.is_empty() {
+                    // What has no fact, such as a folder that was made for a file, nobody can look at: it is undone whatever became of the rest.
                     return None;
                 }
                 if !undone && self.is_nowhere(record) {

@@ -39,6 +39,23 @@ pub(crate) fn markup(text: &str) -> String {
     out
 }
 
+/// Text in a table cell or heading of Markdown: one line, and nothing in it is markup.
+#[must_use]
+pub(crate) fn cell(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '|' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' | '~' => out.extend(['\\', c]),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            c if c.is_control() => out.push(' '),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
 /// SHA-256 in hex.
 #[must_use]
 pub(crate) fn sha256(bytes: &[u8]) -> String {

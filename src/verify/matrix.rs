@@ -14,6 +14,7 @@ use crate::patience::scaled;
 use crate::probe::{ConnectOptions, PingOptions, Proto, Target, Token, Verdict, Witness, connect, ping_many};
 use crate::session::Session;
 use crate::session::mutant::Look;
+use crate::text;
 
 /// How long each probe is waited for; what stays unanswered is asked twice more.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(500);
@@ -124,12 +125,11 @@ impl Matrix {
     /// The same as a table of Markdown, with how long each answer took.
     #[must_use]
     pub fn markdown(&self) -> String {
-        let plain = |text: &str| text.replace('|', "\\|");
-        let names: Vec<String> = self.columns.iter().map(|column| plain(&self.name(column))).collect();
+        let names: Vec<String> = self.columns.iter().map(|column| text::cell(&self.name(column))).collect();
         let mut out = format!("| from \\ to | {} |\n|---|{}\n", names.join(" | "), "---|".repeat(names.len()));
         for (from, row) in self.nodes.iter().zip(&self.cells) {
             let cells: Vec<String> = row.iter().map(|cell| cell.as_ref().map_or("–".to_owned(), marked)).collect();
-            let _ = writeln!(out, "| **{}** | {} |", plain(&from.to_string()), cells.join(" | "));
+            let _ = writeln!(out, "| **{}** | {} |", text::cell(&from.to_string()), cells.join(" | "));
         }
         out
     }
@@ -147,13 +147,13 @@ impl Matrix {
              font-family=\"sans-serif\" font-size=\"12\">\n<title>who reaches whom</title>\n"
         );
         for (at, column) in self.columns.iter().enumerate() {
-            let (x, name) = (LEFT + SIDE * at + SIDE / 2, escape(&self.name(column)));
+            let (x, name) = (LEFT + SIDE * at + SIDE / 2, text::markup(&self.name(column)));
             let y = TOP - 8;
             let _ = writeln!(out, "<text x=\"{x}\" y=\"{y}\" transform=\"rotate(-35 {x} {y})\">{name}</text>");
         }
         for (row, from) in self.nodes.iter().enumerate() {
             let y = TOP + 32 * row;
-            let name = escape(&from.to_string());
+            let name = text::markup(&from.to_string());
             let _ = writeln!(out, "<text x=\"{}\" y=\"{}\" text-anchor=\"end\">{name}</text>", LEFT - 8, y + 20);
             for (at, column) in self.columns.iter().enumerate() {
                 let Some(cell) = self.cell(row, at) else { continue };
@@ -164,7 +164,7 @@ impl Matrix {
                     Outcome::Inconclusive => "#f7dc6f",
                 };
                 let frame = if cell.ok() { "#ffffff" } else { "#c0392b" };
-                let title = escape(&format!("{from} to {}: {}", self.name(column), cell.detail));
+                let title = text::markup(&format!("{from} to {}: {}", self.name(column), cell.detail));
                 let _ = writeln!(
                     out,
                     "<g><title>{title}</title><rect x=\"{}\" y=\"{}\" width=\"{}\" height=\"28\" fill=\"{fill}\" stroke=\"{frame}\" \
@@ -232,10 +232,6 @@ fn marked(cell: &Cell) -> String {
     let time = cell.rtt.map(|rtt| format!(" {}", millis(rtt))).unwrap_or_default();
     let wrong = if cell.ok() { "" } else { " ❌" };
     format!("{}{time}{wrong}", found(cell))
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 /// A table that shows what was found, marks what is not as expected, and says below what was wrong with it.
@@ -436,14 +432,8 @@ impl Session {
                     None => (Outcome::Inconclusive, format!("{target}: {}", verdict.detail())),
                 },
             };
-            let cell = &mut cells[*from][*at];
-            let before = cell.as_ref().and_then(|cell| cell.rtt);
-            // Of several families the one that does not work decides.
-            if cell.as_ref().is_none_or(|cell| cell.word == "no-address" || cell.outcome == Outcome::Reached) {
-                let (word, target) = (verdict.word(), Some(target.clone()));
-                let rtt = verdict.rtt().map(|rtt| before.map_or(rtt, |before| before.max(rtt)));
-                *cell = Some(Cell { outcome, word, detail, expected: None, target, rtt });
-            }
+            let (word, rtt, target) = (verdict.word(), verdict.rtt(), Some(target.clone()));
+            decide(&mut cells[*from][*at], Cell { outcome, word, detail, expected: None, target, rtt });
         }
         Ok(Matrix { nodes: nodes.to_vec(), columns: columns.to_vec(), cells })
     }
@@ -472,15 +462,8 @@ impl Session {
                     "wrong-answerer" => format!("somebody answers for {addr}, but not `{}`", nodes[*to]),
                     _ => format!("{addr}: {}", verdict.detail()),
                 };
-                let cell = &mut cells[from][*to];
-                let before = cell.as_ref().and_then(|cell| cell.rtt);
-                // Of several families the one that does not work decides.
-                if cell.as_ref().is_none_or(|cell| cell.word == "no-address" || cell.outcome == Outcome::Reached) {
-                    let rtt = verdict.rtt().filter(|_| outcome == Outcome::Reached);
-                    let rtt = rtt.map(|rtt| before.map_or(rtt, |before| before.max(rtt)));
-                    *cell =
-                        Some(Cell { outcome, word, detail, expected: None, target: Some(Target::icmp(*addr)), rtt });
-                }
+                let (rtt, target) = (verdict.rtt().filter(|_| outcome == Outcome::Reached), Some(Target::icmp(*addr)));
+                decide(&mut cells[from][*to], Cell { outcome, word, detail, expected: None, target, rtt });
             }
         }
         for (from, to, addr) in silent {
@@ -500,6 +483,15 @@ impl Session {
         }
         let columns = (0..nodes.len()).map(|node| Column { node, service: None }).collect();
         Ok(Matrix { nodes: nodes.to_vec(), columns, cells })
+    }
+}
+
+/// Takes what was found by one more family: of several the one that does not work decides, and the slowest answer.
+fn decide(cell: &mut Option<Cell>, found: Cell) {
+    if cell.as_ref().is_none_or(|cell| cell.word == "no-address" || cell.outcome == Outcome::Reached) {
+        let before = cell.as_ref().and_then(|cell| cell.rtt);
+        let rtt = found.rtt.map(|rtt| before.map_or(rtt, |before| before.max(rtt)));
+        *cell = Some(Cell { rtt, ..found });
     }
 }
 

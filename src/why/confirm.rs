@@ -142,10 +142,7 @@ fn strayed(recording: &Recording, at: Option<&Where>, finding: &mut Finding) -> 
     if !strays || !at.is_some_and(off) {
         return false;
     }
-    if let Some(culprit) = &mut finding.culprit {
-        culprit.evidence.push(Evidence { label: Label::Probe, text: recording.summary() });
-        finding.confidence = Confidence::Confirmed;
-    }
+    confirmed(recording, finding);
     true
 }
 
@@ -193,13 +190,19 @@ const ROUTE: [Code; 9] = [
 fn unresolved(recording: &Recording, seen: &Seen, question: &Question, finding: &mut Finding) {
     let is_v6 = matches!(seen.what, What::Neighbour { addr, .. } if addr.is_ipv6());
     let asker = seen.netns.and_then(|id| recording.name_of(id)) == Some(&question.from);
-    if !(is_v6 && asker && filtered_on_segment(question, finding)) {
-        return softly(recording, seen.netns, finding, &NEIGHBOUR);
+    if is_v6 && asker && filtered_on_segment(question, finding) {
+        confirmed(recording, finding);
+    } else {
+        softly(recording, seen.netns, finding, &NEIGHBOUR);
     }
+}
+
+/// What was recorded is the fate that the culprit explains.
+fn confirmed(recording: &Recording, finding: &mut Finding) {
     if let Some(culprit) = &mut finding.culprit {
         culprit.evidence.push(Evidence { label: Label::Probe, text: recording.summary() });
+        finding.confidence = Confidence::Confirmed;
     }
-    finding.confidence = Confidence::Confirmed;
 }
 
 /// Whether a filter on the asker's own segment is to blame. It drops the neighbour discovery of IPv6 with the packet, and nothing else is seen while a
@@ -215,9 +218,8 @@ fn filtered_on_segment(question: &Question, finding: &Finding) -> bool {
 
 fn softly(recording: &Recording, netns: Option<crate::exec::netns::NetnsId>, finding: &mut Finding, codes: &[Code]) {
     let known = netns.is_some_and(|id| recording.name_of(id).is_some());
-    if let Some(culprit) = finding.culprit.as_mut().filter(|culprit| known && codes.contains(&culprit.code)) {
-        culprit.evidence.push(Evidence { label: Label::Probe, text: recording.summary() });
-        finding.confidence = Confidence::Confirmed;
+    if known && finding.culprit.as_ref().is_some_and(|culprit| codes.contains(&culprit.code)) {
+        confirmed(recording, finding);
     }
 }
 
