@@ -261,6 +261,7 @@ fn ctrl_c_ends_everything() {
         "expect(host()).reaches(\"198.51.100.77\", #{ timeout: \"1000s\" });",
         "loop { try { sleep(\"100s\"); } catch (e) { print(\"caught\"); } }",
         "defer(|| sleep(\"100s\")); sleep(\"100s\");",
+        "read_file(\"pipe\");",
     ];
     let (_folder, hangs) = shim("UPLINK\nexec sleep 1000");
     let tool = format!("ip={hangs}");
@@ -269,6 +270,7 @@ fn ctrl_c_ends_everything() {
     for (script, options) in all.chain([("netns(\"a\");", vec!["--tool", tool.as_str()])]) {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("c.rhai"), script).unwrap();
+        assert!(Command::new("mkfifo").arg(folder.path().join("pipe")).status().unwrap().success());
         let begun = Instant::now();
         // What a shell runs in the background ignores SIGINT from the start, and netwright leaves it so.
         let mut command = Command::new("env");

@@ -90,17 +90,12 @@ pub(crate) fn read(path: &Path, interrupt: &Interrupt) -> Result<String> {
         return Err(too_large(metadata.len()));
     }
     // A pipe says nothing about its length, so what is read is bounded too.
-    let mut bytes = Vec::new();
-    if metadata.is_file() {
-        let file = std::fs::File::open(path).map_err(|error| failed(&error))?;
-        io::Read::read_to_end(&mut io::Read::take(file, SCRIPT_MAX_BYTES + 1), &mut bytes)
-            .map_err(|error| failed(&error))?;
-    } else {
-        read_stream(path, &mut bytes, interrupt).map_err(|error| match error {
-            Stream::Failed(error) => failed(&error),
-            Stream::Stopped(error) => error,
-        })?;
-    }
+    let bytes = read_bytes(path, SCRIPT_MAX_BYTES, interrupt).map_err(|error| match error {
+        Unread::Failed(error) => failed(&error),
+        Unread::Silent(waited) => Error::new(Kind::TimedOut, format!("nobody writes a script into `{name}`"))
+            .hint(format!("waited {waited}; a script in a file needs no writer")),
+        Unread::Interrupted(error) => error,
+    })?;
     if bytes.len() as u64 > SCRIPT_MAX_BYTES {
         return Err(too_large(bytes.len() as u64));
     }
@@ -118,30 +113,45 @@ pub(crate) fn read(path: &Path, interrupt: &Interrupt) -> Result<String> {
     })
 }
 
-/// Why a stream could not be read.
-enum Stream {
+/// Why a file could not be read.
+pub(crate) enum Unread {
+    /// What the kernel says.
     Failed(io::Error),
-    Stopped(Error),
+    /// A pipe into which nobody wrote for so long.
+    Silent(humantime::FormattedDuration),
+    /// The run is to stop.
+    Interrupted(Error),
 }
 
-/// Reads a pipe or a device, at most one byte more than a script may have. A pipe into which nobody writes must not hold the run for ever.
-fn read_stream(path: &Path, bytes: &mut Vec<u8>, interrupt: &Interrupt) -> Result<(), Stream> {
+/// Reads a file, pipe or device, at most one byte more than `max`.
+///
+/// # Errors
+///
+/// As [`Unread`] has it.
+pub(crate) fn read_bytes(path: &Path, max: u64, interrupt: &Interrupt) -> Result<Vec<u8>, Unread> {
+    let mut bytes = Vec::new();
+    if std::fs::metadata(path).map_err(Unread::Failed)?.is_file() {
+        let file = std::fs::File::open(path).map_err(Unread::Failed)?;
+        io::Read::read_to_end(&mut io::Read::take(file, max + 1), &mut bytes).map_err(Unread::Failed)?;
+    } else {
+        read_stream(path, max, &mut bytes, interrupt)?;
+    }
+    Ok(bytes)
+}
+
+/// A pipe into which nobody writes must not hold the run for ever.
+fn read_stream(path: &Path, max: u64, bytes: &mut Vec<u8>, interrupt: &Interrupt) -> Result<(), Unread> {
     use std::io::{IsTerminal, Read};
     use std::os::unix::fs::OpenOptionsExt;
     let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or_default();
-    let mut file = std::fs::File::options().read(true).custom_flags(flags).open(path).map_err(Stream::Failed)?;
+    let mut file = std::fs::File::options().read(true).custom_flags(flags).open(path).map_err(Unread::Failed)?;
     let patience = if file.is_terminal() { Duration::MAX } else { crate::patience::scaled(STREAM_PATIENCE) };
     let mut heard = Instant::now();
     let mut buffer = [0; 16 << 10];
-    while bytes.len() as u64 <= SCRIPT_MAX_BYTES {
-        interrupt.check().map_err(Stream::Stopped)?;
+    while bytes.len() as u64 <= max {
+        interrupt.check().map_err(Unread::Interrupted)?;
         if heard.elapsed() > patience {
-            let message = format!("nobody writes a script into `{}`", path.display());
-            let waited = humantime::format_duration(patience);
-            return Err(Stream::Stopped(
-                Error::new(Kind::TimedOut, message)
-                    .hint(format!("waited {waited}; a script in a file needs no writer")),
-            ));
+            return Err(Unread::Silent(humantime::format_duration(patience)));
         }
         let tick = Timespec { tv_sec: 0, tv_nsec: 50_000_000 };
         // A pipe that nobody has opened yet reads as ended, but does not poll as such.
@@ -155,7 +165,7 @@ fn read_stream(path: &Path, bytes: &mut Vec<u8>, interrupt: &Interrupt) -> Resul
                 heard = Instant::now();
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(error) => return Err(Stream::Failed(error)),
+            Err(error) => return Err(Unread::Failed(error)),
         }
     }
     Ok(())

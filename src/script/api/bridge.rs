@@ -2,10 +2,11 @@
 
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, Map};
+use serde_json::Value;
 
 use super::options;
 use super::record::row;
-use super::value::{Options, pairs, to_map, type_of, word};
+use super::value::{Options, each, pairs, to_map, type_of, word};
 use super::{Link, Out, act, link::verb, reject};
 use crate::error::{Error, Kind, Result};
 use crate::model::bridge::{FdbEntry, MdbEntry, Tags, VLAN_MAX, vlan_ids};
@@ -50,11 +51,7 @@ fn port_vlans(options: &Options) -> Result<Option<Vec<(u16, Tags)>>> {
         (None, Some(_)) if pvid.is_some() => return invalid("`vlan` is the port's `pvid` already: leave `pvid` out"),
         (None, Some(vlan)) => all.push((vlan, Tags::default())),
         (Some(vlans), None) => {
-            let one = |value: &Dynamic| ids(value).map(|ids| all.extend(ids.map(|vid| (vid, Tags::default()))));
-            match vlans.as_array_ref() {
-                Ok(vlans) => vlans.iter().try_for_each(one)?,
-                Err(_) => ids(vlans).map(|ids| all.extend(ids.map(|vid| (vid, Tags::default()))))?,
-            }
+            all.extend(each(vlans, ids)?.into_iter().flatten().map(|vid| (vid, Tags::default())));
         }
         (None, None) if pvid.is_some() || tagged.is_some() => {
             return invalid("`pvid` and `tagged` are about `vlans`: `#{ vlans: [10, 20], pvid: 10 }`");
@@ -148,27 +145,22 @@ fn mdb_change(
     })
 }
 
-/// The rows of `bridge`'s JSON that are about a link.
-fn rows(
-    context: &NativeCallContext,
-    link: &Link,
-    command: &Command,
-    of: &'static str,
-    is_it: impl Fn(&serde_json::Value) -> bool,
-) -> Out<Array> {
-    let records = act(context, &link.netns.run, |session| {
+/// What `bridge` prints of a link that must be there.
+fn records(context: &NativeCallContext, link: &Link, command: &Command) -> Out<Vec<Value>> {
+    act(context, &link.netns.run, |session| {
         session.link_require(link.at())?;
         json::records(&session.query(command)?, "bridge show")
-    })?;
-    let list = |key: &str| -> Vec<serde_json::Value> {
-        records.iter().filter_map(|record| record[key].as_array()).flatten().cloned().collect()
-    };
-    let all = if of == "mdb" { list("mdb") } else { records };
-    Ok(all
-        .iter()
-        .filter(|one| is_it(one))
-        .filter_map(|one| Some(Dynamic::from(row(to_map(one.as_object()?), of))))
-        .collect())
+    })
+}
+
+/// The lists that stand in records under a key.
+fn listed<'a>(records: impl Iterator<Item = &'a Value>, key: &str) -> impl Iterator<Item = &'a Value> {
+    records.filter_map(move |record| record[key].as_array()).flatten()
+}
+
+/// What a script sees of them.
+fn rows<'a>(all: impl Iterator<Item = &'a Value>, of: &'static str) -> Array {
+    all.filter_map(|one| Some(Dynamic::from(row(to_map(one.as_object()?), of)))).collect()
 }
 
 #[export_module]
@@ -250,13 +242,8 @@ pub mod api {
     #[rhai_fn(get = "vlans", return_raw, pure)]
     pub fn vlans(context: NativeCallContext, link: &mut Link) -> Out<Array> {
         let (netns, name) = link.at();
-        let records = act(&context, &link.netns.run, |session| {
-            session.link_require(link.at())?;
-            json::records(&session.query(&op::bridge::show_vlans(netns, name))?, "bridge vlan show")
-        })?;
-        let all =
-            records.iter().filter(|port| port["ifname"] == name).filter_map(|port| port["vlans"].as_array()).flatten();
-        Ok(all.filter_map(|vlan| Some(Dynamic::from(row(to_map(vlan.as_object()?), "vlans")))).collect())
+        let records = records(&context, link, &op::bridge::show_vlans(netns, name))?;
+        Ok(rows(listed(records.iter().filter(|port| port["ifname"] == name), "vlans"), "vlans"))
     }
 
     /// Says behind which port of a bridge a MAC address is: an entry of its forwarding table that stays.
@@ -328,9 +315,9 @@ pub mod api {
     /// ```
     #[rhai_fn(get = "fdb", return_raw, pure)]
     pub fn fdb_entries(context: NativeCallContext, link: &mut Link) -> Out<Array> {
-        let command = op::bridge::show_fdb(&link.netns.at);
+        let records = records(&context, link, &op::bridge::show_fdb(&link.netns.at))?;
         let name = link.name.as_str();
-        rows(&context, link, &command, "fdb", |one| one["ifname"] == name || one["master"] == name)
+        Ok(rows(records.iter().filter(|one| one["ifname"] == name || one["master"] == name), "fdb"))
     }
 
     /// Says that a port of the bridge wants a multicast group, of either family or by its MAC address, whether or not it is heard to.
@@ -400,9 +387,9 @@ pub mod api {
     /// ```
     #[rhai_fn(get = "mdb", return_raw, pure)]
     pub fn mdb_entries(context: NativeCallContext, link: &mut Link) -> Out<Array> {
-        let command = op::bridge::show_mdb(&link.netns.at);
+        let records = records(&context, link, &op::bridge::show_mdb(&link.netns.at))?;
         let name = link.name.as_str();
-        rows(&context, link, &command, "mdb", |one| one["dev"] == name || one["port"] == name)
+        Ok(rows(listed(records.iter(), "mdb").filter(|one| one["dev"] == name || one["port"] == name), "mdb"))
     }
 
     /// The ports of a bridge, bond or VRF, an array of links.

@@ -1,6 +1,6 @@
 //! Files of a namespace, and what a script reads and writes as a filter: files, standard input, words, JSON.
 
-use std::io::{IsTerminal, Read};
+use std::io::{self, IsTerminal, Read};
 use std::net::IpAddr;
 use std::path::Path;
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -9,12 +9,13 @@ use std::time::Duration;
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, Map};
 
-use super::value::{Options, to_dynamic, type_of};
+use super::value::{Options, each, to_dynamic, type_of};
 use super::{Netns, Out, act, act_global, reject, run_of};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::model::{Cidr, addr};
 use crate::op::secret::HIDDEN;
+use crate::script::source::{self, Unread};
 use crate::script::value_text::shown;
 use crate::session::file::{self, Resolver};
 
@@ -25,14 +26,6 @@ const TICK: Duration = Duration::from_millis(50);
 
 fn invalid(message: String) -> Error {
     Error::new(Kind::InvalidArgument, message)
-}
-
-/// One value, or an array of them, each read by `one`.
-fn each<T>(value: &Dynamic, one: impl Fn(&Dynamic) -> Result<T>) -> Result<Vec<T>> {
-    match value.as_array_ref() {
-        Ok(all) => all.iter().map(one).collect(),
-        Err(_) => one(value).map(|one| vec![one]),
-    }
 }
 
 /// An address: text or a cidr.
@@ -86,29 +79,40 @@ fn resolve_by(context: &NativeCallContext, netns: &Netns, servers: &Array, optio
     give(context, netns, "/etc/resolv.conf", &text)
 }
 
-/// Reads as much as is taken as text.
-fn text_of(from: impl Read, what: &str) -> Result<String> {
-    let mut bytes = Vec::new();
-    let cannot = |error: &std::io::Error| {
-        let text = error.to_string();
-        let text = text.split(" (os error").next().unwrap_or_default().to_lowercase();
-        Error::new(Kind::CommandFailed, format!("{what} cannot be read: {text}"))
-    };
-    from.take(TEXT_MAX + 1).read_to_end(&mut bytes).map_err(|error| cannot(&error))?;
+/// What was read as text, if it is not too much.
+fn text_of(bytes: Vec<u8>, what: &str) -> Result<String> {
     if bytes.len() as u64 > TEXT_MAX {
         return Err(invalid(format!("{what} holds more than {} MiB", TEXT_MAX >> 20)));
     }
     String::from_utf8(bytes).map_err(|_| invalid(format!("{what} is not UTF-8")))
 }
 
-pub(super) fn file_text(path: &str) -> Result<String> {
+fn unreadable(error: &io::Error, what: &str) -> Error {
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::new(Kind::NotFound, format!("there is no file {what}")),
+        io::ErrorKind::PermissionDenied => Error::new(Kind::PermissionDenied, format!("{what} may not be read")),
+        _ => Error::new(Kind::CommandFailed, format!("{what} cannot be read: {}", source::plain(error))),
+    }
+}
+
+pub(super) fn file_text(path: &str, interrupt: &Interrupt) -> Result<String> {
     let what = format!("`{path}`");
-    let file = std::fs::File::open(Path::new(path)).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => Error::new(Kind::NotFound, format!("there is no file {what}")),
-        std::io::ErrorKind::PermissionDenied => Error::new(Kind::PermissionDenied, format!("{what} may not be read")),
-        _ => Error::new(Kind::CommandFailed, format!("{what} cannot be opened: {error}")),
+    let bytes = source::read_bytes(Path::new(path), TEXT_MAX, interrupt).map_err(|error| match error {
+        Unread::Failed(error) => unreadable(&error, &what),
+        Unread::Silent(waited) => {
+            Error::new(Kind::TimedOut, format!("nobody writes into {what}")).hint(format!("waited {waited}"))
+        }
+        Unread::Interrupted(error) => error,
     })?;
-    text_of(file, &what)
+    text_of(bytes, &what)
+}
+
+/// All that standard input holds.
+fn all_input() -> Result<String> {
+    let (mut bytes, what) = (Vec::new(), "standard input");
+    let read = std::io::stdin().lock().take(TEXT_MAX + 1).read_to_end(&mut bytes);
+    read.map_err(|error| unreadable(&error, what))?;
+    text_of(bytes, what)
 }
 
 /// Standard input to its end, unless the run is to stop before.
@@ -119,7 +123,7 @@ fn input(interrupt: &Interrupt) -> Result<String> {
     }
     // A read cannot be called off; the thread ends with the process.
     let (told, heard) = channel();
-    std::thread::spawn(move || told.send(text_of(std::io::stdin().lock(), "standard input")));
+    std::thread::spawn(move || told.send(all_input()));
     loop {
         interrupt.check()?;
         match heard.recv_timeout(TICK) {
@@ -236,7 +240,8 @@ pub mod api {
     pub fn read_file(context: NativeCallContext, path: &str) -> Out<String> {
         act_global(&context, |session| {
             session.settle_all()?;
-            session.exec().in_user_files(|| file_text(path))?
+            let interrupt = session.exec().interrupt();
+            session.exec().in_user_files(|| file_text(path, interrupt))?
         })
     }
 

@@ -10,7 +10,7 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, Map};
 
 use super::record::Record;
-use super::value::{Options, type_of, words};
+use super::value::{Options, each, type_of, words};
 use super::verify::all_ok as marked;
 use super::{Netns, Out, Run, act, act_global, reject, run_of};
 use crate::error::{Error, Kind, Result};
@@ -137,17 +137,13 @@ fn service(value: &Dynamic) -> Result<Service> {
 
 /// The services that are asked for, each with its namespace.
 fn services(value: &Dynamic, names: &[String]) -> Result<Vec<Column>> {
-    let list = |value: &Dynamic| match value.as_array_ref() {
-        Ok(all) => all.iter().map(service).collect::<Result<Vec<_>>>(),
-        Err(_) => service(value).map(|one| vec![one]),
-    };
     let mut columns = Vec::new();
     let mut add = |node: usize, services: Vec<Service>| {
         columns.extend(services.into_iter().map(|service| Column { node, service: Some(service) }));
     };
     match value.as_map_ref() {
         Ok(map) => {
-            let each = map.iter().map(|(name, value)| Ok((place_of_name(name, "port", names)?, list(value)?)));
+            let each = map.iter().map(|(name, value)| Ok((place_of_name(name, "port", names)?, each(value, service)?)));
             let mut each = each.collect::<Result<Vec<_>>>()?;
             each.sort_by_key(|(node, _)| *node);
             for (node, services) in each {
@@ -155,7 +151,7 @@ fn services(value: &Dynamic, names: &[String]) -> Result<Vec<Column>> {
             }
         }
         Err(_) => {
-            let services = list(value)?;
+            let services = each(value, service)?;
             for node in 0..names.len() {
                 add(node, services.clone());
             }
@@ -183,7 +179,8 @@ type Baseline = BTreeMap<String, BTreeMap<String, bool>>;
 fn baseline(context: &NativeCallContext, session: &Session, name: &str) -> Result<Baseline> {
     let script = context.call_source().map(Path::new).and_then(Path::parent).unwrap_or_else(|| Path::new(""));
     let path = script.join(name);
-    let text = session.exec().in_user_files(|| super::files::file_text(&path.to_string_lossy()))?;
+    let interrupt = session.exec().interrupt();
+    let text = session.exec().in_user_files(|| super::files::file_text(&path.to_string_lossy(), interrupt))?;
     let text = text.map_err(|error| error.hint("`print(reachability(…).baseline)` is what to put into it"))?;
     serde_json::from_str(&text).map_err(|error| {
         Error::new(Kind::InvalidArgument, format!("`{}` is no baseline: {error}", path.display()))

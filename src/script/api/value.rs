@@ -39,6 +39,14 @@ pub(crate) fn type_of(value: &Dynamic) -> String {
     with_article(&type_word(value.type_name(), &netwright_words))
 }
 
+/// One value, or an array of them, each read by `one`.
+pub(super) fn each<T>(value: &Dynamic, one: impl Fn(&Dynamic) -> Result<T>) -> Result<Vec<T>> {
+    match value.as_array_ref() {
+        Ok(all) => all.iter().map(one).collect(),
+        Err(_) => one(value).map(|one| vec![one]),
+    }
+}
+
 /// The options of a call: a map whose keys are known.
 pub(crate) struct Options {
     map: Map,
