@@ -48,6 +48,7 @@ pub use dump::{has_legacy_tables, has_nft_tables, policy_rules_v6};
 pub use listener::{Counts, Listener, Visitors};
 pub use nsid::{Ids, link_index};
 pub use packet::Connection;
+pub(crate) use ping::ASKED;
 pub use ping::{PingOptions, PingReport, ping, ping_many};
 pub use target::{Endpoint, Proto, Target};
 pub use verdict::{NotReached, Reached, Reason, Silence, Verdict};

@@ -47,8 +47,8 @@ pub struct PingOptions {
 /// How long an answer is waited for: longer than the kernel waits before it asks for a neighbour again (`retrans_time_ms`, 1 s), for the first question
 /// is lost where a port of a bridge has just come up and does not forward yet.
 const TIMEOUT: Duration = Duration::from_millis(1200);
-/// How often one of many is asked: with 500 ms for each, that covers the same second.
-const ASKED: u32 = 3;
+/// How often one of many is asked, by a ping or at a port: with 500 ms for each, that covers the same second.
+pub(crate) const ASKED: u32 = 3;
 
 impl Default for PingOptions {
     fn default() -> Self {

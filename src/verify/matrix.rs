@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::exec::netns::NetnsFile;
 use crate::op::Where;
 use crate::patience::scaled;
-use crate::probe::{ConnectOptions, PingOptions, Proto, Target, Token, Verdict, Witness, connect, ping_many};
+use crate::probe::{ASKED, ConnectOptions, PingOptions, Proto, Target, Token, Verdict, Witness, connect, ping_many};
 use crate::session::Session;
 use crate::session::mutant::Look;
 use crate::text;
@@ -402,11 +402,13 @@ impl Session {
             verdicts.into_iter().collect()
         };
         let mut verdicts = all(&(0..asks.len()).collect::<Vec<_>>())?;
-        // TCP sends again after a second only: what stays silent is asked once more.
-        let silent: Vec<usize> =
-            (0..asks.len()).filter(|at| matches!(verdicts.get(*at), Some(Verdict::Inconclusive(_)))).collect();
-        for (at, verdict) in silent.iter().zip(all(&silent)?) {
-            verdicts[*at] = verdict;
+        // TCP sends again after a second only: what stays silent is asked again.
+        for _ in 1..ASKED {
+            let silent: Vec<usize> =
+                (0..asks.len()).filter(|at| matches!(verdicts.get(*at), Some(Verdict::Inconclusive(_)))).collect();
+            for (at, verdict) in silent.iter().zip(all(&silent)?) {
+                verdicts[*at] = verdict;
+            }
         }
         let answering: Vec<(&Target, usize)> = asks
             .iter()
