@@ -27,8 +27,10 @@ pub(super) struct Known {
     links: HashMap<Where, HashSet<String>>,
     /// The addresses of links at the last look, and those added since.
     addresses: HashMap<(Where, String), HashSet<IpNet>>,
-    /// When a link was last looked at, and its index, as long as nothing but addresses was added since.
-    looks: HashMap<(Where, String), (Instant, u32)>,
+    /// When the addresses of a link were last listed, as long as nothing but addresses was added since.
+    listed: HashMap<(Where, String), Instant>,
+    /// When the index of a link was last asked for, and which it is, as long as nothing but addresses was added since.
+    indexes: HashMap<(Where, String), (Instant, u32)>,
     /// The chains of iptables that were looked at, and what was appended since.
     chains: HashMap<ChainAt, Chain>,
 }
@@ -99,23 +101,26 @@ impl Known {
     /// The link had this address when it was looked at, a moment ago.
     pub(super) fn saw_address(&self, netns: &Where, link: &str, addr: IpNet) -> bool {
         let key = (netns.clone(), link.to_owned());
-        self.index(netns, link).is_some() && self.addresses.get(&key).is_some_and(|all| all.contains(&addr))
+        let listed = self.listed.get(&key).is_some_and(|at| at.elapsed() < LOOK_HOLDS);
+        listed && self.addresses.get(&key).is_some_and(|all| all.contains(&addr))
     }
 
     /// The index of a link that was looked at a moment ago.
     pub(super) fn index(&self, netns: &Where, link: &str) -> Option<u32> {
-        let (at, index) = self.looks.get(&(netns.clone(), link.to_owned()))?;
+        let (at, index) = self.indexes.get(&(netns.clone(), link.to_owned()))?;
         (at.elapsed() < LOOK_HOLDS).then_some(*index)
     }
 
-    /// The link was just looked at.
+    /// The link has this index now.
     pub(super) fn saw_index(&mut self, netns: &Where, link: &str, index: u32) {
-        self.looks.insert((netns.clone(), link.to_owned()), (Instant::now(), index));
+        self.indexes.insert((netns.clone(), link.to_owned()), (Instant::now(), index));
     }
 
     /// These are all the addresses of a link.
     pub(super) fn saw_addresses(&mut self, netns: &Where, link: &str, all: HashSet<IpNet>) {
-        self.addresses.insert((netns.clone(), link.to_owned()), all);
+        let key = (netns.clone(), link.to_owned());
+        self.listed.insert(key.clone(), Instant::now());
+        self.addresses.insert(key, all);
     }
 
     /// What was seen of the addresses of a link does not hold any more; whether anything had been seen.
@@ -198,7 +203,8 @@ impl Known {
     pub(super) fn learn(&mut self, op: &Op) {
         let netns = &op.command.netns;
         if !matches!(op.fact(), Some(Fact::Addr(one)) if one.there) {
-            self.looks.clear();
+            self.listed.clear();
+            self.indexes.clear();
         }
         match op.fact() {
             // What the user's own words do, nobody knows.
@@ -291,6 +297,9 @@ mod tests {
         look(&mut known);
         std::thread::sleep(LOOK_HOLDS);
         assert!(!known.saw_address(&red, "eth0", addr) && known.index(&red, "eth0").is_none());
+        // Who asked for the index alone has not looked at the addresses again.
+        known.saw_index(&red, "eth0", 7);
+        assert!(!known.saw_address(&red, "eth0", addr));
     }
 
     #[test]
