@@ -2,6 +2,10 @@
 //!
 //! In the sandbox nothing can be left; the tests with `--host` run in a private network, mount table and `/run`, and compare.
 
+#[path = "common/signals.rs"]
+mod signals;
+
+use signals::has_int;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -279,7 +283,8 @@ fn ctrl_c_ends_everything() {
         let child = command.current_dir(folder.path()).spawn().unwrap();
         // Before it has started its sandbox and listens to signals, a signal just ends it.
         let children = format!("/proc/{0}/task/{0}/children", child.id());
-        let is_ready = || fs::read_to_string(&children).is_ok_and(|all| !all.trim().is_empty()) && listens(child.id());
+        let is_ready =
+            || fs::read_to_string(&children).is_ok_and(|all| !all.trim().is_empty()) && has_int(child.id(), "SigCgt");
         while !is_ready() {
             let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap_or_default();
             assert!(begun.elapsed().as_secs() < 50, "{script} listens to no signal: {status}");
@@ -294,14 +299,6 @@ fn ctrl_c_ends_everything() {
         // All of them would last a hundred seconds or more.
         assert!(signalled.elapsed() < Duration::from_secs(20), "{script}: {:?}", signalled.elapsed());
     }
-}
-
-/// Whether a process catches SIGINT: `SigCgt` in `/proc/PID/status`, a mask in hexadecimal (proc(5)).
-fn listens(pid: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
-    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    mask.is_some_and(|mask| mask & 1 << (rustix::process::Signal::INT.as_raw() - 1) != 0)
 }
 
 /// A tool that hangs in every namespace ends the run once, not once for each.

@@ -3,8 +3,12 @@
 //! This program is its own subject: `sandbox --inside …` enters a sandbox and runs what follows there, so that the tests need no
 //! command line of netwright's. Hence no libtest: the first thing in `main` must be single threaded.
 
+#[path = "common/signals.rs"]
+mod signals;
+
 use std::collections::BTreeSet;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +25,11 @@ fn main() -> ExitCode {
     }
     if args.first().is_some_and(|arg| arg == "--inside") {
         return ExitCode::from(inside(&args[1..]));
+    }
+    if signals::has_int(std::process::id(), "SigIgn") {
+        // What a shell runs in the background does, and all that is started here would inherit it.
+        let error = Command::new("env").arg("--default-signal=INT").args(std::env::args_os()).exec();
+        panic!("`env` cannot run: {error}");
     }
     runner::main(&args)
 }
