@@ -67,15 +67,15 @@ fn what_is_kept_by_name_stays() {
     for who in everyone() {
         let here = folder(who);
         let script = ScriptFile::new(r#"host().run(["sh", "-c", "echo kept > out/file; echo gone > file"]);"#);
-        let missing = netwright(who, here.path(), &["run", "--keep", "out", script.path()]);
+        let missing = netwright(who, here.path(), &["run", "--keep", "./out", script.path()]);
         assert_eq!(missing.code, 3, "{missing:#?}");
-        assert!(missing.stderr.contains("`--keep out`: no such file or directory"), "{missing:#?}");
-        assert!(missing.stderr.contains("mkdir -p out"), "{missing:#?}");
+        assert!(missing.stderr.contains("`--keep ./out`: no such file or directory"), "{missing:#?}");
+        assert!(missing.stderr.contains("mkdir -p ./out"), "{missing:#?}");
         std::fs::create_dir(here.path().join("out")).expect("a folder");
         if who == Who::Nobody {
             std::os::unix::fs::chown(here.path().join("out"), Some(65534), Some(65534)).expect("given away");
         }
-        let ran = netwright(who, here.path(), &["run", "--keep", "out", script.path()]);
+        let ran = netwright(who, here.path(), &["run", "--keep", "./out", script.path()]);
         if !can(&ran) {
             continue;
         }
@@ -117,6 +117,24 @@ fn a_sandbox_in_a_sandbox_in_a_sandbox_writes_nothing_either() {
             assert!(!Path::new(&path).exists(), "{who:?}: {path}");
         }
     }
+}
+
+/// A folder that something is mounted on is kept as it is, not as what lies over it by then.
+#[test]
+fn a_mount_point_is_kept() {
+    if !common::is_root() {
+        println!("skipped: only root can mount something on the machine");
+        return;
+    }
+    let ran = common::on_a_machine_of_its_own(
+        r#"
+        mount -t tmpfs t /mnt; mkdir /mnt/below; mount -t tmpfs t /mnt/below; cd /mnt
+        echo 'host().run(["sh", "-c", "echo kept >one; echo kept >below/two"]);' >it.rhai
+        for path in . /mnt ./below; do "$NETWRIGHT" run --keep "$path" it.rhai; cat one below/two 2>/dev/null; rm -f one below/two; echo "== $path"; done
+        "#,
+        &[],
+    );
+    assert_eq!(ran.stdout, "kept\nkept\n== .\nkept\nkept\n== /mnt\nkept\n== ./below\n", "{ran:#?}");
 }
 
 /// Where a plain user gets no overlay, `/tmp` is an empty folder; what is mounted below it keeps its place.

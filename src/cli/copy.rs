@@ -170,7 +170,7 @@ pub(super) fn enter(
     mut keep: Vec<PathBuf>,
 ) -> std::result::Result<(Sandbox, Snapshot), u8> {
     keep.extend(source.keep());
-    let sandbox = super::enter_sandbox_with(&keep, Some(&|file: &File| source.pack(tools, file)))?;
+    let sandbox = super::enter_sandbox_with(&keep, Some(&|file: &File| source.pack(tools, file)), None)?;
     let snapshot = source.unpack(&sandbox).map_err(|error| fail(&error))?;
     Ok((sandbox, snapshot))
 }

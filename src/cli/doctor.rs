@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::inside::looking;
 use super::{fail, parse_tool};
 use crate::doctor;
 use crate::error::Result;
@@ -11,7 +12,6 @@ use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::report::doctor::{self as show, Marks};
 use crate::report::{finding as picture, human, json};
-use crate::session::{Mode, Session};
 use crate::why::survey::survey;
 
 /// `netwright doctor`
@@ -30,6 +30,9 @@ pub(crate) struct DoctorArgs {
     /// Print as JSON
     #[arg(long)]
     json: bool,
+    /// In a sandbox that stays: run --keep NAME
+    #[arg(long = "in", value_name = "NAME")]
+    pub(super) inside: Option<String>,
     /// Look for what kills packets silently, in all namespaces
     #[arg(long)]
     network: bool,
@@ -60,7 +63,7 @@ pub(super) fn doctor(arguments: &DoctorArgs) -> u8 {
 
 fn network(arguments: &DoctorArgs) -> Result<u8> {
     let exec = Exec::new(super::tools(&arguments.tools)?, Interrupt::default())?;
-    let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
+    let session = looking(exec);
     let found = survey(&session)?;
     if arguments.json {
         json::print(&found.json());

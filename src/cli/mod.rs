@@ -10,6 +10,7 @@ mod drift;
 mod emit;
 mod generate;
 mod history;
+mod inside;
 mod mend;
 mod plan;
 mod repl;
@@ -82,11 +83,15 @@ enum Command {
     TestChild(test_child::ChildArgs),
     /// Say which hop stops a packet, how it is known, what mends it
     Why(why::WhyArgs),
+    /// Run a program in a sandbox that stays
+    Exec(inside::ExecArgs),
+    /// Open a shell in a sandbox that stays
+    Shell(inside::ShellArgs),
     /// Say what this machine lacks, and what to do about it
     Doctor(doctor::DoctorArgs),
-    /// List the runs of this machine, and what each made
+    /// List the runs and sandboxes of this machine, and what each made
     Ps(runs::PsArgs),
-    /// Undo a kept run
+    /// Undo a kept run, or end a sandbox that stays
     Down(runs::DownArgs),
     /// Undo dead runs, and clean up what crashes left
     Gc(runs::GcArgs),
@@ -111,6 +116,7 @@ arg(\"pods\", 2) in the script takes --pods 3; SCRIPT --help lists them.
 
 Examples:
   netwright run --trace scripts/02-container-network.rhai
+  netwright run --keep lab lab.rhai     then: netwright shell lab web
   sudo netwright run --host --try 60s runbook.rhai
   sudo netwright run --host --check runbook.rhai")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
@@ -124,9 +130,12 @@ struct RunArgs {
     /// Rehearse on a copy of that machine: FILE, or `this`
     #[arg(long, value_name = "SNAPSHOT", conflicts_with = "host")]
     on: Option<OsString>,
-    /// Programs may write there; all else they write goes with the run
-    #[arg(long, value_name = "PATH", conflicts_with = "host")]
+    /// NAME: the sandbox stays. ./PATH: what programs write there stays
+    #[arg(long, value_name = "NAME|PATH", conflicts_with = "host")]
     keep: Vec<PathBuf>,
+    /// In a sandbox that stays, instead of a new one
+    #[arg(long = "in", value_name = "NAME", conflicts_with_all = ["host", "on", "keep"])]
+    inside: Option<String>,
     /// Print each command with its time
     #[arg(long)]
     trace: bool,
@@ -284,6 +293,10 @@ pub fn main() -> ExitCode {
         fail(&error);
         return ExitCode::from(2);
     }
+    let joined = match cli.command.inside().map(inside::join).transpose() {
+        Ok(joined) => joined,
+        Err(code) => return ExitCode::from(code),
+    };
     let code = match &cli.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Plan(arguments) => plan::plan(arguments),
@@ -300,6 +313,8 @@ pub fn main() -> ExitCode {
         Command::TestChild(arguments) => test_child::child(arguments),
         Command::Why(arguments) => why::run(arguments),
         Command::Doctor(arguments) => doctor::doctor(arguments),
+        Command::Exec(arguments) => joined.as_ref().map_or(2, |sandbox| inside::exec(arguments, sandbox)),
+        Command::Shell(arguments) => joined.as_ref().map_or(2, |sandbox| inside::shell(arguments, sandbox)),
         Command::Ps(arguments) => runs::ps(arguments),
         Command::Down(arguments) => runs::down(arguments),
         Command::Gc(arguments) => runs::gc(arguments),
@@ -340,12 +355,16 @@ fn fail(error: &Error) -> u8 {
 
 /// Makes the sandbox around this process, before it has threads. `Err` is the exit code of a process that only supervised it, or could not.
 fn enter_sandbox(keep: &[PathBuf]) -> Result<sandbox::Sandbox, u8> {
-    enter_sandbox_with(keep, None)
+    enter_sandbox_with(keep, None, None)
 }
 
-/// The same, with what is taken along from outside ([`sandbox::enter_with`]).
-fn enter_sandbox_with(keep: &[PathBuf], pack: Option<&sandbox::Pack<'_>>) -> Result<sandbox::Sandbox, u8> {
-    match sandbox::enter_with(keep, pack) {
+/// The same, with what is taken along from outside, and what is to stay ([`sandbox::enter_with`]).
+fn enter_sandbox_with(
+    keep: &[PathBuf],
+    pack: Option<&sandbox::Pack<'_>>,
+    stay: Option<&sandbox::Stay>,
+) -> Result<sandbox::Sandbox, u8> {
+    match sandbox::enter_with(keep, pack, stay) {
         Ok(sandbox::Entered::Inside(sandbox)) => Ok(sandbox),
         Ok(sandbox::Entered::Ended(ended)) => {
             if let Some(message) = ended.message() {
@@ -357,9 +376,33 @@ fn enter_sandbox_with(keep: &[PathBuf], pack: Option<&sandbox::Pack<'_>>) -> Res
     }
 }
 
-/// Gives the user's programs in a sandbox files of their own: what they write goes with the run, but for what is in `keep`.
-fn with_user_files(exec: Exec, mode: sandbox::Mode, keep: Vec<PathBuf>) -> Exec {
-    exec.with_user_files(Box::new(move || sandbox::files(mode, &keep)))
+/// The files of the user's programs in a sandbox.
+enum UserFiles {
+    /// Files of their own: what they write goes with the run, but for what is in the paths.
+    New(sandbox::Mode, Vec<PathBuf>),
+    /// Those of a sandbox that was there before: a mount namespace.
+    There(std::fs::File),
+}
+
+impl UserFiles {
+    /// The files of the programs in a sandbox; in a new one, what is in `keep` can be written to.
+    fn of(sandbox: &sandbox::Sandbox, keep: Vec<PathBuf>) -> Self {
+        match sandbox.files().map(std::fs::File::try_clone) {
+            Some(Ok(file)) => Self::There(file),
+            _ => Self::New(sandbox.mode(), keep),
+        }
+    }
+
+    /// What starts the programs, with these files.
+    fn given_to(self, exec: Exec) -> Exec {
+        exec.with_user_files(match self {
+            Self::New(mode, keep) => Box::new(move || sandbox::files(mode, &keep)),
+            Self::There(file) => Box::new(move || {
+                file.try_clone()
+                    .map_err(|error| Error::new(Kind::Internal, format!("cannot copy a descriptor: {error}")))
+            }),
+        })
+    }
 }
 
 /// An error when something that is to be kept is not there: told before anything is done.

@@ -19,7 +19,7 @@ use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use super::history::{self, History};
 use super::repl_line::Assistant;
 use super::run::{OnHost, WATCHES, finish, hostname, in_sandbox, on_machine};
-use super::{enter_sandbox, fail, on_big_stack, parse_tool, require_root, signal_code};
+use super::{UserFiles, enter_sandbox, fail, on_big_stack, parse_tool, require_root, signal_code};
 use crate::draw::Topology;
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
@@ -31,7 +31,7 @@ use crate::op::Where;
 use crate::op::firewall::tool;
 use crate::op::route::Family;
 use crate::report::human::{self, Human};
-use crate::sandbox::{self, Sandbox};
+use crate::sandbox::Sandbox;
 use crate::script::engine::Job;
 use crate::script::repl::{Answer, Console};
 use crate::session::{Event, Mode, Session};
@@ -103,7 +103,7 @@ pub(super) fn repl(arguments: &ReplArgs) -> u8 {
         }
     };
     super::run::raise_open_files();
-    let files = sandbox.as_ref().map(|sandbox| (sandbox.mode(), arguments.keep.clone()));
+    let files = sandbox.as_ref().map(|sandbox| UserFiles::of(sandbox, arguments.keep.clone()));
     let (interrupt, busy) = (Interrupt::default(), Arc::new(AtomicBool::new(false)));
     let id = Arc::new(OnceLock::new());
     if let Err(error) = listen(&interrupt, &busy, sandbox, &id) {
@@ -186,7 +186,7 @@ impl Talk {
     fn new(
         tools: &[(String, PathBuf)],
         interrupt: Interrupt,
-        files: Option<(sandbox::Mode, Vec<PathBuf>)>,
+        files: Option<UserFiles>,
         trace: bool,
         script: Option<&Path>,
         busy: Arc<AtomicBool>,
@@ -204,7 +204,7 @@ impl Talk {
                 let job = Job { scripts: script.map(Path::to_path_buf).into_iter().collect(), ..Job::default() };
                 on_machine(exec, events, &job, &OnHost::default())?
             }
-            Some((how, keep)) => in_sandbox(super::with_user_files(exec, how, keep), events)?,
+            Some(files) => in_sandbox(files.given_to(exec), events)?,
         };
         quiet.set(true);
         let start = facts(&session)?;

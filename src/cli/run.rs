@@ -11,8 +11,8 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 
-use super::{Common, RunArgs, enter_sandbox, fail, on_big_stack, require_root, signal_code};
-use super::{copy, document};
+use super::{Common, RunArgs, UserFiles, enter_sandbox_with, fail, on_big_stack, require_root, signal_code};
+use super::{copy, document, inside};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
@@ -21,7 +21,8 @@ use crate::exec::tools::Tools;
 use crate::files;
 use crate::op::{Tool, Where};
 use crate::report::human::{self, Human};
-use crate::sandbox::{self, Sandbox};
+use crate::sandbox::stay::Name;
+use crate::sandbox::{self, Sandbox, Stay};
 use crate::script::engine::{self, Job, Outcome};
 use crate::script::usage::usage;
 use crate::session::audit::Audit;
@@ -60,7 +61,19 @@ pub(super) fn run(arguments: &RunArgs) -> u8 {
     }
     let on_host = OnHost { audit: arguments.audit.clone(), trial: arguments.trial };
     let copy = arguments.on.as_ref().map(copy::Source::of);
-    let manner = Manner { on_host, copy, keep: arguments.keep.clone(), ..Manner::new(mode) };
+    let (keep, stay) = match inside::kept(&arguments.keep) {
+        Ok((_, Some(_))) if copy.is_some() => {
+            let message = "a copy of a machine does not stay";
+            fail(&Error::new(Kind::InvalidArgument, message).hint("`--keep NAME` without `--on`"));
+            return 2;
+        }
+        Ok(kept) => kept,
+        Err(error) => {
+            fail(&error);
+            return 2;
+        }
+    };
+    let manner = Manner { on_host, copy, keep, stay, inside: arguments.inside.clone(), ..Manner::new(mode) };
     start(&arguments.common, manner, report, move |finished| {
         let code = exit_code(finished);
         if json {
@@ -84,6 +97,10 @@ pub(super) struct Manner {
     pub(super) copy: Option<copy::Source>,
     /// Where the script's programs may write to the machine's files, although it is a sandbox.
     pub(super) keep: Vec<PathBuf>,
+    /// The name by which the sandbox stays when the scripts have succeeded.
+    pub(super) stay: Option<Name>,
+    /// The sandbox that was there before and is entered.
+    pub(super) inside: Option<String>,
     /// Whether what the copy cannot tell is passed over, and nothing is said of it before the end.
     pub(super) rehearses: bool,
 }
@@ -91,7 +108,16 @@ pub(super) struct Manner {
 impl Manner {
     /// The usual one.
     pub(super) fn new(mode: Mode) -> Self {
-        Self { mode, in_order: false, on_host: OnHost::default(), copy: None, keep: Vec::new(), rehearses: false }
+        Self {
+            mode,
+            in_order: false,
+            on_host: OnHost::default(),
+            copy: None,
+            keep: Vec::new(),
+            stay: None,
+            inside: None,
+            rehearses: false,
+        }
     }
 }
 
@@ -102,7 +128,7 @@ pub(super) fn start(
     report: Human,
     after: impl FnOnce(&Finished) -> u8 + Send + 'static,
 ) -> u8 {
-    let Manner { mode, in_order, on_host, copy, keep: kept, rehearses } = manner;
+    let Manner { mode, in_order, on_host, copy, keep: kept, stay, inside, rehearses } = manner;
     let (scripts, words) = common.split();
     // A typing mistake is told before anything is done.
     if let Err(code) = common.check_words() {
@@ -122,7 +148,14 @@ pub(super) fn start(
             Ok(()) => Ok((None, None)),
             Err(error) => Err(fail(&error.hint("or rehearse it without `--host`: in the sandbox no root is needed"))),
         },
-        (Mode::Sandbox, None) => enter_sandbox(&keep()).map(|sandbox| (Some(sandbox), None)),
+        (Mode::Sandbox, None) => match &inside {
+            Some(name) => inside::join(name).map(|sandbox| (Some(sandbox), None)),
+            None => {
+                let script = scripts.first().map(|script| script.display().to_string()).unwrap_or_default();
+                let stay = stay.clone().map(|name| Stay { name, script });
+                enter_sandbox_with(&keep(), None, stay.as_ref()).map(|sandbox| (Some(sandbox), None))
+            }
+        },
         (Mode::Sandbox, Some(source)) => {
             copy::enter(source, &tools, keep()).map(|(sandbox, machine)| (Some(sandbox), Some(machine)))
         }
@@ -132,7 +165,8 @@ pub(super) fn start(
         Err(code) => return code,
     };
     raise_open_files();
-    let files = sandbox.as_ref().map(|sandbox| (sandbox.mode(), kept));
+    let files = sandbox.as_ref().map(|sandbox| UserFiles::of(sandbox, kept));
+    let joined = inside.is_some();
     let interrupt = Interrupt::default();
     if let Err(error) = listen(&interrupt, sandbox) {
         return fail(&error);
@@ -140,7 +174,8 @@ pub(super) fn start(
     if mode == Mode::Host {
         human::line(&format!("netwright acts on this machine: {}", hostname()));
     }
-    let job = Job { scripts, vars: common.vars.clone(), words, in_order, ..Job::default() };
+    let stays = stay.is_some();
+    let job = Job { scripts, vars: common.vars.clone(), words, in_order, stays, ..Job::default() };
     let timeout = common.timeout;
     let command_timeout = common.command_timeout;
     let work = move || {
@@ -150,11 +185,12 @@ pub(super) fn start(
         }
         let events = Box::new(move |event: &Event<'_>| report.event(event));
         let exec = executor(&tools, interrupt, command_timeout).map(|exec| match files {
-            Some((how, kept)) => super::with_user_files(exec, how, kept),
+            Some(files) => files.given_to(exec),
             None => exec,
         });
         let session = exec.and_then(|exec| match mode {
             Mode::Sandbox => match &machine {
+                None if joined => Ok((Rc::new(inside::going_on(exec, events)), None)),
                 None => in_sandbox(exec, events).map(|session| (session, None)),
                 Some(machine) => {
                     copy::session(exec, events, machine, rehearses).map(|(session, copied)| (session, Some(copied)))
@@ -172,9 +208,18 @@ pub(super) fn start(
                 session.exec().warm_up(&Where::Host);
                 let mut outcome = engine::run(&job, &session);
                 let failed = !outcome.errors.is_empty() || outcome.skipped.is_some();
-                let undone = finish(&session, failed, &mut outcome.errors, on_host.trial);
+                let stay = stay.filter(|_| !failed);
+                let undone = match &stay {
+                    Some(_) => None,
+                    None => finish(&session, failed, &mut outcome.errors, on_host.trial),
+                };
                 session.release_claims();
-                after(&Finished { session, outcome, undone, took: begun.elapsed(), copied })
+                let finished = Finished { session, outcome, undone, took: begun.elapsed(), copied };
+                let code = after(&finished);
+                match stay {
+                    Some(name) => inside::remain(&finished.session, &name, code),
+                    None => code,
+                }
             }
         }
     };

@@ -17,6 +17,7 @@ use crate::op::{Object, Undo, Where};
 use crate::patience::scaled;
 use crate::report::human;
 use crate::report::json as documents;
+use crate::sandbox::stay::{self, Kept, Name};
 use crate::session::journal::{self, End, Journal, Past, RUNS, UNDO_NOW};
 use crate::session::scan::{self, Orphan};
 use crate::session::undo::{Undoing, Undone};
@@ -41,9 +42,10 @@ pub(super) struct PsArgs {
 Examples:
   sudo netwright down 261120-214224-4711
   sudo netwright down runbook.rhai
+  netwright down lab                  a sandbox that stays: run --keep lab
   sudo netwright down --forget 261120-214224-4711")]
 pub(super) struct DownArgs {
-    /// A run that `netwright ps` names, or the script of kept runs
+    /// A run or a sandbox that `netwright ps` names, or the script of kept runs
     run: String,
     /// Let go of what cannot be undone: name it, leave it, and forget the run
     #[arg(long)]
@@ -110,7 +112,13 @@ pub(super) fn ps(arguments: &PsArgs) -> u8 {
     }
     let mut runs = Past::all();
     runs.retain(|(_, past)| !matches!(past, Err(error) if error.kind() == Kind::NotFound));
+    let kept = match stay::all() {
+        Ok(kept) => kept,
+        Err(error) => return fail(&error),
+    };
     if arguments.json {
+        let sandbox =
+            |kept: &Kept| json!({ "name": kept.name, "pid": kept.pid, "script": kept.script, "started": kept.started });
         let document = |(id, past): &(String, Result<Past>)| match past {
             Ok(past) => json!({
                 "id": id,
@@ -125,11 +133,18 @@ pub(super) fn ps(arguments: &PsArgs) -> u8 {
             }),
             Err(error) => json!({ "id": id, "state": "unreadable", "message": error.to_string() }),
         };
-        documents::print(&json!({ "schema": SCHEMA, "runs": runs.iter().map(document).collect::<Vec<_>>() }));
+        documents::print(&json!({
+            "schema": SCHEMA,
+            "runs": runs.iter().map(document).collect::<Vec<_>>(),
+            "sandboxes": kept.iter().map(sandbox).collect::<Vec<_>>(),
+        }));
         return 0;
     }
-    if runs.is_empty() {
+    if runs.is_empty() && kept.is_empty() {
         human::line("no runs on this machine");
+    }
+    for kept in &kept {
+        human::text(&format!("{}  sandbox {}  since {}\n", kept.name, kept.script, kept.started));
     }
     for (id, past) in &runs {
         match past {
@@ -234,6 +249,18 @@ fn tell(id: &str, undone: &Undone) -> u8 {
 /// Undoes a run, or all kept runs of a script, the newest first.
 pub(super) fn down(arguments: &DownArgs) -> u8 {
     let work = || -> Result<u8> {
+        if let Ok(name) = Name::parse(&arguments.run) {
+            match stay::find(&name) {
+                Ok(kept) => {
+                    kept.end()?;
+                    human::line(&format!("{name}: gone, with all that was in it"));
+                    return Ok(0);
+                }
+                // Root's word may be the script of a run.
+                Err(error) if !rustix::process::geteuid().is_root() => return Err(error),
+                Err(_) => {}
+            }
+        }
         require_root("down")?;
         journal::trusted()?;
         let ids = wanted(&arguments.run)?;

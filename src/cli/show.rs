@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
+use super::inside::looking;
 use super::{copy, fail, signal_code};
 use crate::draw::{Blame, Topology, Watch, Woken};
 use crate::error::{Error, Kind, Result};
@@ -16,7 +17,7 @@ use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::op::Where;
 use crate::report::{human, json};
-use crate::session::{Mode, Session};
+use crate::session::Session;
 use crate::why;
 
 /// Moves the cursor home and clears the screen; what scrolled off it stays.
@@ -46,6 +47,9 @@ pub(super) struct ShowArgs {
     /// Draw again whenever something changes
     #[arg(long)]
     watch: bool,
+    /// In a sandbox that stays: run --keep NAME
+    #[arg(long = "in", value_name = "NAME", conflicts_with = "on")]
+    pub(super) inside: Option<String>,
     /// Draw the machine of a snapshot
     #[arg(long, value_name = "SNAPSHOT", conflicts_with = "watch")]
     on: Option<OsString>,
@@ -129,7 +133,7 @@ fn left(code: u8) -> u8 {
 /// A session that is only asked: no verb of it is called.
 fn session() -> Result<Session> {
     let exec = Exec::new(super::tools(&[])?, Interrupt::default())?;
-    Ok(Session::new(exec, Mode::Host, Box::new(|_| {})))
+    Ok(looking(exec))
 }
 
 fn read(session: &Session, arguments: &ShowArgs) -> Result<Topology> {

@@ -17,6 +17,7 @@ use crate::report::files::{Format, Output, Reports, Spec};
 use crate::report::live::Live;
 use crate::report::{coverage, human, mutation, stream};
 use crate::sandbox;
+use crate::sandbox::stay::{self, Name};
 use crate::testing::event::Event;
 use crate::testing::memory::{self, Failed};
 use crate::testing::mutate::{self, Limits};
@@ -84,6 +85,9 @@ pub(super) struct TestArgs {
     /// Programs may write there; all else they write goes with the test
     #[arg(long, value_name = "PATH")]
     keep: Vec<PathBuf>,
+    /// In a sandbox that stays, one after the other: run --keep NAME
+    #[arg(long = "in", value_name = "NAME", conflicts_with_all = ["jobs", "keep", "mutate", "coverage"])]
+    inside: Option<String>,
     /// Give the scripts an argument
     #[arg(long = "var", value_name = "NAME=VALUE")]
     vars: Vec<String>,
@@ -156,7 +160,8 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
         list: arguments.list,
         timeout: Some(arguments.timeout.unwrap_or_else(|| scaled(TIMEOUT))),
         seed: seed(arguments.shuffle.as_deref())?,
-        leaks: true,
+        // What runs in a sandbox that was there before is not theirs.
+        leaks: arguments.inside.is_none(),
         fail_fast: arguments.fail_fast,
         coverage: arguments.coverage,
         keep: arguments.keep_on_failure,
@@ -165,12 +170,21 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
         ..Plan::default()
     };
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-    let jobs = if arguments.shell_on_failure { 1 } else { arguments.jobs.map_or(cores, usize::from) };
+    let jobs = if arguments.shell_on_failure || arguments.inside.is_some() {
+        1
+    } else {
+        arguments.jobs.map_or(cores, usize::from)
+    };
     let mut args: Vec<OsString> = Vec::new();
     args.extend(super::tool_words(&arguments.tools));
     for path in &arguments.keep {
         sandbox::keepable(path)?;
         args.extend(["--keep".into(), path.into()]);
+    }
+    if let Some(name) = &arguments.inside {
+        let name = Name::parse(name)?;
+        stay::find(&name)?;
+        args.extend(["--in".into(), name.to_string().into()]);
     }
     for var in &arguments.vars {
         args.extend(["--var".into(), var.into()]);

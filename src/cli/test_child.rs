@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 
-use super::{fail, on_big_stack, parse_tool, run};
+use super::{UserFiles, fail, on_big_stack, parse_tool, run};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::exec::tools::Tools;
 use crate::exec::{Exec, child, processes};
 use crate::op::Where;
 use crate::report::stream;
+use crate::sandbox::stay::{self, Name};
 use crate::sandbox::{self, Entered};
 use crate::script::engine::{self, Job, Outcome};
 use crate::session::noted::Noted;
@@ -35,6 +36,8 @@ pub(super) struct ChildArgs {
     tools: Vec<(String, PathBuf)>,
     #[arg(long = "keep")]
     keep: Vec<PathBuf>,
+    #[arg(long = "in")]
+    inside: Option<String>,
     file: PathBuf,
 }
 
@@ -45,7 +48,11 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
         child::end_with_parent();
     }
     let keep: Vec<_> = arguments.tools.iter().map(|(_, path)| path.clone()).chain([arguments.file.clone()]).collect();
-    let sandbox = match sandbox::enter_or_supervise(&keep) {
+    let entered = match &arguments.inside {
+        Some(name) => Name::parse(name).and_then(|name| stay::join(&name)),
+        None => sandbox::enter_or_supervise(&keep),
+    };
+    let sandbox = match entered {
         Ok(Entered::Inside(sandbox)) => sandbox,
         Ok(Entered::Ended(ended)) => return ended.code,
         Err(error) => return fail(&error),
@@ -58,7 +65,8 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
         );
     };
     run::raise_open_files();
-    let files = (sandbox.mode(), arguments.keep.clone());
+    let files = UserFiles::of(&sandbox, arguments.keep.clone());
+    let joined = arguments.inside.is_some();
     let interrupt = Interrupt::default();
     if let Err(error) = run::listen(&interrupt, Some(sandbox)) {
         return fail(&error);
@@ -67,8 +75,8 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
         interrupt.set_deadline(timeout);
     }
     let (tools, vars, file) = (arguments.tools.clone(), arguments.vars.clone(), arguments.file.clone());
-    let job = Job { scripts: vec![file], vars, words: Vec::new(), tests: plan, in_order: false };
-    let work = move || match session(&tools, files, interrupt, &job.tests) {
+    let job = Job { scripts: vec![file], vars, words: Vec::new(), tests: plan, ..Job::default() };
+    let work = move || match session(&tools, files, joined, interrupt, &job.tests) {
         Err(error) => fail(&error),
         Ok(session) => {
             let begun = Instant::now();
@@ -82,12 +90,15 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
 /// A session in the sandbox whose events go to the runner.
 fn session(
     tools: &[(String, PathBuf)],
-    (how, keep): (sandbox::Mode, Vec<PathBuf>),
+    files: UserFiles,
+    joined: bool,
     interrupt: Interrupt,
     plan: &Plan,
 ) -> Result<Rc<Session>> {
-    let exec = super::with_user_files(Exec::new(Tools::new(tools)?, interrupt)?, how, keep);
-    let internet = sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
+    let exec = files.given_to(Exec::new(Tools::new(tools)?, interrupt)?);
+    if !joined {
+        sandbox::build_uplink(|argv, stdin, netns| exec.run_setup(argv, stdin, netns))?;
+    }
     let (file, shell) = (plan.file.clone(), plan.shell);
     let own: Rc<OnceCell<Weak<Session>>> = Rc::default();
     let known = Rc::clone(&own);
@@ -97,7 +108,7 @@ fn session(
     };
     let session = Rc::new(Session::new(exec, Mode::Sandbox, Box::new(events)));
     let _ = own.set(Rc::downgrade(&session));
-    session.add_hidden(Where::Path(internet.to_path_buf()));
+    session.add_hidden(Where::Path(sandbox::INTERNET.into()));
     session.set_mutant(plan.mutant.clone());
     if plan.coverage {
         session.watch_coverage();

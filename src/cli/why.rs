@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::inside::looking;
 use super::{copy, fail, parse_tool};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
@@ -14,7 +15,7 @@ use crate::model::suggest;
 use crate::op::Where;
 use crate::probe::{Proto, Target};
 use crate::report::{finding as picture, human, json};
-use crate::session::{Mode, Session};
+use crate::session::Session;
 use crate::verify::Aim;
 use crate::why::codes::Code;
 use crate::why::finding::{Finding, Verdict};
@@ -74,6 +75,9 @@ pub(super) struct WhyArgs {
     /// Send no packet: judge by the state alone
     #[arg(long)]
     no_probe: bool,
+    /// In a sandbox that stays: run --keep NAME
+    #[arg(long = "in", value_name = "NAME", conflicts_with = "on")]
+    pub(super) inside: Option<String>,
     /// Ask about the machine of a snapshot
     #[arg(long, value_name = "SNAPSHOT", conflicts_with_all = ["fix", "trace_rules"])]
     on: Option<OsString>,
@@ -140,7 +144,7 @@ fn failed(error: &Error) -> u8 {
 /// Shows what a namespace cannot do. Returns whether nothing stands in its way.
 fn prospects(arguments: &WhyArgs) -> Result<bool> {
     let exec = Exec::new(super::tools(&arguments.tools)?, Interrupt::default())?;
-    let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
+    let session = looking(exec);
     let from = there(&session, place(&session, arguments.from.as_deref().unwrap_or_default())?)?;
     let all = outlook(&session, &from)?;
     if arguments.json {
@@ -162,7 +166,7 @@ fn prospects(arguments: &WhyArgs) -> Result<bool> {
 }
 
 /// A namespace that is there.
-fn there(session: &Session, netns: Where) -> Result<Where> {
+pub(super) fn there(session: &Session, netns: Where) -> Result<Where> {
     if let Err(error) = session.exec().netns(&netns) {
         return Err(missing(error, &netns));
     }
@@ -200,7 +204,7 @@ fn explain(code: &str) -> u8 {
 
 fn answer(arguments: &WhyArgs) -> Result<Finding> {
     let exec = Exec::new(super::tools(&arguments.tools)?, Interrupt::default())?;
-    let session = Session::new(exec, Mode::Host, Box::new(|_| {}));
+    let session = looking(exec);
     let (question, mut finding) = ask(arguments, &session)?;
     if arguments.fix {
         finding =
@@ -335,7 +339,7 @@ fn missing(error: Error, netns: &Where) -> Error {
 }
 
 /// A namespace as people write it.
-fn place(session: &Session, text: &str) -> Result<Where> {
+pub(super) fn place(session: &Session, text: &str) -> Result<Where> {
     if text == "host" {
         return Ok(Where::Host);
     }

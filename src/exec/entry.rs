@@ -80,7 +80,7 @@ impl<'a> Entry<'a> {
     }
 
     /// Moves the calling thread there.
-    fn enter(&self) -> io::Result<()> {
+    pub(super) fn enter(&self) -> io::Result<()> {
         if let Some(netns) = self.netns {
             netns.enter()?;
         }

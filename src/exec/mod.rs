@@ -139,6 +139,15 @@ impl Exec {
         self
     }
 
+    /// The mount namespace of the user's programs; `None` when they see what netwright sees.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be made.
+    pub fn user_files(&self) -> Result<Option<&std::fs::File>> {
+        self.files.get()
+    }
+
     /// Runs `work` where the files of the user's programs are.
     ///
     /// # Errors
@@ -402,6 +411,18 @@ impl Exec {
         let (path, argv) = self.user_program(netns, words)?;
         let enter = self.user_entry(netns, &file)?;
         process::run_interactive(&path, &argv, enter).map_err(|error| process::start_error(&path, &error))
+    }
+
+    /// This process becomes a program of the user's, with its own streams, so that signals, the terminal and a pipeline are the program's.
+    ///
+    /// # Errors
+    ///
+    /// It only returns when it cannot: `ToolMissing` when there is no such program.
+    pub fn become_program(&self, netns: &Where, words: &[String]) -> Result<std::convert::Infallible> {
+        let file = self.netns(netns)?;
+        let (path, argv) = self.user_program(netns, words)?;
+        let enter = self.user_entry(netns, &file)?;
+        Err(process::start_error(&path, &process::become_program(&path, &argv, enter)))
     }
 
     /// A shell on the terminal, with the files of the user's programs; its end is waited for.

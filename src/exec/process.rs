@@ -6,6 +6,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -151,14 +152,22 @@ pub(super) fn start(
 /// Runs a process with our own terminal, in a process group that is ours alone, to its end.
 pub(super) fn run_interactive(path: &Path, argv: &[OsString], entry: Entry<'_>) -> io::Result<i32> {
     let run = || -> io::Result<i32> {
-        let ended = duct::cmd(path, argv).full_env(user_env()).unchecked().run()?;
-        Ok(ended.status.code().unwrap_or(-1))
+        let status = duct::cmd(path, argv).full_env(user_env()).unchecked().run()?.status;
+        Ok(status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(-1))
     };
     let _ = rustix::process::setpgid(None, None);
     take_terminal();
     let status = entry.within(run).map_err(|error| io::Error::other(error.to_string()))?;
     take_terminal();
     status
+}
+
+/// This process becomes a program (execve(2)); why not, otherwise.
+pub(super) fn become_program(path: &Path, argv: &[OsString], entry: Entry<'_>) -> io::Error {
+    if let Err(error) = entry.enter() {
+        return error;
+    }
+    std::process::Command::new(path).args(argv).env_clear().envs(user_env()).exec()
 }
 
 /// Makes our process group the one in the foreground. A shell gives the terminal back to the group that it came from by number; in a
@@ -362,7 +371,6 @@ impl Waiter {
     }
 
     fn status(&self) -> End {
-        use std::os::unix::process::ExitStatusExt;
         match self.started.handle.wait() {
             Ok(output) => match (output.status.code(), output.status.signal()) {
                 (Some(code), _) => End::Exited(code),

@@ -26,6 +26,15 @@ pub(crate) fn others() -> Vec<Other> {
     found
 }
 
+/// The state of a process and when it began, in ticks since the machine started (`proc_pid_stat(5)`).
+#[must_use]
+pub(crate) fn state_and_start(pid: u32) -> (Option<char>, Option<u64>) {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    // The state follows the name, which is in parentheses and may hold anything; the time is the 22nd of all.
+    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest.trim_start());
+    (rest.chars().next(), rest.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()))
+}
+
 /// `None` for a process that is gone, dead, or ours.
 fn line(pid: i32) -> Option<String> {
     let folder = Path::new("/proc").join(pid.to_string());

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, Fact, Op, Undo, Where, program};
+use super::{Command, Fact, Op, STDIN, Undo, Where, program};
 
 /// Where `ip netns exec NAME` looks for the files of the namespace `NAME`.
 pub(crate) const FOLDER: &str = "/etc/netns";
@@ -22,8 +22,8 @@ pub struct File {
 impl File {
     pub(super) fn words(&self) -> Vec<String> {
         let words: &[&str] = match self.text {
-            Some(_) if self.new => &["install", "-D", "-m", "644", "/dev/stdin"],
-            Some(_) => &["cp", "/dev/stdin"],
+            Some(_) if self.new => &["install", "-D", "-m", "644", STDIN],
+            Some(_) => &["cp", STDIN],
             None => &["rm", "-f"],
         };
         words.iter().copied().chain([self.path.as_str()]).map(str::to_owned).collect()
@@ -70,14 +70,14 @@ mod tests {
     #[test]
     fn argv() {
         let path = of_netns("red", "hosts");
-        let install = "install -D -m 644 /dev/stdin /etc/netns/red/hosts";
+        let install = "install -D -m 644 /proc/self/fd/0 /etc/netns/red/hosts";
         check(
             &write(&path, "a\n", None, &["/etc/netns/red".into()]),
             &format!("printf %s 'a\n' | {install}"),
             "rm -f /etc/netns/red/hosts; rmdir --ignore-fail-on-non-empty /etc/netns/red",
         );
         let again = write(&path, "b", Some("a"), &[]);
-        let copy = "cp /dev/stdin /etc/netns/red/hosts";
+        let copy = "cp /proc/self/fd/0 /etc/netns/red/hosts";
         check(&again, &format!("printf %s b | {copy}"), &format!("printf %s a | {copy}"));
     }
 }

@@ -22,6 +22,9 @@ pub(crate) mod wg;
 use std::fmt;
 use std::path::PathBuf;
 
+/// Standard input as a file for a program that wants one. `/dev/stdin` is a link to it that the `/dev` of a small system does not have.
+const STDIN: &str = "/proc/self/fd/0";
+
 use crate::error::Place;
 
 pub use fact::{Answer, Ask, Fact};

@@ -2,11 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Command, Fact, Op, Tool, Undo, Where};
+use super::{Command, Fact, Op, STDIN, Tool, Undo, Where};
 use crate::model::wireguard::State;
-
-/// Where `wg` finds the one key that a command needs.
-const STDIN: &str = "/dev/stdin";
 
 /// Settings of a peer that are no secrets, in `wg`'s own words.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -183,7 +180,7 @@ mod tests {
         let op = private_key(&red, "wg0", "cHJpdmF0ZQ==");
         assert_eq!(
             op.command.line(),
-            format!("printf %s '{HIDDEN}' | ip netns exec red wg set wg0 private-key /dev/stdin")
+            format!("printf %s '{HIDDEN}' | ip netns exec red wg set wg0 private-key /proc/self/fd/0")
         );
         assert!(op.command.line_with_keys().contains("cHJpdmF0ZQ=="), "what runs has it");
         let shown = op.command.without_keys().unwrap();
@@ -197,7 +194,7 @@ mod tests {
         let op = peer(&Where::Host, "wg0", &one, Some("c2hhcmVk"), None);
         assert_eq!(
             op.command.argv.join(" "),
-            "set wg0 peer PUB= preshared-key /dev/stdin endpoint 192.0.2.1:51820 persistent-keepalive 25 allowed-ips 10.0.0.0/24,fd00::/64"
+            "set wg0 peer PUB= preshared-key /proc/self/fd/0 endpoint 192.0.2.1:51820 persistent-keepalive 25 allowed-ips 10.0.0.0/24,fd00::/64"
         );
         assert!(!op.command.line().contains("c2hhcmVk"));
         assert_eq!(lines(&op).1, "wg set wg0 peer PUB= remove");

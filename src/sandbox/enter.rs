@@ -16,7 +16,8 @@ use signal_hook::low_level::siginfo::Origin;
 use super::explain::{Failure, Step};
 use super::lifeline::{Heard, Lifeline};
 use super::settings::{put_as_booted, unlike_booted};
-use super::supervisor::{self, Caught};
+use super::stay::{self, Claim};
+use super::supervisor::{self, Caught, Over};
 use super::{ENV, init, loopback, mounts};
 use crate::exec::reexec;
 use crate::{Error, Kind, Result};
@@ -63,9 +64,10 @@ impl Mode {
 /// The proof that this process is P2: it is inside, and may build.
 #[derive(Debug)]
 pub struct Sandbox {
-    mode: Mode,
-    last: Mutex<Option<(i32, Instant)>>,
-    luggage: Option<File>,
+    pub(super) mode: Mode,
+    pub(super) last: Mutex<Option<(i32, Instant)>>,
+    pub(super) luggage: Option<File>,
+    pub(super) files: Option<File>,
 }
 
 impl Sandbox {
@@ -79,6 +81,12 @@ impl Sandbox {
     #[must_use]
     pub fn luggage(&self) -> Option<&File> {
         self.luggage.as_ref()
+    }
+
+    /// The mount namespace of the user's programs, in a sandbox that was there before ([`stay::join`]).
+    #[must_use]
+    pub fn files(&self) -> Option<&File> {
+        self.files.as_ref()
     }
 
     /// Whether a signal that reached this process counts.
@@ -100,6 +108,15 @@ impl Sandbox {
 
 /// Within this time the same signal is the same keystroke: far longer than handing it on takes, shorter than a second thought.
 const TWICE: Duration = Duration::from_millis(300);
+
+/// What is to stay when the script has ended: its name, and the script that it is told by.
+#[derive(Clone, Debug)]
+pub struct Stay {
+    /// The name by which it is found again.
+    pub name: stay::Name,
+    /// The script that makes it, for a list.
+    pub script: String,
+}
 
 /// How the run inside ended. P0 and P1 have nothing left to do but to exit with `code`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +151,7 @@ pub enum Entered {
 pub(super) enum Marker {
     Init { mode: Mode, lifeline: i32, probe: bool, luggage: Option<i32> },
     Inside { mode: Mode, luggage: Option<i32> },
+    Joined { mode: Mode, pidfd: i32 },
 }
 
 impl Marker {
@@ -148,6 +166,7 @@ impl Marker {
                 with(format!("{role}:{}:{lifeline}", mode.word()), luggage)
             }
             Self::Inside { mode, luggage } => with(format!("inside:{}", mode.word()), luggage),
+            Self::Joined { mode, pidfd } => format!("joined:{}:{pidfd}", mode.word()),
         }
     }
 
@@ -164,6 +183,7 @@ impl Marker {
                 probe: role == "probe-init",
                 luggage,
             }),
+            ["joined", mode, pidfd] => Some(Self::Joined { mode: Mode::parse(mode)?, pidfd: pidfd.parse().ok()? }),
             ["inside", mode] => Some(Self::Inside { mode: Mode::parse(mode)?, luggage }),
             _ => None,
         }
@@ -179,7 +199,7 @@ impl Marker {
 ///
 /// When the kernel forbids the sandbox, with the reason and the ways out; when the variable [`ENV`] was set by hand.
 pub fn enter_or_supervise(keep: &[PathBuf]) -> Result<Entered> {
-    enter_with(keep, None)
+    enter_with(keep, None, None)
 }
 
 /// What writes down what is taken along into a sandbox.
@@ -189,29 +209,31 @@ pub type Pack<'a> = dyn Fn(&File) -> Result<()> + 'a;
 ///
 /// # Errors
 ///
-/// As [`enter_or_supervise`], and what `pack` says.
-pub fn enter_with(keep: &[PathBuf], pack: Option<&Pack<'_>>) -> Result<Entered> {
+/// As [`enter_or_supervise`], and what `pack` says; `Busy` when there is a sandbox of the name already.
+pub fn enter_with(keep: &[PathBuf], pack: Option<&Pack<'_>>, stay: Option<&Stay>) -> Result<Entered> {
     let Some(text) = std::env::var_os(ENV) else {
         let luggage = pack.map(|pack| luggage().and_then(|file| pack(&file).map(|()| file))).transpose()?;
-        return supervise(Mode::here(), false, luggage.as_ref()).map(Entered::Ended);
+        let mode = Mode::here();
+        let claim = stay.map(|stay| Claim::take(&stay.name, mode, &stay.script)).transpose()?;
+        return supervise(mode, false, luggage.as_ref(), claim).map(Entered::Ended);
     };
     // SAFETY: this process has one thread (the caller's duty, and P0, P1 and P2 come here first), so nobody reads the environment.
     unsafe { std::env::remove_var(ENV) };
     match text.to_str().and_then(Marker::parse) {
         Some(Marker::Init { mode, lifeline, probe, luggage }) => {
             let marker = Marker::Inside { mode, luggage };
-            become_init(mode, lifeline, probe, keep, &marker).map(Entered::Ended)
+            become_init(mode, lifeline, probe, keep, &marker, stay.is_some()).map(Entered::Ended)
         }
         Some(Marker::Inside { mode, luggage }) if is_inside() => {
             let _ = set_name(c"netwright");
             let luggage = luggage.map(|number| unpack(number).ok_or_else(not_a_sandbox)).transpose()?;
-            Ok(Entered::Inside(Sandbox { mode, last: Mutex::new(None), luggage }))
+            Ok(Entered::Inside(Sandbox { mode, last: Mutex::new(None), luggage, files: None }))
         }
         _ => Err(not_a_sandbox()),
     }
 }
 
-fn not_a_sandbox() -> Error {
+pub(super) fn not_a_sandbox() -> Error {
     Error::new(Kind::InvalidArgument, format!("`{ENV}` is set, but this is not netwright's sandbox"))
         .hint(format!("unset it: `unset {ENV}`; netwright sets it for its own processes only"))
 }
@@ -242,11 +264,15 @@ fn unpack(number: i32) -> Option<File> {
 }
 
 /// P0.
-pub(super) fn supervise(mode: Mode, probe: bool, luggage: Option<&File>) -> Result<Ended> {
+pub(super) fn supervise(mode: Mode, probe: bool, luggage: Option<&File>, claim: Option<Claim>) -> Result<Ended> {
     let io =
         |what: &str, e: &std::io::Error| Error::new(Kind::Internal, format!("cannot start the sandbox: {what}: {e}"));
     let caught = Caught::new().map_err(|e| io("catching signals", &e))?;
     let (mine, theirs) = Lifeline::pair().map_err(|e| io("making a socket pair", &e))?;
+
+    if claim.is_some() {
+        mine.ring().map_err(|e| io("listening to it", &e))?;
+    }
 
     let (uid, gid) = (geteuid().as_raw(), getegid().as_raw());
     if mode == Mode::Rootless {
@@ -266,13 +292,30 @@ pub(super) fn supervise(mode: Mode, probe: bool, luggage: Option<&File>) -> Resu
     let marker = Marker::Init { mode, lifeline: theirs.number(), probe, luggage };
     let child = reexec::start(ENV, &marker.encode()).map_err(|e| Failure::io(Step::Start, &e, mode).explain())?;
     drop(theirs);
-    let status = supervisor::wait(&child, &mine, caught).map_err(|e| io("waiting for it", &e))?;
-    let (code, signal) = supervisor::code_of(status);
-    Ok(Ended { code, signal })
+    match supervisor::wait(&child, &mine, caught).map_err(|e| io("waiting for it", &e))? {
+        Over::Ended(status) => {
+            let (code, signal) = supervisor::code_of(status);
+            Ok(Ended { code, signal })
+        }
+        Over::Stays(code) => {
+            let pid = child.pid().ok_or_else(|| io("its pid 1", &std::io::ErrorKind::NotFound.into()))?;
+            claim.map_or(Ok(()), |claim| claim.keep(pid))?;
+            // It outlives this process: nothing waits for it any more.
+            std::mem::forget(child);
+            Ok(Ended { code, signal: None })
+        }
+    }
 }
 
 /// P1.
-fn become_init(mode: Mode, lifeline: i32, probe: bool, keep: &[PathBuf], inside: &Marker) -> Result<Ended> {
+fn become_init(
+    mode: Mode,
+    lifeline: i32,
+    probe: bool,
+    keep: &[PathBuf],
+    inside: &Marker,
+    stays: bool,
+) -> Result<Ended> {
     let death = set_parent_process_death_signal(Some(Signal::KILL));
     let lifeline = Lifeline::inherited(lifeline).ok_or_else(not_a_sandbox)?;
     if death.is_err() || getpid().as_raw_nonzero().get() != 1 {
@@ -292,7 +335,7 @@ fn become_init(mode: Mode, lifeline: i32, probe: bool, keep: &[PathBuf], inside:
         return Ok(Ended { code: 0, signal: None });
     }
     let (code, signal) =
-        init::run(&lifeline, &inside.encode()).map_err(|e| Failure::io(Step::Start, &e, mode).explain())?;
+        init::run(&lifeline, &inside.encode(), stays).map_err(|e| Failure::io(Step::Start, &e, mode).explain())?;
     Ok(Ended { code, signal })
 }
 
@@ -333,6 +376,7 @@ mod tests {
             Marker::Init { mode: Mode::Rootless, lifeline: 9, probe: true, luggage: None },
             Marker::Inside { mode: Mode::Root, luggage: None },
             Marker::Inside { mode: Mode::Root, luggage: Some(5) },
+            Marker::Joined { mode: Mode::Rootless, pidfd: 6 },
         ] {
             assert_eq!(Marker::parse(&marker.encode()), Some(marker));
         }

@@ -2,18 +2,28 @@
 
 use std::io::Read;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
-use signal_hook::consts::SIGCHLD;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, set_parent_process_death_signal, wait};
+use signal_hook::consts::{SIGCHLD, SIGUSR1};
 
 use super::lifeline::{Heard, Lifeline};
+use super::stay::{self, Told};
+use super::supervisor::STAYS;
 use crate::exec::reexec;
 
-/// What ended P2: exit code, or 128+n and the signal.
-pub(super) fn run(lifeline: &Lifeline, marker: &str) -> std::io::Result<(u8, Option<i32>)> {
+/// What ended P2: exit code, or 128+n and the signal. `stays`: P2 may say by SIGUSR1 that the sandbox stays without its supervisor.
+pub(super) fn run(lifeline: &Lifeline, marker: &str, stays: bool) -> std::io::Result<(u8, Option<i32>)> {
     let (mut wakes, bell) = UnixStream::pair()?;
     wakes.set_nonblocking(true)?;
+    let asked = Arc::new(AtomicBool::new(false));
+    if stays {
+        signal_hook::flag::register(SIGUSR1, Arc::clone(&asked))?;
+        signal_hook::low_level::pipe::register(SIGUSR1, bell.try_clone()?)?;
+    }
     signal_hook::low_level::pipe::register(SIGCHLD, bell)?;
+    let mut alone = false;
 
     let runtime = reexec::start(super::ENV, marker)?;
     let pid = runtime.pid().and_then(Pid::from_raw).ok_or(std::io::ErrorKind::NotFound)?;
@@ -22,8 +32,27 @@ pub(super) fn run(lifeline: &Lifeline, marker: &str) -> std::io::Result<(u8, Opt
     lifeline.say(b'R');
 
     loop {
-        lifeline.wait_with(&wakes, None);
+        if alone {
+            wakes.set_nonblocking(false)?;
+            // Whoever is alone hears of children only.
+            let _ = wakes.read(&mut [0; 1]);
+            wakes.set_nonblocking(true)?;
+        } else {
+            lifeline.wait_with(&wakes, None);
+        }
+        if !alone
+            && asked.load(Ordering::SeqCst)
+            && let Some(told) = Told::read()
+        {
+            alone = set_parent_process_death_signal(None).is_ok();
+            if alone {
+                stay::let_go();
+                lifeline.say(STAYS);
+                lifeline.say(told.code);
+            }
+        }
         match lifeline.listen() {
+            _ if alone => {}
             Heard::Eof => std::process::exit(137), // the supervisor is dead: end, and the kernel ends the rest
             Heard::Bytes(signals) => {
                 for signal in signals.into_iter().filter_map(|n| Signal::from_named_raw(i32::from(n))) {

@@ -12,9 +12,12 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode as FileMode, OFlags, StatVfsMountFlags, fstatvfs, open};
+use rustix::fs::{CWD, Mode as FileMode, OFlags, StatVfsMountFlags, fstatvfs, open};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind_recursive, mount_remount, unmount as unmount_at};
+use rustix::mount::{
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_bind_recursive, mount_remount, move_mount,
+    open_tree, unmount as unmount_at,
+};
 use rustix::thread::{UnshareFlags, unshare_unsafe};
 
 use super::enter::Mode;
@@ -126,9 +129,9 @@ fn lay(mode: Mode, kept: &[PathBuf]) -> std::result::Result<(), (String, Errno)>
         move |errno| (path, errno)
     };
     let places = places().map_err(at(Path::new("/proc/thread-self/mountinfo")))?;
-    let kept: Vec<(OwnedFd, &PathBuf)> = kept
+    let kept: Vec<(Kept, &PathBuf)> = kept
         .iter()
-        .map(|path| look_at(path).map(|file| (file, path)).map_err(at(path)))
+        .map(|path| Kept::of(path).map(|kept| (kept, path)).map_err(at(path)))
         .collect::<std::result::Result<_, _>>()?;
     let upper = Path::new(UPPER);
     std::fs::create_dir_all(upper).map_err(|error| at(upper)(errno(&error)))?;
@@ -137,8 +140,8 @@ fn lay(mode: Mode, kept: &[PathBuf]) -> std::result::Result<(), (String, Errno)>
         standing(place).map_err(|error| at(&place.path)(errno(&error)))?;
         cover(mode, place, &upper.join(number.to_string())).map_err(at(&place.path))?;
     }
-    for (file, path) in kept {
-        mount_bind_recursive(by_number(&file), path).map_err(at(path))?;
+    for (kept, path) in kept {
+        kept.lay(path).map_err(at(path))?;
     }
     if Path::new("/dev/shm").is_dir() {
         mount("netwright", "/dev/shm", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=1777")
@@ -151,6 +154,31 @@ fn lay(mode: Mode, kept: &[PathBuf]) -> std::result::Result<(), (String, Errno)>
     let root = look_at(Path::new("/")).and_then(|root| read_only(Path::new("/"), &root));
     // Whoever may not write there need not be kept from it.
     root.or_else(|errno| if may_write("/") { Err(errno) } else { Ok(()) }).map_err(at(Path::new("/")))
+}
+
+/// What is kept, as it is before anything covers it.
+enum Kept {
+    /// A copy of what is mounted there and below.
+    Tree(OwnedFd),
+    /// The place itself, where the kernel makes no such copies (before 5.2): of a mount point, what lies over it by then would come along.
+    Place(OwnedFd),
+}
+
+impl Kept {
+    fn of(path: &Path) -> std::result::Result<Self, Errno> {
+        let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+        match open_tree(CWD, path, flags) {
+            Ok(tree) => Ok(Self::Tree(tree)),
+            Err(_) => look_at(path).map(Self::Place),
+        }
+    }
+
+    fn lay(self, path: &Path) -> std::result::Result<(), Errno> {
+        match self {
+            Self::Tree(tree) => move_mount(tree, "", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH),
+            Self::Place(file) => mount_bind_recursive(by_number(&file), path),
+        }
+    }
 }
 
 /// What is mounted below an empty folder keeps its place.

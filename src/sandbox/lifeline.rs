@@ -38,6 +38,17 @@ impl Lifeline {
         self.0.as_raw_fd()
     }
 
+    /// From now on SIGIO tells this process that something has come: the supervisor waits for signals alone, and may have no second thread.
+    pub(super) fn ring(&self) -> std::io::Result<()> {
+        let fd = self.0.as_raw_fd();
+        // SAFETY: flags of a descriptor that this owns are set; the signal goes to this process.
+        let set = unsafe {
+            libc::fcntl(fd, libc::F_SETOWN, libc::getpid()) == 0
+                && libc::fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK | libc::O_ASYNC) == 0
+        };
+        if set { Ok(()) } else { Err(std::io::Error::last_os_error()) }
+    }
+
     /// Takes init's end over by its number; `None` when that is no socket.
     pub(super) fn inherited(number: RawFd) -> Option<Self> {
         let link = std::fs::read_link(format!("/proc/self/fd/{number}")).ok()?;

@@ -28,10 +28,11 @@ mod loopback;
 mod mounts;
 mod probe;
 mod settings;
+pub mod stay;
 mod supervisor;
 mod uplink;
 
-pub use enter::{Ended, Entered, Mode, Pack, Sandbox, enter_or_supervise, enter_with};
+pub use enter::{Ended, Entered, Mode, Pack, Sandbox, Stay, enter_or_supervise, enter_with};
 pub use explain::{Facts, Failure, Step, explain};
 pub use layer::{files, keepable};
 pub use probe::{probe, run_probe_child};

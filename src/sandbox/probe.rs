@@ -29,8 +29,8 @@ pub fn probe(mode: Mode) -> Result<()> {
 pub fn run_probe_child() -> Option<u8> {
     let marker = std::env::var(ENV).ok()?;
     let result = match marker.as_str() {
-        "probe:root" => supervise(Mode::Root, true, None),
-        "probe:rootless" => supervise(Mode::Rootless, true, None),
+        "probe:root" => supervise(Mode::Root, true, None, None),
+        "probe:rootless" => supervise(Mode::Rootless, true, None, None),
         text => match Marker::parse(text) {
             Some(Marker::Init { probe: true, .. }) => enter_or_supervise(&[]).map(|entered| match entered {
                 Entered::Ended(ended) => ended,

@@ -4,8 +4,8 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, getpid, kill_process};
-use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP};
+use rustix::process::{Pid, Signal, getpid, kill_process};
+use signal_hook::consts::{SIGCHLD, SIGCONT, SIGHUP, SIGINT, SIGIO, SIGQUIT, SIGTERM, SIGTSTP};
 use signal_hook::iterator::SignalsInfo;
 use signal_hook::iterator::exfiltrator::origin::WithOrigin;
 use signal_hook::low_level::siginfo::Cause;
@@ -22,7 +22,7 @@ pub(super) struct Caught(SignalsInfo<WithOrigin>);
 impl Caught {
     pub(super) fn new() -> std::io::Result<Self> {
         let ignored = ignored_signals();
-        let mut wanted = vec![SIGCHLD];
+        let mut wanted = vec![SIGCHLD, SIGIO];
         // What the user had ignored stays ignored (nohup, background jobs of a script).
         wanted.extend(
             [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGCONT].into_iter().filter(|s| ignored >> (s - 1) & 1 == 0),
@@ -54,17 +54,33 @@ fn forwards(signal: i32, cause: Cause, started: bool) -> bool {
     }
 }
 
-/// Waits until P1 has ended. By then the kernel has ended everything in its pid namespace.
-pub(super) fn wait(init: &Again, lifeline: &Lifeline, mut caught: Caught) -> std::io::Result<ExitStatus> {
+/// What P1 says when the sandbox stays; the exit code of the run is the next byte.
+pub(super) const STAYS: u8 = b'S';
+
+/// How P0's work is over.
+pub(super) enum Over {
+    /// P1 has ended; by then the kernel has ended everything in its pid namespace.
+    Ended(ExitStatus),
+    /// P1 needs no supervisor any more. The run's exit code.
+    Stays(u8),
+}
+
+/// Waits until P1 has ended, or says that it stays.
+pub(super) fn wait(init: &Again, lifeline: &Lifeline, mut caught: Caught) -> std::io::Result<Over> {
+    let mut heard: Vec<u8> = Vec::new();
     let mut started = false;
     let mut last: Option<(i32, Instant)> = None;
     loop {
         if let Some(status) = init.try_wait()? {
-            return Ok(status);
+            return Ok(Over::Ended(status));
         }
         let signals: Vec<_> = caught.0.wait().collect();
-        if let Heard::Bytes(_) = lifeline.listen() {
+        if let Heard::Bytes(bytes) = lifeline.listen() {
             started = true;
+            heard.extend(bytes);
+            if let Some(code) = heard.windows(2).find(|pair| pair[0] == STAYS).map(|pair| pair[1]) {
+                return Ok(Over::Stays(code));
+            }
         }
         for origin in signals {
             if forwards(origin.signal, origin.cause, started)
@@ -73,6 +89,24 @@ pub(super) fn wait(init: &Again, lifeline: &Lifeline, mut caught: Caught) -> std
             {
                 lifeline.say(byte);
                 last = Some((origin.signal, Instant::now()));
+            }
+            if origin.signal == SIGTSTP {
+                let _ = kill_process(getpid(), Signal::STOP);
+            }
+        }
+    }
+}
+
+/// Waits until a process that has entered a sandbox has ended; signals that were meant for this one are handed on.
+pub(super) fn attend(child: &Again, mut caught: Caught) -> std::io::Result<ExitStatus> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(status);
+        }
+        for origin in caught.0.wait().collect::<Vec<_>>() {
+            let signal = Signal::from_named_raw(origin.signal).filter(|_| forwards(origin.signal, origin.cause, true));
+            if let (Some(signal), Some(pid)) = (signal, child.pid().and_then(Pid::from_raw)) {
+                let _ = kill_process(pid, signal);
             }
             if origin.signal == SIGTSTP {
                 let _ = kill_process(getpid(), Signal::STOP);

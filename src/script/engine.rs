@@ -37,6 +37,8 @@ pub(crate) struct Job {
     pub tests: Plan,
     /// Commands run in the order of the script, even where nobody but the reader of a plan can tell.
     pub in_order: bool,
+    /// What listens goes on listening when the scripts have succeeded, as long as the outcome lives.
+    pub stays: bool,
 }
 
 /// How a run ended.
@@ -62,6 +64,18 @@ pub(crate) struct Outcome {
     pub unreadable: bool,
     /// The texts that the errors speak of.
     sources: Sources,
+    /// What goes on listening.
+    listening: Listening,
+}
+
+/// Listeners of a run that is over.
+#[derive(Default)]
+struct Listening(#[expect(dead_code, reason = "held, not read")] Vec<api::process::Listener>);
+
+impl std::fmt::Debug for Listening {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Listening")
+    }
 }
 
 impl Outcome {
@@ -87,6 +101,7 @@ pub(crate) fn run(job: &Job, session: &Rc<Session>) -> Outcome {
         kept: Vec::new(),
         unreadable: false,
         sources: sources.clone(),
+        listening: Listening::default(),
     };
     let filter = match Filter::new(job.tests.filter.as_deref()) {
         Ok(filter) => filter,
@@ -152,7 +167,10 @@ pub(crate) fn run(job: &Job, session: &Rc<Session>) -> Outcome {
     // What failed keeps its packets; after success nobody comes for them.
     let keep = !outcome.errors.is_empty() || outcome.tests[1] > 0;
     outcome.kept = run.0.captures.end(0, keep);
-    run.0.listeners.borrow_mut().clear();
+    let listeners = run.0.listeners.take();
+    if job.stays && outcome.errors.is_empty() && outcome.skipped.is_none() {
+        outcome.listening = Listening(listeners);
+    }
     outcome
 }
 

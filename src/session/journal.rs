@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::Record;
 use crate::error::{Error, Kind, Result};
 use crate::exec::netns::NetnsStamp;
+use crate::exec::processes::state_and_start;
 use crate::files::{self, State};
 use crate::model::state::{Lost, State as Things};
 use crate::op::{Tool, Where};
@@ -579,7 +580,7 @@ impl Past {
     /// Whether the run's own process is gone while a tool that it started still acts: that ends within the deadline of a command.
     #[must_use]
     pub(crate) fn is_orphaned(&self) -> bool {
-        let (state, began) = process(self.header.pid);
+        let (state, began) = state_and_start(self.header.pid);
         let is_another = matches!((began, self.header.pid_began), (Some(now), Some(then)) if now != then);
         // What waits to be confirmed is held by its watcher.
         self.live && self.state() != "trial" && (is_another || matches!(state, None | Some('Z' | 'X')))
@@ -609,18 +610,10 @@ pub(crate) fn now_ms() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The state of a process and when it began, in ticks since the machine started.
-fn process(pid: u32) -> (Option<char>, Option<u64>) {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    // The state follows the name, which is in parentheses and may hold anything; the time is the 22nd of all.
-    let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest.trim_start());
-    (rest.chars().next(), rest.split(' ').nth(19).and_then(|ticks| ticks.parse().ok()))
-}
-
 /// When a process began, for a header.
 #[must_use]
 pub(crate) fn began(pid: u32) -> Option<u64> {
-    process(pid).1
+    state_and_start(pid).1
 }
 
 /// The time since this boot, in milliseconds, with the time that the machine slept: nobody can set this clock.

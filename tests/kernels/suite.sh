@@ -23,7 +23,7 @@ tests() {
   [ -s "$D/tap" ] || { echo "$suite $who FAIL all exit $code: $(grep -m1 error /tmp/said)" >>"$results"; return; }
   awk -v s="$suite $who" '/^ *(not )?ok / { what = $0; sub(/^ *(not )?ok [0-9]* ?-? ?/, "", what); skip = what ~ /# SKIP/
     print s, (skip ? "skip" : $1 == "not" ? "FAIL" : "ok"), what }' "$D/tap" >>"$results"
-  [ $code = 0 ] || sed "s|^|$suite $who: |" /tmp/said | tail -60 >>"$folder/failures"
+  [ $code = 0 ] || grep -vE "^(ok|skip) " /tmp/said | sed "s|^|$suite $who: |" >>"$folder/failures"
 }
 cd "$top" || exit 1
 for who in $WHO; do for suite in $SUITES; do
@@ -36,7 +36,7 @@ for who in $WHO; do for suite in $SUITES; do
     vlans) [ $who = root ] && "$here/vlans.sh" "$nw" 2>>"$folder/failures" | sed -E 's/^(ok|FAIL|skip) /vlans root \1 /' >>"$results" ;;
     # The runbook on a namespace that plays the machine: made, made again without a change, undone, and nothing is left.
     host) [ $who = root ] && judge host root 05-runbook unshare -nm bash -c 'mount -t tmpfs t /run; mkdir /run/netns; ip link set lo up; set -e; r=scripts/05-runbook.rhai
-        "$1" run --host $r; "$1" run --host $r | grep -q "^changed 0,"; "$1" down $r; test -z "$(ip netns list)$(ip -o link | grep -vE " (lo|[a-z0-9]*(tunl|tnl|sit|gre|gretap|erspan|vti)0)[@:]")"' _ "$nw" ;;
+        "$1" run --host $r; "$1" run --host $r | grep -q "^changed 0,"; "$1" down $r; test -z "$(ip netns list)$(ip -o link | grep -vE " (lo|[a-z0-9_]*(tunl|tnl|sit|gre|gretap|erspan|vti)0)[@:]")"' _ "$nw" ;;
   esac
 done; done
 # Whatever the last of them said: what failed stands in results.

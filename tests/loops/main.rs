@@ -2,8 +2,9 @@
 //! the machine with what it was.
 //!
 //! `cargo test --test loops` runs short forms; `NETWRIGHT_FULL=1` runs all of them. Words select loops: `cargo test --test loops -- faults`.
-//! `NETWRIGHT_PART=3/50` runs one portion of many, `NETWRIGHT_SCRIPT=words` one script of the loops that have several. Each loop prints its counts. This program is the test runner, the machine (in namespaces of its own, started by `unshare`), and the
-//! fault shim (called by the name of a tool).
+//! `NETWRIGHT_PART=3/50` runs one portion of many, `NETWRIGHT_SCRIPT=words` one script of the loops that have several. Each loop prints its counts;
+//! when none could run, the whole has failed. This program is the test runner, the machine (in namespaces of its own, started by `unshare`), and the fault shim
+//! (called by the name of a tool).
 
 mod deadlines;
 mod decoys;
@@ -144,13 +145,14 @@ fn run(args: &[String]) -> ExitCode {
         }
         return ExitCode::SUCCESS;
     }
-    let mut all_held = true;
+    let (mut all_held, mut ran) = (true, 0);
     for one in LOOPS.iter().filter(|one| words.is_empty() || words.iter().any(|word| one.name.contains(word.as_str())))
     {
         if let Err(why) = namespaces(one) {
             println!("{:<14} skipped: {why}", one.name);
             continue;
         }
+        ran += 1;
         let begun = Instant::now();
         let workers: Vec<_> = (0..SHARDS)
             .map(|shard| {
@@ -179,7 +181,10 @@ fn run(args: &[String]) -> ExitCode {
         println!("{:<14} {held} of {cases}  ({took:.1} s)  {}", one.name, one.promise);
         all_held &= whole && held == cases && cases > 0;
     }
-    if all_held { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if ran == 0 {
+        println!("no loop ran: nothing is proven");
+    }
+    if all_held && ran > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// `unshare` with all that makes a machine: network, mounts, processes; as a plain user, a user namespace.
