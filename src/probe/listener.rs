@@ -1,17 +1,18 @@
-//! A TCP and UDP echo service, so that a check needs no other program. One thread, one poll loop, bounded.
+//! A TCP and UDP echo service, and one of pages over HTTP, so that a check needs no other program. One thread, one poll loop, bounded.
 
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::{EventfdFlags, Timespec, epoll, eventfd};
 use socket2::{Protocol, SockAddr, Socket, Type};
 
+use super::site::{Site, Talk};
 use super::target::{Endpoint, Proto};
 use super::{packet, sys};
 use crate::{Error, Kind, Result};
@@ -20,6 +21,8 @@ use crate::{Error, Kind, Result};
 const MAX_CONNECTIONS: usize = 1024;
 /// How much of what a peer sent waits to be echoed; then it is not read from until it reads.
 const MAX_PENDING: usize = 64 * 1024;
+/// How many requests are remembered.
+const REQUESTS_MAX: usize = 10_000;
 /// The poll loop's name for its wake-up call, beyond all listeners and connections.
 const WAKE: u64 = u64::MAX;
 
@@ -40,6 +43,8 @@ struct Shared {
     accepted: AtomicU64,
     datagrams: AtomicU64,
     open: AtomicUsize,
+    /// What was asked for over HTTP: `GET /path`.
+    requests: Mutex<Vec<String>>,
     /// How often somebody asked for all to be counted, and up to which of these it was.
     asked: AtomicU64,
     answered: AtomicU64,
@@ -74,6 +79,22 @@ impl Listener {
     /// # Errors
     /// `Busy` when an endpoint is taken, `NotFound` when its address is not there, `PermissionDenied` for low ports without the capability, `InvalidArgument` without endpoints.
     pub fn bind(endpoints: &[Endpoint], banner: Option<Vec<u8>>) -> Result<Self> {
+        Self::begin(endpoints, banner.unwrap_or_default(), None)
+    }
+
+    /// The same with pages over HTTP instead of an echo.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`]; `InvalidArgument` for UDP.
+    pub fn serve(endpoint: &Endpoint, site: Site) -> Result<Self> {
+        if endpoint.proto != Proto::Tcp {
+            return Err(Error::new(Kind::InvalidArgument, format!("pages are served over TCP, not on `{endpoint}`"))
+                .hint("ns.serve(\"tcp/80\", \"hello\")"));
+        }
+        Self::begin(std::slice::from_ref(endpoint), Vec::new(), Some(site))
+    }
+
+    fn begin(endpoints: &[Endpoint], banner: Vec<u8>, site: Option<Site>) -> Result<Self> {
         if endpoints.is_empty() {
             return Err(
                 Error::new(Kind::InvalidArgument, "a listener needs an endpoint").hint("for example `tcp/8080`")
@@ -100,7 +121,8 @@ impl Listener {
             epoll,
             next_key: doors.len() as u64,
             doors,
-            banner: banner.unwrap_or_default(),
+            banner,
+            site,
             guests: HashMap::new(),
             limit: limit(),
             accepting: true,
@@ -147,6 +169,12 @@ impl Listener {
             datagrams: self.shared.datagrams.load(Ordering::Relaxed),
             open: self.shared.open.load(Ordering::Relaxed),
         }
+    }
+
+    /// What was asked for over HTTP, in order: `GET /path`; the first 10,000.
+    #[must_use]
+    pub fn requests(&self) -> Vec<String> {
+        self.shared.requests.lock().map(|all| all.clone()).unwrap_or_default()
     }
 
     /// Whether it still serves.
@@ -265,6 +293,8 @@ struct Guest {
     /// The peer has finished.
     finished: bool,
     interest: epoll::EventFlags,
+    /// What is said over HTTP; otherwise it is an echo.
+    talk: Option<Talk>,
 }
 
 /// The poll loop.
@@ -274,6 +304,7 @@ struct Service {
     guests: HashMap<u64, Guest>,
     next_key: u64,
     banner: Vec<u8>,
+    site: Option<Site>,
     limit: usize,
     accepting: bool,
     shared: Arc<Shared>,
@@ -288,8 +319,9 @@ impl Service {
         let mut buffer = vec![0; 65_536];
         while !self.shared.stop.load(Ordering::Relaxed) {
             events.clear();
-            let timeout = if self.accepting { None } else { Some(&a_while) };
-            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout) {
+            let late = self.late();
+            let timeout = if self.accepting { late } else { Some(late.map_or(a_while, |late| late.min(a_while))) };
+            match epoll::wait(&self.epoll, rustix::buffer::spare_capacity(&mut events), timeout.as_ref()) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(_) => return,
             }
@@ -307,6 +339,7 @@ impl Service {
                     None => self.serve(key, flags, &mut buffer),
                 }
             }
+            self.say_what_is_due();
             if !self.accepting && self.guests.len() < self.limit {
                 self.set_accepting(true);
             }
@@ -323,6 +356,28 @@ impl Service {
             let _ = guest.socket.shutdown(std::net::Shutdown::Both);
         }
         self.shared.open.store(0, Ordering::Relaxed);
+    }
+
+    /// How long it is until something is due.
+    fn late(&self) -> Option<Timespec> {
+        self.site.as_ref()?;
+        let first = self.guests.values().filter_map(|guest| guest.talk.as_ref()?.next()).min()?;
+        // Not a moment too early: the kernel rounds down to milliseconds.
+        let left = first.saturating_duration_since(Instant::now()) + Duration::from_millis(1);
+        Timespec::try_from(left).ok()
+    }
+
+    /// Sends what is due by now.
+    fn say_what_is_due(&mut self) {
+        let now = Instant::now();
+        let is_due = |guest: &Guest| guest.talk.as_ref().and_then(Talk::next).is_some_and(|at| at <= now);
+        let due: Vec<u64> = self.guests.iter().filter(|(_, guest)| is_due(guest)).map(|(key, _)| *key).collect();
+        for key in due {
+            if let Some(guest) = self.guests.get_mut(&key) {
+                guest.speak(now);
+            }
+            self.serve(key, epoll::EventFlags::empty(), &mut []);
+        }
     }
 
     fn set_accepting(&mut self, accepting: bool) {
@@ -356,8 +411,13 @@ impl Service {
             let _ = socket.set_tcp_nodelay(true);
             let key = self.next_key;
             self.next_key += 1;
-            let mut guest =
-                Guest { socket, pending: self.banner.clone(), finished: false, interest: epoll::EventFlags::IN };
+            let mut guest = Guest {
+                socket,
+                pending: self.banner.clone(),
+                finished: false,
+                interest: epoll::EventFlags::IN,
+                talk: self.site.as_ref().map(|_| Talk::default()),
+            };
             if guest.socket.set_nonblocking(true).is_err() || guest.flush().is_err() {
                 continue;
             }
@@ -399,9 +459,9 @@ impl Service {
             && !guest.finished
             && flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::HUP | epoll::EventFlags::ERR)
         {
-            alive = guest.take(buffer).is_ok() && guest.flush().is_ok();
+            alive = guest.take(buffer, self.site.as_ref(), &self.shared).is_ok() && guest.flush().is_ok();
         }
-        if alive && !(guest.finished && guest.pending.is_empty()) {
+        if alive && !guest.is_done() {
             let wanted = guest.wanted();
             if wanted == guest.interest {
                 return;
@@ -424,7 +484,7 @@ impl Guest {
     /// What to be woken for.
     fn wanted(&self) -> epoll::EventFlags {
         let mut flags = epoll::EventFlags::empty();
-        if !self.finished && self.pending.len() < MAX_PENDING {
+        if !self.finished && self.pending.len() < MAX_PENDING && self.talk.as_ref().is_none_or(Talk::takes) {
             flags |= epoll::EventFlags::IN;
         }
         if !self.pending.is_empty() {
@@ -433,14 +493,39 @@ impl Guest {
         flags
     }
 
+    /// Whether nothing more will be said to the peer.
+    fn is_done(&self) -> bool {
+        let all_said =
+            self.talk.as_ref().map_or(self.finished, |talk| talk.is_over() || self.finished && talk.next().is_none());
+        all_said && self.pending.is_empty()
+    }
+
+    /// Makes what is due by now pending.
+    fn speak(&mut self, now: Instant) {
+        if let Some(talk) = &mut self.talk {
+            self.pending.extend(talk.say(now));
+        }
+    }
+
     /// Reads what the peer sent.
-    fn take(&mut self, buffer: &mut [u8]) -> std::io::Result<()> {
+    fn take(&mut self, buffer: &mut [u8], site: Option<&Site>, shared: &Shared) -> std::io::Result<()> {
         if self.pending.len() >= MAX_PENDING {
             return Ok(());
         }
         match self.socket.read(buffer) {
             Ok(0) => self.finished = true,
-            Ok(got) => self.pending.extend(&buffer[..got]),
+            Ok(got) => match (&mut self.talk, site) {
+                (Some(talk), Some(site)) => {
+                    let now = Instant::now();
+                    let asked = talk.hear(&buffer[..got], site, now);
+                    if let Ok(mut all) = shared.requests.lock() {
+                        let room = REQUESTS_MAX.saturating_sub(all.len());
+                        all.extend(asked.into_iter().take(room).map(|asked| asked.0));
+                    }
+                    self.speak(now);
+                }
+                _ => self.pending.extend(&buffer[..got]),
+            },
             Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
             Err(error) => return Err(error),
         }

@@ -15,7 +15,7 @@
 //! | `ping` | one address, or hundreds at once |
 //! | `connect` | TCP and UDP |
 //! | `witness` | who received it: the other end's view |
-//! | `listener` | a TCP and UDP echo service |
+//! | `listener`, `site` | a TCP and UDP echo service, and pages over HTTP |
 //! | [`http`] | a GET, so that nothing like `curl` is needed |
 //! | [`throughput`] | bits per second over TCP |
 //! | `changes` | what the kernel announces about the network |
@@ -35,6 +35,7 @@ mod nsid;
 mod packet;
 pub(crate) mod passing;
 mod ping;
+mod site;
 mod sys;
 mod target;
 pub(crate) mod throughput;
@@ -50,6 +51,7 @@ pub use nsid::{Ids, link_index};
 pub use packet::Connection;
 pub(crate) use ping::ASKED;
 pub use ping::{PingOptions, PingReport, ping, ping_many};
+pub use site::{Page, Site};
 pub use target::{Endpoint, Proto, Target};
 pub use verdict::{NotReached, Reached, Reason, Silence, Verdict};
 pub use witness::{Token, Witness, connections, has_connection, listens};

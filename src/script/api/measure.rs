@@ -284,6 +284,7 @@ fn bits(context: &NativeCallContext, from: &Netns, to: &Netns, options: Map) -> 
             Some(addr) => addr,
             None => session.first_shared_addr(&from.at, &to.at)?,
         };
+        session.wait_for_dad(&from.at, addr)?;
         let listener = session.within(&to.at, || throughput::receiver(addr, port))??;
         let at = listener.local_addr().map_err(|error| Error::new(Kind::Internal, error.to_string()))?;
         let stream = session.within(&from.at, || throughput::sender(at))??;
@@ -301,6 +302,7 @@ fn fetch(context: &NativeCallContext, netns: &Netns, url: &str, options: Map) ->
     let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(Duration::from_secs(5)));
     let url: http::Url = reject(context, url.parse())?;
     let answer = act(context, &netns.run, |session| {
+        session.wait_for_dad(&netns.at, url.at.ip())?;
         let interrupt = session.exec().interrupt().clone();
         let answer = session.within(&netns.at, || http::get(&url, timeout, &|| interrupt.is_set()))?;
         interrupt.check()?;

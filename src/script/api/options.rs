@@ -120,6 +120,7 @@ const CALLS: &[(&str, Known)] = &[
     ),
     ("resolv_conf", &[("search", Form::Any), ("options", Form::Any)]),
     ("listen", &[("banner", Form::Word)]),
+    ("page", &[("body", Form::Word), ("status", Form::Number), ("delay", Form::Time), ("headers", Form::Map)]),
     (
         "why",
         &[

@@ -8,9 +8,9 @@ use rhai::Map;
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
 use super::programs::Program;
-use super::record::Record;
+use super::record::{Record, plain};
 use super::secret::Secret;
-use super::value::{Options, duration, pairs, type_of, words};
+use super::value::{Options, duration, pairs, type_of, word, words};
 use super::{Netns, Out, act, reject};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Output;
@@ -330,7 +330,64 @@ impl Listener {
     }
 }
 
-fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, banner: Option<String>) -> Out<Listener> {
+/// What a listener does with those who come.
+enum Service {
+    Echo(Option<String>),
+    Pages(probe::Site),
+}
+
+/// What a path is answered with: a text, or a map of what is said and how.
+fn page(value: &Dynamic) -> Result<probe::Page> {
+    if let Some(text) = word(value) {
+        return Ok(probe::Page::text(200, &text));
+    }
+    let Some(map) = plain(value).try_cast::<Map>() else {
+        let message = format!("a page is a text or a map, not {}", type_of(value));
+        return Err(Error::new(Kind::InvalidArgument, message).hint("ns.serve(\"tcp/80\", #{ \"/\": \"hello\" })"));
+    };
+    let options = Options::new(map, "page")?;
+    let status = options.number("status", 100..=599)?.and_then(|status| u16::try_from(status).ok()).unwrap_or(200);
+    let headers = match options.value("headers").map(|value| plain(value).try_cast::<Map>()) {
+        Some(Some(headers)) => pairs(&headers, "page")?,
+        Some(None) => {
+            return Err(Error::new(Kind::InvalidArgument, "`headers` of a page is a map")
+                .hint("#{ headers: #{ \"Cache-Control\": \"no-store\" } }"));
+        }
+        None => Vec::new(),
+    };
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    let is_bad = |(name, value): &&(String, String)| {
+        name.is_empty() || !name.bytes().all(is_token) || value.contains(['\r', '\n', '\0'])
+    };
+    if let Some((name, value)) = headers.iter().find(is_bad) {
+        return Err(Error::new(
+            Kind::InvalidArgument,
+            format!("`{}: {}` is no header", name.escape_debug(), value.escape_debug()),
+        ));
+    }
+    Ok(probe::Page {
+        status,
+        headers,
+        body: options.text("body")?.unwrap_or_default(),
+        delay: options.time("delay")?.unwrap_or_default(),
+    })
+}
+
+/// The pages of a server: one for all paths, or a map of those that there are.
+fn site(value: &Dynamic) -> Result<probe::Site> {
+    match plain(value).try_cast::<Map>() {
+        Some(map) if map.keys().any(|key| key.starts_with('/')) => {
+            if let Some(key) = map.keys().find(|key| !key.starts_with('/')) {
+                return Err(Error::new(Kind::InvalidArgument, format!("`{key}` is no path: it begins with `/`")));
+            }
+            let pages = map.iter().map(|(path, value)| Ok((path.to_string(), page(value)?)));
+            Ok(probe::Site { pages: pages.collect::<Result<_>>()?, other: None })
+        }
+        _ => Ok(probe::Site { other: Some(page(value)?), ..probe::Site::default() }),
+    }
+}
+
+fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, service: Service) -> Out<Listener> {
     let endpoint: Endpoint = reject(context, endpoint.parse())?;
     {
         // Those that are closed stay in the list: a test counts from where it began.
@@ -338,11 +395,15 @@ fn serve(context: &NativeCallContext, netns: &Netns, endpoint: &str, banner: Opt
         let same = |listener: &&Listener| {
             listener.netns.at == netns.at && listener.endpoint == endpoint && listener.serving.borrow().is_running()
         };
-        if let Some(listener) = listeners.iter().find(same) {
+        // Pages may be others than before.
+        if let Some(listener) = listeners.iter().find(same).filter(|_| matches!(service, Service::Echo(_))) {
             return Ok(listener.clone());
         }
     }
-    let bind = || probe::Listener::bind(std::slice::from_ref(&endpoint), banner.map(String::into_bytes));
+    let bind = || match service {
+        Service::Echo(banner) => probe::Listener::bind(std::slice::from_ref(&endpoint), banner.map(String::into_bytes)),
+        Service::Pages(site) => probe::Listener::serve(&endpoint, site),
+    };
     let serving = act(context, &netns.run, |session| -> Result<probe::Listener> {
         session.may_start(&endpoint.to_string())?;
         session.within(&netns.at, bind)?
@@ -557,7 +618,7 @@ pub mod api {
     /// ```
     #[rhai_fn(name = "listen", return_raw, pure)]
     pub fn listen(context: NativeCallContext, netns: &mut Netns, endpoint: &str) -> Out<Listener> {
-        serve(&context, netns, endpoint, None)
+        serve(&context, netns, endpoint, Service::Echo(None))
     }
 
     /// The same with a banner that every connection gets first: `#{ banner: "220 hello\r\n" }`.
@@ -569,7 +630,45 @@ pub mod api {
     pub fn listen_with(context: NativeCallContext, netns: &mut Netns, endpoint: &str, options: Map) -> Out<Listener> {
         let options = reject(&context, Options::new(options, "listen"))?;
         let banner = reject(&context, options.text("banner"))?;
-        serve(&context, netns, endpoint, banner)
+        serve(&context, netns, endpoint, Service::Echo(banner))
+    }
+
+    /// A server of pages over HTTP/1.1, until the end of the test or run that made it: one text for all paths, or a map from paths to texts or to
+    /// `#{ body, status, delay, headers }`; a path that is not there is answered with 404. Clients keep their connections, and may ask ahead.
+    /// There is no TLS, and of requests only the path counts.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// let web = blue.serve("tcp/80", #{
+    ///     "/": "hello\n",
+    ///     "/old": #{ status: 301, headers: #{ Location: "/" } },
+    ///     "/slow": #{ body: "late", delay: "50ms" },
+    ///     "/gone": #{ status: 410 },
+    /// });
+    /// assert_eq(blue.http("http://127.0.0.1/").body, "hello\n");
+    /// assert_eq(blue.http("http://127.0.0.1/gone").status, 410);
+    /// assert_eq(blue.http("http://127.0.0.1/other?page=2").status, 404);
+    /// assert_eq(web.requests, ["GET /", "GET /gone", "GET /other?page=2"]);
+    /// ```
+    #[rhai_fn(name = "serve", return_raw, pure)]
+    pub fn serve_pages(context: NativeCallContext, netns: &mut Netns, endpoint: &str, pages: Dynamic) -> Out<Listener> {
+        let site = reject(&context, site(&pages))?;
+        serve(&context, netns, endpoint, Service::Pages(site))
+    }
+
+    /// What was asked of a server of pages, in order: the first 10,000. A listener that echoes was asked for nothing.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// let web = blue.serve("tcp/80", "hello");
+    /// blue.http("http://127.0.0.1/a");
+    /// assert_eq(web.requests, ["GET /a"]);
+    /// ```
+    #[rhai_fn(get = "requests", pure)]
+    pub fn requests(listener: &mut Listener) -> rhai::Array {
+        let serving = listener.serving.borrow();
+        serving.settle();
+        serving.requests().into_iter().map(Dynamic::from).collect()
     }
 
     /// How many connections or datagrams have come to the listener until now.
