@@ -59,6 +59,8 @@ pub struct Manner {
     pub sport: Option<u16>,
     /// The port to go to, by TCP unless the target says UDP.
     pub port: Option<u16>,
+    /// Whether that port is UDP's, whatever the target says.
+    pub udp: bool,
     /// The firewall mark.
     pub mark: Option<u32>,
     /// The link to leave by.
@@ -81,7 +83,10 @@ impl Manner {
     pub(crate) fn aimed(&self, target: &Target) -> Target {
         match (self.port, target.proto) {
             (Some(port), Proto::Udp) => Target { port, ..target.clone() },
-            (Some(port), _) => Target { port, proto: Proto::Tcp, ..target.clone() },
+            (Some(port), _) => {
+                let proto = if self.udp { Proto::Udp } else { Proto::Tcp };
+                Target { port, proto, ..target.clone() }
+            }
             (None, _) => target.clone(),
         }
     }

@@ -14,7 +14,7 @@ use crate::error::{Error, Kind, Result};
 use crate::model::Cidr;
 use crate::op::Where;
 use crate::patience::scaled;
-use crate::probe::{PingOptions, Proto, Target, Verdict, ping};
+use crate::probe::{Endpoint, PingOptions, Proto, Target, Verdict, ping};
 use crate::script::error::{known_error, place_of, throw};
 use crate::script::sides::{self, Sides};
 use crate::script::value_text::{show, shown};
@@ -103,18 +103,39 @@ pub(super) fn manner(options: &Options, verb: &str) -> Result<Manner> {
         source,
         sport: if has("sport") { port("sport")? } else { None },
         port: if has("port") { port("port")? } else { None },
+        udp: false,
         mark: wide("mark", 0..=i64::from(u32::MAX))?,
         dev: options.text("dev")?,
         size: wide("size", 16..=65_507)?,
     })
 }
 
+/// A port that a service has, without an address: `tcp/80`.
+fn service(text: &str) -> Result<Manner> {
+    let endpoint: Endpoint = text.parse()?;
+    if endpoint.addr.is_some() {
+        let message = format!("`{text}` has an address, and the namespace has its own");
+        return Err(Error::new(Kind::InvalidArgument, message).hint("expect(a).reaches(b, \"tcp/80\")"));
+    }
+    Ok(Manner { port: Some(endpoint.port), udp: endpoint.proto == Proto::Udp, ..Manner::default() })
+}
+
 fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
-    let from = reject(context, prober(it, "reaches"))?;
-    let target = reject(context, aim(target))?;
     let options = reject(context, Options::new(options, "reaches"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(REACH_TIMEOUT));
     let manner = reject(context, manner(&options, "reaches"))?;
+    expect_reach_by(context, it, target, manner, timeout)
+}
+
+fn expect_reach_by(
+    context: &NativeCallContext,
+    it: &Expectation,
+    target: &Dynamic,
+    manner: Manner,
+    timeout: Duration,
+) -> Out<()> {
+    let from = reject(context, prober(it, "reaches"))?;
+    let target = reject(context, aim(target))?;
     let reach = || act(context, &it.run, |session| session.reach(&from.at, &target, &manner, timeout));
     let begun = Instant::now();
     let mut finding = reach()?;
@@ -186,33 +207,43 @@ fn note(
     manner: &Manner,
     reaches: bool,
 ) {
-    let told = *manner != (Manner { port: manner.port, ..Manner::default() });
+    let told = *manner != (Manner { port: manner.port, udp: manner.udp, ..Manner::default() });
     let (from, target) = (from.clone(), finding.target.clone());
     it.run.0.session.note_down(Noted::Reaches { from, target, reaches, told, place: Some(place_of(context)) });
 }
 
 fn expect_no_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
-    let from = reject(context, prober(it, "cannot_reach"))?;
-    let target = reject(context, aim(target))?;
     let options = reject(context, Options::new(options, "cannot_reach"))?;
     let silence = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(SILENCE));
     let manner = reject(context, manner(&options, "cannot_reach"))?;
-    let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, &manner, silence))?;
+    expect_no_reach_by(context, it, target, &manner, silence)
+}
+
+fn expect_no_reach_by(
+    context: &NativeCallContext,
+    it: &Expectation,
+    target: &Dynamic,
+    manner: &Manner,
+    silence: Duration,
+) -> Out<()> {
+    let from = reject(context, prober(it, "cannot_reach"))?;
+    let target = reject(context, aim(target))?;
+    let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, manner, silence))?;
     let text = aim_text(&target, &finding);
     if finding.is_not_known() && finding.outcome == Outcome::Inconclusive {
         return Err(throw(unknown(&from.at, &text, &finding).at(place_of(context))));
     }
     let forbidden = finding.outcome == Outcome::Inconclusive
-        && act(context, &it.run, |session| why::forbids(session, &from.at, &finding.target, &manner)).unwrap_or(false);
+        && act(context, &it.run, |session| why::forbids(session, &from.at, &finding.target, manner)).unwrap_or(false);
     let error = match finding.outcome {
         Outcome::Inconclusive if forbidden => {
             it.run.0.hold();
-            note(context, it, &from.at, &finding, &manner, false);
+            note(context, it, &from.at, &finding, manner, false);
             return Ok(());
         }
         Outcome::NotReached => {
             it.run.0.hold();
-            note(context, it, &from.at, &finding, &manner, false);
+            note(context, it, &from.at, &finding, manner, false);
             return Ok(());
         }
         Outcome::Reached => {
@@ -739,6 +770,26 @@ pub mod api {
         expect_reach(&context, expectation, &target, options)
     }
 
+    /// Fails unless the namespace reaches the service of another one, `"tcp/80"` or `"udp/53"`, at each of its addresses, of every family that both have.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].addr("10.0.0.1/24").up();
+    /// ends[1].addr("10.0.0.2/24").up();
+    /// netns("ns-green").listen("tcp/80");
+    /// expect(netns("ns-blue")).reaches(netns("ns-green"), "tcp/80");
+    /// ```
+    #[rhai_fn(name = "reaches", return_raw, pure)]
+    pub fn reaches_service(
+        context: NativeCallContext,
+        expectation: &mut Expectation,
+        target: Netns,
+        service: &str,
+    ) -> Out<()> {
+        let manner = reject(&context, self::service(service))?;
+        expect_reach_by(&context, expectation, &Dynamic::from(target), manner, scaled(REACH_TIMEOUT))
+    }
+
     /// Fails unless it is proven that the namespace cannot reach the target: an ICMP error, a reset, or silence while another namespace is
     /// answered from there. What nobody can prove is inconclusive, and fails.
     ///
@@ -763,6 +814,25 @@ pub mod api {
         options: Map,
     ) -> Out<()> {
         expect_no_reach(&context, expectation, &target, options)
+    }
+
+    /// Fails unless it is proven that the namespace cannot reach a service of another one, `"tcp/80"` or `"udp/53"`.
+    ///
+    /// ```rhai
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].addr("10.0.0.1/24").up();
+    /// ends[1].addr("10.0.0.2/24").up();
+    /// expect(netns("ns-blue")).cannot_reach(netns("ns-green"), "tcp/80");
+    /// ```
+    #[rhai_fn(name = "cannot_reach", return_raw, pure)]
+    pub fn cannot_reach_service(
+        context: NativeCallContext,
+        expectation: &mut Expectation,
+        target: Netns,
+        service: &str,
+    ) -> Out<()> {
+        let manner = reject(&context, self::service(service))?;
+        expect_no_reach_by(&context, expectation, &Dynamic::from(target), &manner, scaled(SILENCE))
     }
 
     /// Fails unless the value equals another.
