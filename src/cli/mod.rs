@@ -13,6 +13,7 @@ mod history;
 mod inside;
 mod mend;
 mod plan;
+mod ps;
 mod repl;
 mod repl_line;
 mod run;
@@ -21,6 +22,7 @@ mod show;
 mod snapshot;
 mod test;
 mod test_child;
+mod who;
 mod why;
 
 use std::ffi::OsString;
@@ -90,7 +92,7 @@ enum Command {
     /// Say what this machine lacks, and what to do about it
     Doctor(doctor::DoctorArgs),
     /// List the runs and sandboxes of this machine, and what each made
-    Ps(runs::PsArgs),
+    Ps(ps::PsArgs),
     /// Undo a kept run, or end a sandbox that stays
     Down(runs::DownArgs),
     /// Undo dead runs, and clean up what crashes left
@@ -315,7 +317,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Exec(arguments) => joined.as_ref().map_or(2, |sandbox| inside::exec(arguments, sandbox)),
         Command::Shell(arguments) => joined.as_ref().map_or(2, |sandbox| inside::shell(arguments, sandbox)),
-        Command::Ps(arguments) => runs::ps(arguments),
+        Command::Ps(arguments) => ps::ps(arguments),
         Command::Down(arguments) => runs::down(arguments),
         Command::Gc(arguments) => runs::gc(arguments),
         Command::Confirm(arguments) => runs::confirm(arguments),

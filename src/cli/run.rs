@@ -282,7 +282,7 @@ pub(super) fn on_machine(
     let script =
         job.scripts.first().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).unwrap_or_default();
     let sha256 = hash(&script);
-    let user = user();
+    let user = super::who::caller();
     let audit = on_host.audit.as_ref().map(|path| Audit::open(path, &user, &sha256)).transpose()?;
     let mut header = Header {
         journal: journal::version(),
@@ -326,12 +326,6 @@ pub(super) fn on_machine(
 /// SHA-256 of a script in hex; of nothing when it cannot be read, which the run will say itself, or only once.
 pub(super) fn hash(script: &Path) -> String {
     crate::text::sha256(&files::read_ordinary(script).unwrap_or_default())
-}
-
-/// Who runs this: the user behind sudo, or the number of the user.
-fn user() -> String {
-    let known = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
-    known("SUDO_USER").or_else(|| known("USER")).unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
 }
 
 /// How many open files the kernel's table of them has room for from the start: a warm process has three pipes and a claim one file.
