@@ -9,6 +9,8 @@ use netwright::draw::{Blame, End, Link, Namespace, Role, State, Topology};
 
 #[path = "draw/geometry.rs"]
 mod geometry;
+#[path = "draw/page.rs"]
+mod page;
 
 /// Twelve pods on three bridges with the way of a packet, a node as Kubernetes makes it, a VXLAN over three routers; contract 02, a chain of
 /// routers, a star of 40; contract 02 after `iptables -P FORWARD DROP`, and with a link set down, with what
@@ -254,11 +256,150 @@ fn what_names_hold_cannot_break_a_picture() {
     odd.namespaces[1].name = "a<b>&\"c\"\u{1b}".into();
     odd.namespaces[0].links[1].peer = Some(End { netns: odd.namespaces[1].name.clone(), link: "eth0".into() });
     let svg = odd.svg();
-    assert!(svg.contains("a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}") && !svg.contains('\u{1b}'), "{svg}");
+    assert!(svg.contains(r"a&lt;b&gt;&amp;&quot;c&quot;\u{1b}") && !svg.contains('\u{1b}'), "{svg}");
     assert!(odd.dot().contains("a<b>&\\\"c\\\""));
     assert!(odd.mermaid().contains("a&lt;b&gt;&amp;&quot;c&quot;"));
     assert_eq!(Topology::default().text(), "");
     assert!(Topology::default().svg().starts_with("<svg"));
+}
+
+/// What somebody may call a namespace or a link, so that it does something to whoever looks at it.
+const HOSTILE: [&str; 6] = [
+    "</script><script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "{{sections}}{{hash}}",
+    "' onfocus='alert(1)",
+    "]]>--><!--<svg onload=alert(1)>",
+    "a\u{202e}evil\u{2066}\u{7}\u{1b}[31m\n::error::x",
+];
+
+#[test]
+fn nothing_breaks_out_of_a_page() {
+    for hostile in HOSTILE {
+        let mut odd = pods(14);
+        let name = |text: &mut String| *text = hostile.to_owned();
+        name(&mut odd.namespaces[1].name);
+        odd.namespaces[0].links[1].peer = Some(End { netns: hostile.into(), link: hostile.into() });
+        let inner = &mut odd.namespaces[1].links[0];
+        name(&mut inner.name);
+        inner.addrs = vec![hostile.into()];
+        inner.detail = vec![hostile.into()];
+        inner.kind = Some(hostile.into());
+        inner.peer = Some(End { netns: "host".into(), link: "v1".into() });
+        inner.state = State::Down;
+        let here = &mut odd.namespaces[1];
+        here.unread = Some(hostile.into());
+        for texts in [&mut here.routes, &mut here.tables, &mut here.rules, &mut here.filter, &mut here.nat] {
+            texts.push(hostile.into());
+        }
+        let blame = Blame {
+            netns: hostile.into(),
+            link: Some(hostile.into()),
+            code: hostile.into(),
+            message: hostile.into(),
+            path: vec![End { netns: hostile.into(), link: hostile.into() }],
+        };
+        let page = odd.clone().with_culprit(Some(blame)).html(hostile);
+        for bad in ["<img", "<svg onload", "alert(1)<", "\u{202e}", "\u{2066}", "\u{7}", "\u{1b}", "\n::error"] {
+            assert!(!page.contains(bad), "{bad:?} is in the page of {hostile:?}");
+        }
+        assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (1, 1), "{hostile:?}");
+        // The picture and the details are well-formed and of known elements and attributes only; so is nothing that was named.
+        let read = page::Page::read(&page);
+        let spelled = "a\\u{202e}evil\\u{2066}\\u{7}\\u{1b}[31m\\n::error::x";
+        let shown = if hostile.starts_with("a\u{202e}") { spelled } else { hostile };
+        assert!(read.headings.iter().any(|heading| heading == shown), "{shown:?} in {:?}", read.headings);
+        assert!(read.groups.iter().any(|all| all.get("data-link").is_some_and(|link| link == shown)), "{shown:?}");
+        assert!(read.wires.iter().any(|wire| wire.contains(shown)), "{shown:?}: {:?}", read.wires);
+        // Its head, too.
+        let head = &page[..page.find("<style>").unwrap()];
+        assert_eq!(
+            head.matches('<').count(),
+            Topology::default().html("x").split("<style>").next().unwrap().matches('<').count()
+        );
+    }
+}
+
+#[test]
+fn a_page_is_the_same_picture_with_all_that_is_known() {
+    for (name, topology) in shapes() {
+        let page = page::Page::read(&topology.html("a machine"));
+        let (paged, svg) = (page.svg.clone(), topology.svg());
+        // But for what it is called.
+        let body = |svg: &str| svg.split_once("<style>").unwrap().1.to_owned();
+        assert_eq!(body(&paged), body(&svg), "{name}");
+        let places = page.boxes.iter().filter(|(id, _)| id.starts_with("at-"));
+        assert_eq!(places.clone().count(), topology.namespaces.len(), "{name}: each namespace has its details");
+        let nodes: Vec<&String> =
+            page.groups.iter().filter(|all| all["class"] == "node").map(|all| &all["data-box"]).collect();
+        assert_eq!(nodes.len(), topology.folded(12).namespaces.len(), "{name}");
+        for (id, at) in &page.boxes {
+            assert!(nodes.contains(&at), "{name}: {id} belongs to a box that is not drawn");
+        }
+        for (at, namespace) in topology.namespaces.iter().enumerate() {
+            let text = &page.texts[&format!("at-{at}")];
+            let lists = [&namespace.routes, &namespace.tables, &namespace.rules, &namespace.filter, &namespace.nat];
+            for said in lists.into_iter().flatten() {
+                assert!(text.contains(said.as_str()), "{name}: {said} of {}: {text}", namespace.name);
+            }
+            for link in namespace.links.iter().filter(|link| link.name != "lo") {
+                for said in std::iter::once(&link.name).chain(&link.addrs).chain(&link.detail) {
+                    assert!(text.contains(said.as_str()), "{name}: {said} of {}: {text}", namespace.name);
+                }
+            }
+        }
+    }
+    // Of many that are drawn as one, each is there to be found, and what the picture cuts off.
+    let page = page::Page::read(&pods(300).html("many"));
+    assert!(page.texts["at-137"].contains("10.0.0.137/24") && page.texts["at-137"].contains("host/v137"));
+    assert_eq!(page.boxes["at-137"], page.boxes["at-1"]);
+    assert!(page.texts[&format!("box-{}", page.boxes["at-137"])].contains("300 alike"));
+    let mut long = pods(1);
+    long.namespaces[0].filter = (1..=30).map(|n| format!("FORWARD drops tcp/{n} {}", "x".repeat(80))).collect();
+    assert!(page::Page::read(&long.html("long")).texts["at-0"].contains(&format!("tcp/30 {}", "x".repeat(80))));
+}
+
+/// The policy of the page allows the one script that is in it, by its hash, and nothing from elsewhere.
+#[test]
+fn a_page_fetches_nothing_and_runs_its_own_script_only() {
+    use sha2::Digest as _;
+    let page = topology("policy-drop").html("a machine");
+    let policy = page.split("http-equiv=\"Content-Security-Policy\" content=\"").nth(1).unwrap();
+    let policy = policy.split('"').next().unwrap();
+    assert!(policy.starts_with("default-src 'none';") && !policy.contains("http"), "{policy}");
+    let hash = policy.split("script-src 'sha256-").nth(1).unwrap().split('\'').next().unwrap();
+    let script = page.split("<script>").nth(1).unwrap().split("</script>").next().unwrap();
+    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = hash.chars().filter_map(|c| letters.find(c)).flat_map(|six| (0..6).rev().map(move |bit| six >> bit & 1));
+    let bits: Vec<usize> = bits.collect();
+    let bytes: Vec<usize> = bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |all, bit| all << 1 | bit)).collect();
+    let digest: Vec<usize> = sha2::Sha256::digest(script.as_bytes()).iter().map(|byte| usize::from(*byte)).collect();
+    assert_eq!(bytes, digest, "{hash}");
+    for fetches in ["http://", "https://", "url(", "@import", "fetch(", "XMLHttpRequest", "innerHTML", "eval(", "src="]
+    {
+        let page = page.replace("http://www.w3.org/2000/svg", "");
+        assert!(!page.contains(fetches), "{fetches}");
+    }
+}
+
+#[test]
+fn show_writes_a_page() {
+    let home = tempfile::tempdir().unwrap();
+    let script = home.path().join("page.rhai");
+    let program = env!("CARGO_BIN_EXE_netwright");
+    std::fs::write(
+        &script,
+        format!("netns(\"blue\").bridge(\"br-blue\").addr(\"10.9.0.1/24\");\nprint(host().exec([\"{program}\", \"show\", \"--format\", \"html\"]).stdout);\n"),
+    )
+    .unwrap();
+    let output = Command::new(program).arg("run").arg(&script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = String::from_utf8(output.stdout).unwrap();
+    let read = page::Page::read(&page);
+    assert!(read.headings.contains(&"blue".to_owned()), "{:?}", read.headings);
+    assert!(read.texts.values().any(|text| text.contains("br-blue (bridge) 10.9.0.1/24")), "{:?}", read.texts);
+    // When it was read.
+    assert!(regex::Regex::new(r"<h1>[^<]*, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ").unwrap().is_match(&page), "{page}");
 }
 
 #[test]

@@ -31,12 +31,12 @@ Changes nothing. Without root only this namespace can be read.
 (rules of iptables-legacy) is seen within 5 s.
 
 Examples:
-  sudo netwright show
   sudo netwright show --format svg > network.svg
+  sudo netwright show --format html > network.html   to search, zoom and ask
   netwright show --on machine.json             somebody else's, from a snapshot
   sudo netwright show --format mermaid         for a README or a pull request
   sudo netwright show --why ns-blue 10.0.0.2   what stops that packet, in red
-  sudo netwright show --watch")]
+  sudo netwright show --watch                  again whenever it changes")]
 pub(super) struct ShowArgs {
     /// How to draw it
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -64,6 +64,7 @@ enum Format {
     Dot,
     Mermaid,
     Svg,
+    Html,
     Json,
 }
 
@@ -167,6 +168,16 @@ fn draw(topology: &Topology, arguments: &ShowArgs) {
         Format::Dot => human::print(&topology.dot()),
         Format::Mermaid => human::print(&topology.mermaid()),
         Format::Svg => human::print(&topology.svg()),
+        Format::Html => human::print(&topology.html(&title(arguments))),
         Format::Json => json::print(&topology.document()),
+    }
+}
+
+/// Of what a page is, and when: `vm, 2026-11-29T20:56:41Z`; of a snapshot the file.
+fn title(arguments: &ShowArgs) -> String {
+    let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now());
+    match &arguments.on {
+        Some(word) if copy::Source::of(word) != copy::Source::This => word.to_string_lossy().into_owned(),
+        _ => format!("{}, {now}", super::run::hostname()),
     }
 }
