@@ -517,6 +517,51 @@ fn ps_says_when_a_run_began_who_ran_it_and_how_long_it_took() {
 }
 
 #[test]
+fn a_log_has_a_line_for_each_change_and_says_how_the_run_ended() {
+    let script = ScriptFile::new(
+        "host().bridge(\"b0\").addr(\"10.7.0.1/24\");\nif arg(\"fail\", false) {\n    host().bridge(\"b9\");\n    throw \"end\";\n}\n",
+    );
+    let ran = on_a_machine(
+        r#"
+        export SUDO_USER=anna
+        for words in "" "" "--fail true"; do "$NETWRIGHT" run --host --log /run/log "$1" $words 2>/dev/null; echo "run $?"; done
+        cat /run/log; ls /run/netwright/runs | wc -l
+        for to in journald /proc/none; do "$NETWRIGHT" run --host --log $to "$1" --fail true; echo "$to $?"; done
+        ip -o link show dev b9 2>/dev/null | wc -l; stat -c %a /run/log
+        "#,
+        &[script.path()],
+    );
+    let logged: Vec<&str> = ran.stdout.lines().filter(|line| line.contains(" netwright[")).collect();
+    let said: Vec<&str> =
+        logged.iter().filter_map(|line| line.split_once("]: ")?.1.split_once(": ").map(|all| all.1)).collect();
+    let begins = format!("{} begins, by anna", script.path());
+    let with =
+        |place: &str, words: &str| said.iter().filter(|line| line.contains(place) && line.contains(words)).count();
+    assert_eq!(said.iter().filter(|line| **line == begins).count(), 3, "{ran:#?}");
+    assert_eq!(
+        (with(":1: ", "ip link add name b0"), with(":1: ", "10.7.0.1/24"), with(":3: ", "name b9")),
+        (1, 1, 1),
+        "{ran:#?}"
+    );
+    assert_eq!(
+        (with("ended: ", " changed, 0 already so"), with("ended: 0 changed, ", " already so")),
+        (1, 1),
+        "{ran:#?}"
+    );
+    assert!(
+        said.last().is_some_and(|line| line.starts_with("failed, undone ") && line.ends_with("nothing left behind")),
+        "{ran:#?}"
+    );
+    let when = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z netwright\[\d+\]: \d+-\d+-\d+: ").unwrap();
+    assert!(logged.iter().all(|line| when.is_match(line)), "{ran:#?}");
+    // Nobody listens: nothing is done, and no run is left behind.
+    for text in ["run 0\nrun 0\nrun 3\n", "journald 4\n", "/proc/none 3\n", "\n0\n640\n"] {
+        assert!(ran.stdout.contains(text), "{text}\n{ran:#?}");
+    }
+    assert!(ran.stderr.contains("journald does not listen at `/run/systemd/journal/socket`"), "{ran:#?}");
+}
+
+#[test]
 fn an_inverse_that_has_done_its_work_already_is_done() {
     let script = ScriptFile::new(
         r#"

@@ -127,7 +127,7 @@ struct RunArgs {
     #[arg(long)]
     host: bool,
     /// With --host: change nothing, say what is not as the script says
-    #[arg(long, requires = "host", conflicts_with_all = ["trial", "audit"])]
+    #[arg(long, requires = "host", conflicts_with_all = ["trial", "audit", "log"])]
     check: bool,
     /// Rehearse on a copy of that machine: FILE, or `this`
     #[arg(long, value_name = "SNAPSHOT", conflicts_with = "host")]
@@ -147,6 +147,9 @@ struct RunArgs {
     /// With --host: one JSON line per command
     #[arg(long, value_name = "FILE", requires = "host")]
     audit: Option<PathBuf>,
+    /// With --host: a line per change to journald, syslog or FILE
+    #[arg(long, value_name = "WHERE", requires = "host")]
+    log: Option<OsString>,
     /// With --host: undo unless confirmed in time
     #[arg(long = "try", value_name = "TIME", requires = "host", value_parser = humantime::parse_duration)]
     trial: Option<Duration>,
