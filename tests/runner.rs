@@ -379,6 +379,50 @@ fn an_interrupted_run_reports_what_it_knows_and_leaves_nothing() {
     assert_eq!(names[..2], [("a", "passed"), ("b", "failed")], "{names:?}");
 }
 
+#[test]
+fn a_change_runs_what_it_concerns_again() {
+    let lab = Lab::new(&[
+        ("a_test.rhai", "import \"lib\" as lib;\ntest(\"a\", || assert(lib::fine()));"),
+        ("b_test.rhai", "test(\"b\", || assert(true));"),
+    ]);
+    let module = |result: bool| std::fs::write(lab.path("lib.rhai"), format!("fn fine() {{ {result} }}\n")).unwrap();
+    module(true);
+    let said = lab.path("said");
+    let file = std::fs::File::create(&said).unwrap();
+    let mut command = netwright();
+    command.current_dir(lab.folder()).env("XDG_CACHE_HOME", lab.path("cache")).args(["test", "--watch"]);
+    let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    // What it says of each round, when it waits for the next.
+    let mut round = |number: usize| -> String {
+        loop {
+            let text = std::fs::read_to_string(&said).unwrap();
+            let rounds: Vec<&str> = text.split("waiting for a change").collect();
+            if rounds.len() > number {
+                return rounds[number - 1].to_owned();
+            }
+            assert!(begun.elapsed().as_secs() < 120 && child.try_wait().unwrap().is_none(), "round {number}: {text}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    assert!(round(1).contains("2 passed, 0 failed"));
+    std::fs::write(lab.path("b_test.rhai"), "test(\"b\", || assert(1 == 2));").unwrap();
+    let second = round(2);
+    assert!(second.contains("changed: b_test.rhai\n") && second.contains("0 passed, 1 failed"), "{second}");
+    module(false);
+    let third = round(3);
+    assert!(third.contains("changed: lib.rhai\n") && third.contains("0 passed, 2 failed"), "{third}");
+    module(true);
+    std::fs::write(lab.path("c_test.rhai"), "test(\"c\", || assert(true));").unwrap();
+    let fourth = round(4);
+    assert!(fourth.contains("2 passed, 1 failed"), "{fourth}");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Nothing that a round writes is a change.
+    assert_eq!(std::fs::read_to_string(&said).unwrap().matches("waiting for a change").count(), 4);
+}
+
 /// A failed expectation carries what `why` found into every report, and into `catch`.
 #[test]
 fn the_culprit_is_in_every_report() {

@@ -22,6 +22,7 @@ mod show;
 mod snapshot;
 mod test;
 mod test_child;
+mod test_watch;
 mod who;
 mod why;
 

@@ -9,7 +9,7 @@ use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{fail, parse_tool, signal_code};
+use super::{fail, parse_tool, signal_code, test_watch};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::patience::scaled;
@@ -52,6 +52,9 @@ pub(super) struct TestArgs {
     /// Only a part of the files: 2/5
     #[arg(long, value_name = "M/N", value_parser = part)]
     partition: Option<(usize, usize)>,
+    /// Run again what a change concerns
+    #[arg(long, conflicts_with_all = ["list", "mutate", "reports", "events", "json", "partition", "failed", "shell_on_failure", "keep_on_failure"])]
+    watch: bool,
     /// Begin no test after one that failed
     #[arg(long, conflicts_with = "retries")]
     fail_fast: bool,
@@ -125,6 +128,7 @@ pub(super) struct TestArgs {
 pub(super) fn test(arguments: &TestArgs) -> u8 {
     match prepare(arguments) {
         Ok(prepared) if arguments.mutate => break_things(arguments, prepared),
+        Ok(prepared) if arguments.watch => again(arguments, &prepared).unwrap_or_else(|error| fail(&error)),
         Ok(prepared) => go(arguments, prepared),
         Err(error) => {
             fail(&error);
@@ -285,6 +289,16 @@ fn seed(shuffle: Option<&str>) -> Result<Option<u64>> {
                 .hint("write the seed that an earlier run printed, or `--shuffle` alone behind the paths")
         }),
     }
+}
+
+/// Runs the files, and again what a change concerns.
+fn again(arguments: &TestArgs, prepared: &Prepared) -> Result<u8> {
+    let (paths, _) = chosen(&arguments.paths)?;
+    let own: Vec<PathBuf> = prepared.options.plan.artefacts.iter().cloned().chain([memory::folder()]).collect();
+    test_watch::watch(&paths, &own, &prepared.interrupt, |files| {
+        let (options, interrupt) = (prepared.options.clone(), prepared.interrupt.clone());
+        Ok(go(arguments, Prepared { files, options, reports: Reports::open(&[])?, events: None, interrupt }))
+    })
 }
 
 fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
