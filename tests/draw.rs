@@ -382,6 +382,94 @@ fn a_page_fetches_nothing_and_runs_its_own_script_only() {
     }
 }
 
+/// In a browser, where there is one: the script runs under the policy of its page, and the console stays empty.
+#[test]
+fn a_browser_has_nothing_to_say_about_a_page() {
+    let found = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
+    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(found) else {
+        println!("skipped: there is no Chromium here");
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("page.html");
+    let dump = |page: &str, profile: &str| {
+        std::fs::write(&path, page).unwrap();
+        // No network, no service of a desktop, no sandbox of its own: tests run as root, and in containers.
+        let output = Command::new("timeout")
+            .args(["120", browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--enable-logging=stderr",
+            ])
+            .arg(format!("--user-data-dir={}", home.path().join(profile).display()))
+            .args(["--dump-dom", &format!("file://{}", path.display())])
+            .output()
+            .unwrap();
+        let console = String::from_utf8_lossy(&output.stderr);
+        let console: Vec<String> = console.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), console)
+    };
+    let mut odd = pods(14);
+    for (namespace, name) in odd.namespaces[1..].iter_mut().zip(HOSTILE) {
+        namespace.name = name.to_owned();
+        namespace.filter = vec![name.to_owned()];
+    }
+    let page = odd.html(HOSTILE[0]);
+    let (dom, console) = dump(&page, "one");
+    assert_eq!(console, Vec::<String>::new());
+    assert!(dom.contains("class=\"live\""), "the script has run: {dom}");
+    assert_eq!(dom.matches("role=\"button\"").count(), odd.folded(12).namespaces.len());
+    // The test can fail: a script of another hash does not run, and the console says so.
+    let (dom, console) = dump(&page.replace("\"use strict\";", "\"use strict\"; "), "two");
+    assert!(
+        !dom.contains("class=\"live\"") && console.iter().any(|line| line.contains("Content Security Policy")),
+        "{console:?}"
+    );
+}
+
+#[test]
+fn a_server_shows_the_network_as_it_is_now_to_those_who_ask_for_this_machine() {
+    let home = tempfile::tempdir().unwrap();
+    let script = home.path().join("serve.rhai");
+    let program = env!("CARGO_BIN_EXE_netwright");
+    std::fs::write(
+        &script,
+        r#"
+        let server = host().start(["PROGRAM", "show", "--serve"], #{ ready: "tcp/8080" });
+        let page = || host().http("http://127.0.0.1:8080/");
+        eventually("60s", || page.call().body.contains("the internet"));
+        assert(page.call().body.contains("connect-src 'self'"));
+        let raw = |words| host().exec(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080; printf '" + words + "' >&3; head -1 <&3"]).stdout;
+        assert(raw.call("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").contains(" 200 "));
+        assert(raw.call("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n").contains(" 403 "));
+        assert(raw.call("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n").contains(" 405 "));
+        assert(raw.call("GET /etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n").contains(" 404 "));
+        // The number of the page is told at once, and that of the next when the network has changed.
+        let heard = host().start(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET /events HTTP/1.1\r\nHost: [::1]\r\n\r\n' >&3; exec cat <&3"]);
+        let numbers = || heard.output.split("data: ").len - 1;
+        eventually("60s", || numbers.call() == 1);
+        let before = page.call().body;
+        assert(!before.contains("fresh"));
+        netns("fresh").bridge("br-fresh").addr("10.9.0.1/24");
+        eventually("60s", || page.call().body.contains("br-fresh"));
+        eventually("60s", || numbers.call() >= 2);
+        // A second one at the same place says so; the first goes on, and ends at a signal.
+        let second = host().exec(["PROGRAM", "show", "--serve", "127.0.0.1:8080"]);
+        assert(!second.ok && second.stderr.contains("cannot listen at 127.0.0.1:8080"));
+        assert(page.call().ok);
+        host().exec(["kill", "-TERM", server.pid.to_string()]);
+        eventually("60s", || !server.running);
+        assert_eq(server.status, 143);
+        "#
+        .replace("PROGRAM", program),
+    )
+    .unwrap();
+    let output = Command::new(program).arg("run").arg(&script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn show_writes_a_page() {
     let home = tempfile::tempdir().unwrap();

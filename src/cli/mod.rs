@@ -18,6 +18,7 @@ mod repl;
 mod repl_line;
 mod run;
 mod runs;
+mod serve;
 mod show;
 mod snapshot;
 mod test;

@@ -19,6 +19,16 @@ impl Topology {
     /// The page; `of` says of what the picture is, and when.
     #[must_use]
     pub fn html(&self, of: &str) -> String {
+        self.page(of, None)
+    }
+
+    /// The same as a server gives it out: it asks its server for changes, and comes anew when the server has one of another number.
+    #[must_use]
+    pub fn live_html(&self, of: &str, number: u64) -> String {
+        self.page(of, Some(number))
+    }
+
+    fn page(&self, of: &str, live: Option<u64>) -> String {
         let whole = self.spelled();
         let (picture, stands_for) = whole.fold(super::MANY);
         let links: usize = whole.namespaces.iter().map(|one| one.shown().count()).sum();
@@ -31,6 +41,8 @@ impl Topology {
             page.push_str(before);
             rest = after;
             match place {
+                "live" => page.extend(live.map(|number| format!(" data-number=\"{number}\""))),
+                "connect" if live.is_some() => page.push_str(" connect-src 'self';"),
                 "hash" => page.push_str(&base64(&sha256_bytes(script().as_bytes()))),
                 "title" => page.push_str(&markup(&super::escape(of))),
                 "counts" => page.push_str(&counts),
