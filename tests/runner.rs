@@ -380,6 +380,49 @@ fn an_interrupted_run_reports_what_it_knows_and_leaves_nothing() {
 }
 
 #[test]
+fn what_takes_longer_than_the_first_time_is_marked_in_every_report() {
+    let file = |wait: &str| format!("test(\"steady\", || {{}});\ntest(\"grows\", || sleep(\"{wait}\"));\n");
+    let lab = Lab::new(&[("a_test.rhai", &file("1ms"))]);
+    let first = lab.run(&["test", "--baseline", "times.json"]);
+    assert!(first.code == 0 && !first.err.contains("SLOWER"), "{first:?}");
+    let times = std::fs::read_to_string(lab.path("times.json")).unwrap();
+    let known: Value = serde_json::from_str(&times).unwrap();
+    assert!(
+        known["tests"]["a_test.rhai: grows"].is_number() && known["tests"]["a_test.rhai: steady"].is_number(),
+        "{times}"
+    );
+    // Longer than any limit that a slow machine has.
+    let wait = netwright::patience::scaled(std::time::Duration::from_secs(1)) * 2;
+    std::fs::write(lab.path("a_test.rhai"), file(&format!("{}ms", wait.as_millis()))).unwrap();
+    let words = [
+        "test",
+        "--baseline",
+        "times.json",
+        "--report",
+        "md=r.md",
+        "--report",
+        "html=r.html",
+        "--report",
+        "json=r.json",
+    ];
+    let second = lab.run(&words);
+    assert_eq!(second.code, 0, "a mark is no failure: {second:?}");
+    let said = format!("{}{}", second.out, second.err);
+    assert_eq!(said.matches("SLOWER than usual (").count(), 1, "{said}");
+    assert!(said.lines().any(|line| line.contains("grows") && line.contains("SLOWER")), "{said}");
+    let read = |name: &str| std::fs::read_to_string(lab.path(name)).unwrap();
+    assert_eq!(read("r.md").matches(", usually ").count(), 1);
+    assert_eq!(read("r.html").matches("slower than usual (").count(), 1);
+    let json: Value = serde_json::from_str(&read("r.json")).unwrap();
+    let tests = json["files"]["a_test.rhai"]["tests"].as_array().unwrap();
+    assert!(tests[0].get("usual_ms").is_none() && tests[1]["usual_ms"].is_number(), "{json}");
+    assert_eq!(read("times.json"), times, "the first run stays what is compared with");
+    std::fs::write(lab.path("times.json"), "{}").unwrap();
+    let wrong = lab.run(&["test", "--baseline", "times.json"]);
+    assert!(wrong.code == 2 && wrong.err.contains("has no times of tests"), "{wrong:?}");
+}
+
+#[test]
 fn a_change_runs_what_it_concerns_again() {
     let lab = Lab::new(&[
         ("a_test.rhai", "import \"lib\" as lib;\ntest(\"a\", || assert(lib::fine()));"),

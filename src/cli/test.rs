@@ -23,7 +23,7 @@ use crate::testing::memory::{self, Failed};
 use crate::testing::mutate::{self, Limits};
 use crate::testing::results::Results;
 use crate::testing::schedule::{self, Options};
-use crate::testing::{Filter, Plan, TIMEOUT, discover, names};
+use crate::testing::{Filter, Plan, TIMEOUT, discover, names, times};
 
 /// `netwright test`
 #[derive(Args, Debug)]
@@ -76,6 +76,9 @@ pub(super) struct TestArgs {
     /// junit, tap, json, md, html, github; FILE may be -
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<Spec>,
+    /// Mark what takes longer than in FILE; written when it is not there
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "mutate"])]
+    baseline: Option<PathBuf>,
     /// Write every event as a JSON line
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -143,6 +146,8 @@ struct Prepared {
     options: Options,
     reports: Reports,
     events: Option<Output>,
+    /// Where the times of the tests go, when nobody knows them yet.
+    times: Option<Output>,
     interrupt: Interrupt,
 }
 
@@ -204,8 +209,12 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     events.as_mut().map_or(Ok(()), Output::begin)?;
     let interrupt = Interrupt::default();
     listen(&interrupt)?;
-    let options = Options { jobs, retries: arguments.retries, plan, only, chosen, args };
-    Ok(Prepared { files, options, reports, events, interrupt })
+    let known = arguments.baseline.as_deref().map(times::read).transpose()?.flatten();
+    let unknown = arguments.baseline.as_deref().filter(|_| known.is_none());
+    let times = unknown.map(Output::open).transpose()?;
+    let retries = arguments.retries;
+    let options = Options { jobs, retries, plan, only, chosen, args, times: known.unwrap_or_default() };
+    Ok(Prepared { files, options, reports, events, times, interrupt })
 }
 
 /// The paths without their lines, and the tests that the lines mean.
@@ -297,12 +306,15 @@ fn again(arguments: &TestArgs, prepared: &Prepared) -> Result<u8> {
     let own: Vec<PathBuf> = prepared.options.plan.artefacts.iter().cloned().chain([memory::folder()]).collect();
     test_watch::watch(&paths, &own, &prepared.interrupt, |files| {
         let (options, interrupt) = (prepared.options.clone(), prepared.interrupt.clone());
-        Ok(go(arguments, Prepared { files, options, reports: Reports::open(&[])?, events: None, interrupt }))
+        Ok(go(
+            arguments,
+            Prepared { files, options, reports: Reports::open(&[])?, events: None, times: None, interrupt },
+        ))
     })
 }
 
 fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
-    let Prepared { files, options, mut reports, mut events, interrupt } = prepared;
+    let Prepared { files, options, mut reports, mut events, times, interrupt } = prepared;
     let mut live = Live::new();
     let (mut gathered, mut trouble) = (Results::default(), None);
     let results = schedule::run(&options, &files, &interrupt, |event| {
@@ -336,6 +348,9 @@ fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
         && let Err(error) = remember(&files, &results)
     {
         human::line(&format!("warning: {error}"));
+    }
+    if let (Some(mut output), Some(text), None) = (times, times::text(&results), &trouble) {
+        trouble = output.write_whole(&text).err();
     }
     let too_little = arguments.coverage && !coverage::print(&results, arguments.coverage_fail_under);
     if let Some(error) = trouble {
