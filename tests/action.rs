@@ -1,4 +1,4 @@
-//! The bash of the composite action, taken out of `action.yml` and run here with a stub of the runner's environment.
+//! The bash of the composite action, taken out of `action.yml`, and of the recipes in `docs/CI.md`, run here with a stub of the runner's environment.
 
 mod common;
 
@@ -32,7 +32,7 @@ impl Runner {
         runner.program("sudo", "#!/bin/bash\nexec \"$@\"\n");
         runner.program(
             "curl",
-            "#!/bin/bash\nwhile (($#)); do case $1 in --output) out=$2; shift ;; http*) url=$1 ;; esac; shift; done\n\
+            "#!/bin/bash\nwhile (($#)); do case $1 in --output|-o) out=$2; shift ;; http*) url=$1 ;; esac; shift; done\n\
              echo \"$url\" >>\"$SITE/asked\"\ncp \"$SITE/${url##*/}\" \"$out\"\n",
         );
         runner
@@ -150,4 +150,99 @@ fn no_script_has_an_expression_in_it() {
     for name in ["Install netwright", "Load kernel modules", "Test"] {
         assert!(!step(name).contains("${{"), "{name}");
     }
+}
+
+/// A block of `docs/CI.md`, by its language.
+fn recipe(language: &str) -> String {
+    let page = fs::read_to_string(root().join("docs/CI.md")).unwrap();
+    let (_, rest) = page.split_once(&format!("```{language}\n")).unwrap_or_else(|| panic!("no block of {language}"));
+    rest.split_once("\n```").unwrap().0.to_owned()
+}
+
+/// The scripts for GitLab, Docker and Jenkins, on a stub of a runner: `apt-get` does nothing, `docker` runs what it is given right here, `install`
+/// installs into the runner's own folder.
+#[test]
+fn the_recipes_for_other_runners_pass_on_the_exit_code_and_the_reports() {
+    let gitlab = recipe("yaml");
+    let lines = gitlab.lines().skip_while(|line| *line != "  script:").skip(1);
+    let in_gitlab: Vec<&str> = lines.map_while(|line| line.strip_prefix("    - ")).collect();
+    let jenkins = recipe("groovy");
+    let in_jenkins = jenkins.split("'''").nth(1).unwrap();
+    for recipe in [&gitlab, &jenkins] {
+        assert!(recipe.contains(env!("CARGO_PKG_VERSION")), "the version of this release: {recipe}");
+    }
+    let machine = String::from_utf8(Command::new("uname").arg("-m").output().unwrap().stdout).unwrap();
+    for (name, script, fetched) in [
+        ("GitLab", in_gitlab.join("\n"), true),
+        ("Jenkins", in_jenkins.to_owned(), true),
+        ("Docker", recipe("sh"), false),
+    ] {
+        assert!(script.lines().count() >= 3, "{name}: {script}");
+        let runner = Runner::new();
+        let (top, bin, site) = (runner.path(), runner.path().join("bin"), runner.path().join("site"));
+        let program = format!("netwright-{}-{}", env!("CARGO_PKG_VERSION"), machine.trim());
+        let sum = || {
+            let sums = Command::new("sha256sum").arg(&program).current_dir(&site).output().unwrap().stdout;
+            fs::write(site.join("SHA256SUMS"), format!("{}0000  other\n", String::from_utf8(sums).unwrap())).unwrap();
+        };
+        fs::write(site.join(&program), format!("#!/bin/bash\nexec {NETWRIGHT} \"$@\"\n")).unwrap();
+        sum();
+        runner.program("apt-get", "#!/bin/bash\necho apt-get \"$@\" >>\"$SITE/apt\"\n");
+        runner.program("install", "#!/bin/bash\n[[ $1 == -m && $4 == /usr/local/bin/netwright ]] && cp \"$3\" \"$BIN/netwright\" && chmod \"$2\" \"$BIN/netwright\"\n");
+        runner.program(
+            "docker",
+            "#!/bin/bash\necho \"$@\" >\"$SITE/docker\"\nwhile [[ $1 != debian* ]]; do shift; done\nshift\nexec \"$@\"\n",
+        );
+        if !fetched {
+            runner.program("netwright", &format!("#!/bin/bash\nexec {NETWRIGHT} \"$@\"\n"));
+        }
+        fs::create_dir(top.join("tests")).unwrap();
+        let run = |test: &str| {
+            fs::write(top.join("tests/a_test.rhai"), format!("test(\"a\", || assert({test}));\n")).unwrap();
+            let _ = fs::remove_dir_all(top.join("reports"));
+            let ran = Command::new("sh")
+                .args(["-e", "-c", &script])
+                .current_dir(top)
+                .env("PATH", format!("{}:{}", bin.display(), std::env::var("PATH").unwrap()))
+                .env("SITE", &site)
+                .env("BIN", &bin)
+                .env("NETWRIGHT_VERSION", env!("CARGO_PKG_VERSION"))
+                .env("NETWRIGHT_FROM", "https://example.invalid/releases/download")
+                .env("XDG_CACHE_HOME", top.join("cache"))
+                .output()
+                .unwrap();
+            let said = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+            (ran.status.code(), said)
+        };
+        for (test, code) in [("true", 0), ("false", 1)] {
+            let (found, said) = run(test);
+            assert_eq!(found, Some(code), "{name}: {said}");
+            for report in ["junit.xml", "report.html"] {
+                assert!(top.join("reports").join(report).is_file(), "{name}: {report}: {said}");
+            }
+        }
+        assert!(fs::read_to_string(site.join("apt")).unwrap().contains("iproute2 iptables nftables procps"), "{name}");
+        if !fetched {
+            assert!(fs::read_to_string(site.join("docker")).unwrap().contains("--privileged"), "{name}");
+            continue;
+        }
+        let asked = fs::read_to_string(site.join("asked")).unwrap();
+        assert!(asked.contains(&format!("/download/v{}/{program}", env!("CARGO_PKG_VERSION"))), "{name}: {asked}");
+        // Somebody else's program, and one that no list names.
+        fs::write(site.join(&program), "#!/bin/bash\necho evil\n").unwrap();
+        let (found, said) = run("true");
+        assert!(found != Some(0) && !said.contains("evil"), "{name}: {said}");
+        fs::write(site.join("SHA256SUMS"), "0000  other\n").unwrap();
+        let (found, said) = run("true");
+        assert!(found != Some(0) && !said.contains("evil"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn the_workflows_are_as_github_reads_them() {
+    let Ok(linted) = Command::new("actionlint").current_dir(root()).output() else {
+        println!("skipped: actionlint is not installed");
+        return;
+    };
+    assert!(linted.status.success(), "{}", String::from_utf8_lossy(&linted.stdout));
 }

@@ -9,6 +9,8 @@ use netwright::draw::{Blame, End, Link, Namespace, Role, State, Topology};
 
 #[path = "draw/geometry.rs"]
 mod geometry;
+#[path = "draw/page.rs"]
+mod page;
 
 /// Twelve pods on three bridges with the way of a packet, a node as Kubernetes makes it, a VXLAN over three routers; contract 02, a chain of
 /// routers, a star of 40; contract 02 after `iptables -P FORWARD DROP`, and with a link set down, with what
@@ -254,11 +256,238 @@ fn what_names_hold_cannot_break_a_picture() {
     odd.namespaces[1].name = "a<b>&\"c\"\u{1b}".into();
     odd.namespaces[0].links[1].peer = Some(End { netns: odd.namespaces[1].name.clone(), link: "eth0".into() });
     let svg = odd.svg();
-    assert!(svg.contains("a&lt;b&gt;&amp;&quot;c&quot;\u{fffd}") && !svg.contains('\u{1b}'), "{svg}");
+    assert!(svg.contains(r"a&lt;b&gt;&amp;&quot;c&quot;\u{1b}") && !svg.contains('\u{1b}'), "{svg}");
     assert!(odd.dot().contains("a<b>&\\\"c\\\""));
     assert!(odd.mermaid().contains("a&lt;b&gt;&amp;&quot;c&quot;"));
     assert_eq!(Topology::default().text(), "");
     assert!(Topology::default().svg().starts_with("<svg"));
+}
+
+/// What somebody may call a namespace or a link, so that it does something to whoever looks at it.
+const HOSTILE: [&str; 6] = [
+    "</script><script>alert(1)</script>",
+    "\"><img src=x onerror=alert(1)>",
+    "{{sections}}{{hash}}",
+    "' onfocus='alert(1)",
+    "]]>--><!--<svg onload=alert(1)>",
+    "a\u{202e}evil\u{2066}\u{7}\u{1b}[31m\n::error::x",
+];
+
+#[test]
+fn nothing_breaks_out_of_a_page() {
+    for hostile in HOSTILE {
+        let mut odd = pods(14);
+        let name = |text: &mut String| *text = hostile.to_owned();
+        name(&mut odd.namespaces[1].name);
+        odd.namespaces[0].links[1].peer = Some(End { netns: hostile.into(), link: hostile.into() });
+        let inner = &mut odd.namespaces[1].links[0];
+        name(&mut inner.name);
+        inner.addrs = vec![hostile.into()];
+        inner.detail = vec![hostile.into()];
+        inner.kind = Some(hostile.into());
+        inner.peer = Some(End { netns: "host".into(), link: "v1".into() });
+        inner.state = State::Down;
+        let here = &mut odd.namespaces[1];
+        here.unread = Some(hostile.into());
+        for texts in [&mut here.routes, &mut here.tables, &mut here.rules, &mut here.filter, &mut here.nat] {
+            texts.push(hostile.into());
+        }
+        let blame = Blame {
+            netns: hostile.into(),
+            link: Some(hostile.into()),
+            code: hostile.into(),
+            message: hostile.into(),
+            path: vec![End { netns: hostile.into(), link: hostile.into() }],
+        };
+        let page = odd.clone().with_culprit(Some(blame)).html(hostile);
+        for bad in ["<img", "<svg onload", "alert(1)<", "\u{202e}", "\u{2066}", "\u{7}", "\u{1b}", "\n::error"] {
+            assert!(!page.contains(bad), "{bad:?} is in the page of {hostile:?}");
+        }
+        assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (1, 1), "{hostile:?}");
+        // The picture and the details are well-formed and of known elements and attributes only; so is nothing that was named.
+        let read = page::Page::read(&page);
+        let spelled = "a\\u{202e}evil\\u{2066}\\u{7}\\u{1b}[31m\\n::error::x";
+        let shown = if hostile.starts_with("a\u{202e}") { spelled } else { hostile };
+        assert!(read.headings.iter().any(|heading| heading == shown), "{shown:?} in {:?}", read.headings);
+        assert!(read.groups.iter().any(|all| all.get("data-link").is_some_and(|link| link == shown)), "{shown:?}");
+        assert!(read.wires.iter().any(|wire| wire.contains(shown)), "{shown:?}: {:?}", read.wires);
+        // Its head, too.
+        let head = &page[..page.find("<style>").unwrap()];
+        assert_eq!(
+            head.matches('<').count(),
+            Topology::default().html("x").split("<style>").next().unwrap().matches('<').count()
+        );
+    }
+}
+
+#[test]
+fn a_page_is_the_same_picture_with_all_that_is_known() {
+    for (name, topology) in shapes() {
+        let page = page::Page::read(&topology.html("a machine"));
+        let (paged, svg) = (page.svg.clone(), topology.svg());
+        // But for what it is called.
+        let body = |svg: &str| svg.split_once("<style>").unwrap().1.to_owned();
+        assert_eq!(body(&paged), body(&svg), "{name}");
+        let places = page.boxes.iter().filter(|(id, _)| id.starts_with("at-"));
+        assert_eq!(places.clone().count(), topology.namespaces.len(), "{name}: each namespace has its details");
+        let nodes: Vec<&String> =
+            page.groups.iter().filter(|all| all["class"] == "node").map(|all| &all["data-box"]).collect();
+        assert_eq!(nodes.len(), topology.folded(12).namespaces.len(), "{name}");
+        for (id, at) in &page.boxes {
+            assert!(nodes.contains(&at), "{name}: {id} belongs to a box that is not drawn");
+        }
+        for (at, namespace) in topology.namespaces.iter().enumerate() {
+            let text = &page.texts[&format!("at-{at}")];
+            let lists = [&namespace.routes, &namespace.tables, &namespace.rules, &namespace.filter, &namespace.nat];
+            for said in lists.into_iter().flatten() {
+                assert!(text.contains(said.as_str()), "{name}: {said} of {}: {text}", namespace.name);
+            }
+            for link in namespace.links.iter().filter(|link| link.name != "lo") {
+                for said in std::iter::once(&link.name).chain(&link.addrs).chain(&link.detail) {
+                    assert!(text.contains(said.as_str()), "{name}: {said} of {}: {text}", namespace.name);
+                }
+            }
+        }
+    }
+    // Of many that are drawn as one, each is there to be found, and what the picture cuts off.
+    let page = page::Page::read(&pods(300).html("many"));
+    assert!(page.texts["at-137"].contains("10.0.0.137/24") && page.texts["at-137"].contains("host/v137"));
+    assert_eq!(page.boxes["at-137"], page.boxes["at-1"]);
+    assert!(page.texts[&format!("box-{}", page.boxes["at-137"])].contains("300 alike"));
+    let mut long = pods(1);
+    long.namespaces[0].filter = (1..=30).map(|n| format!("FORWARD drops tcp/{n} {}", "x".repeat(80))).collect();
+    assert!(page::Page::read(&long.html("long")).texts["at-0"].contains(&format!("tcp/30 {}", "x".repeat(80))));
+}
+
+/// The policy of the page allows the one script that is in it, by its hash, and nothing from elsewhere.
+#[test]
+fn a_page_fetches_nothing_and_runs_its_own_script_only() {
+    use sha2::Digest as _;
+    let page = topology("policy-drop").html("a machine");
+    let policy = page.split("http-equiv=\"Content-Security-Policy\" content=\"").nth(1).unwrap();
+    let policy = policy.split('"').next().unwrap();
+    assert!(policy.starts_with("default-src 'none';") && !policy.contains("http"), "{policy}");
+    let hash = policy.split("script-src 'sha256-").nth(1).unwrap().split('\'').next().unwrap();
+    let script = page.split("<script>").nth(1).unwrap().split("</script>").next().unwrap();
+    let letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let bits = hash.chars().filter_map(|c| letters.find(c)).flat_map(|six| (0..6).rev().map(move |bit| six >> bit & 1));
+    let bits: Vec<usize> = bits.collect();
+    let bytes: Vec<usize> = bits.chunks_exact(8).map(|byte| byte.iter().fold(0, |all, bit| all << 1 | bit)).collect();
+    let digest: Vec<usize> = sha2::Sha256::digest(script.as_bytes()).iter().map(|byte| usize::from(*byte)).collect();
+    assert_eq!(bytes, digest, "{hash}");
+    for fetches in ["http://", "https://", "url(", "@import", "fetch(", "XMLHttpRequest", "innerHTML", "eval(", "src="]
+    {
+        let page = page.replace("http://www.w3.org/2000/svg", "");
+        assert!(!page.contains(fetches), "{fetches}");
+    }
+}
+
+/// In a browser, where there is one: the script runs under the policy of its page, and the console stays empty.
+#[test]
+fn a_browser_has_nothing_to_say_about_a_page() {
+    let found = |name: &&str| Command::new(name).arg("--version").output().is_ok_and(|output| output.status.success());
+    let Some(browser) = ["chromium", "chromium-browser", "google-chrome"].into_iter().find(found) else {
+        println!("skipped: there is no Chromium here");
+        return;
+    };
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("page.html");
+    let dump = |page: &str, profile: &str| {
+        std::fs::write(&path, page).unwrap();
+        // No network, no service of a desktop, no sandbox of its own: tests run as root, and in containers.
+        let output = Command::new("timeout")
+            .args(["120", browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"])
+            .args([
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--enable-logging=stderr",
+            ])
+            .arg(format!("--user-data-dir={}", home.path().join(profile).display()))
+            .args(["--dump-dom", &format!("file://{}", path.display())])
+            .output()
+            .unwrap();
+        let console = String::from_utf8_lossy(&output.stderr);
+        let console: Vec<String> = console.lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+        (String::from_utf8_lossy(&output.stdout).into_owned(), console)
+    };
+    let mut odd = pods(14);
+    for (namespace, name) in odd.namespaces[1..].iter_mut().zip(HOSTILE) {
+        namespace.name = name.to_owned();
+        namespace.filter = vec![name.to_owned()];
+    }
+    let page = odd.html(HOSTILE[0]);
+    let (dom, console) = dump(&page, "one");
+    assert_eq!(console, Vec::<String>::new());
+    assert!(dom.contains("class=\"live\""), "the script has run: {dom}");
+    assert_eq!(dom.matches("role=\"button\"").count(), odd.folded(12).namespaces.len());
+    // The test can fail: a script of another hash does not run, and the console says so.
+    let (dom, console) = dump(&page.replace("\"use strict\";", "\"use strict\"; "), "two");
+    assert!(
+        !dom.contains("class=\"live\"") && console.iter().any(|line| line.contains("Content Security Policy")),
+        "{console:?}"
+    );
+}
+
+#[test]
+fn a_server_shows_the_network_as_it_is_now_to_those_who_ask_for_this_machine() {
+    let home = tempfile::tempdir().unwrap();
+    let script = home.path().join("serve.rhai");
+    let program = env!("CARGO_BIN_EXE_netwright");
+    std::fs::write(
+        &script,
+        r#"
+        let server = host().start(["PROGRAM", "show", "--serve"], #{ ready: "tcp/8080" });
+        let page = || host().http("http://127.0.0.1:8080/");
+        eventually("60s", || page.call().body.contains("the internet"));
+        assert(page.call().body.contains("connect-src 'self'"));
+        let raw = |words| host().exec(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080; printf '" + words + "' >&3; head -1 <&3"]).stdout;
+        assert(raw.call("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").contains(" 200 "));
+        assert(raw.call("GET / HTTP/1.1\r\nHost: evil.example\r\n\r\n").contains(" 403 "));
+        assert(raw.call("DELETE / HTTP/1.1\r\nHost: localhost\r\n\r\n").contains(" 405 "));
+        assert(raw.call("GET /etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n").contains(" 404 "));
+        // The number of the page is told at once, and that of the next when the network has changed.
+        let heard = host().start(["bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/8080; printf 'GET /events HTTP/1.1\r\nHost: [::1]\r\n\r\n' >&3; exec cat <&3"]);
+        let numbers = || heard.output.split("data: ").len - 1;
+        eventually("60s", || numbers.call() == 1);
+        let before = page.call().body;
+        assert(!before.contains("fresh"));
+        netns("fresh").bridge("br-fresh").addr("10.9.0.1/24");
+        eventually("60s", || page.call().body.contains("br-fresh"));
+        eventually("60s", || numbers.call() >= 2);
+        // A second one at the same place says so; the first goes on, and ends at a signal.
+        let second = host().exec(["PROGRAM", "show", "--serve", "127.0.0.1:8080"]);
+        assert(!second.ok && second.stderr.contains("cannot listen at 127.0.0.1:8080"));
+        assert(page.call().ok);
+        host().exec(["kill", "-TERM", server.pid.to_string()]);
+        eventually("60s", || !server.running);
+        assert_eq(server.status, 143);
+        "#
+        .replace("PROGRAM", program),
+    )
+    .unwrap();
+    let output = Command::new(program).arg("run").arg(&script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn show_writes_a_page() {
+    let home = tempfile::tempdir().unwrap();
+    let script = home.path().join("page.rhai");
+    let program = env!("CARGO_BIN_EXE_netwright");
+    std::fs::write(
+        &script,
+        format!("netns(\"blue\").bridge(\"br-blue\").addr(\"10.9.0.1/24\");\nprint(host().exec([\"{program}\", \"show\", \"--format\", \"html\"]).stdout);\n"),
+    )
+    .unwrap();
+    let output = Command::new(program).arg("run").arg(&script).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = String::from_utf8(output.stdout).unwrap();
+    let read = page::Page::read(&page);
+    assert!(read.headings.contains(&"blue".to_owned()), "{:?}", read.headings);
+    assert!(read.texts.values().any(|text| text.contains("br-blue (bridge) 10.9.0.1/24")), "{:?}", read.texts);
+    // When it was read.
+    assert!(regex::Regex::new(r"<h1>[^<]*, \d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ ").unwrap().is_match(&page), "{page}");
 }
 
 #[test]

@@ -455,6 +455,113 @@ fn what_nothing_can_undo_is_named_and_can_be_forgotten() {
 }
 
 #[test]
+fn ps_says_when_a_run_began_who_ran_it_and_how_long_it_took() {
+    let kept = ScriptFile::new("host().bridge(\"b0\"); sleep(\"300ms\");\n");
+    let (trial, goes_on) = (ScriptFile::new("host().bridge(\"b1\");\n"), ScriptFile::new("sleep(\"60s\");\n"));
+    let ran = on_a_machine(
+        r#"
+        unset SUDO_USER DOAS_USER USER
+        login=$(cat /proc/self/loginuid 2>/dev/null); case $login in ''|4294967295) login=$(id -u) ;; esac
+        name=$(awk -F: -v uid="$login" '$3 == uid { print $1; exit }' /etc/passwd); echo "caller ${name:-uid $login}"
+        "$NETWRIGHT" run --host "$1" 2>/dev/null; id=$(ls /run/netwright/runs)
+        SUDO_USER=anna "$NETWRIGHT" run --host --try 60s "$2" 2>/dev/null
+        # what an earlier version wrote: no time of the end, and a number for the user
+        sed -i 's/,"at_ms":[0-9]*//; s/"user":"[^"]*"/"user":"0"/' /run/netwright/runs/$id/journal
+        "$NETWRIGHT" ps; sed -i 's/"began_ms":[0-9]*,//' /run/netwright/runs/$id/journal; "$NETWRIGHT" ps | grep -A1 "by root"
+        "$NETWRIGHT" down $id 2>/dev/null; "$NETWRIGHT" run --host "$1" 2>/dev/null; DOAS_USER=otto "$NETWRIGHT" run --host "$3" & pid=$!
+        for n in $(seq 100); do "$NETWRIGHT" ps | grep -q "$3" && break; sleep 0.1; done
+        echo "now"; "$NETWRIGHT" ps; "$NETWRIGHT" ps --json; kill -INT $pid; wait $pid 2>/dev/null; "$NETWRIGHT" down "$2" 2>/dev/null
+        "#,
+        &[kept.path(), trial.path(), goes_on.path()],
+    );
+    let (then, now) = ran.stdout.split_once("now\n").unwrap_or_else(|| panic!("{ran:#?}"));
+    let caller = then.lines().find_map(|line| line.strip_prefix("caller ")).unwrap();
+    let lines = |text: &str, patterns: &[&str]| {
+        for pattern in patterns {
+            assert!(regex::Regex::new(&format!("(?m){pattern}")).unwrap().is_match(text), "{pattern}\n{ran:#?}");
+        }
+    };
+    let at = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ";
+    lines(
+        then,
+        &[
+            r"^\d+-\d+-\d+  kept  .*  by root$",
+            &format!(r"^    began [0-9.]+ m?s ago \({at}\)$"),
+            &format!(r"^    began {at}$"),
+            r"^\d+-\d+-\d+  trial .*  by anna$",
+            &format!(
+                r"^    began [0-9.]+ m?s ago \({at}\), took [0-9.]+ m?s, undone in [0-9.]+ (s|min) unless confirmed$"
+            ),
+        ],
+    );
+    lines(
+        now,
+        &[
+            &format!(r"^\d+-\d+-\d+  kept  .*  by {}$", regex::escape(caller)),
+            &format!(r"^    began [0-9.]+ m?s ago \({at}\), took [0-9.]+ m?s$"),
+            r"^\d+-\d+-\d+  live  .*  by otto$",
+            &format!(r"^    began [0-9.]+ m?s ago \({at}\), still going on$"),
+        ],
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(now.lines().find(|line| line.starts_with('{')).unwrap()).unwrap();
+    let runs = json["runs"].as_array().unwrap();
+    let of = |state: &str| runs.iter().find(|run| run["state"] == state).unwrap_or_else(|| panic!("{json}"));
+    let (kept, trial, live) = (of("kept"), of("trial"), of("live"));
+    let took = kept["took_ms"].as_u64().unwrap();
+    assert!((300..60_000).contains(&took) && kept["age_ms"].as_u64().unwrap() >= took, "{kept}");
+    assert_eq!(kept["user"], caller);
+    assert!(kept["confirm_ms"].is_null() && live["confirm_ms"].is_null() && live["took_ms"].is_null(), "{json}");
+    assert!((1..=60_000).contains(&trial["confirm_ms"].as_u64().unwrap()), "{trial}");
+    assert_eq!((&trial["user"], &live["user"]), (&"anna".into(), &"otto".into()));
+}
+
+#[test]
+fn a_log_has_a_line_for_each_change_and_says_how_the_run_ended() {
+    let script = ScriptFile::new(
+        "host().bridge(\"b0\").addr(\"10.7.0.1/24\");\nif arg(\"fail\", false) {\n    host().bridge(\"b9\");\n    throw \"end\";\n}\n",
+    );
+    let ran = on_a_machine(
+        r#"
+        export SUDO_USER=anna
+        for words in "" "" "--fail true"; do "$NETWRIGHT" run --host --log /run/log "$1" $words 2>/dev/null; echo "run $?"; done
+        cat /run/log; ls /run/netwright/runs | wc -l
+        for to in journald /proc/none; do "$NETWRIGHT" run --host --log $to "$1" --fail true; echo "$to $?"; done
+        ip -o link show dev b9 2>/dev/null | wc -l; stat -c %a /run/log
+        "#,
+        &[script.path()],
+    );
+    let logged: Vec<&str> = ran.stdout.lines().filter(|line| line.contains(" netwright[")).collect();
+    let said: Vec<&str> =
+        logged.iter().filter_map(|line| line.split_once("]: ")?.1.split_once(": ").map(|all| all.1)).collect();
+    let begins = format!("{} begins, by anna", script.path());
+    let with =
+        |place: &str, words: &str| said.iter().filter(|line| line.contains(place) && line.contains(words)).count();
+    assert_eq!(said.iter().filter(|line| **line == begins).count(), 3, "{ran:#?}");
+    assert_eq!(
+        (with(":1: ", "ip link add name b0"), with(":1: ", "10.7.0.1/24"), with(":3: ", "name b9")),
+        (1, 1, 1),
+        "{ran:#?}"
+    );
+    assert_eq!(
+        (with("ended: ", " changed, 0 already so"), with("ended: 0 changed, ", " already so")),
+        (1, 1),
+        "{ran:#?}"
+    );
+    assert!(
+        said.last().is_some_and(|line| line.starts_with("failed, undone ") && line.ends_with("nothing left behind")),
+        "{ran:#?}"
+    );
+    let when = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z netwright\[\d+\]: \d+-\d+-\d+: ").unwrap();
+    assert!(logged.iter().all(|line| when.is_match(line)), "{ran:#?}");
+    // Nobody listens: nothing is done, and no run is left behind.
+    for text in ["run 0\nrun 0\nrun 3\n", "journald 4\n", "/proc/none 3\n", "\n0\n640\n"] {
+        assert!(ran.stdout.contains(text), "{text}\n{ran:#?}");
+    }
+    assert!(ran.stderr.contains("journald does not listen at `/run/systemd/journal/socket`"), "{ran:#?}");
+}
+
+#[test]
 fn an_inverse_that_has_done_its_work_already_is_done() {
     let script = ScriptFile::new(
         r#"

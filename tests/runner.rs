@@ -379,6 +379,93 @@ fn an_interrupted_run_reports_what_it_knows_and_leaves_nothing() {
     assert_eq!(names[..2], [("a", "passed"), ("b", "failed")], "{names:?}");
 }
 
+#[test]
+fn what_takes_longer_than_the_first_time_is_marked_in_every_report() {
+    let file = |wait: &str| format!("test(\"steady\", || {{}});\ntest(\"grows\", || sleep(\"{wait}\"));\n");
+    let lab = Lab::new(&[("a_test.rhai", &file("1ms"))]);
+    let first = lab.run(&["test", "--baseline", "times.json"]);
+    assert!(first.code == 0 && !first.err.contains("SLOWER"), "{first:?}");
+    let times = std::fs::read_to_string(lab.path("times.json")).unwrap();
+    let known: Value = serde_json::from_str(&times).unwrap();
+    assert!(
+        known["tests"]["a_test.rhai: grows"].is_number() && known["tests"]["a_test.rhai: steady"].is_number(),
+        "{times}"
+    );
+    // Longer than any limit that a slow machine has.
+    let wait = netwright::patience::scaled(std::time::Duration::from_secs(1)) * 2;
+    std::fs::write(lab.path("a_test.rhai"), file(&format!("{}ms", wait.as_millis()))).unwrap();
+    let words = [
+        "test",
+        "--baseline",
+        "times.json",
+        "--report",
+        "md=r.md",
+        "--report",
+        "html=r.html",
+        "--report",
+        "json=r.json",
+    ];
+    let second = lab.run(&words);
+    assert_eq!(second.code, 0, "a mark is no failure: {second:?}");
+    let said = format!("{}{}", second.out, second.err);
+    assert_eq!(said.matches("SLOWER than usual (").count(), 1, "{said}");
+    assert!(said.lines().any(|line| line.contains("grows") && line.contains("SLOWER")), "{said}");
+    let read = |name: &str| std::fs::read_to_string(lab.path(name)).unwrap();
+    assert_eq!(read("r.md").matches(", usually ").count(), 1);
+    assert_eq!(read("r.html").matches("slower than usual (").count(), 1);
+    let json: Value = serde_json::from_str(&read("r.json")).unwrap();
+    let tests = json["files"]["a_test.rhai"]["tests"].as_array().unwrap();
+    assert!(tests[0].get("usual_ms").is_none() && tests[1]["usual_ms"].is_number(), "{json}");
+    assert_eq!(read("times.json"), times, "the first run stays what is compared with");
+    std::fs::write(lab.path("times.json"), "{}").unwrap();
+    let wrong = lab.run(&["test", "--baseline", "times.json"]);
+    assert!(wrong.code == 2 && wrong.err.contains("has no times of tests"), "{wrong:?}");
+}
+
+#[test]
+fn a_change_runs_what_it_concerns_again() {
+    let lab = Lab::new(&[
+        ("a_test.rhai", "import \"lib\" as lib;\ntest(\"a\", || assert(lib::fine()));"),
+        ("b_test.rhai", "test(\"b\", || assert(true));"),
+    ]);
+    let module = |result: bool| std::fs::write(lab.path("lib.rhai"), format!("fn fine() {{ {result} }}\n")).unwrap();
+    module(true);
+    let said = lab.path("said");
+    let file = std::fs::File::create(&said).unwrap();
+    let mut command = netwright();
+    command.current_dir(lab.folder()).env("XDG_CACHE_HOME", lab.path("cache")).args(["test", "--watch"]);
+    let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    let begun = std::time::Instant::now();
+    // What it says of each round, when it waits for the next.
+    let mut round = |number: usize| -> String {
+        loop {
+            let text = std::fs::read_to_string(&said).unwrap();
+            let rounds: Vec<&str> = text.split("waiting for a change").collect();
+            if rounds.len() > number {
+                return rounds[number - 1].to_owned();
+            }
+            assert!(begun.elapsed().as_secs() < 120 && child.try_wait().unwrap().is_none(), "round {number}: {text}");
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+    };
+    assert!(round(1).contains("2 passed, 0 failed"));
+    std::fs::write(lab.path("b_test.rhai"), "test(\"b\", || assert(1 == 2));").unwrap();
+    let second = round(2);
+    assert!(second.contains("changed: b_test.rhai\n") && second.contains("0 passed, 1 failed"), "{second}");
+    module(false);
+    let third = round(3);
+    assert!(third.contains("changed: lib.rhai\n") && third.contains("0 passed, 2 failed"), "{third}");
+    module(true);
+    std::fs::write(lab.path("c_test.rhai"), "test(\"c\", || assert(true));").unwrap();
+    let fourth = round(4);
+    assert!(fourth.contains("2 passed, 1 failed"), "{fourth}");
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    // Nothing that a round writes is a change.
+    assert_eq!(std::fs::read_to_string(&said).unwrap().matches("waiting for a change").count(), 4);
+}
+
 /// A failed expectation carries what `why` found into every report, and into `catch`.
 #[test]
 fn the_culprit_is_in_every_report() {

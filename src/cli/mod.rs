@@ -13,14 +13,18 @@ mod history;
 mod inside;
 mod mend;
 mod plan;
+mod ps;
 mod repl;
 mod repl_line;
 mod run;
 mod runs;
+mod serve;
 mod show;
 mod snapshot;
 mod test;
 mod test_child;
+mod test_watch;
+mod who;
 mod why;
 
 use std::ffi::OsString;
@@ -90,7 +94,7 @@ enum Command {
     /// Say what this machine lacks, and what to do about it
     Doctor(doctor::DoctorArgs),
     /// List the runs and sandboxes of this machine, and what each made
-    Ps(runs::PsArgs),
+    Ps(ps::PsArgs),
     /// Undo a kept run, or end a sandbox that stays
     Down(runs::DownArgs),
     /// Undo dead runs, and clean up what crashes left
@@ -125,7 +129,7 @@ struct RunArgs {
     #[arg(long)]
     host: bool,
     /// With --host: change nothing, say what is not as the script says
-    #[arg(long, requires = "host", conflicts_with_all = ["trial", "audit"])]
+    #[arg(long, requires = "host", conflicts_with_all = ["trial", "audit", "log"])]
     check: bool,
     /// Rehearse on a copy of that machine: FILE, or `this`
     #[arg(long, value_name = "SNAPSHOT", conflicts_with = "host")]
@@ -145,6 +149,9 @@ struct RunArgs {
     /// With --host: one JSON line per command
     #[arg(long, value_name = "FILE", requires = "host")]
     audit: Option<PathBuf>,
+    /// With --host: a line per change to journald, syslog or FILE
+    #[arg(long, value_name = "WHERE", requires = "host")]
+    log: Option<OsString>,
     /// With --host: undo unless confirmed in time
     #[arg(long = "try", value_name = "TIME", requires = "host", value_parser = humantime::parse_duration)]
     trial: Option<Duration>,
@@ -315,7 +322,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(arguments) => doctor::doctor(arguments),
         Command::Exec(arguments) => joined.as_ref().map_or(2, |sandbox| inside::exec(arguments, sandbox)),
         Command::Shell(arguments) => joined.as_ref().map_or(2, |sandbox| inside::shell(arguments, sandbox)),
-        Command::Ps(arguments) => runs::ps(arguments),
+        Command::Ps(arguments) => ps::ps(arguments),
         Command::Down(arguments) => runs::down(arguments),
         Command::Gc(arguments) => runs::gc(arguments),
         Command::Confirm(arguments) => runs::confirm(arguments),

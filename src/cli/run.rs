@@ -27,6 +27,7 @@ use crate::script::engine::{self, Job, Outcome};
 use crate::script::usage::usage;
 use crate::session::audit::Audit;
 use crate::session::journal::{self, End, Header, Journal};
+use crate::session::log::Log;
 use crate::session::program;
 use crate::session::{Event, Mode, Session, Undone, run_id};
 use crate::snapshot::Copied;
@@ -59,7 +60,7 @@ pub(super) fn run(arguments: &RunArgs) -> u8 {
     if arguments.check {
         return super::drift::check(&arguments.common, json);
     }
-    let on_host = OnHost { audit: arguments.audit.clone(), trial: arguments.trial };
+    let on_host = OnHost { audit: arguments.audit.clone(), log: arguments.log.clone(), trial: arguments.trial };
     let copy = arguments.on.as_ref().map(copy::Source::of);
     let (keep, stay) = match inside::kept(&arguments.keep) {
         Ok((_, Some(_))) if copy.is_some() => {
@@ -234,6 +235,8 @@ pub(super) const WATCHES: &str = "NETWRIGHT_WATCH";
 pub(super) struct OnHost {
     /// The audit log.
     audit: Option<PathBuf>,
+    /// Where the log for people goes.
+    log: Option<OsString>,
     /// How long the run may wait for `netwright confirm`.
     trial: Option<Duration>,
 }
@@ -282,15 +285,16 @@ pub(super) fn on_machine(
     let script =
         job.scripts.first().map(|path| path.canonicalize().unwrap_or_else(|_| path.clone())).unwrap_or_default();
     let sha256 = hash(&script);
-    let user = user();
+    let user = super::who::caller();
     let audit = on_host.audit.as_ref().map(|path| Audit::open(path, &user, &sha256)).transpose()?;
+    let log = on_host.log.as_ref().map(|to| Log::open(to, &user)).transpose()?;
     let mut header = Header {
         journal: journal::version(),
         id: run_id(),
         boot: journal::boot_id(),
         script: script.display().to_string(),
         sha256,
-        user,
+        user: user.clone(),
         pid: std::process::id(),
         pid_began: journal::began(std::process::id()),
         started: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
@@ -310,6 +314,10 @@ pub(super) fn on_machine(
         }
     };
     let id = header.id;
+    if let Some(Err(error)) = log.as_ref().map(|log| log.line(&id, &format!("{} begins, by {user}", header.script))) {
+        journal.remove();
+        return Err(error);
+    }
     if on_host.trial.is_some()
         && let Err(error) = reexec::detached(&["__watch".into(), id.clone().into()], WATCHES, &id)
     {
@@ -320,18 +328,12 @@ pub(super) fn on_machine(
         let error = Error::new(kind, format!("cannot start the watcher of `--try`: {error}"));
         return Err(if missing { error.hint("install it: apt-get install util-linux") } else { error });
     }
-    Ok(Rc::new(Session::on_host(exec, id, journal, audit, events)))
+    Ok(Rc::new(Session::on_host(exec, id, journal, audit, log, events)))
 }
 
 /// SHA-256 of a script in hex; of nothing when it cannot be read, which the run will say itself, or only once.
 pub(super) fn hash(script: &Path) -> String {
     crate::text::sha256(&files::read_ordinary(script).unwrap_or_default())
-}
-
-/// Who runs this: the user behind sudo, or the number of the user.
-fn user() -> String {
-    let known = |name: &str| std::env::var(name).ok().filter(|user| !user.is_empty());
-    known("SUDO_USER").or_else(|| known("USER")).unwrap_or_else(|| rustix::process::getuid().as_raw().to_string())
 }
 
 /// How many open files the kernel's table of them has room for from the start: a warm process has three pipes and a claim one file.
@@ -365,6 +367,8 @@ pub(super) fn finish(
         match keep(session, trial) {
             Ok(()) => {
                 tell_changes(session);
+                let state = trial.map_or("ended", |_| "waits to be confirmed");
+                log(session, &format!("{state}: {} changed, {} already so", session.changed(), session.unchanged()));
                 return None;
             }
             // Whoever cleans up later could not know that it is to be kept: it did not succeed.
@@ -374,6 +378,7 @@ pub(super) fn finish(
     // Neither the signal that ended the script nor another ends its undoing.
     session.exec().interrupt().hold();
     let undone = session.undo_all();
+    log(session, &format!("failed, undone {}", undone.summary()));
     if let Some(mut journal) = session.take_journal() {
         if undone.left.is_empty() {
             journal.remove();
@@ -386,6 +391,13 @@ pub(super) fn finish(
         }
     }
     Some(undone)
+}
+
+/// Writes into the log of a run how it ended. What is done stays done when that is lost.
+fn log(session: &Session, what: &str) {
+    if let Err(error) = session.tell(what) {
+        human::line(&error.to_string());
+    }
 }
 
 /// How many of its changes a run on the machine names.

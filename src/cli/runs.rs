@@ -1,10 +1,9 @@
-//! `netwright ps`, `down`, `gc`, `confirm`: the runs of this machine.
+//! `netwright down`, `gc`, `confirm`: what becomes of the runs of this machine.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use serde_json::json;
 
 use super::{fail, require_root};
 use crate::error::{Error, Kind, Result};
@@ -16,25 +15,11 @@ use crate::files::{self, State};
 use crate::op::{Object, Undo, Where};
 use crate::patience::scaled;
 use crate::report::human;
-use crate::report::json as documents;
-use crate::sandbox::stay::{self, Kept, Name};
+use crate::sandbox::stay::{self, Name};
 use crate::session::journal::{self, End, Journal, Past, RUNS, UNDO_NOW};
 use crate::session::scan::{self, Orphan};
 use crate::session::undo::{Undoing, Undone};
 use crate::session::{Record, claim};
-use crate::text::SCHEMA;
-
-/// `netwright ps`
-#[derive(Args, Debug)]
-#[command(after_help = "\
-Examples:
-  netwright ps
-  netwright ps --json | jq -r '.runs[].id'")]
-pub(super) struct PsArgs {
-    /// Print as JSON
-    #[arg(long)]
-    json: bool,
-}
 
 /// `netwright down`
 #[derive(Args, Debug)]
@@ -85,7 +70,7 @@ pub(super) struct WatchArgs {
 }
 
 /// What stands for a thing that a run made, in a list.
-fn made(records: &[Record]) -> Vec<String> {
+pub(super) fn made(records: &[Record]) -> Vec<String> {
     let name = |record: &Record| {
         if matches!(record.op.undo, Undo::None(_)) || record.ok == Some(false) || record.is_undone() {
             return None;
@@ -105,64 +90,8 @@ fn made(records: &[Record]) -> Vec<String> {
     records.iter().filter_map(name).collect()
 }
 
-/// Lists the runs.
-pub(super) fn ps(arguments: &PsArgs) -> u8 {
-    if let Err(error) = journal::trusted() {
-        return fail(&error);
-    }
-    let mut runs = Past::all();
-    runs.retain(|(_, past)| !matches!(past, Err(error) if error.kind() == Kind::NotFound));
-    let kept = match stay::all() {
-        Ok(kept) => kept,
-        Err(error) => return fail(&error),
-    };
-    if arguments.json {
-        let sandbox =
-            |kept: &Kept| json!({ "name": kept.name, "pid": kept.pid, "script": kept.script, "started": kept.started });
-        let document = |(id, past): &(String, Result<Past>)| match past {
-            Ok(past) => json!({
-                "id": id,
-                "state": past.state(),
-                "script": past.header.script,
-                "sha256": past.header.sha256,
-                "user": past.header.user,
-                "pid": past.header.pid,
-                "started": past.header.started,
-                "commands": past.records.len(),
-                "made": made(&past.records),
-            }),
-            Err(error) => json!({ "id": id, "state": "unreadable", "message": error.to_string() }),
-        };
-        documents::print(&json!({
-            "schema": SCHEMA,
-            "runs": runs.iter().map(document).collect::<Vec<_>>(),
-            "sandboxes": kept.iter().map(sandbox).collect::<Vec<_>>(),
-        }));
-        return 0;
-    }
-    if runs.is_empty() && kept.is_empty() {
-        human::line("no runs on this machine");
-    }
-    for kept in &kept {
-        human::text(&format!("{}  sandbox {}  since {}\n", kept.name, kept.script, kept.started));
-    }
-    for (id, past) in &runs {
-        match past {
-            Ok(past) => {
-                let header = &past.header;
-                human::text(&format!("{id}  {:<5} {}  by {}\n", past.state(), header.script, header.user));
-                for line in fold(&made(&past.records)) {
-                    human::text(&format!("    {line}\n"));
-                }
-            }
-            Err(error) => human::text(&format!("{id}  unreadable: {error}\n")),
-        }
-    }
-    0
-}
-
 /// Names in lines of at most 100 columns.
-fn fold(names: &[String]) -> Vec<String> {
+pub(super) fn fold(names: &[String]) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for name in names {
         match lines.last_mut() {

@@ -2,14 +2,17 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::os::fd::AsFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clap::{Args, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 
 use super::inside::looking;
+use super::serve::Server;
 use super::{copy, fail, signal_code};
 use crate::draw::{Blame, Topology, Watch, Woken};
 use crate::error::{Error, Kind, Result};
@@ -31,12 +34,13 @@ Changes nothing. Without root only this namespace can be read.
 (rules of iptables-legacy) is seen within 5 s.
 
 Examples:
-  sudo netwright show
   sudo netwright show --format svg > network.svg
+  sudo netwright show --format html > network.html   to search, zoom and ask
   netwright show --on machine.json             somebody else's, from a snapshot
   sudo netwright show --format mermaid         for a README or a pull request
   sudo netwright show --why ns-blue 10.0.0.2   what stops that packet, in red
-  sudo netwright show --watch")]
+  sudo netwright show --watch                  again whenever it changes
+  sudo netwright show --serve                  the page, live, read only")]
 pub(super) struct ShowArgs {
     /// How to draw it
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -50,6 +54,10 @@ pub(super) struct ShowArgs {
     /// In a sandbox that stays: run --keep NAME
     #[arg(long = "in", value_name = "NAME", conflicts_with = "on")]
     pub(super) inside: Option<String>,
+    /// As a page that follows all changes [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080",
+          conflicts_with_all = ["watch", "json", "format", "on", "inside"])]
+    serve: Option<SocketAddr>,
     /// Draw the machine of a snapshot
     #[arg(long, value_name = "SNAPSHOT", conflicts_with = "watch")]
     on: Option<OsString>,
@@ -64,6 +72,7 @@ enum Format {
     Dot,
     Mermaid,
     Svg,
+    Html,
     Json,
 }
 
@@ -76,7 +85,14 @@ pub(super) fn show(arguments: &ShowArgs) -> u8 {
         });
     }
     super::run::raise_open_files();
-    let result = if arguments.watch { watch(arguments) } else { once(arguments).map(|()| 0) };
+    let result = match arguments.serve {
+        Some(at) => serve(at, arguments),
+        None if arguments.watch => {
+            let mut drawn = |topology: &Topology| draw(topology, arguments);
+            follow(arguments, std::io::stdout().as_fd(), &mut drawn)
+        }
+        None => once(arguments).map(|()| 0),
+    };
     result.unwrap_or_else(|error| fail(&error))
 }
 
@@ -86,8 +102,32 @@ fn once(arguments: &ShowArgs) -> Result<()> {
     Ok(())
 }
 
-/// Draws whenever something changed, until a signal or the end of the output.
-fn watch(arguments: &ShowArgs) -> Result<u8> {
+/// Serves the page to browsers, the newest whenever something changed, until a signal.
+fn serve(at: SocketAddr, arguments: &ShowArgs) -> Result<u8> {
+    // What cannot be read is told before anybody can ask.
+    read(&session()?, arguments)?;
+    end_at_a_signal()?;
+    let server = Server::open(at)?;
+    let who = if server.at().ip().is_loopback() { "this machine" } else { "every machine that can reach it" };
+    human::line(&format!("http://{}/ shows this network, to {who}; Ctrl-C ends it", server.at()));
+    let mut publish = |topology: &Topology| server.publish(|number| topology.live_html(&title(arguments), number));
+    follow(arguments, server.as_fd(), &mut publish)
+}
+
+/// Ends this process at the first signal, whichever of its threads waits: nothing is to be cleaned up.
+fn end_at_a_signal() -> Result<()> {
+    let cannot = |error: std::io::Error| Error::new(Kind::Internal, format!("cannot listen to signals: {error}"));
+    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP]).map_err(cannot)?;
+    let wait = move || {
+        if let Some(signal) = signals.forever().next() {
+            std::process::exit(left(signal_code(signal)).into());
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(wait).map(drop).map_err(cannot)
+}
+
+/// Does something with the network, now and whenever it changed, until a signal or until nobody reads `output` any more.
+fn follow(arguments: &ShowArgs, output: BorrowedFd<'_>, drawn: &mut dyn FnMut(&Topology)) -> Result<u8> {
     let signal = Arc::new(AtomicUsize::new(0));
     for number in [SIGINT, SIGTERM, SIGHUP] {
         let value = usize::try_from(number).unwrap_or(0);
@@ -111,10 +151,10 @@ fn watch(arguments: &ShowArgs) -> Result<u8> {
             told = true;
         }
         if last.as_ref() != Some(&topology) {
-            draw(&topology, arguments);
+            drawn(&topology);
             last = Some(topology);
         }
-        match (heard.wait(std::io::stdout().as_fd())?, code()) {
+        match (heard.wait(output)?, code()) {
             (_, Some(code)) => return Ok(left(code)),
             (Woken::Unread, _) => return Ok(0),
             (Woken::Changed | Woken::Waited | Woken::Signal, None) => {}
@@ -167,6 +207,16 @@ fn draw(topology: &Topology, arguments: &ShowArgs) {
         Format::Dot => human::print(&topology.dot()),
         Format::Mermaid => human::print(&topology.mermaid()),
         Format::Svg => human::print(&topology.svg()),
+        Format::Html => human::print(&topology.html(&title(arguments))),
         Format::Json => json::print(&topology.document()),
+    }
+}
+
+/// Of what a page is, and when: `vm, 2026-11-29T20:56:41Z`; of a snapshot the file.
+fn title(arguments: &ShowArgs) -> String {
+    let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now());
+    match &arguments.on {
+        Some(word) if copy::Source::of(word) != copy::Source::This => word.to_string_lossy().into_owned(),
+        _ => format!("{}, {now}", super::run::hostname()),
     }
 }

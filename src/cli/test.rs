@@ -9,7 +9,7 @@ use clap::Args;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
-use super::{fail, parse_tool, signal_code};
+use super::{fail, parse_tool, signal_code, test_watch};
 use crate::error::{Error, Kind, Result};
 use crate::exec::interrupt::Interrupt;
 use crate::patience::scaled;
@@ -23,7 +23,7 @@ use crate::testing::memory::{self, Failed};
 use crate::testing::mutate::{self, Limits};
 use crate::testing::results::Results;
 use crate::testing::schedule::{self, Options};
-use crate::testing::{Filter, Plan, TIMEOUT, discover, names};
+use crate::testing::{Filter, Plan, TIMEOUT, discover, names, times};
 
 /// `netwright test`
 #[derive(Args, Debug)]
@@ -52,6 +52,9 @@ pub(super) struct TestArgs {
     /// Only a part of the files: 2/5
     #[arg(long, value_name = "M/N", value_parser = part)]
     partition: Option<(usize, usize)>,
+    /// Run again what a change concerns
+    #[arg(long, conflicts_with_all = ["list", "mutate", "reports", "events", "json", "partition", "failed", "shell_on_failure", "keep_on_failure"])]
+    watch: bool,
     /// Begin no test after one that failed
     #[arg(long, conflicts_with = "retries")]
     fail_fast: bool,
@@ -73,6 +76,9 @@ pub(super) struct TestArgs {
     /// junit, tap, json, md, html, github; FILE may be -
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<Spec>,
+    /// Mark what takes longer than in FILE; written when it is not there
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "mutate"])]
+    baseline: Option<PathBuf>,
     /// Write every event as a JSON line
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -125,6 +131,7 @@ pub(super) struct TestArgs {
 pub(super) fn test(arguments: &TestArgs) -> u8 {
     match prepare(arguments) {
         Ok(prepared) if arguments.mutate => break_things(arguments, prepared),
+        Ok(prepared) if arguments.watch => again(arguments, &prepared).unwrap_or_else(|error| fail(&error)),
         Ok(prepared) => go(arguments, prepared),
         Err(error) => {
             fail(&error);
@@ -139,6 +146,8 @@ struct Prepared {
     options: Options,
     reports: Reports,
     events: Option<Output>,
+    /// Where the times of the tests go, when nobody knows them yet.
+    times: Option<Output>,
     interrupt: Interrupt,
 }
 
@@ -200,8 +209,12 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
     events.as_mut().map_or(Ok(()), Output::begin)?;
     let interrupt = Interrupt::default();
     listen(&interrupt)?;
-    let options = Options { jobs, retries: arguments.retries, plan, only, chosen, args };
-    Ok(Prepared { files, options, reports, events, interrupt })
+    let known = arguments.baseline.as_deref().map(times::read).transpose()?.flatten();
+    let unknown = arguments.baseline.as_deref().filter(|_| known.is_none());
+    let times = unknown.map(Output::open).transpose()?;
+    let retries = arguments.retries;
+    let options = Options { jobs, retries, plan, only, chosen, args, times: known.unwrap_or_default() };
+    Ok(Prepared { files, options, reports, events, times, interrupt })
 }
 
 /// The paths without their lines, and the tests that the lines mean.
@@ -287,8 +300,21 @@ fn seed(shuffle: Option<&str>) -> Result<Option<u64>> {
     }
 }
 
+/// Runs the files, and again what a change concerns.
+fn again(arguments: &TestArgs, prepared: &Prepared) -> Result<u8> {
+    let (paths, _) = chosen(&arguments.paths)?;
+    let own: Vec<PathBuf> = prepared.options.plan.artefacts.iter().cloned().chain([memory::folder()]).collect();
+    test_watch::watch(&paths, &own, &prepared.interrupt, |files| {
+        let (options, interrupt) = (prepared.options.clone(), prepared.interrupt.clone());
+        Ok(go(
+            arguments,
+            Prepared { files, options, reports: Reports::open(&[])?, events: None, times: None, interrupt },
+        ))
+    })
+}
+
 fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
-    let Prepared { files, options, mut reports, mut events, interrupt } = prepared;
+    let Prepared { files, options, mut reports, mut events, times, interrupt } = prepared;
     let mut live = Live::new();
     let (mut gathered, mut trouble) = (Results::default(), None);
     let results = schedule::run(&options, &files, &interrupt, |event| {
@@ -322,6 +348,9 @@ fn go(arguments: &TestArgs, prepared: Prepared) -> u8 {
         && let Err(error) = remember(&files, &results)
     {
         human::line(&format!("warning: {error}"));
+    }
+    if let (Some(mut output), Some(text), None) = (times, times::text(&results), &trouble) {
+        trouble = output.write_whole(&text).err();
     }
     let too_little = arguments.coverage && !coverage::print(&results, arguments.coverage_fail_under);
     if let Some(error) = trouble {

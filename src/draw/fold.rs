@@ -12,8 +12,13 @@ impl Topology {
     /// The picture with at most about `most` namespaces: when there are more, those alike become one, and so do the links to them.
     #[must_use]
     pub fn folded(&self, most: usize) -> Self {
+        self.fold(most).0
+    }
+
+    /// The same, with those that each of its namespaces stands for.
+    pub(super) fn fold(&self, most: usize) -> (Self, Vec<Vec<usize>>) {
         if self.namespaces.len() <= most {
-            return self.clone();
+            return (self.clone(), (0..self.namespaces.len()).map(|one| vec![one]).collect());
         }
         let spots = self.index();
         let mut groups: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -41,21 +46,23 @@ impl Topology {
         }
         // Where each link is drawn, so that peers can follow.
         let mut ends: HashMap<End, End> = HashMap::new();
-        let mut namespaces = Vec::new();
-        for (index, namespace) in self.namespaces.iter().enumerate() {
-            let members: Vec<&Namespace> = match drawn_as.get(&index) {
+        let (mut namespaces, mut stands_for) = (Vec::new(), Vec::new());
+        for index in 0..self.namespaces.len() {
+            let members: Vec<usize> = match drawn_as.get(&index) {
                 Some(first) if *first != index => continue,
-                Some(first) => members_of[first].1.iter().map(|at| &self.namespaces[*at]).collect(),
-                None => vec![namespace],
+                Some(first) => members_of[first].1.clone(),
+                None => vec![index],
             };
-            namespaces.push(self.merge(&members, &names, &mut ends));
+            let all: Vec<&Namespace> = members.iter().map(|at| &self.namespaces[*at]).collect();
+            namespaces.push(self.merge(&all, &names, &mut ends));
+            stands_for.push(members);
         }
         for link in namespaces.iter_mut().flat_map(|namespace: &mut Namespace| &mut namespace.links) {
             for end in [&mut link.peer, &mut link.parent, &mut link.far] {
                 *end = end.take().and_then(|end| ends.get(&end).cloned());
             }
         }
-        Self { namespaces, culprit: self.culprit.clone() }
+        (Self { namespaces, culprit: self.culprit.clone() }, stands_for)
     }
 
     /// What makes namespaces alike: the same links in the same state on the same others, and routes and rules of the same kind.

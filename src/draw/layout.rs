@@ -113,6 +113,9 @@ pub(super) enum Side {
 pub(super) struct Tab {
     pub(super) block: usize,
     pub(super) side: Side,
+    /// The link.
+    pub(super) link: String,
+    /// What stands on it: its name, unless that says nothing.
     pub(super) name: String,
     pub(super) state: State,
     /// The bridge that it is a port of.
@@ -579,7 +582,7 @@ fn tabs(picture: &Topology, cables: &[super::Cable], layout: &mut Layout) {
         let (name, blamed) = (tab_name(link), picture.blames_link(namespace, link));
         let width = tab_width(&name);
         let master = link.master.clone().filter(|_| side == Side::Bottom);
-        Tab { block: n, side, name, state: link.state, master, blamed, x: 0.0, y: 0.0, width }
+        Tab { block: n, side, link: link.name.clone(), name, state: link.state, master, blamed, x: 0.0, y: 0.0, width }
     };
     let ends = |cable: &super::Cable| [tab(cable.ends[0], cable.ends[1].0), tab(cable.ends[1], cable.ends[0].0)];
     let mut made: Vec<[Tab; 2]> = cables.iter().map(ends).collect();

@@ -1,4 +1,4 @@
-//! The live network as a picture: read from the kernel, drawn as text, dot, mermaid or SVG, or given as a document.
+//! The live network as a picture: read from the kernel, drawn as text, dot, mermaid, SVG or a page, or given as a document.
 //!
 //! | file | what |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | `text` | for a terminal of 80 columns |
 //! | `graph` | dot and mermaid |
 //! | `layout`, `cable`, `svg` | boxes in rows, cables around them |
+//! | `page` | that with everything one may ask of it, for a browser |
 //! | `blame` | the culprit of `why` in it |
 //! | `watch` | waiting for a change |
 
@@ -19,6 +20,7 @@ mod detail;
 mod fold;
 mod graph;
 mod layout;
+mod page;
 mod read;
 mod rules;
 mod svg;
@@ -30,6 +32,7 @@ use std::collections::{BTreeSet, HashMap};
 use serde::{Deserialize, Serialize};
 
 use crate::op::Where;
+use crate::text::diagnostic::escape;
 
 pub use blame::Blame;
 pub use read::{name_of, state_of};
@@ -210,6 +213,38 @@ impl Topology {
             blame.path.iter_mut().for_each(|end| rename(&mut end.netns));
         }
         self
+    }
+
+    /// The same with everything spelled out in its texts that could turn round or cut off what stands beside it.
+    fn spelled(&self) -> Self {
+        fn spell<'a>(texts: impl IntoIterator<Item = &'a mut String>) {
+            for text in texts {
+                *text = escape(text);
+            }
+        }
+        let mut all = self.clone();
+        for netns in &mut all.namespaces {
+            spell([&mut netns.name]);
+            spell(&mut netns.unread);
+            for texts in [&mut netns.routes, &mut netns.tables, &mut netns.rules, &mut netns.filter, &mut netns.nat] {
+                spell(texts);
+            }
+            for link in &mut netns.links {
+                spell([&mut link.name]);
+                spell(link.kind.iter_mut().chain(&mut link.master).chain(&mut link.addrs).chain(&mut link.detail));
+                for end in [&mut link.peer, &mut link.parent, &mut link.far].into_iter().flatten() {
+                    spell([&mut end.netns, &mut end.link]);
+                }
+            }
+        }
+        if let Some(blame) = &mut all.culprit {
+            spell([&mut blame.netns, &mut blame.code, &mut blame.message]);
+            spell(&mut blame.link);
+            for end in &mut blame.path {
+                spell([&mut end.netns, &mut end.link]);
+            }
+        }
+        all
     }
 
     /// What lies between two links, each once: veth pairs, links that were moved away from the one below, tunnels.

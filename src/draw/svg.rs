@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use super::cable::{Cable, Step};
 use super::layout::{Band, Block, Layout, MARGIN, TAB_HEIGHT, TEXT, Tab, layout};
+use super::page;
 use super::{Role, Sort, State, Topology};
 use crate::text::markup;
 
@@ -47,25 +48,41 @@ impl Topology {
     /// The picture as SVG, folded when there are many namespaces.
     #[must_use]
     pub fn svg(&self) -> String {
-        let picture = self.folded(super::MANY);
-        let Layout { blocks, cables, width, height, caption, .. } = layout(&picture);
+        let label = format!("a network of {} namespaces", self.namespaces.len());
+        self.spelled().folded(super::MANY).drawn(&label, For::Image)
+    }
+
+    /// This picture, with a name for those who do not see it.
+    pub(super) fn drawn(&self, label: &str, reader: For) -> String {
+        let Layout { blocks, cables, width, height, caption, .. } = layout(self);
         let mut out = String::new();
+        let (id, role) = match reader {
+            For::Image => ("", "img"),
+            For::Page => (" id=\"picture\"", "group"),
+        };
         let _ = writeln!(
             out,
-            "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{width:.0}\" height=\"{height:.0}\" \
-             viewBox=\"0 0 {width:.0} {height:.0}\" role=\"img\" aria-label=\"a network of {} namespaces\">",
-            self.namespaces.len()
+            "<svg xmlns=\"http://www.w3.org/2000/svg\"{id} width=\"{width:.0}\" height=\"{height:.0}\" \
+             viewBox=\"0 0 {width:.0} {height:.0}\" role=\"{role}\" aria-label=\"{label}\">",
         );
         let _ = writeln!(out, "<style>\n{STYLE}\n</style>");
         let _ = writeln!(out, "<rect class=\"paper\" width=\"100%\" height=\"100%\"/>");
+        let mut group = |open: String, close: &str, draw: &dyn Fn(&mut String)| match reader {
+            For::Image => draw(&mut out),
+            For::Page => {
+                let _ = writeln!(out, "{open}");
+                draw(&mut out);
+                out.push_str(close);
+            }
+        };
         for cable in &cables {
-            draw_cable(cable, &mut out);
+            group(page::wire(self, cable), "</g>\n", &|out| draw_cable(cable, out));
         }
-        for block in &blocks {
-            draw_block(block, &mut out);
+        for (index, block) in blocks.iter().enumerate() {
+            group(page::node(index), "</g>\n", &|out| draw_block(block, out));
         }
         for tab in cables.iter().flat_map(|cable| &cable.ends) {
-            draw_tab(tab, &mut out);
+            group(page::end(tab), "</g>\n", &|out| draw_tab(tab, out));
         }
         let (line, ..) = TEXT;
         let mut at = height - MARGIN + 12.0;
@@ -76,6 +93,15 @@ impl Topology {
         out.push_str("</svg>\n");
         out
     }
+}
+
+/// Who reads a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum For {
+    /// It stands by itself.
+    Image,
+    /// A page: each box, cable and tab is a group that says what it is.
+    Page,
 }
 
 fn draw_block(block: &Block, out: &mut String) {

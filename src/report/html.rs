@@ -137,7 +137,11 @@ fn one_test(out: &mut String, test: &Test) {
         Outcome::Skipped => "– skipped",
     };
     let open = if test.outcome.is_bad() { " open" } else { "" };
-    let slow = if test.slow { ", slow" } else { "" };
+    let slow = match test.usual_ms {
+        Some(usual) => format!(", slower than usual ({usual:.0} ms)"),
+        None if test.slow => ", slow".to_owned(),
+        None => String::new(),
+    };
     let _ = writeln!(
         out,
         "<details class=\"{word}\"{open}>\n<summary><span class=\"mark\">{mark}</span>{}<span class=\"time\">{:.0} ms{slow}</span></summary>",

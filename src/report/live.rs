@@ -1,5 +1,6 @@
 //! `netwright test` for a person: a line per test as it ends, why it failed right below, and a summary.
 
+use std::fmt::Write as _;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -110,8 +111,12 @@ impl Live {
     fn test(&mut self, test: &Test) {
         self.running.retain(|(other, _)| *other != test.file);
         let mut text = format!("{}: {} ({:.0} ms)", one(&test.file), one(&test.test), test.took_ms);
-        if test.slow {
-            text.push_str("  SLOW");
+        match test.usual_ms {
+            Some(usual) => {
+                let _ = write!(text, "  SLOWER than usual ({usual:.0} ms)");
+            }
+            None if test.slow => text.push_str("  SLOW"),
+            None => {}
         }
         if test.again {
             self.mark("33", "AGAIN", &text);

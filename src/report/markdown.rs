@@ -59,7 +59,8 @@ pub(crate) fn render(results: &Results, limit: usize) -> String {
         if let Some(reason) = &test.reason {
             let _ = write!(name, " ({})", cell(reason));
         }
-        add(&mut out, format!("| {mark} | {} | {name} | {:.0} ms |\n", cell(&test.file), test.took_ms));
+        let usual = test.usual_ms.map(|usual| format!(", usually {usual:.0} ms")).unwrap_or_default();
+        add(&mut out, format!("| {mark} | {} | {name} | {:.0} ms{usual} |\n", cell(&test.file), test.took_ms));
     }
     add(&mut out, super::coverage::markdown(results));
     if dropped > 0 {

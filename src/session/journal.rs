@@ -96,7 +96,7 @@ enum Line {
     Intent { intent: usize, record: Box<Record> },
     Outcome { outcome: usize, ok: bool, identity: Option<Identity> },
     Undone { undone: usize },
-    End { end: End },
+    End { end: End, at_ms: Option<u64> },
     Ran { ran: String },
     Before { before: Where, state: Things },
     Took { took: usize, lost: Vec<Lost> },
@@ -256,13 +256,13 @@ impl Journal {
         self.append(&Line::Ran { ran: ran.to_owned() })
     }
 
-    /// Says how the run ended.
+    /// Says how the run ended, and when ([`boot_ms`]).
     ///
     /// # Errors
     ///
     /// When the line cannot be written.
     pub fn end(&mut self, end: End) -> Result<()> {
-        self.append(&Line::End { end })
+        self.append(&Line::End { end, at_ms: Some(boot_ms()) })
     }
 
     /// Says what is there before a command acts that reaches farther than it says.
@@ -463,6 +463,8 @@ pub(crate) struct Past {
     pub ran: Vec<String>,
     /// How it ended, if it says so.
     pub end: Option<End>,
+    /// When its script had ended, in milliseconds of this boot: not when the run was confirmed or undone.
+    pub ended_ms: Option<u64>,
     /// Whether anybody still acts for it.
     pub live: bool,
     /// What was there before the acts that reach farther than they say.
@@ -515,6 +517,7 @@ impl Past {
             records: Vec::new(),
             ran: Vec::new(),
             end: None,
+            ended_ms: None,
             live,
             before: Vec::new(),
             owes: Vec::new(),
@@ -545,7 +548,13 @@ impl Past {
                     record.undone.set(true);
                 }
             }
-            Line::End { end } => self.end = Some(end),
+            Line::End { end, at_ms } => {
+                // That something is left may be said by a `gc` long after.
+                let by_itself = matches!(end, End::Kept | End::Trial(_));
+                if self.end.replace(end).is_none() && by_itself {
+                    self.ended_ms = at_ms;
+                }
+            }
             Line::Ran { ran } => self.ran.push(ran),
             Line::Before { before, state } => self.before.push((before, state)),
             Line::Took { took, lost } => {
@@ -724,6 +733,17 @@ mod tests {
     }
 
     #[test]
+    fn a_run_ended_when_its_script_did() {
+        let ended = |lines: &str| Past::parse(format!("{}\n{lines}", header()).as_bytes(), false).unwrap().ended_ms;
+        let line = |end: End, at_ms: u64| serde_json::to_string(&Line::End { end, at_ms: Some(at_ms) }).unwrap() + "\n";
+        assert_eq!(ended(&line(End::Kept, 7)), Some(7));
+        assert_eq!(ended(&(line(End::Trial(99), 7) + &line(End::Kept, 50))), Some(7), "confirmed later");
+        assert_eq!(ended(&(line(End::Kept, 7) + &line(End::Left, 50))), Some(7), "taken down in part");
+        assert_eq!(ended(&line(End::Left, 50)), None, "killed, and cleaned up in part");
+        assert_eq!(ended("{\"end\":\"kept\"}\n"), None, "an earlier version says no time");
+    }
+
+    #[test]
     fn every_prefix_of_a_journal_can_be_read_or_is_refused() {
         let intent = serde_json::to_string(&Line::Intent { intent: 0, record: Box::new(record()) }).unwrap();
         let text = format!("{}\n{intent}\n{}\n", header(), r#"{"end":"kept"}"#);
@@ -776,7 +796,7 @@ mod tests {
             Line::Before { before: Where::Host, state: Things::default() },
             Line::Took { took: 1, lost: Vec::new() },
             Line::Owes { owes: Vec::new() },
-            Line::End { end: End::Trial(9) },
+            Line::End { end: End::Trial(9), at_ms: Some(8) },
         ];
         let lines = lines.iter().map(|line| serde_json::to_string(line).unwrap() + "\n");
         std::iter::once(header() + "\n").chain(lines).collect()

@@ -69,6 +69,7 @@ mod index;
 pub(crate) mod journal;
 mod known;
 mod link;
+pub(crate) mod log;
 mod look;
 mod made;
 pub(crate) mod mutant;
@@ -124,6 +125,7 @@ use audit::Audit;
 use claim::Claims;
 use journal::{Identity, Journal};
 use known::Known;
+use log::Log;
 
 /// Where a run acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -298,6 +300,8 @@ pub struct Session {
     indexes: index::Indexes,
     journal: RefCell<Option<Journal>>,
     audit: Option<Audit>,
+    /// Where people read what it does.
+    told: Option<Log>,
     claims: RefCell<Claims>,
     known: RefCell<Known>,
     inherits_forwarding: Cell<Option<bool>>,
@@ -354,6 +358,7 @@ impl Session {
             indexes: index::Indexes::default(),
             journal: RefCell::default(),
             audit: None,
+            told: None,
             claims: RefCell::default(),
             known: RefCell::default(),
             inherits_forwarding: Cell::new(None),
@@ -387,13 +392,23 @@ impl Session {
         id: String,
         journal: Journal,
         audit: Option<Audit>,
+        told: Option<Log>,
         events: Box<dyn Fn(&Event<'_>)>,
     ) -> Self {
         let exec = exec.with_mark(&id);
-        let session = Self { id, audit, ..Self::new(exec, Mode::Host, events) };
+        let session = Self { id, audit, told, ..Self::new(exec, Mode::Host, events) };
         journal.share_lock(true);
         *session.journal.borrow_mut() = Some(journal);
         session
+    }
+
+    /// Writes into the log of the run, if it has one, how it goes.
+    ///
+    /// # Errors
+    ///
+    /// When the line cannot be written.
+    pub fn tell(&self, what: &str) -> Result<()> {
+        self.told.as_ref().map_or(Ok(()), |told| told.line(&self.id, what))
     }
 
     /// Takes the journal out, to end it.
@@ -700,6 +715,9 @@ impl Session {
         let op = &log[number].op;
         if let Some(audit) = &self.audit {
             audit.command(&self.id, op, &output)?;
+        }
+        if let Some(told) = &self.told {
+            told.command(&self.id, op, &output)?;
         }
         if let Some(journal) = self.journal.borrow_mut().as_mut()
             && !output.unsure

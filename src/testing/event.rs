@@ -136,6 +136,9 @@ pub(crate) struct Test {
     pub took_ms: f64,
     /// It took longer than [`super::SLOW`].
     pub slow: bool,
+    /// How long it usually takes, in milliseconds, when it took much longer ([`super::times`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual_ms: Option<f64>,
     /// 1, or more when it was tried again.
     pub attempt: u32,
     /// It failed and will be tried again.
@@ -166,6 +169,7 @@ impl Test {
             outcome: ended.outcome(),
             took_ms: ended.took.as_secs_f64() * 1e3,
             slow: ended.took > super::SLOW,
+            usual_ms: None,
             attempt: 1,
             again: false,
             reason: ended.skipped.map(str::to_owned),
@@ -187,6 +191,7 @@ impl Test {
             outcome: Outcome::Failed,
             took_ms: 0.0,
             slow: false,
+            usual_ms: None,
             attempt: 1,
             again: false,
             reason: None,

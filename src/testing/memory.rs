@@ -11,7 +11,8 @@ use crate::files::{self, Folder};
 pub(crate) type Failed = BTreeMap<PathBuf, BTreeSet<String>>;
 
 /// `$XDG_CACHE_HOME/netwright` or `~/.cache/netwright`; the temporary folder when there is no home.
-fn folder() -> PathBuf {
+#[must_use]
+pub(crate) fn folder() -> PathBuf {
     let absolute = |name| std::env::var_os(name).map(PathBuf::from).filter(|path: &PathBuf| path.is_absolute());
     let cache = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")));
     cache.unwrap_or_else(std::env::temp_dir).join("netwright")

@@ -11,6 +11,7 @@ pub(crate) mod mutate;
 pub(crate) mod names;
 pub(crate) mod results;
 pub(crate) mod schedule;
+pub(crate) mod times;
 
 use std::collections::BTreeSet;
 use std::time::Duration;

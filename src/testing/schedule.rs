@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use super::event::{Event, Failure, File, SCHEMA, Test};
 use super::memory::Failed;
 use super::results::Results;
+use super::times::{self, Times};
 use super::{Filter, Plan, TIMEOUT, names};
 use crate::error::{Error, Kind};
 use crate::exec::child::{Child, Left};
@@ -44,6 +45,8 @@ pub(crate) struct Options {
     pub chosen: Failed,
     /// What else the child is told on its command line: `--tool`, `--var`.
     pub args: Vec<OsString>,
+    /// How long the tests usually take.
+    pub times: Times,
 }
 
 /// Puts items into an order that a number decides, the same on every machine.
@@ -108,7 +111,12 @@ pub(crate) fn run(
         let mut busy = jobs;
         while busy > 0 {
             match stream.recv() {
-                Ok(Some(event)) => tell(&mut results, &event),
+                Ok(Some(mut event)) => {
+                    if let Event::TestEnded(test) = &mut event {
+                        times::compare(&options.times, test);
+                    }
+                    tell(&mut results, &event);
+                }
                 Ok(None) => busy -= 1,
                 Err(_) => break,
             }
