@@ -1,5 +1,6 @@
 //! `netwright run`: evaluate scripts, in a sandbox or on this machine; report; undo what failed on the machine.
 
+use std::ffi::OsString;
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;

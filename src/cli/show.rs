@@ -54,7 +54,7 @@ pub(super) struct ShowArgs {
     /// In a sandbox that stays: run --keep NAME
     #[arg(long = "in", value_name = "NAME", conflicts_with = "on")]
     pub(super) inside: Option<String>,
-    /// As a page that follows all changes [default: 127.0.0.1:8080]
+    /// As a live page, at 127.0.0.1:8080 or there
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:8080",
           conflicts_with_all = ["watch", "json", "format", "on", "inside"])]
     serve: Option<SocketAddr>,
@@ -215,8 +215,9 @@ fn draw(topology: &Topology, arguments: &ShowArgs) {
 /// Of what a page is, and when: `vm, 2026-11-29T20:56:41Z`; of a snapshot the file.
 fn title(arguments: &ShowArgs) -> String {
     let now = humantime::format_rfc3339_seconds(std::time::SystemTime::now());
-    match &arguments.on {
-        Some(word) if copy::Source::of(word) != copy::Source::This => word.to_string_lossy().into_owned(),
+    match (&arguments.on, &arguments.inside) {
+        (Some(word), _) if copy::Source::of(word) != copy::Source::This => word.to_string_lossy().into_owned(),
+        (_, Some(sandbox)) => format!("{sandbox}, {now}"),
         _ => format!("{}, {now}", super::run::hostname()),
     }
 }

@@ -76,7 +76,7 @@ pub(super) struct TestArgs {
     /// junit, tap, json, md, html, github; FILE may be -
     #[arg(long = "report", value_name = "KIND=FILE")]
     reports: Vec<Spec>,
-    /// Mark what takes longer than in FILE; written when it is not there
+    /// Mark what takes longer than in FILE
     #[arg(long, value_name = "FILE", conflicts_with_all = ["list", "mutate"])]
     baseline: Option<PathBuf>,
     /// Write every event as a JSON line

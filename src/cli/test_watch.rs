@@ -103,7 +103,8 @@ fn look(paths: &[PathBuf], own: &[PathBuf]) -> Seen {
 fn walk(folder: &Path, own: &[PathBuf], depth: usize, seen: &mut Seen) {
     let Ok(entries) = std::fs::read_dir(folder) else { return };
     for entry in entries.flatten() {
-        let (Ok(kind), name, path) = (entry.file_type(), entry.file_name(), entry.path());
+        let Ok(kind) = entry.file_type() else { continue };
+        let (name, path) = (entry.file_name(), entry.path());
         let path = path.strip_prefix(".").map(Path::to_path_buf).unwrap_or(path);
         if kind.is_dir() {
             let hidden = name.as_encoded_bytes().starts_with(b".") || name == "target";
