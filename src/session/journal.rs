@@ -737,8 +737,8 @@ mod tests {
         let ended = |lines: &str| Past::parse(format!("{}\n{lines}", header()).as_bytes(), false).unwrap().ended_ms;
         let line = |end: End, at_ms: u64| serde_json::to_string(&Line::End { end, at_ms: Some(at_ms) }).unwrap() + "\n";
         assert_eq!(ended(&line(End::Kept, 7)), Some(7));
-        assert_eq!(ended(&(line(End::Trial(99), 7) + &line(End::Kept, 50))), Some(7), "confirmed later");
-        assert_eq!(ended(&(line(End::Kept, 7) + &line(End::Left, 50))), Some(7), "taken down in part");
+        assert_eq!(ended(&[line(End::Trial(99), 7), line(End::Kept, 50)].concat()), Some(7), "confirmed later");
+        assert_eq!(ended(&[line(End::Kept, 7), line(End::Left, 50)].concat()), Some(7), "taken down in part");
         assert_eq!(ended(&line(End::Left, 50)), None, "killed, and cleaned up in part");
         assert_eq!(ended("{\"end\":\"kept\"}\n"), None, "an earlier version says no time");
     }
