@@ -300,7 +300,7 @@ fn nothing_breaks_out_of_a_page() {
             path: vec![End { netns: hostile.into(), link: hostile.into() }],
         };
         let page = odd.clone().with_culprit(Some(blame)).html(hostile);
-        for bad in ["<img", "<svg onload", "alert(1)<", "\u{202e}", "\u{2066}", "\u{7}", "\u{1b}", "\n::error"] {
+        for bad in ["<img", "<svg onload", "onfocus='", "\u{202e}", "\u{2066}", "\u{7}", "\u{1b}", "\n::error"] {
             assert!(!page.contains(bad), "{bad:?} is in the page of {hostile:?}");
         }
         assert_eq!((page.matches("<script").count(), page.matches("</script").count()), (1, 1), "{hostile:?}");
@@ -509,7 +509,7 @@ fn show_reads_the_machine_and_changes_nothing() {
     let output = Command::new(program).arg("run").arg(&script).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let shown: Topology = serde_json::from_slice(&output.stdout).unwrap();
-    let peers: Vec<String> = shown.namespaces[1..].iter().map(|one| one.links[1].peer.clone().unwrap().netns).collect();
+    let peers: Vec<String> = shown.namespaces[1..5].iter().map(|one| one.links[1].peer.clone().unwrap().netns).collect();
     assert_eq!(peers, ["b", "a", "d", "c"]);
 }
 

@@ -63,7 +63,8 @@ impl Page {
         assert!(page.starts_with("<!DOCTYPE html>\n<html lang=\"en\">\n"));
         let from = page.find("<main id=\"view\">").expect("the picture");
         let to = page.find("<script>").expect("the script");
-        let body = format!("<body>{}</body>", &page[from..to]);
+        // The one attribute that has no value in HTML.
+        let body = format!("<body>{}</body>", &page[from..to].replace(" hidden>", " hidden=\"\">"));
         let mut read = Self { svg: picture(&body), ..Self::default() };
         let (mut open, mut targets): (Vec<HashMap<String, String>>, BTreeSet<String>) = (Vec::new(), BTreeSet::new());
         let (mut heading, mut title): (Option<String>, Option<String>) = (None, None);
@@ -122,7 +123,7 @@ impl Page {
         let name = String::from_utf8(tag.name().as_ref().to_vec()).expect("UTF-8");
         assert!(ELEMENTS.contains(&name.as_str()), "<{name}>");
         let mut all = HashMap::new();
-        for attribute in tag.attributes().html() {
+        for attribute in tag.attributes() {
             let attribute = attribute.expect("an attribute");
             let key = String::from_utf8(attribute.key.as_ref().to_vec()).expect("UTF-8");
             assert!(ATTRIBUTES.contains(&key.as_str()), "<{name} {key}>");
