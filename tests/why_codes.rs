@@ -11,7 +11,7 @@ use std::process::Command;
 /// A code, who asks for what, and how the fault is made.
 type Fault = (&'static str, &'static str, &'static str);
 
-const FAULTS: [Fault; 24] = [
+const FAULTS: [Fault; 26] = [
     ("ARP_IGNORED", "x 10.7.3.3", "ip netns exec y sysctl -qw net.ipv4.conf.all.arp_ignore=8"),
     ("FDB_STATIC_WRONG", "x 10.7.3.3", "bridge -n r fdb replace 02:00:00:00:00:03 dev p1 master static sticky"),
     ("ICMP_ECHO_IGNORED", "a 10.7.2.2", "ip netns exec b sysctl -qw net.ipv4.icmp_echo_ignore_all=1"),
@@ -54,6 +54,11 @@ const FAULTS: [Fault; 24] = [
       ip netns exec a bash -c 'exec 5<>/dev/udp/10.9.9.9/53; echo >&5; exec sleep 60' &
       for try in $(seq 50); do ip netns exec r conntrack -L 2>/dev/null | grep -q 10.9.9.9 && break; sleep 0.1; done; sleep 0.3
       ip netns exec r iptables -t nat -A PREROUTING -d 10.9.9.9 -p udp --dport 53 -j DNAT --to-destination 10.7.2.2:53"),
+    ("TCP_SIGNATURE", "a tcp/10.7.2.2:80", "ip netns exec b perl -MIO::Socket::INET -e '
+      $s = IO::Socket::INET->new(LocalPort => 80, Proto => \"tcp\", Listen => 5) or die;
+      setsockopt($s, 6, 14, pack(\"Sna4x120CCSla80\", 2, 0, inet_aton(\"10.7.1.2\"), 0, 0, 3, 0, \"key\")) or die; sleep 60' & sleep 0.5"),
+    ("SERVICE_WRONG_SOURCE", "a udp/10.7.2.9:53", "ip -n b addr add 10.7.2.9/24 dev eth0; ip netns exec b perl -MIO::Socket::INET -e '
+      $s = IO::Socket::INET->new(LocalPort => 53, Proto => \"udp\"); while ($from = $s->recv($data, 2048)) { send($s, $data, 0, $from) }' & sleep 0.5"),
     ("XFRM_BLOCK", "a 10.7.2.2", "ip -n a xfrm policy add src 10.7.1.2 dst 10.7.2.2 dir out action block"),
 ];
 

@@ -179,6 +179,48 @@ pub fn connect(target: &Target, options: &ConnectOptions, cancel: &dyn Fn() -> b
     Ok(Established { verdict, token, ends, open })
 }
 
+/// Sends one UDP datagram from a socket that takes answers of everybody, and tells from which address of that port one came; none when nobody
+/// answers in time.
+///
+/// # Errors
+/// As [`connect`].
+pub fn answered_by(target: &Target, options: &ConnectOptions, cancel: &dyn Fn() -> bool) -> Result<Option<IpAddr>> {
+    let to = sys::socket_addr(target.addr, target.port, target.zone.as_deref())?;
+    let socket = sys::open(to.is_ipv6(), Type::DGRAM, Protocol::UDP)?;
+    if let Some(mark) = options.mark {
+        socket.set_mark(mark).map_err(|error| sys::failed("cannot set the mark", &error))?;
+    }
+    sys::shape(&socket, to.is_ipv6(), options.tos, options.device.as_deref())?;
+    let source = options.source.unwrap_or_else(|| sys::any(to.is_ipv6()));
+    let from = sys::socket_addr(source, options.sport.unwrap_or(0), target.zone.as_deref())?;
+    let token = options.token.map_or_else(Token::random, Ok)?;
+    let sent = socket.bind(&SockAddr::from(from)).and_then(|()| socket.send_to(token.bytes(), &SockAddr::from(to)));
+    if sent.is_err() {
+        return Ok(None);
+    }
+    let deadline = Instant::now() + options.timeout;
+    let mut data = [std::mem::MaybeUninit::uninit(); 2048];
+    while !cancel() {
+        match socket.recv_from(&mut data) {
+            Ok((_, who)) => {
+                if let Some(who) = who.as_socket().filter(|who| who.port() == target.port) {
+                    return Ok(Some(who.ip()));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    return Ok(None);
+                }
+                sys::wait(&[(socket.as_fd(), PollFlags::IN)], left.min(SLICE))?;
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(_) => return Ok(None),
+        }
+    }
+    Ok(None)
+}
+
 /// One probe under way.
 struct Call {
     socket: Socket,

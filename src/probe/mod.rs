@@ -43,7 +43,7 @@ mod verdict;
 mod witness;
 
 pub use changes::{announcements, drain};
-pub use connect::{ConnectOptions, Established, connect};
+pub use connect::{ConnectOptions, Established, answered_by, connect};
 pub use dad::{Dad, Inet6Addr, wait_dad};
 pub use dump::{has_legacy_tables, has_nft_tables, policy_rules_v6};
 pub use listener::{Counts, Listener, Visitors};

@@ -7,15 +7,15 @@ use std::fmt::Write as _;
 
 use super::evaluation::{Cause, Effect};
 use super::finding::{Culprit, Fix, Label};
-use super::packet::{Asked, Ct, Hook, Packet, RuleRef, Sort, Spot};
-use super::walk::{Conn, Walk};
+use super::packet::{Asked, Ct, Hook, Packet, Port, RuleRef, Sort, Spot};
+use super::walk::{Conn, Tuple, Walk, Zoned};
 
 /// Asks a base chain again: about another packet, or as if a set had said the contrary.
 pub(super) type Again<'r> = dyn Fn(&Packet, Option<&Asked>) -> Effect + 'r;
 
 impl Walk<'_> {
     /// Finds out what a packet that is dropped would pass without.
-    pub(super) fn first_cause(&self, packet: &Packet, effect: &mut Effect, again: &Again<'_>) {
+    pub(super) fn first_cause(&self, ns: usize, packet: &Packet, effect: &mut Effect, again: &Again<'_>) {
         if effect.drop.is_none() {
             return;
         }
@@ -36,6 +36,11 @@ impl Walk<'_> {
             if passes(&Packet { ct, ..packet.clone() }, None) {
                 effect.cause.push(Cause::Untracked(RuleRef::clone(rule)));
             }
+        }
+        if let Some(zoned) =
+            self.in_another_zone(ns, packet).filter(|_| passes(&Packet { ct: Ct::Established, ..packet.clone() }, None))
+        {
+            effect.cause.push(Cause::Zone(zoned));
         }
         if let Some(conn) = self.translated_source(packet) {
             let before = conn.before.src.0;
@@ -116,6 +121,16 @@ impl Walk<'_> {
             let mut nat = bases.into_iter().filter(|(_, index)| nft.kind(*index) == "nat");
             nat.find_map(|(_, index)| translated(nft.run(index, &request, &spot, None)))
         })
+    }
+
+    /// An answer that a namespace tracks in another zone than its request: to connection tracking they do not belong together.
+    fn in_another_zone(&self, ns: usize, packet: &Packet) -> Option<Zoned> {
+        let answered = packet.track.zone.filter(|_| packet.reply && matches!(packet.ct, Ct::New | Ct::Invalid))?;
+        let tuple = Tuple::of(packet);
+        let asked = |conn: &&Conn| conn.ns == ns && [conn.after.reversed(), conn.before.reversed()].contains(&tuple);
+        let conn = self.conns.iter().find(|conn| asked(conn) && conn.zone.is_some_and(|zone| zone != answered))?;
+        let by = conn.zoned.as_ref().or(packet.past.zoned.as_ref());
+        Some(Zoned { asked: conn.zone?, answered, by: by.map(|by| RuleRef::clone(by)) })
     }
 
     /// The connection whose translation made the source of a packet.
@@ -210,6 +225,7 @@ impl Walk<'_> {
                     culprit = culprit.because(Label::State, format!("{} {} in {at}: {}", by.tool, by.table, by.text));
                 }
                 Cause::Source(before) => culprit = self.by_translation(culprit, packet, before, first),
+                Cause::Zone(zoned) => culprit = by_zone(&at, culprit, packet, &zoned),
             }
         }
         culprit
@@ -247,12 +263,50 @@ impl Walk<'_> {
     }
 }
 
+/// Tells the zones of connection tracking that keep an answer from its request, and puts the answer into the request's.
+fn by_zone(at: &crate::op::Where, mut culprit: Culprit, packet: &Packet, zoned: &Zoned) -> Culprit {
+    let Zoned { asked, answered, by } = zoned;
+    let set = by.as_ref().map(|by| format!(" (`{}`)", by.text)).unwrap_or_default();
+    let _ = write!(
+        culprit.message,
+        "; the request was tracked in the conntrack zone {asked}{set}, the answer is looked for in zone {answered}, where it belongs to nothing"
+    );
+    let Some(by) = by else { return culprit };
+    culprit = culprit.because(Label::State, format!("{} {} {} in {at}: {}", by.tool, by.table, by.chain, by.text));
+    let proto = packet.proto_name();
+    let port = |word: &str| match packet.sport {
+        Port::Exact(port) => format!(" {word} {port}"),
+        _ => String::new(),
+    };
+    // Where the request's own rule stands is before connection tracking; an answer that was sent from here passes OUTPUT, not that.
+    culprit.fix = vec![if by.tool == "nft" {
+        let family = if packet.v6() { "ip6" } else { "ip" };
+        let kind =
+            if packet.icmp.is_some() { format!("meta l4proto {proto}") } else { format!("{proto}{}", port("sport")) };
+        let line = format!(
+            "nft insert rule {} {} {family} saddr {} {kind} ct zone set {asked}",
+            by.table, by.chain, packet.src
+        );
+        Fix::new(at, &line)
+    } else {
+        let line = format!(
+            "{} -t raw -I {} 1 -s {} -p {proto}{} -j CT --zone {asked}",
+            by.tool,
+            by.base,
+            packet.src,
+            port("--sport")
+        );
+        Fix::new(at, &line)
+    }];
+    culprit
+}
+
 /// Addresses that stand for the world: those of documentation (RFC 5737, RFC 3849), which no rule names.
 pub(super) const WORLD4: std::net::Ipv4Addr = std::net::Ipv4Addr::new(203, 0, 113, 254);
 pub(super) const WORLD6: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0xffff, 0xffff, 0, 0, 0, 0xfe);
 
 /// The command after which a set says the contrary.
-fn contrary(asked: &Asked) -> String {
+pub(super) fn contrary(asked: &Asked) -> String {
     let (set, element) = (&asked.set, &asked.element);
     match (asked.tool.strip_prefix("nft "), asked.held) {
         (None, false) => format!("ipset add {set} {element}"),

@@ -106,6 +106,8 @@ DnatWrongTarget DNAT_WRONG_TARGET "the port is handed on to where nothing listen
 HairpinNoSnat HAIRPIN_NO_SNAT "the target answers the client directly, past the router that translated the request" "DNAT without SNAT within one segment" "MASQUERADE what goes from the segment to the target"
 ServiceNotListening SERVICE_NOT_LISTENING "nothing listens on the port" "`ss -ltnu`" "start the service"
 ServiceWrongBind SERVICE_WRONG_BIND "the service listens on another address" "`ss -ltnu`" "let it listen on this address or on all"
+ServiceWrongSource SERVICE_WRONG_SOURCE "the service answers from another address than the one it was asked at, and the asker waits for that one" "`tcpdump` shows the answer with another source; `ss -lnu` shows the socket on all addresses" "let it listen on that address itself, or answer from where it was asked (IP_PKTINFO, `multihome`)"
+TcpSignature TCP_SIGNATURE "a socket takes only segments that are signed with its key (TCP MD5, AO), and drops others in silence" "the recorder says TCP_MD5NOTFOUND; `ss -tlni` shows md5keys" "the same key on both ends"
 ServiceSilent SERVICE_SILENT "the service takes the connection and never answers" "`ss -ltn`: Recv-Q grows; the process is stopped or stuck" "look at the process"
 ServiceBacklogFull SERVICE_BACKLOG_FULL "the queue of the listening socket is full" "`ss -ltn`: Recv-Q exceeds Send-Q" "look at the process, raise its backlog"
 IcmpEchoIgnored ICMP_ECHO_IGNORED "the target does not answer pings by configuration" "icmp_echo_ignore_all" "sysctl -w net.ipv4.icmp_echo_ignore_all=0"

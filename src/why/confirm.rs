@@ -51,7 +51,7 @@ pub(super) fn confirm(recorded: crate::Result<Recording>, question: &Question, f
         finding.confidence = Confidence::Confirmed;
         return;
     }
-    if strayed(&recording, at.as_ref(), finding) {
+    if gave_up(&recording, seen, dropped, finding) || strayed(&recording, at.as_ref(), finding) {
         return;
     }
     // What leads a packet astray is to blame for what it meets there.
@@ -87,7 +87,6 @@ pub(super) fn confirm(recorded: crate::Result<Recording>, question: &Question, f
             | Class::BridgeRefused
             | Class::PeerRefused
             | Class::TcpState
-            | Class::Signature
             | Class::Malformed
             | Class::Fragment
             | Class::Device
@@ -123,6 +122,15 @@ pub(super) fn confirm(recorded: crate::Result<Recording>, question: &Question, f
             }
         }
     }
+}
+
+/// The kernel gave up a question that was open when the packet was sent (`neigh_invalidate`, three seconds after it was first asked): that says
+/// what the open question says, where nobody answers for a neighbour who should be there. Returns whether that is so; then it is confirmed.
+fn gave_up(recording: &Recording, seen: &Seen, dropped: &Dropped, finding: &mut Finding) -> bool {
+    if dropped.class == Class::NeighbourFailed {
+        softly(recording, seen.netns, finding, &NEIGHBOUR);
+    }
+    dropped.class == Class::NeighbourFailed && finding.confidence == Confidence::Confirmed
 }
 
 /// A frame for another's hardware address ends there, whatever that one does with it. Returns whether that is so; then it is confirmed.
@@ -381,6 +389,7 @@ fn codes(class: Class) -> &'static [Code] {
         Class::Xfrm => &[Code::XfrmBlock],
         Class::V6Disabled => &[Code::V6Disabled],
         Class::Tunnel => &[Code::TunnelMismatch],
+        Class::Signature => &[Code::TcpSignature],
         _ => &[],
     }
 }
@@ -403,9 +412,22 @@ fn observed(at: &Where, dev: Option<&str>, dropped: &Dropped) -> Option<Culprit>
         Class::NoSocket => Code::ServiceNotListening,
         Class::TooBig => Code::MtuExceeded,
         Class::V6Disabled => Code::V6Disabled,
+        Class::Signature => Code::TcpSignature,
         _ => return None,
     };
     let place = dev.unwrap_or_default();
+    if code == Code::TcpSignature {
+        let what = dropped.reason.as_deref().and_then(means).unwrap_or(dropped.class.means());
+        return Some(
+            Culprit::new(code, at, "socket", place)
+                .says(format!(
+                    "a socket of {at} has a key for this peer (TCP MD5 or AO, as BGP uses it), and drops in silence what is not signed with it: \
+                     {dropped}; {what}"
+                ))
+                .because(Label::Probe, format!("dropped in {at}: {dropped}"))
+                .advise("give both ends the same key, for each other's addresses, or neither; a translation (NAT) between them breaks it, too"),
+        );
+    }
     if code == Code::RpFilter {
         return Some(
             Culprit::new(code, at, "sysctl", format!("net.ipv4.conf.{place}.rp_filter"))

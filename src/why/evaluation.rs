@@ -48,15 +48,33 @@ impl State {
         }
         packet.past.untracked = packet.past.untracked.or(first.past.untracked);
         packet.past.proxied = packet.past.proxied.or(first.past.proxied);
+        packet.past.zoned = packet.past.zoned.or(first.past.zoned);
+        packet.track.zone = packet.track.zone.filter(|_| packet.track.zone == first.track.zone);
         Self { packet, nat: other.nat.or(self.nat), guess }
     }
 
     /// A rule tells it not to be tracked: its state is `UNTRACKED` from there on. What is tracked already stays so (`xt_CT.c`, `nft_ct.c`).
+    /// So does what was put into a zone, which has the template of a connection.
     pub(super) fn untrack(&mut self, rule: RuleRef) {
-        if tracked(&self.packet) != Tri::Yes {
+        if tracked(&self.packet) != Tri::Yes && self.packet.past.zoned.is_none() {
             self.packet.ct = Ct::Untracked;
             self.packet.past.untracked = Some(Arc::new(rule));
         }
+    }
+
+    /// A rule puts it into a zone of connection tracking. What is tracked, or in a zone, stays so; what is not to be tracked is put into one by
+    /// nft (`nft_ct_set_zone_eval`), not by iptables (`xt_ct_target`).
+    pub(super) fn zone(&mut self, zone: Option<u16>, rule: RuleRef) {
+        let packet = &mut self.packet;
+        let kept = packet.ct == Ct::Untracked && rule.tool != "nft";
+        if tracked(packet) == Tri::Yes || packet.past.zoned.is_some() || kept {
+            return;
+        }
+        if packet.ct == Ct::Untracked {
+            (packet.ct, packet.past.untracked) = (Ct::Invalid, None);
+        }
+        packet.track.zone = zone;
+        packet.past.zoned = Some(Arc::new(rule));
     }
 }
 
@@ -101,6 +119,8 @@ pub(super) enum Cause {
     Untracked(RuleRef),
     /// Its source, which was this before it was translated.
     Source(std::net::IpAddr),
+    /// The zone of connection tracking: the request was tracked in another one.
+    Zone(super::walk::Zoned),
 }
 
 impl Ends {

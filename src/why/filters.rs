@@ -8,7 +8,7 @@ use super::evaluation::Effect;
 use super::finding::{Culprit, Label, Leg};
 use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri, Way};
 use super::state::Ns;
-use super::walk::{Conn, Tuple, Walk};
+use super::walk::{Conn, Stage, Tuple, Walk};
 
 /// Where connection tracking sits among the priorities (`NF_IP_PRI_CONNTRACK`).
 const CONNTRACK: i32 = -200;
@@ -76,7 +76,8 @@ impl Walk<'_> {
         let mut tracked = !matches!(hook, Hook::Prerouting | Hook::Output) || iif == "lo";
         let related = packet.ct == Ct::Related;
         if !tracked {
-            (packet.ct, packet.track, packet.past.untracked) = (Ct::Invalid, Track::default(), None);
+            (packet.ct, packet.track) = (Ct::Invalid, Track::default());
+            (packet.past.untracked, packet.past.zoned) = (None, None);
         }
         let (mut passes, mut translated, mut restored, mut legacy) = (true, false, false, false);
         let sort = |ip: IpAddr| sort(network, ip);
@@ -117,8 +118,9 @@ impl Walk<'_> {
                 Base::Iptables(tables, table) => tables.run(table, packet, &spot, assume),
                 Base::Nft(index) => nft.run(*index, packet, &spot, assume),
             };
+            self.stage = if tracked { Stage::Tracked } else { Stage::Early };
             let mut effect = run(packet, None);
-            self.first_cause(packet, &mut effect, &run);
+            self.first_cause(ns, packet, &mut effect, &run);
             self.mark_cause(ns, packet, &effect, &run);
             let translates = nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
             if translates && std::mem::replace(&mut translated, true) {
@@ -138,6 +140,7 @@ impl Walk<'_> {
                 self.rerouted = Some(packet.clone());
             }
         }
+        self.stage = Stage::Tracked;
         if !tracked {
             self.track(ns, packet, related);
         }
@@ -226,27 +229,32 @@ impl Walk<'_> {
             return;
         }
         let tuple = Tuple::of(packet);
+        let (zone, zoned) = (packet.track.zone, packet.past.zoned.clone());
+        // What is in another zone is another connection (`nf_ct_zone_equal`).
+        let here = |conn: &Conn| conn.ns == ns && (zone.is_none() || conn.zone.is_none() || conn.zone == zone);
+        let unsure = unsure || zone.is_none();
         if self.leg == Leg::Request || self.depth > 0 {
             packet.ct = Ct::New;
             self.conntrack_full(ns);
-            let known = self.conns.iter().find(|conn| conn.ns == ns && conn.after == tuple);
+            let known = self.conns.iter().find(|conn| here(conn) && conn.after == tuple);
             match known {
                 Some(conn) => packet.track = of(conn),
                 None => {
-                    packet.track = Track { orig: Some([tuple.src, tuple.dst]), ..Track::default() };
+                    packet.track = Track { orig: Some([tuple.src, tuple.dst]), zone, ..Track::default() };
                     let (before, after) = (tuple.clone(), tuple);
-                    self.conns.push(Conn { ns, before, after, by: None, answered: false, mark: Some(0) });
+                    let conn = Conn { ns, before, after, by: None, answered: false, mark: Some(0), zone, zoned };
+                    self.conns.push(conn);
                 }
             }
-        } else if let Some(conn) = self.conns.iter_mut().find(|conn| conn.ns == ns && conn.after.reversed() == tuple) {
+        } else if let Some(conn) = self.conns.iter_mut().find(|conn| here(conn) && conn.after.reversed() == tuple) {
             conn.answered = true;
             (packet.ct, packet.track) = (Ct::Established, of(conn));
-        } else if let Some(conn) = self.conns.iter().find(|conn| conn.ns == ns && conn.before.reversed() == tuple) {
+        } else if let Some(conn) = self.conns.iter().find(|conn| here(conn) && conn.before.reversed() == tuple) {
             (packet.ct, packet.track) = (Ct::Established, of(conn));
         } else if packet.proto == 17 {
             // An answer without a question: TCP and ICMP call it invalid, UDP a new connection.
             packet.ct = Ct::New;
-            packet.track = Track { orig: Some([tuple.src, tuple.dst]), ..Track::default() };
+            packet.track = Track { orig: Some([tuple.src, tuple.dst]), zone, ..Track::default() };
         } else {
             packet.ct = Ct::Invalid;
         }
@@ -444,6 +452,14 @@ impl Walk<'_> {
             Culprit::new(code, at, if rule.policy { "policy" } else { "rule" }, name).value(rule.text.clone());
         let count = rule.packets.map(|packets| format!("   (counter: {packets} packets)")).unwrap_or_default();
         culprit = culprit.because(Label::State, format!("{} in {at}, {}: {}{count}", rule.tool, rule.table, rule.text));
+        // A rule that takes all that comes to its chain: what sent this packet there decides.
+        if let Some(step) = rule.path.last().filter(|step| step.element.is_none()) {
+            if !rule.policy && takes_all(&rule.text) {
+                let _ = write!(message, "; `{}` sends it there", step.text);
+            }
+            let way = rule.path.iter().map(|step| format!("`{}`", step.text)).collect::<Vec<_>>().join(" → ");
+            culprit = culprit.because(Label::State, format!("reached by {way}"));
+        }
         if bridged {
             let sysctl =
                 if packet.v6() { "net.bridge.bridge-nf-call-ip6tables" } else { "net.bridge.bridge-nf-call-iptables" };
@@ -468,6 +484,7 @@ impl Walk<'_> {
             if !said.is_empty() {
                 let _ = write!(message, "; it is a reverse path filter, and {at} {said}");
             }
+            culprit = self.by_the_mark(ns, culprit, &mut message, (packet, iif), rule, marked);
         }
         if packet.ct == Ct::Untracked && rule.policy {
             message += "; the packet is untracked (a raw rule with --notrack), so no rule on its conntrack state (ctstate) accepts it";
@@ -476,7 +493,7 @@ impl Walk<'_> {
                 return self.mend_rule(culprit.says(message), packet, ("", ""), by);
             }
         }
-        if packet.ct == Ct::New && self.leg == Leg::Reply || packet.ct == Ct::Invalid {
+        if packet.ct == Ct::New && self.leg == Leg::Reply || packet.ct == Ct::Invalid && self.stage == Stage::Tracked {
             let _ = write!(message, "; its conntrack state is {}", packet.ct.word());
         }
         if self.leg == Leg::Reply && packet.ct == Ct::Established && rule.policy {
@@ -484,6 +501,64 @@ impl Walk<'_> {
         }
         culprit = culprit.says(message);
         self.mend_rule(culprit, packet, (iif, oif), rule)
+    }
+
+    /// A reverse path filter in the rules and a mark: with the packet's own, or the one that its connection gives back later, the way back is
+    /// the link that it came by, and the rule does not look at it; or it looks at one that leads elsewhere.
+    fn by_the_mark(
+        &self,
+        ns: usize,
+        mut culprit: Culprit,
+        message: &mut String,
+        (packet, iif): (&Packet, &str),
+        rule: &RuleRef,
+        marked: bool,
+    ) -> Culprit {
+        let tuple = Tuple::of(packet).reversed();
+        let kept = self.conns.iter().find(|conn| conn.ns == ns && [&conn.before, &conn.after].contains(&&tuple));
+        let set = |mark: &u32| *mark != 0;
+        let (own, kept) = (packet.mark.filter(set), kept.and_then(|conn| conn.mark).filter(set));
+        let by = |mark: u32| {
+            let other = Packet { mark: Some(mark), ..packet.clone() };
+            let back = other.way_back(sort(self.net.ns(ns), packet.dst), true);
+            matches!(self.leads(ns, &back), super::packet::Way::By(devs) if devs.iter().any(|dev| dev == iif))
+        };
+        let how = if rule.tool == "nft" { "`fib saddr . mark . iif`" } else { "--validmark" };
+        match (own, kept) {
+            (Some(mark), _) if !marked && by(mark) => {
+                let _ = write!(
+                    message,
+                    "; it has the mark 0x{mark:x}, and with the mark the way back is {iif}: the rule looks at marks with {how} only"
+                );
+                if let Some(set) = &packet.past.marked {
+                    culprit = culprit
+                        .because(Label::State, format!("its mark is from {} {}: {}", set.tool, set.table, set.text));
+                }
+                let mut words = rule.deletion();
+                let filter = words.iter().position(|word| word == "rpfilter");
+                let verb = words.iter().position(|word| word == "-D");
+                if let (Some(filter), Some(verb), true) = (filter, verb, rule.tool != "nft" && rule.handle > 0) {
+                    words.insert(filter + 1, "--validmark".to_owned());
+                    "-R".clone_into(&mut words[verb]);
+                    words.insert(verb + 2, rule.handle.to_string());
+                    culprit = culprit.fix_words(words);
+                }
+            }
+            (Some(mark), _) if marked && by(0) => {
+                let _ =
+                    write!(message, "; it looks with the mark 0x{mark:x}, and without the mark the way back is {iif}");
+            }
+            (None, Some(mark)) if self.stage == Stage::Early && by(mark) => {
+                let too = if marked { String::new() } else { format!(", and does not look at marks (that is {how})") };
+                let _ = write!(
+                    message,
+                    "; its connection has the mark 0x{mark:x}, with which the way back is {iif}: the rule stands before a rule can give the \
+                     mark back to the packet (raw comes before mangle){too}"
+                );
+            }
+            _ => {}
+        }
+        culprit
     }
 
     pub(super) fn mend_rule(
@@ -494,6 +569,9 @@ impl Walk<'_> {
         rule: &RuleRef,
     ) -> Culprit {
         if !rule.policy {
+            if !culprit.fix.is_empty() {
+                return culprit;
+            }
             let narrow = self.before_rule(packet, (iif, oif), rule);
             if narrow.is_empty() {
                 let opens = format!("all that `{}` in {} keeps out", rule.text, rule.chain);
@@ -632,7 +710,7 @@ impl Walk<'_> {
         let mut passes = true;
         for (_, index) in bases {
             let mut effect = nft.run(index, packet, &spot, None);
-            self.first_cause(packet, &mut effect, &|packet, assume| nft.run(index, packet, &spot, assume));
+            self.first_cause(ns, packet, &mut effect, &|packet, assume| nft.run(index, packet, &spot, assume));
             for rule in effect.suspects {
                 let culprit = self.by_rule(ns, hook, packet, devs, false, &rule);
                 self.suspect(ns, culprit, Some(rule));
@@ -655,48 +733,146 @@ impl Walk<'_> {
         passes
     }
 
-    /// What an `IPsec` policy says about a packet.
+    /// What the `IPsec` policies of a namespace say about a packet: that it may not pass, or that it has to come out of a tunnel, or go into one.
     pub(super) fn xfrm(&mut self, ns: usize, packet: &Packet, dir: &str) {
-        let listing = self.net.xfrm(ns);
-        if listing.is_empty() {
+        let policies = xfrm_policies(self.net.xfrm(ns));
+        let find = |packet: &Packet, dir: &str| {
+            let fits = |policy: &&XfrmPolicy| policy.dir == dir && policy.covers(packet);
+            // The lower number counts, of two alike the older one (`xfrm_policy_lookup_bytype`); the newest is listed first.
+            policies.iter().rev().filter(fits).min_by_key(|policy| policy.priority).cloned()
+        };
+        let Some(policy) = find(packet, dir) else { return };
+        let at = self.net.ns(ns).at.clone();
+        let name = format!("src {} dst {} dir {dir}", policy.src, policy.dst);
+        let culprit = Culprit::new(Code::XfrmBlock, &at, "policy", name.clone());
+        if policy.blocks {
+            let culprit = culprit
+                .value("action block")
+                .says(format!("an IPsec policy (xfrm) of {at} blocks {} → {}", packet.src, packet.dst))
+                .because(Label::State, format!("ip xfrm policy in {at}: {name} action block"))
+                .fix(&format!("ip xfrm policy delete {name}"));
+            return self.fault(culprit);
+        }
+        // By lo nothing is encrypted (`disable_xfrm`, `disable_policy`), and an outer packet is the tunnel itself.
+        let own = |ip| self.net.ns(ns).owns(ip).is_some();
+        if !policy.tunnels || self.depth > 0 || own(packet.src) && own(packet.dst) {
             return;
         }
-        let at = self.net.ns(ns).at.clone();
-        let mut selector: Option<(String, String)> = None;
-        let mut direction = String::new();
-        let mut found = Vec::new();
-        for line in listing.lines() {
-            let words: Vec<&str> = line.split_whitespace().collect();
-            match words.as_slice() {
-                ["src", src, "dst", dst, ..] if !line.starts_with(char::is_whitespace) => {
-                    selector = Some(((*src).into(), (*dst).into()));
-                }
-                ["dir", way, rest @ ..] => {
-                    direction = (*way).into();
-                    if direction == dir && rest.windows(2).any(|pair| pair == ["action", "block"]) {
-                        found.extend(selector.clone());
-                    }
-                }
-                _ => {}
-            }
+        let out = dir == "out";
+        // With keys the packet goes into the tunnel, whose way is not walked.
+        let keys = || self.net.ask(ns, "ip", &["xfrm", "state", "count"]).stdout;
+        if out && keys().split_whitespace().last().is_none_or(|count| count != "0") {
+            return;
         }
-        let _ = direction;
-        for (src, dst) in found {
-            let covers = |net: &str, ip: IpAddr| net.parse::<ipnet::IpNet>().is_ok_and(|net| net.contains(&ip));
-            if covers(&src, packet.src) && covers(&dst, packet.dst) {
-                self.fault(
-                    Culprit::new(Code::XfrmBlock, &at, "policy", format!("src {src} dst {dst} dir {dir}"))
-                        .value("action block")
-                        .says(format!("an IPsec policy (xfrm) of {at} blocks {} → {}", packet.src, packet.dst))
-                        .because(
-                            Label::State,
-                            format!("ip xfrm policy in {at}: src {src} dst {dst} dir {dir} action block"),
-                        )
-                        .fix(&format!("ip xfrm policy delete src {src} dst {dst} dir {dir}")),
-                );
+        let says = if out {
+            format!(
+                "the IPsec policy `{name}` of {at} takes {} → {} for a tunnel ({}), and there is none: no keys have been agreed (no SA)",
+                packet.src, packet.dst, policy.tunnel
+            )
+        } else {
+            format!(
+                "the IPsec policy `{name}` of {at} takes {} → {} from a tunnel only ({}), and it comes in clear",
+                packet.src, packet.dst, policy.tunnel
+            )
+        };
+        let mut culprit = culprit.value(policy.tunnel.clone()).says(says).because(
+            Label::State,
+            format!("ip xfrm policy in {at}: {name} priority {} tmpl {}", policy.priority, policy.tunnel),
+        );
+        // A policy of its own lets this flow pass in clear, and its answers.
+        let pass = |packet: &Packet, policy: &XfrmPolicy| {
+            let (bits, before) = (if packet.v6() { 128 } else { 32 }, policy.priority.saturating_sub(1));
+            let (src, dst) = (packet.src, packet.dst);
+            format!("ip xfrm policy add src {src}/{bits} dst {dst}/{bits} dir {} priority {before}", policy.dir)
+        };
+        culprit = culprit.fix(&pass(packet, &policy));
+        let answer = Packet { src: packet.dst, dst: packet.src, ..packet.clone() };
+        let back = match dir {
+            "in" => "out",
+            "out" => "in",
+            other => other,
+        };
+        if let Some(other) = find(&answer, back).filter(|other| other.tunnels && !other.blocks) {
+            culprit = culprit.fix(&pass(&answer, &other));
+        }
+        self.fault(culprit.advise(
+            "or bring the tunnel up; what never goes through it, such as the gateway's own LAN, wants a policy of its own (bypass-lan)",
+        ));
+    }
+}
+
+/// A policy of `ip xfrm policy`, as far as it decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct XfrmPolicy {
+    src: String,
+    dst: String,
+    /// What else the packet must have: a protocol, ports, a link.
+    narrow: bool,
+    dir: String,
+    priority: u32,
+    blocks: bool,
+    /// It wants a transformation, and not only where there is one (`level use`).
+    tunnels: bool,
+    tunnel: String,
+}
+
+impl XfrmPolicy {
+    fn covers(&self, packet: &Packet) -> bool {
+        let covers = |net: &str, ip: IpAddr| net.parse::<ipnet::IpNet>().is_ok_and(|net| net.contains(&ip));
+        !self.narrow && covers(&self.src, packet.src) && covers(&self.dst, packet.dst)
+    }
+}
+
+/// The policies of `ip xfrm policy`, but for those of sockets.
+fn xfrm_policies(listing: &str) -> Vec<XfrmPolicy> {
+    let mut all: Vec<XfrmPolicy> = Vec::new();
+    let mut selector = None;
+    for line in listing.lines() {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let after = |word: &str| words.iter().skip_while(|one| **one != word).nth(1).copied();
+        match words.as_slice() {
+            ["src", src, "dst", dst, rest @ ..] if !line.starts_with(char::is_whitespace) => {
+                selector = Some(((*src).to_owned(), (*dst).to_owned(), !rest.is_empty()));
             }
+            ["dir", dir, ..] => {
+                let Some((src, dst, narrow)) = selector.take() else { continue };
+                all.push(XfrmPolicy {
+                    src,
+                    dst,
+                    narrow,
+                    dir: (*dir).to_owned(),
+                    priority: after("priority").and_then(|number| number.parse().ok()).unwrap_or(0),
+                    blocks: after("action") == Some("block"),
+                    tunnels: false,
+                    tunnel: String::new(),
+                });
+            }
+            ["socket", ..] => selector = None,
+            ["tmpl", ..] => {
+                if let Some(policy) = all.last_mut() {
+                    policy.tunnels = true;
+                    let ends = [after("src"), after("dst")].into_iter().flatten().collect::<Vec<_>>().join(" → ");
+                    policy.tunnel = ends;
+                }
+            }
+            ["level", "use", ..] | ["proto", .., "level", "use"] => {
+                if let Some(policy) = all.last_mut() {
+                    policy.tunnels = false;
+                }
+            }
+            _ => {}
         }
     }
+    all
+}
+
+/// Whether a rule looks at nothing of a packet but its protocol.
+fn takes_all(text: &str) -> bool {
+    let looks = [
+        "-s", "-d", "-i", "-o", "-m", "--dport", "--sport", "saddr", "daddr", "sport", "dport", "iifname", "oifname",
+        "iif", "oif", "ct", "mark", "fib", "vmap", "limit", "pkttype",
+    ];
+    !text.split_whitespace().any(|word| looks.contains(&word))
 }
 
 /// Whether a base chain takes `-i` or `-o` (`iptables-extensions(8)`: no input link on the way out, no output link on the way in).
@@ -728,6 +904,7 @@ fn of(conn: &Conn) -> Track {
         snat: conn.before.src != conn.after.src,
         dnat: conn.before.dst != conn.after.dst,
         orig: Some([conn.before.src, conn.before.dst]),
+        zone: conn.zone,
     }
 }
 
@@ -764,5 +941,61 @@ pub(super) fn sort(network: &Ns, ip: IpAddr) -> Sort {
         _ if limited => Sort::Broadcast,
         _ if network.owns(ip).is_some() => Sort::Local,
         _ => Sort::Unicast,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_policies_of_ipsec_are_read() {
+        let listing = "\
+src 192.168.1.0/24 dst 0.0.0.0/0
+\tdir out priority 399999 ptype main
+\ttmpl src 203.0.113.2 dst 203.0.113.1
+\t\tproto esp reqid 1 mode tunnel
+src 0.0.0.0/0 dst 192.168.1.0/24 proto tcp dport 22
+\tdir in action block priority 7 ptype main
+src 0.0.0.0/0 dst 0.0.0.0/0
+\tsocket in priority 0 ptype main
+src 10.0.0.0/8 dst 0.0.0.0/0
+\tdir fwd priority 0 ptype main
+\ttmpl src 0.0.0.0 dst 0.0.0.0
+\t\tproto esp reqid 1 mode transport
+\t\tlevel use
+";
+        let all = xfrm_policies(listing);
+        let short: Vec<_> = all
+            .iter()
+            .map(|one| (one.dir.as_str(), one.priority, one.blocks, one.tunnels, one.narrow, one.tunnel.as_str()))
+            .collect();
+        assert_eq!(
+            short,
+            [
+                ("out", 399_999, false, true, false, "203.0.113.2 → 203.0.113.1"),
+                ("in", 7, true, false, true, ""),
+                ("fwd", 0, false, false, false, "0.0.0.0 → 0.0.0.0"),
+            ]
+        );
+        let packet =
+            Packet { src: "192.168.1.9".parse().unwrap(), dst: "10.1.1.1".parse().unwrap(), ..Packet::solicitation() };
+        assert_eq!(all.iter().map(|one| one.covers(&packet)).collect::<Vec<_>>(), [true, false, false]);
+    }
+
+    #[test]
+    fn a_rule_that_looks_at_the_protocol_only_takes_all_that_comes_to_its_chain() {
+        for (text, all) in [
+            ("-A http-flood -j DROP", true),
+            ("meta l4proto tcp reject type tcp reset", true),
+            ("drop", true),
+            ("-A INPUT -s 10.0.0.1/32 -j DROP", false),
+            ("-A cali-fw -m comment --comment x -j DROP", false),
+            ("ip saddr 10.0.0.1 drop", false),
+            ("ct state invalid drop", false),
+            ("meta mark & 0x1 == 0x1 drop", false),
+        ] {
+            assert_eq!(takes_all(text), all, "{text}");
+        }
     }
 }

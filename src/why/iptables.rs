@@ -255,6 +255,11 @@ impl Tables {
             "CT" if rule.words.iter().any(|word| word == "--notrack") => {
                 trail.change(matched, |state| state.untrack(this()));
             }
+            "CT" if rule.words.iter().any(|word| word.starts_with("--zone")) => {
+                // A zone for one direction only counts for the tuples of that direction (`--zone-orig`): nobody says then.
+                let zone = rule.option(&["--zone"]).and_then(|zone| zone.value.parse().ok());
+                trail.change(matched, |state| state.zone(zone, this()));
+            }
             "MASQUERADE" | "SNAT" | "DNAT" | "REDIRECT" | "NETMAP" => {
                 trail.translate(matched, translation(target, rule), this());
             }

@@ -9,6 +9,7 @@
 //! | `filters`, `iptables`, `ipset`, `recent`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
 //! | `causes` | why a packet is what it is when a rule drops it |
 //! | `supposed` | what the rules would do to it if something were otherwise |
+//! | `elsewhere` | what is meant and is elsewhere: twins of an address, ways back to the sender, answers of another address |
 //! | `tunnel` | packets inside packets |
 //! | `routes` | why the kernel would not route |
 //! | `upstream` | what an upstream router shows: a missing translation, a wrong turn, and the sandbox's pretended internet |
@@ -27,6 +28,7 @@ mod again;
 mod causes;
 pub mod codes;
 mod confirm;
+mod elsewhere;
 mod evaluation;
 mod filters;
 pub mod finding;
@@ -63,7 +65,7 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, Kind, Result};
 use crate::op::Where;
 use crate::patience::scaled;
-use crate::probe::{Established, Proto, Target, Verdict as Answer};
+use crate::probe::{Established, Proto, Target, Verdict as Answer, answered_by};
 use crate::session::Session;
 use crate::verify::{Aim, Manner};
 use codes::Code;
@@ -215,6 +217,12 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
                 confirm::confirm(recorded, question, &mut finding);
             }
             unread::weigh(net, walk.complete, &mut finding);
+            if failed && finding.culprit.is_none() {
+                finding.culprit = stranger(session, question, &target, net, &walk)?;
+                if finding.culprit.is_some() {
+                    (finding.verdict, finding.confidence) = (Verdict::Blocked, Confidence::Observed);
+                }
+            }
             if failed && finding.culprit.is_none() {
                 finding.verdict = Verdict::Inconclusive;
                 again::ask_again(session, question, &target, net, &mut finding, reading)?;
@@ -423,6 +431,48 @@ fn silent_service(net: &Net, walk: &Walk<'_>, target: &Target, open: Option<&Est
             .because(Label::State, format!("ss -ltnp in {at}: Recv-Q {} {} {}", socket.queued, socket.shown, socket.users))
             .advise("look at the process: stopped, stuck or overloaded"),
     )
+}
+
+/// A UDP service that answers by another address than it was asked at: it is asked by a socket that takes answers of everybody.
+fn stranger(
+    session: &Session,
+    question: &Question,
+    target: &Target,
+    net: &Net,
+    walk: &Walk<'_>,
+) -> Result<Option<Culprit>> {
+    let Some((ns, packet)) = walk.end.as_ref().filter(|(_, packet)| packet.proto == 17 && packet.dst == target.addr)
+    else {
+        return Ok(None);
+    };
+    let Port::Exact(port) = packet.dport else { return Ok(None) };
+    let on_all = |socket: &service::Listening| socket.addr.is_none_or(|addr| addr.is_unspecified());
+    let Some(socket) = service::listening(net, *ns, 17, port).and_then(|all| all.into_iter().find(on_all)) else {
+        return Ok(None);
+    };
+    let options = trial::connect_options(question, PATIENCE);
+    let interrupt = session.exec().interrupt();
+    let cancel = || interrupt.is_set();
+    let file = session.exec().netns(&question.from)?;
+    let answer = file.within(|| answered_by(target, &options, &cancel))??;
+    let Some(other) = answer.filter(|ip| *ip != target.addr && net.ns(*ns).owns(*ip).is_some()) else {
+        return Ok(None);
+    };
+    let at = net.ns(*ns).at.clone();
+    let asked = target.addr;
+    let culprit = Culprit::new(Code::ServiceWrongSource, &at, "socket", format!("udp {}", socket.shown))
+        .value(other.to_string())
+        .says(format!(
+            "udp port {port} in {at} listens on all addresses ({}) and answers what is asked at {asked} by {other}, the address that the kernel \
+             takes for what is sent there: who asked at {asked} does not take that for the answer",
+            socket.shown
+        ))
+        .because(Label::Probe, format!("asked by a socket that takes answers of everybody, {asked} is silent and {other} answers"))
+        .because(Label::State, format!("ss -lnu in {at}: {} {}", socket.shown, socket.users))
+        .advise(format!(
+            "let the service listen on {asked} itself, or answer from where it was asked (IP_PKTINFO; `multihome` of OpenVPN)"
+        ));
+    Ok(Some(culprit))
 }
 
 /// What `/proc` says of the process in `users:(("python3",pid=7,fd=3))`.

@@ -292,6 +292,10 @@ impl Nft {
                 if state.packet.mark != before {
                     state.packet.past.marked = Some(Arc::new(this()));
                 }
+                if let Some(zone) = self.zone(chain, body, &state.packet, run) {
+                    let number = if let Val::Num(number) = zone { u16::try_from(number).ok() } else { None };
+                    state.zone(number, this());
+                }
             }),
             "masquerade" | "snat" | "dnat" | "redirect" => {
                 let Some(state) = &trail.here else { return when };
@@ -383,6 +387,14 @@ impl Nft {
             ("payload", _, "saddr" | "daddr" | "sport" | "dport") | ("payload", "", "") => state.guess = true,
             _ => {}
         }
+    }
+
+    /// What a statement sets the zone of connection tracking to, where it does; of one direction only, nobody can say.
+    fn zone(&self, chain: &Chain, body: &Value, packet: &Packet, run: &Run<'_>) -> Option<Val> {
+        let ct = body.get("key")?.get("ct").filter(|ct| text(ct, "key") == "zone")?;
+        let whole = ct.get("dir").is_none();
+        let value = body.get("value").filter(|_| whole).map(|value| self.value(chain, value, packet, run));
+        Some(value.unwrap_or(Val::Unknown))
     }
 
     /// A value that is written down, computed from the packet, or looked up in a map.

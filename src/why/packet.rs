@@ -128,11 +128,13 @@ pub(super) struct Track {
     pub dnat: bool,
     /// Source and destination of its first packet as that came in.
     pub orig: Option<[(IpAddr, Port); 2]>,
+    /// The zone of connection tracking that it is looked for in; `None` when nobody can say.
+    pub zone: Option<u16>,
 }
 
 impl Default for Track {
     fn default() -> Self {
-        Self { mark: Some(0), snat: false, dnat: false, orig: None }
+        Self { mark: Some(0), snat: false, dnat: false, orig: None, zone: Some(0) }
     }
 }
 
@@ -180,6 +182,8 @@ pub(super) struct Past {
     pub untracked: Option<Arc<RuleRef>>,
     /// The rule that may have handed it to a transparent proxy.
     pub proxied: Option<Arc<RuleRef>>,
+    /// The rule that put it into a zone of connection tracking.
+    pub zoned: Option<Arc<RuleRef>>,
 }
 
 impl Packet {

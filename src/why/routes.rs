@@ -224,7 +224,13 @@ impl Walk<'_> {
                 );
                 return false;
             }
+            if said.starts_with("it is a broadcast") && self.broadcast_not_forwarded(ns, packet, iif, line, said) {
+                return false;
+            }
             if net.ns(ns).owns(packet.src).is_some() {
+                if self.own_address_comes_back(ns, packet, iif, line, said) {
+                    return false;
+                }
                 let sender = if self.leg == Leg::Request { self.origin.clone() } else { self.end.clone() };
                 if sender.is_some_and(|(sender, _)| sender != ns) {
                     self.fault(
@@ -254,6 +260,9 @@ impl Walk<'_> {
             let all = net.setting(ns, "ipv4/ip_forward");
             let local = net.ns(ns).owns(packet.dst).is_some();
             if !packet.v6() && !local && net.setting(ns, &format!("ipv4/conf/{iif}/forwarding")) == 0 {
+                if all == 0 && self.served_without_address(ns, packet, iif, said, line) {
+                    return false;
+                }
                 self.not_forwarding(ns, packet, iif, all, said, line);
                 return true;
             }
@@ -603,6 +612,10 @@ impl Walk<'_> {
                     .because(Label::Kernel, kernel)
                     .fix(&format!("ip {}rule add pref 32766 lookup main", if packet.v6() { "-6 " } else { "" })),
             );
+            return;
+        }
+        if let Some(dev) = self.tunnel_down(ns, packet) {
+            self.link_down(ns, &dev);
             return;
         }
         let code = if self.leg == Leg::Reply { Code::ReturnRouteMissing } else { Code::RouteMissing };

@@ -18,6 +18,7 @@ mod neighbour;
 mod proxy;
 mod queue;
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use serde_json::Value;
@@ -153,16 +154,27 @@ impl Walk<'_> {
                 continue;
             }
             let at = self.net.ns(*ns).at.clone();
-            self.fault(
-                Culprit::new(Code::PortIsolated, &at, "link", dev.clone())
+            // Only two of the mode `bridge` talk to each other (`macvlan_queue_xmit`).
+            let next = self.net.ns(other.0).link(&other.1).filter(|_| ns != &other.0 || dev != &other.1);
+            let closed = next
+                .and_then(|link| link.linkinfo.info_data.as_ref())
+                .is_some_and(|data| text(data, "mode") != "bridge");
+            let mut culprit = Culprit::new(Code::PortIsolated, &at, "link", dev.clone())
                     .value(format!("mode {mode}"))
                     .says(format!(
                         "{at}/{dev} is a macvlan in mode {mode}: it does not talk to the other macvlans of its link, {}/{} among them",
                         self.name(other.0), other.1
                     ))
                     .because(Label::State, format!("ip -d link show dev {dev} in {at}: macvlan mode {mode}"))
-                    .fix(&format!("ip link set dev {dev} type macvlan mode bridge")),
-            );
+                    .fix(&format!("ip link set dev {dev} type macvlan mode bridge"));
+            if closed {
+                let line = format!("ip link set dev {} type macvlan mode bridge", other.1);
+                culprit = culprit.fix_at(&self.net.ns(other.0).at, &line);
+            }
+            if mode == "vepa" {
+                culprit = culprit.advise("or let the switch send frames back by the port that they came by (hairpin, reflective relay), as VEPA wants it");
+            }
+            self.fault(culprit);
             return;
         }
     }
@@ -246,7 +258,19 @@ impl Walk<'_> {
             .value("down")
             .says(format!("{at}/{dev} is down (not up)"))
             .because(Label::State, format!("ip link show dev {dev} in {at}: no UP"));
-        culprit = culprit.fix(&format!("ip link set dev {dev} up"));
+        let taken = self.net.ns(ns).link(dev).and_then(|link| super::elsewhere::port_taken(self.net, ns, link));
+        culprit = match taken {
+            Some((port, users)) => {
+                let _ = write!(
+                    culprit.message,
+                    ", and cannot come up: its UDP port {port} is taken by a process ({users})"
+                );
+                culprit
+                    .because(Label::State, format!("ss -lnu in {at}: port {port} {users}"))
+                    .advise(format!("end that process, or give the tunnel another port on every end: {port} is taken"))
+            }
+            None => culprit.fix(&format!("ip link set dev {dev} up")),
+        };
         if let Some((peer, other)) =
             self.net.ns(ns).link(dev).and_then(|link| self.net.peer(ns, link)).filter(|(_, other)| other.is_up())
         {

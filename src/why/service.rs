@@ -72,7 +72,7 @@ fn socket_of(line: &str) -> Option<(&str, Listening, u16)> {
     Some((kind, socket, port.parse().ok()?))
 }
 
-fn serves(socket: &Listening, ip: IpAddr, dev: &str) -> bool {
+pub(super) fn serves(socket: &Listening, ip: IpAddr, dev: &str) -> bool {
     let here = socket.dev.as_ref().is_none_or(|bound| bound == dev);
     here && socket.addr.is_none_or(|addr| {
         addr == ip
@@ -156,6 +156,9 @@ impl Walk<'_> {
             );
             return;
         }
+        if self.own_twin(ns, packet, port) {
+            return;
+        }
         if let Some(conn) = conn {
             let router = self.net.ns(conn.ns).at.clone();
             let rule = conn.by.clone();
@@ -173,6 +176,26 @@ impl Walk<'_> {
                 .because(Label::State, text)
                 .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"));
             culprit = self.mend_dnat(culprit, ns, packet, rule);
+            self.fault(culprit);
+            return;
+        }
+        // A rule would hand it on, if a set held what it does not hold.
+        if let Some((asked, rule)) = self.kept_by_a_set(ns, packet, dev) {
+            let what = if asked.tool == "ipset" { "the set" } else { "the set or map" };
+            let tool = asked.tool.split_whitespace().next().unwrap_or_default();
+            let culprit = Culprit::new(Code::DnatMissing, &at, "set", asked.set.clone())
+                .value(format!("lacks {}", asked.element))
+                .says(format!(
+                    "nothing listens on {proto} port {port} in {at}, and `{}` would hand it on if {what} {} held {}: it lacks that",
+                    rule.text, asked.set, asked.element
+                ))
+                .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"))
+                .because(
+                    Label::State,
+                    format!("{tool} in {at}: {} lacks {}, asked by `{}`", asked.set, asked.element, asked.rule),
+                )
+                .because(Label::State, format!("{} {} {} in {at}: {}", rule.tool, rule.table, rule.chain, rule.text))
+                .fix(&super::causes::contrary(&asked));
             self.fault(culprit);
             return;
         }
@@ -279,6 +302,19 @@ impl Walk<'_> {
             let ports = near.iter().map(u16::to_string).collect::<Vec<_>>().join(", ");
             culprit =
                 culprit.because(Label::State, format!("at {} somebody listens on {proto} port {ports}", packet.dst));
+        }
+        if let Some((place, users)) = self.on_another_loopback(ns, packet, port) {
+            let dst = packet.dst;
+            culprit.message = format!(
+                "{}; {place} listens at {dst}, which only {place} reaches: a loopback address is every namespace's own, and in {at} it is {at}",
+                culprit.message
+            );
+            culprit = culprit
+                .because(Label::State, format!("ss -ln in {place}: {proto} {dst} port {port} {users}"))
+                .advise(format!(
+                    "ask by an address that {at} has a way to, and let {place} listen there; or start the service in {at}"
+                ));
+            return self.fault(culprit);
         }
         self.fault(culprit.advise(format!("start the service in {at}")));
     }

@@ -5,9 +5,10 @@
 use std::net::IpAddr;
 
 use super::codes::Code;
+use super::evaluation::Effect;
 use super::finding::{Culprit, Fix, Label, Leg};
 use super::iptables::Tables;
-use super::packet::{Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To};
+use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To};
 use super::routes::{route_text, rule_text};
 use super::walk::{Conn, Got, Walk};
 
@@ -45,6 +46,35 @@ impl Walk<'_> {
                 _ => ip,
             };
             Some((tables.tool(), rule, target))
+        })
+    }
+
+    /// A named set keeps the rules from handing on what came in by a link (or, by lo, what a namespace sent itself): the set, and the rule that
+    /// would translate it if the set had said the contrary.
+    pub(super) fn kept_by_a_set(&self, ns: usize, packet: &Packet, dev: &str) -> Option<(Asked, RuleRef)> {
+        let (hook, iif) = if dev == "lo" { (Hook::Output, "") } else { (Hook::Prerouting, dev) };
+        let sort = |ip: IpAddr| super::filters::sort(self.net.ns(ns), ip);
+        let way = |packet: &Packet| self.leads(ns, packet);
+        let spot =
+            Spot { hook, iif, oif: "", physin: None, physout: None, sort: &sort, way: &way, arp: false, macs: None };
+        let packet = Packet { ct: Ct::New, reply: false, ..packet.clone() };
+        let by = |run: &dyn Fn(Option<&Asked>) -> Effect| {
+            let mut asked = run(None).asked.into_iter().filter(|asked| !asked.held && !asked.element.is_empty());
+            asked.find_map(|asked| {
+                let (nat, rule) = run(Some(&asked)).after.filter(|after| !after.guess)?.nat?;
+                matches!(nat, Nat::Destination(..) | Nat::Redirect(_)).then_some((asked, rule))
+            })
+        };
+        let tables = self.net.tables(ns, packet.v6());
+        let found = tables.iter().find_map(|tables| by(&|assume| tables.run("nat", &packet, &spot, assume)));
+        found.or_else(|| {
+            let nft = self.net.nft(ns);
+            let families = [if packet.v6() { "ip6" } else { "ip" }, "inet"];
+            let bases = nft.bases(&families, hook, iif, &|family, table| {
+                family != "inet" && tables.iter().any(|tables| !tables.legacy && tables.has(table))
+            });
+            let mut nat = bases.into_iter().filter(|(_, index)| nft.kind(*index) == "nat");
+            nat.find_map(|(_, index)| by(&|assume| nft.run(index, &packet, &spot, assume)))
         })
     }
 

@@ -482,6 +482,10 @@ impl Walk<'_> {
         let port = u16::try_from(number(&data, "port")).unwrap_or(4789);
         let outer = Self::outer(address(&data, "local"), remote, 17, Some(port), packet.size + 50);
         let ttl = u8::try_from(number(&data, "ttl")).ok().filter(|ttl| *ttl > 0);
+        if self.net.ns(ns).owns(remote).is_some() {
+            self.tunnel_to_itself(ns, link, remote, by_fdb.as_ref().map(|(_, mac)| mac.as_str()));
+            return None;
+        }
         self.remote_is_nobody(ns, link, remote, by_fdb.as_ref().map(|(_, mac)| mac.as_str()));
         let (to, _) = self.outside(ns, link, outer, ttl)?;
         let far: Vec<&Link> = self.net.ns(to).links.iter().filter(|other| other.kind() == Some("vxlan")).collect();

@@ -45,6 +45,21 @@ pub(super) struct Conn {
     pub(super) answered: bool,
     /// Its mark; `None` when nobody can say.
     pub(super) mark: Option<u32>,
+    /// Its zone; `None` when nobody can say.
+    pub(super) zone: Option<u16>,
+    /// The rule that put it there.
+    pub(super) zoned: Option<Arc<RuleRef>>,
+}
+
+/// An answer that is looked for in another zone of connection tracking than its request is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Zoned {
+    /// The zone of the request.
+    pub(super) asked: u16,
+    /// The zone of the answer.
+    pub(super) answered: u16,
+    /// The rule that put one of them there.
+    pub(super) by: Option<RuleRef>,
 }
 
 /// Something that may be to blame and cannot be judged, with the rule whose counter would tell.
@@ -63,7 +78,18 @@ pub(super) struct Got {
     pub(super) gateway: Option<IpAddr>,
     pub(super) prefsrc: Option<IpAddr>,
     pub(super) mtu: Option<u32>,
+    /// The next hop is one that a router told of, not the one of the tables.
+    pub(super) redirected: bool,
     pub(super) line: String,
+}
+
+/// Whether rules come before connection tracking or after it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Before it, as the table `raw`.
+    Early,
+    /// After it.
+    Tracked,
 }
 
 /// The walk of one question.
@@ -100,6 +126,10 @@ pub(super) struct Walk<'a> {
     pub(super) depth: u8,
     /// The time to live that the tunnel gives its outer packets, and which tunnel that is.
     pub(super) tunnel_ttl: Option<(usize, String, u8)>,
+    /// Where the rules stand that are looked at.
+    pub(super) stage: Stage,
+    /// A size of the way that the sender remembers, and does not go beyond.
+    pub(super) learned: Option<super::elsewhere::Learned>,
 }
 
 impl<'a> Walk<'a> {
@@ -125,6 +155,8 @@ impl<'a> Walk<'a> {
             bound: None,
             depth: 0,
             tunnel_ttl: None,
+            stage: Stage::Tracked,
+            learned: None,
         }
     }
 
@@ -144,6 +176,7 @@ impl<'a> Walk<'a> {
         let Some((back, answer)) = self.originate(at, answer) else { return };
         let Some((_, asked)) = self.origin.clone() else { return };
         self.complete = true;
+        self.learned_no_more();
         if back != from && self.net.ns(back).owns(asked.src).is_none() {
             // It went to a translated source, past the router that would have turned it back.
             self.untranslated(back, &answer, &asked);
@@ -335,6 +368,8 @@ impl<'a> Walk<'a> {
             "unreachable" => return Err(("No route to host".into(), line)),
             "prohibit" => return Err(("Permission denied".into(), line)),
             "blackhole" => return Err(("Invalid argument".into(), line)),
+            // Under `bc_forwarding` it goes on to the segment (`ip_route_input_rcu`).
+            "broadcast" if iif.is_some_and(|iif| self.forwards_broadcasts(ns, iif)) => {}
             "broadcast" | "multicast" => {
                 return Err((format!("it is a {} address", text(record, "type")), line));
             }
@@ -346,6 +381,10 @@ impl<'a> Walk<'a> {
             gateway: ip("gateway").or(via),
             prefsrc: ip("prefsrc").or_else(|| if iif.is_none() { ip("src") } else { None }),
             mtu: metric("mtu").and_then(|mtu| u32::try_from(mtu).ok()),
+            redirected: record
+                .get("cache")
+                .and_then(Value::as_array)
+                .is_some_and(|flags| flags.iter().any(|flag| flag == "redirected")),
             line,
         })
     }
@@ -488,7 +527,9 @@ impl<'a> Walk<'a> {
         let before = self.faults.len();
         let hop = self.hops.len();
         let Some((to, dev_in)) = self.segment(ns, &dev, nexthop, got.gateway.is_some(), &packet) else {
+            self.one_way_of_several(ns, got, &routed, from, before);
             self.diverged(ns, got, &routed, from, before, hop);
+            self.by_a_redirect(ns, got, &routed, before, hop);
             return None;
         };
         if to != ns {
@@ -501,6 +542,7 @@ impl<'a> Walk<'a> {
         } else {
             self.spoiled(ns, got, &routed, from, before, hop);
         }
+        self.by_a_redirect(ns, got, &routed, before, hop);
         if self.faults.len() > before
             && let Some(mut culprit) = self.mark_without_rule(ns, &routed)
         {
@@ -813,7 +855,7 @@ impl<'a> Walk<'a> {
             .explain_route(ns, packet, None)
             .is_some_and(|(_, route)| route.metrics.iter().any(|one| one.contains_key("mtu")));
         if by_route && !told && !forwarded {
-            return;
+            return self.learned(ns, mtu, got);
         }
         let mut culprit = Culprit::new(Code::MtuExceeded, &at, "link", link.ifname.clone())
             .value(format!("mtu {mtu}"))
@@ -992,6 +1034,9 @@ impl<'a> Walk<'a> {
         packet.ttl = packet.ttl.map(|ttl| ttl - 1);
         self.xfrm(ns, &packet, "fwd");
         self.hook(ns, Hook::Forward, &mut packet, dev, &got.dev.clone(), None);
+        if self.back_to_sender(ns, dev, &got.dev, asked, &packet) {
+            return None;
+        }
         self.hairpin(ns, dev, &got, &asked, &packet);
         self.send(ns, &got, packet, Some(dev))
     }

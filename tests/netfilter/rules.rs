@@ -245,7 +245,7 @@ fn target(dice: &mut Dice, v6: bool, table: &str, chain: &str, proto: &str, next
         ("mangle", 5) if !v6 => dice.pick(&["TTL --ttl-set 60", "TTL --ttl-dec 1", "TTL --ttl-inc 5"]),
         ("mangle", 5) => "HL --hl-set 60",
         ("mangle", 6) if proto == "tcp" => "",
-        ("raw", 0..=2) => dice.pick(&["CT --notrack", "NOTRACK"]),
+        ("raw", 0..=2) => dice.pick(&["CT --notrack", "NOTRACK", "CT --zone 3"]),
         ("raw", 3) => dice.pick(&["ACCEPT", "RETURN", "DROP"]),
         ("nat", 0..=5) if matches!(chain, "PREROUTING" | "OUTPUT" | "U0" | "U1" | "U2") => match (v6, ports) {
             (true, true) => dice.pick(&[
@@ -525,6 +525,7 @@ fn nft_verdict(dice: &mut Dice, hook: &str, next: &[String]) -> String {
                 "ct mark set 1",
                 "ct mark set meta mark",
                 "meta mark set ct mark",
+                "ct zone set 3",
                 "meta mark set ip saddr map { 10.1.0.2 : 1, 10.2.0.2 : 2 }",
             ])
             .into(),
