@@ -509,7 +509,8 @@ fn show_reads_the_machine_and_changes_nothing() {
     let output = Command::new(program).arg("run").arg(&script).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let shown: Topology = serde_json::from_slice(&output.stdout).unwrap();
-    let peers: Vec<String> = shown.namespaces[1..5].iter().map(|one| one.links[1].peer.clone().unwrap().netns).collect();
+    let peers: Vec<String> =
+        shown.namespaces[1..5].iter().map(|one| one.links[1].peer.clone().unwrap().netns).collect();
     assert_eq!(peers, ["b", "a", "d", "c"]);
 }
 

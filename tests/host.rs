@@ -466,7 +466,7 @@ fn ps_says_when_a_run_began_who_ran_it_and_how_long_it_took() {
         "$NETWRIGHT" run --host "$1" 2>/dev/null; id=$(ls /run/netwright/runs)
         SUDO_USER=anna "$NETWRIGHT" run --host --try 60s "$2" 2>/dev/null
         # what an earlier version wrote: no time of the end, and a number for the user
-        sed -i 's/,"at_ms":[0-9]*//; 1s/"user":"[^"]*"/"user":"0"/' /run/netwright/runs/$id/journal
+        sed -i '/^{"end"/s/,"at_ms":[0-9]*//; 1s/"user":"[^"]*"/"user":"0"/' /run/netwright/runs/$id/journal
         "$NETWRIGHT" ps; sed -i 's/"began_ms":[0-9]*,//' /run/netwright/runs/$id/journal; "$NETWRIGHT" ps | grep -A1 "by root"
         "$NETWRIGHT" down $id 2>/dev/null; "$NETWRIGHT" run --host "$1" 2>/dev/null; DOAS_USER=otto "$NETWRIGHT" run --host "$3" & pid=$!
         for n in $(seq 100); do "$NETWRIGHT" ps | grep -q "$3" && break; sleep 0.1; done

@@ -85,7 +85,7 @@ impl Manner {
             (Some(port), Proto::Udp) => Target { port, ..target.clone() },
             (Some(port), _) => {
                 let proto = if self.udp { Proto::Udp } else { Proto::Tcp };
-                Target { port, proto, ..target.clone() }
+                Target { proto, port, ..target.clone() }
             }
             (None, _) => target.clone(),
         }
