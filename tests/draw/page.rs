@@ -94,7 +94,7 @@ impl Page {
                     }
                 }
                 Event::Text(part) => {
-                    said(&part.decode().expect("UTF-8"), &open, &mut read.texts, [&mut heading, &mut title])
+                    said(&part.decode().expect("UTF-8"), &open, &mut read.texts, [&mut heading, &mut title]);
                 }
                 Event::GeneralRef(part) => {
                     let one = match part.decode().expect("UTF-8").as_ref() {
