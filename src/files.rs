@@ -544,13 +544,17 @@ pub(crate) fn private(home: &Path, folder: &Path) -> io::Result<()> {
     loop {
         match make() {
             // Another run that ends takes away what is empty, also between two steps of this.
-            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound && tries < PRIVATE_TRIES => tries += 1,
+            Err(error) if io::Error::kind(&error) == io::ErrorKind::NotFound && tries < PRIVATE_TRIES => {
+                tries += 1;
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
             other => return other,
         }
     }
 }
 
-/// How often the folders of netwright's own state may be taken away while they are made: each time another run or `gc` has ended in that moment.
+/// How often the folders of netwright's own state may be taken away while they are made, a millisecond apart: each time another run or `gc` has ended
+/// in that moment.
 const PRIVATE_TRIES: usize = 1000;
 
 /// `home` and all folders below it down to `folder`, from the top.
@@ -960,6 +964,8 @@ mod tests {
                 while !stop.load(Ordering::Relaxed) {
                     let _ = std::fs::remove_dir(&folder);
                     let _ = std::fs::remove_dir(&home);
+                    // Others have something else to do, too; without a pause nobody would ever get through.
+                    std::thread::sleep(std::time::Duration::from_micros(1));
                 }
             });
             let all: Vec<_> = (0..5000).map(|_| private(&home, &folder)).collect();

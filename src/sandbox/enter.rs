@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Signal, getegid, geteuid, getpid, getppid, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getegid, geteuid, getpid, getppid, kill_process, set_parent_process_death_signal};
 use rustix::thread::{CapabilitySet, UnshareFlags, capabilities, set_name, unshare_unsafe};
 
 use signal_hook::low_level::siginfo::Origin;
@@ -292,14 +292,22 @@ pub(super) fn supervise(mode: Mode, probe: bool, luggage: Option<&File>, claim: 
     let marker = Marker::Init { mode, lifeline: theirs.number(), probe, luggage };
     let child = reexec::start(ENV, &marker.encode()).map_err(|e| Failure::io(Step::Start, &e, mode).explain())?;
     drop(theirs);
+    let end = |error: Error| {
+        // Without a name nobody finds it again.
+        child.pid().and_then(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL));
+        error
+    };
+    let mut claim = claim;
+    if let (Some(claim), Some(pid)) = (&mut claim, child.pid()) {
+        claim.begins(pid).map_err(end)?;
+    }
     match supervisor::wait(&child, &mine, caught).map_err(|e| io("waiting for it", &e))? {
         Over::Ended(status) => {
             let (code, signal) = supervisor::code_of(status);
             Ok(Ended { code, signal })
         }
         Over::Stays(code) => {
-            let pid = child.pid().ok_or_else(|| io("its pid 1", &std::io::ErrorKind::NotFound.into()))?;
-            claim.map_or(Ok(()), |claim| claim.keep(pid))?;
+            claim.map_or(Ok(()), Claim::keep).map_err(end)?;
             // It outlives this process: nothing waits for it any more.
             std::mem::forget(child);
             Ok(Ended { code, signal: None })

@@ -30,6 +30,9 @@ const TOLD: &str = "/run/netwright/stays";
 /// How long pid 1 of a sandbox may take to end after `kill -9`: the kernel takes every process and every namespace in it along.
 const END_MAX: Duration = Duration::from_secs(30);
 
+/// How long the end of a sandbox may take whose supervisor was killed.
+const DYING: Duration = Duration::from_secs(2);
+
 /// The name of a sandbox that stays: a letter, then letters, digits, `-` and `_`, at most 32. No run and no file of a script is called so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Name(String);
@@ -62,10 +65,10 @@ impl fmt::Display for Name {
 /// What is written down of a sandbox that stays, or is about to.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 struct Entry {
-    /// Pid 1 of the sandbox as its maker counts, or the supervisor while the script still runs.
-    pid: i32,
-    /// When that process began, in ticks since the machine started.
-    began: Option<u64>,
+    /// Pid 1 of the sandbox as its maker counts; the supervisor before there is one.
+    init: Process,
+    /// Who waits for the script. When it is gone and pid 1 is not, the sandbox stays, whatever could still be written down.
+    supervisor: Process,
     /// Whether the script has ended and the sandbox stays.
     stays: bool,
     rootless: bool,
@@ -75,6 +78,25 @@ struct Entry {
     started: String,
 }
 
+/// A process, told from one that is given its number later.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Process {
+    pid: i32,
+    /// When it began, in ticks since the machine started.
+    began: Option<u64>,
+}
+
+impl Process {
+    fn of(pid: i32) -> Self {
+        Self { pid, began: processes::state_and_start(pid.unsigned_abs()).1 }
+    }
+
+    fn is_alive(self) -> bool {
+        let (state, began) = processes::state_and_start(self.pid.unsigned_abs());
+        state.is_some_and(|state| !matches!(state, 'Z' | 'X')) && began == self.began
+    }
+}
+
 /// A sandbox that stays.
 #[derive(Clone, Debug)]
 pub struct Kept {
@@ -82,12 +104,12 @@ pub struct Kept {
     pub name: String,
     /// Its pid 1, as this pid namespace counts.
     pub pid: i32,
+    init: Process,
     /// The script that made it.
     pub script: String,
     /// When it was made, as RFC 3339 has it.
     pub started: String,
     mode: Mode,
-    began: Option<u64>,
 }
 
 /// The folder of this user's sandboxes and the one above it that nobody else may have made.
@@ -116,9 +138,16 @@ fn cannot(path: &Path) -> impl Fn(io::Error) -> Error + '_ {
 }
 
 impl Entry {
-    fn is_alive(&self) -> bool {
-        let known = u32::try_from(self.pid).map(processes::state_and_start);
-        matches!(known, Ok((Some(state), began)) if !matches!(state, 'Z' | 'X') && began == self.began)
+    /// Whether there is a sandbox. One whose supervisor was killed goes with it, unless it had begun to stay: the kernel takes a moment for that.
+    fn is_there(&self) -> bool {
+        let begun = Instant::now();
+        while self.init.is_alive() {
+            if self.stays || self.supervisor.is_alive() || begun.elapsed() > scaled(DYING) {
+                return true;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        false
     }
 
     fn text(&self) -> String {
@@ -140,9 +169,10 @@ impl Claim {
         let (home, folder) = folder();
         files::private(&home, &folder).map_err(cannot(&folder))?;
         let me = rustix::process::getpid().as_raw_nonzero().get();
+        let me = Process::of(me);
         let entry = Entry {
-            pid: me,
-            began: processes::state_and_start(me.unsigned_abs()).1,
+            init: me,
+            supervisor: me,
             stays: false,
             rootless: mode == Mode::Rootless,
             script: script.to_owned(),
@@ -157,7 +187,7 @@ impl Claim {
                     return Ok(Self { name: name.clone(), folder, entry, stays: false });
                 }
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match read(&folder, &name.0) {
-                    Some(other) if other.is_alive() => break,
+                    Some(other) if other.is_there() => break,
                     // Written at this moment, or left by one that died.
                     _ => drop(std::fs::remove_file(&path)),
                 },
@@ -168,17 +198,24 @@ impl Claim {
             .hint(format!("`netwright down {name}` ends it; `netwright ps` lists them")))
     }
 
-    /// The sandbox stays: its pid 1 is this process of the caller's pid namespace.
-    pub(super) fn keep(mut self, pid: i32) -> Result<()> {
-        self.entry.pid = pid;
-        self.entry.began = processes::state_and_start(pid.unsigned_abs()).1;
+    /// There is a pid 1: this process of the caller's pid namespace.
+    pub(super) fn begins(&mut self, pid: i32) -> Result<()> {
+        self.entry.init = Process::of(pid);
+        self.write()
+    }
+
+    /// The sandbox stays.
+    pub(super) fn keep(mut self) -> Result<()> {
         self.entry.stays = true;
-        let folder = Folder::open(&self.folder).map_err(cannot(&self.folder))?;
-        folder
-            .replace(OsStr::new(&self.name.0), files::PRIVATE, self.entry.text().as_bytes())
-            .map_err(cannot(&self.folder))?;
+        self.write()?;
         self.stays = true;
         Ok(())
+    }
+
+    fn write(&self) -> Result<()> {
+        let folder = Folder::open(&self.folder).map_err(cannot(&self.folder))?;
+        let text = self.entry.text();
+        folder.replace(OsStr::new(&self.name.0), files::PRIVATE, text.as_bytes()).map_err(cannot(&self.folder))
     }
 }
 
@@ -220,12 +257,12 @@ pub fn all() -> Result<Vec<Kept>> {
     let mut found = Vec::new();
     for name in names.into_iter().filter(|name| Name::parse(name).is_ok()) {
         let Some(entry) = read(&folder, &name) else { continue };
-        if !entry.is_alive() {
+        if !entry.is_there() {
             forget(&folder, &name);
-        } else if entry.stays {
+        } else if entry.stays || !entry.supervisor.is_alive() {
             let mode = if entry.rootless { Mode::Rootless } else { Mode::Root };
-            let Entry { pid, script, started, began, .. } = entry;
-            found.push(Kept { name, pid, script, started, mode, began });
+            let Entry { init, script, started, .. } = entry;
+            found.push(Kept { name, pid: init.pid, init, script, started, mode });
         }
     }
     Ok(found)
@@ -258,8 +295,7 @@ impl Kept {
     fn open(&self) -> Result<OwnedFd> {
         let gone = || Error::new(Kind::NotFound, format!("the sandbox `{}` has just ended", self.name));
         let fd = Pid::from_raw(self.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()).ok_or_else(gone)?;
-        let (state, began) = processes::state_and_start(self.pid.unsigned_abs());
-        if state.is_none() || began != self.began { Err(gone()) } else { Ok(fd) }
+        if self.init.is_alive() { Ok(fd) } else { Err(gone()) }
     }
 
     /// Ends it: everything in it is gone when this returns.
@@ -271,9 +307,7 @@ impl Kept {
         if let Ok(fd) = self.open() {
             let _ = pidfd_send_signal(&fd, Signal::KILL);
             let begun = Instant::now();
-            while self.open().is_ok()
-                && !matches!(processes::state_and_start(self.pid.unsigned_abs()).0, Some('Z' | 'X'))
-            {
+            while self.init.is_alive() {
                 if begun.elapsed() > scaled(END_MAX) {
                     return Err(Error::new(Kind::TimedOut, format!("the sandbox `{}` does not end", self.name)));
                 }
@@ -421,20 +455,11 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_is_alive_while_its_very_process_is() {
-        let me = std::process::id();
-        let mut entry = Entry {
-            pid: i32::try_from(me).unwrap(),
-            began: processes::state_and_start(me).1,
-            stays: true,
-            rootless: true,
-            script: String::new(),
-            started: String::new(),
-        };
-        assert!(entry.is_alive());
-        entry.began = entry.began.map(|ticks| ticks + 1);
-        assert!(!entry.is_alive(), "the number has come round");
-        entry.pid = i32::MAX;
-        assert!(!entry.is_alive());
+    fn a_process_is_not_the_one_that_is_given_its_number() {
+        let mut me = Process::of(i32::try_from(std::process::id()).unwrap());
+        assert!(me.is_alive());
+        me.began = me.began.map(|ticks| ticks + 1);
+        assert!(!me.is_alive(), "the number has come round");
+        assert!(!Process::of(i32::MAX).is_alive());
     }
 }
