@@ -186,11 +186,12 @@ impl Session {
             }
             self.wait_for_dad(from, target.addr)?;
             let begun = Instant::now();
-            let (mut waited, mut asked) = (false, false);
+            let (mut waited, mut asked, mut last) = (false, false, false);
             loop {
                 let left = timeout.saturating_sub(begun.elapsed());
                 // A second is when TCP retransmits and ARP asks again; a fresh attempt then meets a settled network.
-                let time = left.clamp(Duration::from_millis(50), scaled(Duration::from_secs(1)));
+                let second = scaled(Duration::from_secs(1));
+                let time = if last { second } else { left.clamp(Duration::from_millis(50), second) };
                 let finding = if asked { self.attempt(it, time)?.0 } else { self.first_attempt(it, time)? };
                 asked = true;
                 let settled = finding.outcome != Outcome::Inconclusive && finding.word != "no-source-address";
@@ -201,6 +202,12 @@ impl Session {
                         self.wait_for_all_dad(from)?;
                         continue;
                     }
+                }
+                // On a busy machine the kernel may end duplicate address detection on the way late: once more when it has.
+                if !settled && !last && begun.elapsed() >= timeout && target.addr.is_ipv6() && self.is_any_tentative() {
+                    last = true;
+                    self.wait_for_all_dad(from)?;
+                    continue;
                 }
                 if settled || begun.elapsed() >= timeout {
                     return Ok(Finding { after: begun.elapsed(), ..finding });
