@@ -9,6 +9,7 @@ use clap::Args;
 use super::{Command, UserFiles, fail, why};
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
+use crate::exec::child::shell_of_user;
 use crate::exec::interrupt::Interrupt;
 use crate::op::Where;
 use crate::report::human;
@@ -125,9 +126,8 @@ pub(super) fn exec(arguments: &ExecArgs, sandbox: &Sandbox) -> u8 {
 
 /// Runs `netwright shell`, inside; the exit code.
 pub(super) fn shell(arguments: &ShellArgs, sandbox: &Sandbox) -> u8 {
-    let shell = std::env::var("SHELL").ok().filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".to_owned());
     human::line(&format!("a shell in {} of the sandbox {}; `exit` comes back", arguments.netns, arguments.sandbox));
-    within(&arguments.netns, sandbox, |exec, netns| exec.run_interactive(netns, std::slice::from_ref(&shell)))
+    within(&arguments.netns, sandbox, |exec, netns| exec.run_interactive(netns, &[shell_of_user()]))
 }
 
 fn within(netns: &str, sandbox: &Sandbox, run: impl Fn(&Exec, &Where) -> Result<i32>) -> u8 {

@@ -37,8 +37,7 @@ pub(super) fn ps(arguments: &PsArgs) -> u8 {
     };
     let (boot, now) = (journal::boot_id(), journal::boot_ms());
     if arguments.json {
-        let sandbox =
-            |kept: &Kept| json!({ "name": kept.name, "pid": kept.pid, "script": kept.script, "started": kept.started });
+        let sandbox = |kept: &Kept| json!({ "name": kept.name, "pid": kept.pid(), "script": kept.script, "started": kept.started });
         let document = |(id, past): &(String, Result<Past>)| match past {
             Ok(past) => {
                 let times = Times::of(past, &boot, now);

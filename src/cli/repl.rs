@@ -23,6 +23,7 @@ use super::{UserFiles, enter_sandbox, fail, on_big_stack, parse_tool, require_ro
 use crate::draw::Topology;
 use crate::error::{Error, Kind, Result};
 use crate::exec::Exec;
+use crate::exec::child::shell_of_user;
 use crate::exec::interrupt::Interrupt;
 use crate::exec::reexec;
 use crate::exec::tools::Tools;
@@ -493,9 +494,8 @@ impl Talk {
         };
         self.session.settle_all()?;
         self.session.netns_require(&netns)?;
-        let shell = std::env::var("SHELL").unwrap_or_else(|_| "/bin/sh".to_owned());
         human::line(&format!("a shell in {netns}; `exit` comes back"));
-        let result = self.session.exec().run_interactive(&netns, &[shell]);
+        let result = self.session.exec().run_interactive(&netns, &[shell_of_user()]);
         self.session.exec().retire_warm();
         result.map(drop)
     }

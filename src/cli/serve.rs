@@ -15,6 +15,8 @@ use crate::session::journal::now_ms;
 const CONNECTIONS_MAX: usize = 64;
 /// How long a request may be, and how long it may take.
 const REQUEST_MAX: usize = 8192;
+/// How many headers it may have; browsers send some twenty.
+const HEADERS_MAX: usize = 100;
 const REQUEST_TIME: Duration = Duration::from_secs(5);
 /// How often something is sent to a page that waits for a change: whoever has gone away is noticed then.
 /// How often is not scaled.
@@ -162,14 +164,14 @@ fn head(stream: &mut TcpStream) -> io::Result<String> {
 
 /// What a request asks for. A page of somebody else's, whose name was made to lead here (DNS rebinding), asks under its own name and gets nothing.
 fn asked(head: &str) -> Result<Asked, Refused> {
-    let mut lines = head.split("\r\n");
-    let mut words = lines.next().unwrap_or_default().split(' ');
-    let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    if !words.next().is_some_and(|version| version.starts_with("HTTP/1.")) {
+    let mut headers = [httparse::EMPTY_HEADER; HEADERS_MAX];
+    let mut request = httparse::Request::new(&mut headers);
+    if !request.parse(head.as_bytes()).is_ok_and(|parsed| parsed.is_complete()) {
         return Err(("400 Bad Request", "this is HTTP/1.1"));
     }
-    let host = lines.filter_map(|line| line.split_once(':')).find(|(name, _)| name.eq_ignore_ascii_case("host"));
-    if !host.is_some_and(|(_, host)| is_own(host.trim())) {
+    let (method, target) = (request.method.unwrap_or_default(), request.path.unwrap_or_default());
+    let host = request.headers.iter().find(|header| header.name.eq_ignore_ascii_case("host"));
+    if !host.and_then(|host| std::str::from_utf8(host.value).ok()).is_some_and(|host| is_own(host.trim())) {
         return Err(("403 Forbidden", "ask for it by the address, or as localhost"));
     }
     match (method, target.split('?').next().unwrap_or_default()) {

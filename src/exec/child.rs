@@ -111,6 +111,13 @@ pub(crate) fn end_with_parent() {
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
 }
 
+/// The shell that the user has chosen.
+#[must_use]
+pub(crate) fn shell_of_user() -> String {
+    let chosen = std::env::var_os("SHELL").filter(|shell| !shell.is_empty());
+    chosen.map_or_else(|| "/bin/sh".to_owned(), |shell| shell.to_string_lossy().into_owned())
+}
+
 /// A shell on the terminal, for somebody who wants to look around; its end is waited for.
 ///
 /// # Errors
@@ -118,8 +125,7 @@ pub(crate) fn end_with_parent() {
 /// When there is no terminal or no shell.
 pub(crate) fn shell() -> io::Result<()> {
     let terminal = crate::files::terminal;
-    let shell = std::env::var_os("SHELL").filter(|shell| !shell.is_empty()).unwrap_or_else(|| "/bin/sh".into());
-    let path = super::tools::find(&shell.to_string_lossy()).ok_or(io::ErrorKind::NotFound)?;
+    let path = super::tools::find(&shell_of_user()).ok_or(io::ErrorKind::NotFound)?;
     let expression = duct::cmd(path, [] as [&str; 0]).full_env(super::process::user_env());
     let files = expression.stdin_file(terminal()?).stdout_file(terminal()?).stderr_file(terminal()?);
     files.unchecked().run().map(drop)

@@ -294,7 +294,9 @@ pub(super) fn supervise(mode: Mode, probe: bool, luggage: Option<&File>, claim: 
     drop(theirs);
     let end = |error: Error| {
         // Without a name nobody finds it again.
-        child.pid().and_then(Pid::from_raw).map(|pid| kill_process(pid, Signal::KILL));
+        if let Some(pid) = child.pid().and_then(Pid::from_raw) {
+            let _ = kill_process(pid, Signal::KILL);
+        }
         error
     };
     let mut claim = claim;

@@ -23,7 +23,8 @@ pub(super) fn run(lifeline: &Lifeline, marker: &str, stays: bool) -> std::io::Re
         signal_hook::low_level::pipe::register(SIGUSR1, bell.try_clone()?)?;
     }
     signal_hook::low_level::pipe::register(SIGCHLD, bell)?;
-    let mut alone = false;
+    // While there is a supervisor.
+    let mut line = Some(lifeline);
 
     let runtime = reexec::start(super::ENV, marker)?;
     let pid = runtime.pid().and_then(Pid::from_raw).ok_or(std::io::ErrorKind::NotFound)?;
@@ -32,27 +33,18 @@ pub(super) fn run(lifeline: &Lifeline, marker: &str, stays: bool) -> std::io::Re
     lifeline.say(b'R');
 
     loop {
-        if alone {
-            wakes.set_nonblocking(false)?;
-            // Whoever is alone hears of children only.
-            let _ = wakes.read(&mut [0; 1]);
-            wakes.set_nonblocking(true)?;
-        } else {
-            lifeline.wait_with(&wakes, None);
-        }
-        if !alone
+        Lifeline::wait(line, &wakes);
+        if let Some(last) = line
             && asked.load(Ordering::SeqCst)
             && let Some(told) = Told::read()
+            && set_parent_process_death_signal(None).is_ok()
         {
-            alone = set_parent_process_death_signal(None).is_ok();
-            if alone {
-                stay::let_go();
-                lifeline.say(STAYS);
-                lifeline.say(told.code);
-            }
+            stay::let_go();
+            last.say(STAYS);
+            last.say(told.code);
+            line = None;
         }
-        match lifeline.listen() {
-            _ if alone => {}
+        match line.map_or(Heard::Nothing, Lifeline::listen) {
             Heard::Eof => std::process::exit(137), // the supervisor is dead: end, and the kernel ends the rest
             Heard::Bytes(signals) => {
                 for signal in signals.into_iter().filter_map(|n| Signal::from_named_raw(i32::from(n))) {

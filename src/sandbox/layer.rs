@@ -129,9 +129,9 @@ fn lay(mode: Mode, kept: &[PathBuf]) -> std::result::Result<(), (String, Errno)>
         move |errno| (path, errno)
     };
     let places = places().map_err(at(Path::new("/proc/thread-self/mountinfo")))?;
-    let kept: Vec<(Kept, &PathBuf)> = kept
+    let kept: Vec<(Spared, &PathBuf)> = kept
         .iter()
-        .map(|path| Kept::of(path).map(|kept| (kept, path)).map_err(at(path)))
+        .map(|path| Spared::of(path).map(|spared| (spared, path)).map_err(at(path)))
         .collect::<std::result::Result<_, _>>()?;
     let upper = Path::new(UPPER);
     std::fs::create_dir_all(upper).map_err(|error| at(upper)(errno(&error)))?;
@@ -140,8 +140,8 @@ fn lay(mode: Mode, kept: &[PathBuf]) -> std::result::Result<(), (String, Errno)>
         standing(place).map_err(|error| at(&place.path)(errno(&error)))?;
         cover(mode, place, &upper.join(number.to_string())).map_err(at(&place.path))?;
     }
-    for (kept, path) in kept {
-        kept.lay(path).map_err(at(path))?;
+    for (spared, path) in kept {
+        spared.lay(path).map_err(at(path))?;
     }
     if Path::new("/dev/shm").is_dir() {
         mount("netwright", "/dev/shm", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, c"mode=1777")
@@ -157,14 +157,14 @@ fn lay(mode: Mode, kept: &[PathBuf]) -> std::result::Result<(), (String, Errno)>
 }
 
 /// What is kept, as it is before anything covers it.
-enum Kept {
+enum Spared {
     /// A copy of what is mounted there and below.
     Tree(OwnedFd),
     /// The place itself, where the kernel makes no such copies (before 5.2): of a mount point, what lies over it by then would come along.
     Place(OwnedFd),
 }
 
-impl Kept {
+impl Spared {
     fn of(path: &Path) -> std::result::Result<Self, Errno> {
         let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
         match open_tree(CWD, path, flags) {

@@ -7,9 +7,8 @@
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::{FdFlags, fcntl_setfd};
 
 /// One end.
@@ -82,11 +81,11 @@ impl Lifeline {
         }
     }
 
-    /// Waits until this line or `other` has something to say, at most `timeout`.
-    pub(super) fn wait_with(&self, other: &UnixStream, timeout: Option<Duration>) {
-        let mut fds = [PollFd::new(&self.0, PollFlags::IN), PollFd::new(other, PollFlags::IN)];
-        let timeout = timeout.and_then(|t| Timespec::try_from(t).ok());
+    /// Waits until `other`, or the line as long as there is one, has something to say.
+    pub(super) fn wait(line: Option<&Self>, other: &UnixStream) {
+        let lines = line.map(|line| &line.0).into_iter().chain([other]);
+        let mut fds: Vec<PollFd<'_>> = lines.map(|line| PollFd::new(line, PollFlags::IN)).collect();
         // A signal (EINTR) is as good as an answer: the caller looks at everything again.
-        let _ = poll(&mut fds, timeout.as_ref());
+        let _ = poll(&mut fds, None);
     }
 }

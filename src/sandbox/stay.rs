@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use rustix::process::{
     Pid, PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal, set_parent_process_death_signal,
 };
@@ -29,7 +30,6 @@ use crate::{Error, Kind, Result};
 const TOLD: &str = "/run/netwright/stays";
 /// How long pid 1 of a sandbox may take to end after `kill -9`: the kernel takes every process and every namespace in it along.
 const END_MAX: Duration = Duration::from_secs(30);
-
 /// How long the end of a sandbox may take whose supervisor was killed.
 const DYING: Duration = Duration::from_secs(2);
 
@@ -91,9 +91,12 @@ impl Process {
         Self { pid, began: processes::state_and_start(pid.unsigned_abs()).1 }
     }
 
+    /// Whether it still runs. Where nobody can tell, without `/proc`, nothing is taken for gone.
     fn is_alive(self) -> bool {
-        let (state, began) = processes::state_and_start(self.pid.unsigned_abs());
-        state.is_some_and(|state| !matches!(state, 'Z' | 'X')) && began == self.began
+        match processes::state_and_start(self.pid.unsigned_abs()) {
+            (Some(state), began) => !matches!(state, 'Z' | 'X') && began == self.began,
+            (None, _) => !Path::new("/proc/self/stat").exists(),
+        }
     }
 }
 
@@ -102,8 +105,6 @@ impl Process {
 pub struct Kept {
     /// Its name.
     pub name: String,
-    /// Its pid 1, as this pid namespace counts.
-    pub pid: i32,
     init: Process,
     /// The script that made it.
     pub script: String,
@@ -262,7 +263,7 @@ pub fn all() -> Result<Vec<Kept>> {
         } else if entry.stays || !entry.supervisor.is_alive() {
             let mode = if entry.rootless { Mode::Rootless } else { Mode::Root };
             let Entry { init, script, started, .. } = entry;
-            found.push(Kept { name, pid: init.pid, init, script, started, mode });
+            found.push(Kept { name, init, script, started, mode });
         }
     }
     Ok(found)
@@ -291,28 +292,44 @@ pub fn find(name: &Name) -> Result<Kept> {
 }
 
 impl Kept {
+    /// Its pid 1, as this pid namespace counts.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.init.pid
+    }
+
     /// A descriptor of its pid 1: nobody else is meant, whatever number comes round.
     fn open(&self) -> Result<OwnedFd> {
         let gone = || Error::new(Kind::NotFound, format!("the sandbox `{}` has just ended", self.name));
-        let fd = Pid::from_raw(self.pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok()).ok_or_else(gone)?;
-        if self.init.is_alive() { Ok(fd) } else { Err(gone()) }
+        let fd = Pid::from_raw(self.init.pid).ok_or(Errno::SRCH).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()));
+        match fd {
+            Ok(fd) if self.init.is_alive() => Ok(fd),
+            Ok(_) | Err(Errno::SRCH) => Err(gone()),
+            Err(errno) => {
+                let message = format!("the sandbox `{}` cannot be held: {errno}", self.name);
+                Err(Error::new(Kind::Unsupported, message)
+                    .hint("this needs Linux 5.3 or later, and room for open files"))
+            }
+        }
     }
 
     /// Ends it: everything in it is gone when this returns.
     ///
     /// # Errors
     ///
-    /// `TimedOut` when the kernel does not end it.
+    /// `Unsupported` when it cannot be held, `TimedOut` when the kernel does not end it.
     pub fn end(&self) -> Result<()> {
-        if let Ok(fd) = self.open() {
-            let _ = pidfd_send_signal(&fd, Signal::KILL);
-            let begun = Instant::now();
-            while self.init.is_alive() {
-                if begun.elapsed() > scaled(END_MAX) {
-                    return Err(Error::new(Kind::TimedOut, format!("the sandbox `{}` does not end", self.name)));
-                }
-                std::thread::sleep(Duration::from_millis(10));
+        match self.open() {
+            Ok(fd) => drop(pidfd_send_signal(&fd, Signal::KILL)),
+            Err(error) if error.kind() == Kind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let begun = Instant::now();
+        while self.init.is_alive() {
+            if begun.elapsed() > scaled(END_MAX) {
+                return Err(Error::new(Kind::TimedOut, format!("the sandbox `{}` does not end", self.name)));
             }
+            std::thread::sleep(Duration::from_millis(10));
         }
         forget(&folder().1, &self.name);
         Ok(())
@@ -410,15 +427,15 @@ fn attend(name: &Name) -> Result<Ended> {
     let marker = Marker::Joined { mode: kept.mode, pidfd: init.as_raw_fd() };
     let child = reexec::start(ENV, &marker.encode()).map_err(|error| io("starting", error))?;
     let status = supervisor::attend(&child, caught).map_err(|error| io("waiting for it", error))?;
-    let (code, signal) = supervisor::code_of(status);
-    Ok(Ended { code, signal: signal.filter(|_| false) })
+    // The signal that ended a program in it ended nothing else: nobody need be told.
+    Ok(Ended { code: supervisor::code_of(status).0, signal: None })
 }
 
 fn enter(init: &OwnedFd, what: ThreadNameSpaceType) -> Result<()> {
     move_into_thread_name_spaces(init.as_fd(), what).map_err(|errno| {
         let error = Error::new(Kind::Unsupported, format!("the sandbox cannot be entered: {errno}"));
         match errno {
-            rustix::io::Errno::INVAL => error.hint("this needs Linux 5.8 or later"),
+            Errno::INVAL => error.hint("this needs Linux 5.8 or later"),
             _ => error.hint("a sandbox is entered by who made it, from where it was made"),
         }
     })

@@ -186,30 +186,30 @@ impl Session {
             }
             self.wait_for_dad(from, target.addr)?;
             let begun = Instant::now();
-            let (mut waited, mut asked, mut last) = (false, false, false);
+            let (mut waited, mut asked) = (false, false);
             loop {
                 let left = timeout.saturating_sub(begun.elapsed());
                 // A second is when TCP retransmits and ARP asks again; a fresh attempt then meets a settled network.
                 let second = scaled(Duration::from_secs(1));
-                let time = if last { second } else { left.clamp(Duration::from_millis(50), second) };
+                let time =
+                    if left.is_zero() && waited { second } else { left.clamp(Duration::from_millis(50), second) };
                 let finding = if asked { self.attempt(it, time)?.0 } else { self.first_attempt(it, time)? };
                 asked = true;
                 let settled = finding.outcome != Outcome::Inconclusive && finding.word != "no-source-address";
-                if settled && finding.outcome == Outcome::NotReached && target.addr.is_ipv4() && !waited {
-                    // A tunnel over IPv6 says `unreachable` while the address of its own end is tentative.
+                let late = begun.elapsed() >= timeout;
+                // A tunnel over IPv6 says `unreachable` while the address of its own end is tentative; on a busy machine the kernel may end duplicate
+                // address detection on the way late. Once more when it has.
+                let may_pass = if target.addr.is_ipv4() {
+                    settled && finding.outcome == Outcome::NotReached && !late
+                } else {
+                    !settled && late
+                };
+                if may_pass && !waited && self.is_any_tentative() {
                     waited = true;
-                    if begun.elapsed() < timeout && self.is_any_tentative() {
-                        self.wait_for_all_dad(from)?;
-                        continue;
-                    }
-                }
-                // On a busy machine the kernel may end duplicate address detection on the way late: once more when it has.
-                if !settled && !last && begun.elapsed() >= timeout && target.addr.is_ipv6() && self.is_any_tentative() {
-                    last = true;
                     self.wait_for_all_dad(from)?;
                     continue;
                 }
-                if settled || begun.elapsed() >= timeout {
+                if settled || late {
                     return Ok(Finding { after: begun.elapsed(), ..finding });
                 }
             }

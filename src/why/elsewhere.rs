@@ -159,9 +159,15 @@ impl Walk<'_> {
         true
     }
 
-    /// Whether a namespace forwards broadcasts that come in by a link (`IN_DEV_BFORWARD`).
+    /// Where a namespace would have to forward broadcasts that come in by a link and does not (`IN_DEV_BFORWARD`: for all and for the link).
+    fn without_bc_forwarding<'a>(&self, ns: usize, iif: &'a str) -> Vec<&'a str> {
+        let value = |dev: &str| self.net.setting(ns, &format!("ipv4/conf/{dev}/bc_forwarding"));
+        ["all", iif].into_iter().filter(|dev| value(dev) == 0).collect()
+    }
+
+    /// Whether a namespace forwards broadcasts that come in by a link.
     pub(super) fn forwards_broadcasts(&self, ns: usize, iif: &str) -> bool {
-        ["all", iif].iter().all(|dev| self.net.setting(ns, &format!("ipv4/conf/{dev}/bc_forwarding")) == 1)
+        self.without_bc_forwarding(ns, iif).is_empty()
     }
 
     /// A broadcast to another network: who has that network takes it, and forwards it under `bc_forwarding` only. Noted.
@@ -175,8 +181,7 @@ impl Walk<'_> {
     ) -> bool {
         let net = self.net;
         let at = net.ns(ns).at.clone();
-        let value = |dev: &str| net.setting(ns, &format!("ipv4/conf/{dev}/bc_forwarding"));
-        let missing: Vec<&str> = ["all", iif].into_iter().filter(|dev| value(dev) == 0).collect();
+        let missing = self.without_bc_forwarding(ns, iif);
         let Some(first) = missing.first() else { return false };
         let onto = net.ns(ns).addrs.iter().find(|addr| addr.dev != iif && addr.dev != "lo" && addr.covers(packet.dst));
         let Some(onto) = onto else { return false };
