@@ -22,13 +22,12 @@ fn netwright(home: &Path) -> Command {
 }
 
 fn piped(home: &Path, lines: &str) -> Output {
-    let mut child = netwright(home)
-        .arg("repl")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    piped_with(home, &["repl"], lines)
+}
+
+fn piped_with(home: &Path, args: &[&str], lines: &str) -> Output {
+    let mut child =
+        netwright(home).args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     child.wait_with_output().unwrap()
 }
@@ -101,6 +100,37 @@ fn undo_takes_back_what_an_input_did_and_the_saved_session_runs() {
     assert!(saved.status.success(), "{}", String::from_utf8_lossy(&saved.stderr));
     let (_, err, _) = told(home.path(), ":save lab.rhai\n");
     assert!(err.contains("is there already"), "{err}");
+}
+
+#[test]
+fn a_script_is_loaded_later_and_a_reset_forgets_everything() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("own.rhai"), "fn half(x) { x / 2 }\n").unwrap();
+    let script = "#!/usr/bin/env netwright\nimport \"own\" as own;\nfn pod(name) { netns(name) }\nlet green = pod(\"green\");\ndefer(|| print(\"bye\"));\n";
+    std::fs::write(home.path().join("lab.rhai"), script).unwrap();
+    std::fs::write(home.path().join("bad.rhai"), "let a = 1;\nlet b = nope();\n").unwrap();
+    let lines = "1 + 1\n:load lab.rhai\ngreen.name\nown::half(8)\n:reset\nnetns_list()\ngreen\npod(\"x\")\nlet green = 7;\ngreen\n\
+                 :load bad.rhai\n:load missing.rhai\n:load\n";
+    let (out, err, code) = told(home.path(), lines);
+    assert_eq!(out, "2\ngreen\n4\nbye\n[]\n7\n", "{err}");
+    assert!(err.contains("undone: 1 of 1 steps, nothing left behind"), "{err}");
+    assert!(err.contains("no variable `green`") && err.contains("no function `pod`"), "{err}");
+    assert!(err.contains("no function `nope`") && err.contains("let b = nope();"), "{err}");
+    assert!(err.contains("missing.rhai") && err.contains("write `:load FILE`"), "{err}");
+    assert_eq!(code, 3);
+}
+
+#[test]
+fn what_was_saved_is_saved_again_and_nothing_else_is_written_over() {
+    let home = tempfile::tempdir().unwrap();
+    let touch = format!("exec(\"sh -c 'echo x >> {}/lab.rhai'\");", home.path().display());
+    let lines = format!("let a = 1;\n:save lab.rhai\nlet b = 2;\n:save lab.rhai\n{touch}\n:save lab.rhai\n");
+    let out = piped_with(home.path(), &["repl", "--keep", home.path().to_str().unwrap()], &lines);
+    let err = String::from_utf8_lossy(&out.stderr);
+    assert_eq!(err.matches("saved ").count(), 2, "{err}");
+    assert!(err.contains("is not what this session saved"), "{err}");
+    let text = std::fs::read_to_string(home.path().join("lab.rhai")).unwrap();
+    assert_eq!(text, "#!/usr/bin/env -S netwright run\nlet a = 1;\nlet b = 2;\nx\n");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::exec::{Exec, reexec};
 use crate::probe::{Endpoint, Listener, Proto};
 use crate::sandbox::Sandbox;
 use crate::session::{Event, Mode, Session};
-use crate::snapshot::{BYTES_MAX, Copied, Snapshot, rebuild};
+use crate::snapshot::{BYTES_MAX, Copied, Extent, Snapshot, rebuild};
 
 /// The word for this machine as it is now.
 pub(super) const THIS: &str = "this";
@@ -103,14 +103,24 @@ pub(super) fn read_file(path: &std::path::Path) -> Result<Snapshot> {
     Snapshot::parse(&text, &shown.to_string())
 }
 
-/// The session of a run in a sandbox that begins as a copy; what could not be copied is said first.
+/// What a copy is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// To run in it; what could not be copied is said first.
+    Run,
+    /// To say what becomes of it ([`again`]); what could not be copied is said with that.
+    Plan,
+}
+
+/// The session of a run in a sandbox that begins as a copy.
 pub(super) fn session(
     exec: Exec,
     events: Box<dyn Fn(&Event<'_>)>,
     snapshot: &Snapshot,
-    quiet: bool,
+    purpose: Purpose,
 ) -> Result<(Rc<Session>, Copied)> {
-    let mut copied = rebuild(&exec, snapshot)?;
+    let extent = if purpose == Purpose::Plan { Extent::Whole } else { Extent::NoSettings };
+    let mut copied = rebuild(&exec, snapshot, extent)?;
     serve(&exec, snapshot, &mut copied);
     let session = Session::new(exec, Mode::Sandbox, events);
     for netns in &copied.hidden {
@@ -122,7 +132,7 @@ pub(super) fn session(
     };
     let unread = snapshot.namespaces.iter().flat_map(unread).collect();
     session.is_copy_of(&snapshot.machine.hostname, copied.world.clone(), unread);
-    if !quiet {
+    if purpose == Purpose::Run {
         tell(&copied.missing);
     }
     Ok((Rc::new(session), copied))
@@ -187,7 +197,7 @@ pub(super) fn within(source: &Source, tools: &[(String, PathBuf)], work: impl Fn
     let work = || {
         super::run::listen(&interrupt, Some(sandbox))?;
         let exec = Exec::new(super::tools(tools)?, interrupt.clone())?;
-        let (session, _copied) = session(exec, Box::new(|_| {}), &machine, false)?;
+        let (session, _copied) = session(exec, Box::new(|_| {}), &machine, Purpose::Run)?;
         work(&session)
     };
     work().unwrap_or_else(|error| fail(&error))
@@ -196,12 +206,12 @@ pub(super) fn within(source: &Source, tools: &[(String, PathBuf)], work: impl Fn
 /// What is meant by a word: a machine that was read now, or a snapshot.
 pub(super) fn machine(word: &OsString, exec: impl FnOnce() -> Result<Exec>) -> Result<Snapshot> {
     match Source::of(word) {
-        Source::This => crate::snapshot::read(&exec()?, &[]),
+        Source::This => crate::snapshot::read(&exec()?, &[], Extent::Whole),
         Source::File(path) => read_file(&path),
     }
 }
 
 /// What the copy is by now, with the names of the original.
 pub(super) fn again(exec: &Exec, copied: &Copied) -> Result<Snapshot> {
-    crate::snapshot::read(exec, &copied.hidden).map(|now| copied.named(now))
+    crate::snapshot::read(exec, &copied.hidden, Extent::Whole).map(|now| copied.named(now))
 }

@@ -45,8 +45,10 @@ Type what a script would say; a value without `;` behind it is shown. Tab comple
   :diff             what is different from the start
   :why FROM TO      what stops a packet; :show then has it in red
   :undo [N]         take back the last input that changed something, or the last N
+  :load FILE        run a script as if it had been typed
+  :reset            take back all of it, and forget variables, functions and imports
   :trace on|off     print each command that runs
-  :save FILE        write the session as a script
+  :save FILE        write the session as a script; again: over what was saved before
   :shell [NS]       a shell in a namespace
   :quit             end; so does Ctrl-D";
 
@@ -181,6 +183,8 @@ struct Talk {
     busy: Arc<AtomicBool>,
     /// The exit code of the first error, for a pipe.
     code: u8,
+    /// The file that was written last, and what was written.
+    saved: Option<(PathBuf, String)>,
 }
 
 impl Talk {
@@ -213,7 +217,7 @@ impl Talk {
         session.set_looks(true);
         let mut console = Console::new(&session, script);
         console.quiet = quiet;
-        Ok(Self { console: Rc::new(RefCell::new(console)), session, trace, start, busy, code: 0 })
+        Ok(Self { console: Rc::new(RefCell::new(console)), session, trace, start, busy, code: 0, saved: None })
     }
 
     fn go(&mut self, script: Option<&Path>) -> u8 {
@@ -352,6 +356,8 @@ impl Talk {
             ":diff" => self.diff(),
             ":why" => return self.why(rest),
             ":undo" => self.undo(rest),
+            ":load" => return self.load(rest),
+            ":reset" => self.reset(),
             ":trace" => self.set_trace(rest),
             ":save" => self.save(rest),
             ":shell" => self.shell(rest),
@@ -455,6 +461,28 @@ impl Talk {
         Ok(())
     }
 
+    /// Runs a script as an input like any other.
+    fn load(&mut self, rest: &str) -> Next {
+        if rest.is_empty() {
+            self.complain(&Error::new(Kind::InvalidArgument, "write `:load FILE`").hint(":load lab.rhai"));
+            return Next::On;
+        }
+        let answer = self.while_busy(|console| console.load(Path::new(rest)));
+        self.answered(answer)
+    }
+
+    /// Back to an empty conversation. What cannot be undone is named, and stays.
+    fn reset(&mut self) -> Result<()> {
+        let errors = self.while_busy(Console::end);
+        for error in &errors {
+            self.complain(error);
+        }
+        self.undo(&usize::MAX.to_string())?;
+        let console = self.console.borrow().empty();
+        *self.console.borrow_mut() = console;
+        Ok(())
+    }
+
     fn set_trace(&self, rest: &str) -> Result<()> {
         let on = match rest {
             "on" => true,
@@ -467,22 +495,30 @@ impl Talk {
         Ok(())
     }
 
-    fn save(&self, rest: &str) -> Result<()> {
+    fn save(&mut self, rest: &str) -> Result<()> {
         if rest.is_empty() {
             return Err(Error::new(Kind::InvalidArgument, "write `:save FILE`").hint(":save lab.rhai"));
         }
         let script = self.console.borrow().script();
-        let write = || -> std::io::Result<()> {
-            let mut file = files::create(Path::new(rest), files::SHARED)?;
-            file.write_all(b"#!/usr/bin/env -S netwright run\n")?;
-            file.write_all(script.as_bytes())
+        let text = format!("#!/usr/bin/env -S netwright run\n{script}");
+        let path = Path::new(rest);
+        // What this conversation wrote, and nobody has touched since, is its own to write again.
+        let own = self.saved.as_ref().is_some_and(|(before, written)| {
+            before == path && files::read_ordinary(path).is_ok_and(|now| now == written.as_bytes())
+        });
+        let write = || match own {
+            true => files::replace(path, files::SHARED, text.as_bytes()),
+            false => files::create(path, files::SHARED)?.write_all(text.as_bytes()),
         };
         write().map_err(|error| match error.kind() {
-            std::io::ErrorKind::AlreadyExists => {
-                Error::new(Kind::AlreadyExists, format!("`{rest}` is there already")).hint("save under another name")
-            }
+            std::io::ErrorKind::AlreadyExists => Error::new(
+                Kind::AlreadyExists,
+                format!("`{rest}` is there already, and is not what this session saved"),
+            )
+            .hint("save under another name"),
             _ => Error::new(Kind::CommandFailed, format!("cannot write `{rest}`: {error}")),
         })?;
+        self.saved = Some((path.to_owned(), text));
         human::line(&format!("saved {} lines to {rest}", script.lines().count()));
         Ok(())
     }

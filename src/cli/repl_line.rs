@@ -14,7 +14,8 @@ use rustyline::{Context, Helper};
 use crate::script::repl::Console;
 
 /// The commands of the REPL, for completion.
-const COMMANDS: &[&str] = &[":diff", ":help", ":quit", ":save", ":shell", ":show", ":trace", ":undo", ":why"];
+const COMMANDS: &[&str] =
+    &[":diff", ":help", ":load", ":quit", ":reset", ":save", ":shell", ":show", ":trace", ":undo", ":why"];
 const KEYWORDS: &[&str] = &[
     "as", "break", "catch", "const", "continue", "do", "else", "export", "false", "fn", "for", "if", "import", "in",
     "let", "loop", "private", "return", "switch", "this", "throw", "true", "try", "until", "while",

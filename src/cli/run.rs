@@ -195,7 +195,8 @@ pub(super) fn start(
                 None if joined => Ok((Rc::new(inside::going_on(exec, events)), None)),
                 None => in_sandbox(exec, events).map(|session| (session, None)),
                 Some(machine) => {
-                    copy::session(exec, events, machine, rehearses).map(|(session, copied)| (session, Some(copied)))
+                    let purpose = if rehearses { copy::Purpose::Plan } else { copy::Purpose::Run };
+                    copy::session(exec, events, machine, purpose).map(|(session, copied)| (session, Some(copied)))
                 }
             },
             Mode::Host => on_machine(exec, events, &job, &on_host).map(|session| (session, None)),

@@ -66,7 +66,7 @@ fn exec(tools: &[(String, PathBuf)]) -> Result<Exec> {
 /// Runs `netwright snapshot`; the exit code.
 pub(super) fn snapshot(arguments: &SnapshotArgs) -> u8 {
     let work = || -> Result<()> {
-        let mut taken = snapshot::read(&exec(&arguments.tools)?, &[])?;
+        let mut taken = snapshot::read(&exec(&arguments.tools)?, &[], snapshot::Extent::Whole)?;
         if arguments.redact {
             taken = snapshot::redact(&taken)?;
         }

@@ -106,24 +106,58 @@ pub(crate) fn inside<T: Send>(at: &Where, file: &NetnsFile, work: impl FnOnce() 
     if *at == Where::Host { Ok(work()) } else { file.within(work) }
 }
 
-/// Does the same with each, several at a time; the answers in their order.
-pub(crate) fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+/// Something that is in a namespace.
+pub(crate) trait Placed: Sync {
+    /// Which, and its file.
+    fn place(&self) -> (&Where, &NetnsFile);
+}
+
+impl Placed for (Where, NetnsFile) {
+    fn place(&self) -> (&Where, &NetnsFile) {
+        (&self.0, &self.1)
+    }
+}
+
+impl Placed for (&Where, &NetnsFile) {
+    fn place(&self) -> (&Where, &NetnsFile) {
+        *self
+    }
+}
+
+impl<T: Sync> Placed for (T, &Where, &NetnsFile) {
+    fn place(&self) -> (&Where, &NetnsFile) {
+        (self.1, self.2)
+    }
+}
+
+/// Does the same in each namespace, several at a time; the answers in their order. A thread enters each namespace once, and all that `work` does
+/// [`inside`] of it is done by that thread. The calling thread stays where it is: it does what is to be done there.
+pub(crate) fn side_by_side<T: Placed, R: Send>(all: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = (processors * PER_PROCESSOR).min(AT_A_TIME).min(all.len());
+    let (here, elsewhere): (Vec<usize>, Vec<usize>) =
+        (0..all.len()).partition(|index| *all[*index].place().0 == Where::Host);
+    let threads = (processors * PER_PROCESSOR).min(AT_A_TIME).min(elsewhere.len());
     let next = AtomicUsize::new(0);
-    let take = || {
+    let take = |may_enter: bool| {
         let mut done = Vec::new();
-        while let Some((index, one)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, all.get(at)?)))
-        {
-            done.push((index, work(one)));
+        while let Some(index) = elsewhere.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let one = &all[*index];
+            if may_enter {
+                // Whoever cannot enter is told so by what `work` does inside.
+                let _ = one.place().1.enter();
+            }
+            done.push((*index, work(one)));
         }
         done
     };
     let mut done: Vec<(usize, R)> = std::thread::scope(|scope| {
         let others: Vec<_> =
-            (1..threads).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, take).ok()).collect();
-        let mut done = take();
+            (0..threads).filter_map(|_| std::thread::Builder::new().spawn_scoped(scope, || take(true)).ok()).collect();
+        let mut done: Vec<(usize, R)> = here.into_iter().map(|index| (index, work(&all[index]))).collect();
+        if others.is_empty() {
+            // No thread could be started.
+            done.extend(take(false));
+        }
         for other in others {
             match other.join() {
                 Ok(part) => done.extend(part),
@@ -140,11 +174,61 @@ pub(crate) fn side_by_side<T: Sync, R: Send>(all: &[T], work: impl Fn(&T) -> R +
 mod tests {
     use super::*;
 
+    struct One(Where, NetnsFile, usize);
+
+    impl Placed for One {
+        fn place(&self) -> (&Where, &NetnsFile) {
+            (&self.0, &self.1)
+        }
+    }
+
     #[test]
     fn side_by_side_every_one_is_asked_once_and_answers_in_order() {
+        let own = NetnsFile::current().unwrap();
         for count in [0, 1, 2, 7, 100] {
-            let all: Vec<usize> = (0..count).collect();
-            assert_eq!(side_by_side(&all, |one| one * 2), all.iter().map(|one| one * 2).collect::<Vec<_>>());
+            let all: Vec<One> = (0..count)
+                .map(|at| {
+                    let place = if at % 3 == 0 { Where::Host } else { Where::Named(format!("n{at}")) };
+                    One(place, own.clone(), at)
+                })
+                .collect();
+            assert_eq!(side_by_side(&all, |one| one.2 * 2), (0..count).map(|at| at * 2).collect::<Vec<_>>());
         }
+    }
+
+    #[test]
+    fn work_is_done_in_its_namespace_and_the_caller_stays_in_his() {
+        use crate::exec::scratch::Scratch;
+        let here = NetnsFile::current().unwrap();
+        let Ok(scratch) = (0..5).map(|_| Scratch::new()).collect::<Result<Vec<_>>>() else {
+            // Without privilege there is no other namespace.
+            assert!(!rustix::process::geteuid().is_root());
+            return;
+        };
+        let open = |one: &Scratch| match one.netns() {
+            Where::Path(path) => NetnsFile::open(&path).unwrap(),
+            other => panic!("{other}"),
+        };
+        let mut all: Vec<(Where, NetnsFile)> =
+            scratch.iter().map(|one| (Where::Named("other".into()), open(one))).collect();
+        all.insert(2, (Where::Host, here.clone()));
+        let seen = side_by_side(&all, |(at, file)| {
+            let by_thread = NetnsFile::current().unwrap().id();
+            let inside = inside(at, file, || NetnsFile::current().unwrap().id()).unwrap();
+            // A namespace that is not the one of this turn is entered by a thread of its own.
+            let other = other_than(&all, file)
+                .map(|(at, file)| super::inside(at, file, || NetnsFile::current().unwrap().id()).unwrap());
+            (by_thread, inside, other)
+        });
+        for ((_, file), (by_thread, inside, other)) in all.iter().zip(seen) {
+            assert_eq!((by_thread, inside), (file.id(), file.id()));
+            assert!(other.is_some_and(|other| other != file.id()));
+        }
+        assert_eq!(NetnsFile::current().unwrap().id(), here.id());
+    }
+
+    /// Some other place than that of `file`.
+    fn other_than<'a>(all: &'a [(Where, NetnsFile)], file: &NetnsFile) -> Option<(&'a Where, &'a NetnsFile)> {
+        all.iter().find(|(at, other)| *at != Where::Host && other.id() != file.id()).map(|(at, file)| (at, file))
     }
 }

@@ -58,13 +58,13 @@ impl<'a> Entry<'a> {
         Self { files, ..self }
     }
 
-    /// Runs `work` there: on a thread of its own, unless that is here.
+    /// Runs `work` there: on a thread of its own, unless the calling one is there.
     ///
     /// # Errors
     ///
     /// `PermissionDenied` or what else kept the thread from entering; `Internal` if `work` panicked.
     pub(crate) fn within<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
-        if self.netns.is_none() && self.files.is_none() {
+        if self.files.is_none() && self.netns.is_none_or(NetnsFile::is_entered) {
             return Ok(work());
         }
         std::thread::scope(|scope| {

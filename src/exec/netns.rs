@@ -1,5 +1,6 @@
 //! Network namespaces as open files: opened once, compared by inode while they live and by what never comes again afterwards, entered by threads.
 
+use std::cell::Cell;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -158,10 +159,17 @@ impl NetnsFile {
     ///
     /// What the kernel says: `EPERM` without `CAP_SYS_ADMIN` over it.
     pub fn enter(&self) -> io::Result<()> {
-        Ok(move_into_link_name_space(self.as_fd(), Some(LinkNameSpaceType::Network))?)
+        move_into_link_name_space(self.as_fd(), Some(LinkNameSpaceType::Network))?;
+        ENTERED.set(Some(self.id));
+        Ok(())
     }
 
-    /// Runs `work` on a thread of its own that has entered the namespace, and waits for it.
+    /// Whether the calling thread has entered this namespace and is still there.
+    pub(super) fn is_entered(&self) -> bool {
+        ENTERED.get() == Some(self.id)
+    }
+
+    /// Runs `work` on a thread that has entered the namespace, and waits for it: here, when this is one, else on one of its own.
     ///
     /// A thread instead of entering and returning: there is no way back to forget.
     ///
@@ -177,6 +185,11 @@ impl AsFd for NetnsFile {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
+}
+
+thread_local! {
+    /// The namespace that this thread has entered last. It is in it, so that no other can have its number. (Threads that unshare instead end there.)
+    static ENTERED: Cell<Option<NetnsId>> = const { Cell::new(None) };
 }
 
 /// `NSFS_MAGIC` of linux/magic.h.

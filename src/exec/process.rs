@@ -30,6 +30,8 @@ const LINGER: Duration = Duration::from_millis(200);
 const TERM_GRACE: Duration = Duration::from_secs(1);
 /// How long a command that changes the kernel may still finish after the run was told to stop.
 pub(super) const FINISH_GRACE: Duration = Duration::from_secs(1);
+/// What any pipe takes at once: the kernel gives a page even to a user who has too many of them (`pipe-user-pages-soft`).
+const PIPE_MIN_BYTES: usize = 4096;
 /// How often a wait looks at the interrupt flag.
 const TICK: Duration = Duration::from_millis(50);
 
@@ -199,10 +201,14 @@ pub(crate) fn run(program: &Program<'_>, limits: Limits, interrupt: &Interrupt) 
     let files = [stdin, out_writer.into(), err_writer.into()];
     let started =
         start(program.path, &program.argv, &program.env, program.entry, files).map_err(|error| start_error(&error))?;
-    // A thread of its own writes the input: the process may print before it reads.
     if let (Some(text), Some(mut writer)) = (program.stdin, stdin_writer) {
-        let text = text.to_owned();
-        std::thread::spawn(move || drop(writer.write_all(text.as_bytes())));
+        if text.len() <= PIPE_MIN_BYTES {
+            drop(writer.write_all(text.as_bytes()));
+        } else {
+            // A thread of its own writes the input: the process may print before it reads.
+            let text = text.to_owned();
+            std::thread::spawn(move || drop(writer.write_all(text.as_bytes())));
+        }
     }
     Ok(Waiter { started, out: Stream::new(out_reader.into()), err: Stream::new(err_reader.into()), begun }
         .wait(limits, interrupt))

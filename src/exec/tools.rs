@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use crate::error::{Error, Kind, Result};
 use crate::model::packages;
@@ -141,11 +142,15 @@ fn not_iproute2(path: &Path) -> Error {
 }
 
 /// Where netwright's own tools are looked for: the system's folders, then those of `PATH` that nobody else can put a program into.
+/// Looked at once for root and once for others: a process that enters a sandbox becomes root there.
 #[must_use]
-pub(crate) fn search_path() -> String {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let more = path.split(':').filter(|folder| is_safe(Path::new(folder)));
-    joined(SYSTEM.split(':').chain(more))
+pub(crate) fn search_path() -> &'static str {
+    static KNOWN: [OnceLock<String>; 2] = [const { OnceLock::new() }; 2];
+    KNOWN[usize::from(rustix::process::geteuid().is_root())].get_or_init(|| {
+        let path = std::env::var("PATH").unwrap_or_default();
+        let more = path.split(':').filter(|folder| is_safe(Path::new(folder)));
+        joined(SYSTEM.split(':').chain(more))
+    })
 }
 
 /// Where the user's programs are looked for: as he says in `PATH`, then the system's folders. What depends on the folder that one is in is left out.

@@ -4,7 +4,7 @@
 //! function typed an hour ago, has one meaning.
 
 use std::cell::{Cell, RefCell};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use rhai::{AST, Dynamic, Engine, Expr, LexError, ParseErrorType, Scope, Stmt};
@@ -52,6 +52,8 @@ pub(crate) struct Console {
     run: Run,
     resolver: Resolver,
     sources: Sources,
+    /// The folder where imports are looked for.
+    root: PathBuf,
     name: String,
     /// Everything that was typed, the wrong inputs too, for their lines.
     text: String,
@@ -77,6 +79,7 @@ impl Console {
             run,
             resolver,
             sources,
+            root: root.to_owned(),
             name: name.to_owned(),
             text: String::new(),
             scope: Scope::new(),
@@ -97,6 +100,12 @@ impl Console {
                 Self::with(session, folder, &path.display().to_string())
             }
         }
+    }
+
+    /// One that starts with nothing, on the same session.
+    #[must_use]
+    pub(crate) fn empty(&self) -> Self {
+        Self { quiet: Rc::clone(&self.quiet), ..Self::with(self.session(), &self.root, &self.name) }
     }
 
     /// Runs a script as if it had been typed.

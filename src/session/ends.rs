@@ -39,9 +39,8 @@ pub(crate) fn ends(seen: &[Shown<'_>]) -> HashMap<Spot, Spot> {
             pairs.entry((link.ifindex, link.link_index.unwrap_or(0))).or_default().push((n, l));
         }
     }
-    let all: Vec<usize> = (0..seen.len()).collect();
-    let found = side_by_side(&all, |n| {
-        let raw = &seen[*n];
+    let all: Vec<_> = seen.iter().enumerate().map(|spot| (spot, spot.1.at, spot.1.file)).collect();
+    let found = side_by_side(&all, |((n, raw), ..)| {
         let away: Vec<(usize, &Link)> =
             raw.links.iter().enumerate().filter(|(_, link)| link.link_index.is_some_and(|index| index != 0)).collect();
         if away.is_empty() {

@@ -4,18 +4,20 @@
 //! and MTU, whose other end lies in a namespace of its own and answers for the gateways and neighbours that the machine knew there. Nothing here is
 //! believed to have worked: the copy is read again, and what differs is named.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
 use super::diff::FRESH_RULES;
-use super::read::{self, value_of};
+use super::read::{self, Extent};
+use super::settings::{Names, Settings, value_of};
 use super::{Difference, Link, Netns, Snapshot, diff};
 use crate::error::{Kind, Result};
 use crate::exec::Exec;
-use crate::exec::asker::Asker;
+use crate::exec::asker::{Asker, inside, side_by_side};
+use crate::exec::netns::NetnsFile;
 use crate::exec::scratch::Scratch;
 use crate::exec::tools;
 use crate::model::link::is_fall_back;
@@ -62,15 +64,15 @@ impl Copied {
     }
 }
 
-/// Builds a snapshot in this sandbox, which must be empty.
+/// Builds a snapshot in this sandbox, which must be empty; of the copy so much is read again and kept.
 ///
 /// # Errors
 ///
 /// `Interrupted`; when not even a namespace can be made, or the copy cannot be read.
-pub(crate) fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
+pub(crate) fn rebuild(exec: &Exec, snapshot: &Snapshot, extent: Extent) -> Result<Copied> {
     let usual = Usual::read(exec)?;
     let plan = Plan::of(snapshot, &usual);
-    let asker = Asker::new(exec.interrupt());
+    let builder = Builder::new(exec);
     for path in plan.places.iter().filter_map(|(_, at)| match at {
         Where::Path(path) => Some(path),
         _ => None,
@@ -82,41 +84,29 @@ pub(crate) fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
         sandbox::make_namespace(path, &[("net/ipv6/conf/default/addr_gen_mode", "1")])?;
     }
     let mut lacking = BTreeSet::new();
-    for step in &plan.steps {
-        let file = exec.netns(&step.at)?;
-        match &step.work {
-            Work::Settings(settings) => file.within(|| {
-                for (path, value) in settings {
-                    // What cannot be written differs afterwards, and is named then.
-                    let at = Path::new("/proc/sys").join(path);
-                    let same = std::fs::read_to_string(&at).is_ok_and(|now| value_of(&now) == *value);
-                    if !same {
-                        let _ = sandbox::set(&at, value);
-                    }
+    for phase in &plan.phases {
+        let mut groups: Vec<Group<'_>> = Vec::new();
+        let mut known: HashMap<&Where, usize> = HashMap::new();
+        for Step { at, work } in phase {
+            let group = match known.get(at) {
+                Some(group) => *group,
+                None => {
+                    known.insert(at, groups.len());
+                    groups.push((Vec::new(), at, exec.netns(at)?));
+                    groups.len() - 1
                 }
-            })?,
-            Work::Run { program, argv, stdin } => {
-                let path = match program.tool() {
-                    Some(tool) => exec.tools().path(tool).ok(),
-                    None => tools::find_own(program.name()).or_else(|| tools::find_own(program.other_name())),
-                };
-                let Some(path) = path else {
-                    lacking.insert(format!("`{}` is not installed here: what it makes is missing", program.name()));
-                    continue;
-                };
-                let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
-                match asker.ask(&step.at, &file, &path, &argv, Some(stdin)) {
-                    Err(error) if error.kind() == Kind::Interrupted => return Err(error),
-                    Err(error) => drop(lacking.insert(error.to_string())),
-                    Ok(_) => {}
-                }
-            }
+            };
+            groups[group].0.push(work);
+        }
+        let groups: Vec<_> = groups.iter().map(|(works, at, file)| (works, *at, file)).collect();
+        for said in side_by_side(&groups, |(works, at, file)| builder.all_of(works, at, file)) {
+            lacking.extend(said?);
         }
     }
     let hidden: Vec<Where> =
         plan.places.iter().map(|(_, at)| at).filter(|at| matches!(at, Where::Path(_))).cloned().collect();
     let world = plan.stand_ins.iter().map(|one| Where::Path(one.world.clone())).collect();
-    let snapshot_now = named_as_before(&plan.places, read::read(exec, &hidden)?);
+    let snapshot_now = named_as_before(&plan.places, read::read(exec, &hidden, extent)?);
     let mut missing: Vec<String> = lacking.into_iter().collect();
     missing.extend(plan.notes.iter().cloned());
     for netns in &snapshot.namespaces {
@@ -129,6 +119,57 @@ pub(crate) fn rebuild(exec: &Exec, snapshot: &Snapshot) -> Result<Copied> {
     let differs = diff(snapshot, &snapshot_now);
     missing.extend(differs.iter().filter(|one| !plan.is_expected(one)).map(in_words));
     Ok(Copied { snapshot: snapshot_now, hidden, world, missing, services: Vec::new(), places: plan.places })
+}
+
+/// What is to be done in one namespace, in this order.
+type Group<'a> = (Vec<&'a Work>, &'a Where, NetnsFile);
+
+/// What is needed to build from several threads.
+struct Builder {
+    asker: Asker,
+    programs: HashMap<Program, PathBuf>,
+}
+
+impl Builder {
+    fn new(exec: &Exec) -> Self {
+        let path = |program: Program| match program.tool() {
+            Some(tool) => exec.tools().path(tool).ok(),
+            None => tools::find_own(program.name()).or_else(|| tools::find_own(program.other_name())),
+        };
+        let programs = Program::all().filter_map(|program| Some((program, path(program)?))).collect();
+        Self { asker: Asker::new(exec.interrupt()), programs }
+    }
+
+    /// Does what is to be done in one namespace. What a program refuses differs afterwards, and is named then; here only what could not be run.
+    fn all_of(&self, works: &[&Work], at: &Where, file: &NetnsFile) -> Result<Vec<String>> {
+        let mut lacking = Vec::new();
+        for work in works {
+            match work {
+                Work::Settings(settings) => inside(at, file, || {
+                    for (path, value) in settings {
+                        let at = Path::new("/proc/sys").join(path);
+                        let same = std::fs::read_to_string(&at).is_ok_and(|now| value_of(&now) == *value);
+                        if !same {
+                            let _ = sandbox::set(&at, value);
+                        }
+                    }
+                })?,
+                Work::Run { program, argv, stdin } => {
+                    let Some(path) = self.programs.get(program) else {
+                        lacking.push(format!("`{}` is not installed here: what it makes is missing", program.name()));
+                        continue;
+                    };
+                    let argv: Vec<&str> = argv.iter().map(String::as_str).collect();
+                    match self.asker.ask(at, file, path, &argv, Some(stdin)) {
+                        Err(error) if error.kind() == Kind::Interrupted => return Err(error),
+                        Err(error) => lacking.push(error.to_string()),
+                        Ok(_) => {}
+                    }
+                }
+            }
+        }
+        Ok(lacking)
+    }
 }
 
 /// Holds numbers of groups, which are others for whoever has a user namespace (`inet_get_ping_group_range_table`).
@@ -144,8 +185,9 @@ struct Usual {
 
 impl Usual {
     fn read(exec: &Exec) -> Result<Self> {
-        let host = exec.within(&Where::Host, read::settings)?;
-        let others = Scratch::new().and_then(|apart| exec.within(&apart.netns(), read::settings));
+        let host = exec.within(&Where::Host, || Settings::read(&Names::default()).all())?;
+        let others =
+            Scratch::new().and_then(|apart| exec.within(&apart.netns(), || Settings::read(&Names::default()).all()));
         Ok(Self { host, others: others.unwrap_or_default() })
     }
 
@@ -222,7 +264,7 @@ enum Work {
 }
 
 /// What builds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Program {
     Ip,
     Bridge,
@@ -234,6 +276,13 @@ enum Program {
 }
 
 impl Program {
+    fn all() -> impl Iterator<Item = Self> {
+        let iptables = [(false, false), (true, false), (false, true), (true, true)];
+        [Self::Ip, Self::Bridge, Self::Tc, Self::Nft, Self::Ipset, Self::Wg]
+            .into_iter()
+            .chain(iptables.map(|(v6, legacy)| Self::Iptables { v6, legacy }))
+    }
+
     fn tool(self) -> Option<Tool> {
         match self {
             Self::Ip => Some(Tool::Ip),
@@ -271,7 +320,8 @@ impl Program {
 struct Plan {
     /// The namespaces of the document, and what they are in the sandbox.
     places: Vec<(String, Where)>,
-    steps: Vec<Step>,
+    /// One after the other. What is in one phase is done side by side in each namespace, and in order within it.
+    phases: Vec<Vec<Step>>,
     stand_ins: Vec<StandIn>,
     notes: Vec<String>,
 }
@@ -291,18 +341,29 @@ impl Plan {
             _ => None,
         });
         let named: Vec<_> = named.collect();
+        plan.next_phase();
         plan.batch(&Where::Host, Program::Ip, &[], &named);
+        plan.next_phase();
         for netns in &snapshot.namespaces {
             let at = plan.place(&netns.name);
             let wanted = usual.wanted(netns, &snapshot.fresh);
             plan.settings(&at, &wanted, |path| !is_of_link(path) || path.contains("/conf/lo/"));
         }
         plan.links(snapshot);
-        for netns in &snapshot.namespaces {
-            plan.inside(netns);
+        let depths = depths(snapshot);
+        for depth in 0..=depths.iter().copied().max().unwrap_or_default() {
+            plan.next_phase();
+            for (netns, _) in snapshot.namespaces.iter().zip(&depths).filter(|(_, of_netns)| **of_netns == depth) {
+                plan.inside(netns);
+            }
         }
+        plan.next_phase();
         plan.beyond(snapshot);
         plan
+    }
+
+    fn next_phase(&mut self) {
+        self.phases.push(Vec::new());
     }
 
     fn place(&self, name: &str) -> Where {
@@ -327,7 +388,21 @@ impl Plan {
     }
 
     fn push(&mut self, at: &Where, work: Work) {
-        self.steps.push(Step { at: at.clone(), work });
+        if self.phases.is_empty() {
+            self.next_phase();
+        }
+        if let Some(phase) = self.phases.last_mut() {
+            // What one program can do at once it does at once: each start costs more than what it does.
+            if let Work::Run { program: Program::Ip, argv, stdin } = &work
+                && let Some(Step { work: Work::Run { program: Program::Ip, argv: before, stdin: all }, .. }) =
+                    phase.last_mut().filter(|last| last.at == *at)
+                && argv == before
+            {
+                all.push_str(stdin);
+                return;
+            }
+            phase.push(Step { at: at.clone(), work });
+        }
     }
 
     /// Lines for a program with a batch mode. A line that fails does not keep the others from being tried.
@@ -405,12 +480,14 @@ impl Plan {
                 Some((same, lines)) if *same == at => lines.push(words),
                 _ => {
                     if let Some((at, lines)) = run.replace((at, vec![words])) {
+                        self.next_phase();
                         self.batch(&at, Program::Ip, &[], &lines);
                     }
                 }
             }
         }
         if let Some((at, lines)) = run {
+            self.next_phase();
             self.batch(&at, Program::Ip, &[], &lines);
         }
     }
@@ -528,7 +605,8 @@ impl Plan {
         };
         self.batch(&at, Program::Bridge, &[], &argvs(&[Part::Fdb]));
         self.batch(&at, Program::Tc, &[], &argvs(&[Part::Qdisc]));
-        for (part, flag) in [(Part::Route4, "-4"), (Part::Route6, "-6")] {
+        // `ip` takes what names no family for IPv4.
+        for (part, flag, flags) in [(Part::Route4, "-4", &[][..]), (Part::Route6, "-6", &["-6"])] {
             let routes: Vec<Vec<String>> = things(&[part])
                 .into_iter()
                 .filter(|thing| !thing.is_of_kernel())
@@ -536,9 +614,9 @@ impl Plan {
                 .map(|command: Command| command.argv.into_iter().filter(|word| word != flag).collect())
                 .collect();
             // A gateway may be reached by another route of the list: the second time that one is there.
-            self.batch(&at, Program::Ip, &[flag], &routes.iter().chain(&routes).cloned().collect::<Vec<_>>());
+            self.batch(&at, Program::Ip, flags, &routes.iter().chain(&routes).cloned().collect::<Vec<_>>());
             let rules = if flag == "-4" { &netns.ip_rules } else { &netns.ip6_rules };
-            self.rules(&at, flag, rules);
+            self.rules(&at, flags, rules);
         }
         self.settings(&at, &netns.sysctls, is_of_link);
         let usual = netns.sysctls.get("net/ipv6/conf/default/accept_dad").map_or("1", String::as_str);
@@ -585,8 +663,8 @@ impl Plan {
     }
 
     /// Policy rules: those of a fresh namespace go, but for the first.
-    fn rules(&mut self, at: &Where, flag: &str, rules: &[String]) {
-        let fresh = if flag == "-6" { &FRESH_RULES[..2] } else { &FRESH_RULES[..] };
+    fn rules(&mut self, at: &Where, flags: &[&str], rules: &[String]) {
+        let fresh = if flags.contains(&"-6") { &FRESH_RULES[..2] } else { &FRESH_RULES[..] };
         if rules.is_empty() || rules.iter().map(String::as_str).eq(fresh.iter().copied()) {
             return;
         }
@@ -596,7 +674,7 @@ impl Plan {
             let head = ["rule", "add", "priority", number].map(str::to_owned);
             lines.push(head.into_iter().chain(words.split_whitespace().map(str::to_owned)).collect());
         }
-        self.batch(at, Program::Ip, &[flag], &lines);
+        self.batch(at, Program::Ip, flags, &lines);
     }
 
     fn firewall(&mut self, at: &Where, netns: &Netns) {
@@ -711,6 +789,30 @@ fn needs(netns: &Netns, link: &Link) -> Vec<(String, String)> {
     let dev = link.options.get("dev").filter(|dev| netns.link(dev).is_some()).map(here);
     let far = link.far.iter().map(|far| (far.netns.clone(), far.link.clone()));
     on.chain(dev).chain(far).collect()
+}
+
+/// How many namespaces deep each stands on others: a link whose lower link is in another namespace comes up after that one (`ENETDOWN` of
+/// `macvlan_open` and its like). Those that stand on each other have as many as there are.
+fn depths(snapshot: &Snapshot) -> Vec<usize> {
+    let all = &snapshot.namespaces;
+    let index: HashMap<&str, usize> = all.iter().enumerate().map(|(at, netns)| (netns.name.as_str(), at)).collect();
+    let below = |netns: &Netns| -> Vec<usize> {
+        let others = netns.links.iter().filter(|link| link.kind.as_deref() != Some("veth"));
+        others.filter_map(|link| index.get(link.far.as_ref()?.netns.as_str()).copied()).collect()
+    };
+    let below: Vec<Vec<usize>> = all.iter().map(below).collect();
+    let mut depths = vec![0; all.len()];
+    for _ in 0..all.len() {
+        let before = depths.clone();
+        for (at, below) in below.iter().enumerate() {
+            let deepest = below.iter().filter(|one| **one != at).map(|one| before[*one] + 1).max();
+            depths[at] = deepest.unwrap_or_default().min(all.len());
+        }
+        if depths == before {
+            break;
+        }
+    }
+    depths
 }
 
 /// The other end of a veth, by namespace and name.

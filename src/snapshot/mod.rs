@@ -8,6 +8,7 @@ mod diff;
 mod layout;
 mod read;
 mod redact;
+mod settings;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +22,7 @@ use crate::op::Where;
 
 pub(crate) use copy::{Copied, rebuild};
 pub(crate) use diff::{Difference, diff};
-pub(crate) use read::read;
+pub(crate) use read::{Extent, read};
 pub(crate) use redact::redact;
 
 /// The version of the document; it goes up when an older netwright could not read a newer one.

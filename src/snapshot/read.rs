@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::{Far, Link, Listening, Machine, Neighbour, Netns, Snapshot, VERSION, of_link, path_is_of_all};
+use super::settings::{Names, Settings};
+use super::{Far, Link, Listening, Machine, Neighbour, Netns, Snapshot, VERSION};
 use crate::error::{Error, Kind, Ran, Result};
 use crate::exec::Exec;
 use crate::exec::asker::{complaint, inside, side_by_side};
@@ -14,12 +15,11 @@ use crate::exec::netns::NetnsFile;
 use crate::exec::scratch::Scratch;
 use crate::exec::tools;
 use crate::exec::whereabouts;
-use crate::files::ReadFolder;
 use crate::model::link::{self, Peer};
 use crate::model::nft_drops::COMPAT;
 use crate::model::state::{self, Part, State};
 use crate::model::{json, link_kinds};
-use crate::op::{Tool, Where, secret};
+use crate::op::{Tool, Where};
 use crate::session::ends::{Shown, ends};
 use crate::session::reading::{self, Reading};
 
@@ -31,14 +31,23 @@ struct Raw {
     netns: Netns,
 }
 
+/// What of a machine is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// All of it.
+    Whole,
+    /// All but its settings, which are more than half of the work.
+    NoSettings,
+}
+
 /// Reads the machine.
 ///
 /// # Errors
 ///
 /// `Interrupted`; when its own namespace cannot be read. Another one that cannot is named in the document.
-pub(crate) fn read(exec: &Exec, hidden: &[Where]) -> Result<Snapshot> {
-    let reader = Reader::new(exec)?;
-    let mut places: Vec<(Where, NetnsFile, String)> = Vec::new();
+pub(crate) fn read(exec: &Exec, hidden: &[Where], extent: Extent) -> Result<Snapshot> {
+    let reader = Reader::new(exec, extent)?;
+    let mut places: Vec<(Where, NetnsFile)> = Vec::new();
     let mut named = vec![Where::Host];
     named.extend(crate::exec::netns::names()?.into_iter().map(Where::Named));
     named.extend(whereabouts::unnamed(hidden).into_iter().map(Where::Path));
@@ -46,23 +55,23 @@ pub(crate) fn read(exec: &Exec, hidden: &[Where]) -> Result<Snapshot> {
     for at in named {
         let name = at.name();
         match exec.netns(&at) {
-            Ok(file) => places.push((at, file, name)),
+            Ok(file) => places.push((at, file)),
             Err(error) if at == Where::Host => return Err(error),
             Err(error) if error.kind() == Kind::NotFound => {}
             Err(error) => unread.push(Netns { name, unread: vec![error.to_string()], ..Netns::default() }),
         }
     }
     let mut all = Vec::new();
-    for (answer, (at, file, name)) in
-        side_by_side(&places, |(at, file, _)| reader.namespace(at, file)).into_iter().zip(&places)
+    for (answer, (at, file)) in side_by_side(&places, |(at, file)| reader.namespace(at, file)).into_iter().zip(&places)
     {
+        let name = at.name();
         match answer {
             Ok((links, netns)) => all.push(Raw {
                 at: at.clone(),
                 file: file.clone(),
                 links,
                 netns: Netns {
-                    name: name.clone(),
+                    name,
                     path: match at {
                         Where::Path(path) => Some(path.clone()),
                         _ => None,
@@ -72,7 +81,7 @@ pub(crate) fn read(exec: &Exec, hidden: &[Where]) -> Result<Snapshot> {
             }),
             Err(error) if *at == Where::Host || error.kind() == Kind::Interrupted => return Err(error),
             Err(error) => {
-                unread.push(Netns { name: name.clone(), unread: vec![error.to_string()], ..Netns::default() });
+                unread.push(Netns { name, unread: vec![error.to_string()], ..Netns::default() });
             }
         }
     }
@@ -181,12 +190,15 @@ struct Reader {
     wg: Option<PathBuf>,
     /// `iptables-save` and its like: the name in the document, the file of `/proc` that says whether there are tables, the program.
     savers: Vec<(&'static str, Option<&'static str>, PathBuf)>,
+    extent: Extent,
+    /// The names of settings, once they are known.
+    names: Names,
     /// The settings of a fresh namespace; `None` when none can be made.
     fresh: Option<BTreeMap<String, String>>,
 }
 
 impl Reader {
-    fn new(exec: &Exec) -> Result<Self> {
+    fn new(exec: &Exec, extent: Extent) -> Result<Self> {
         let chosen = |tool| exec.tools().path(tool).ok();
         let names = [
             ("iptables-nft", None, "iptables-nft-save", Tool::IptablesSave),
@@ -198,7 +210,10 @@ impl Reader {
             // A machine with one kind of iptables calls it by its plain name.
             Some((name, file, tools::find_own(program).or_else(|| chosen(tool))?))
         });
-        let fresh = Scratch::new().ok().and_then(|apart| exec.within(&apart.netns(), settings).ok());
+        let fresh = (extent == Extent::Whole)
+            .then(Scratch::new)
+            .and_then(Result::ok)
+            .and_then(|apart| exec.within(&apart.netns(), || Settings::read(&Names::default()).all()).ok());
         Ok(Self {
             reading: Reading::new(exec.interrupt()),
             ip: exec.tools().path(Tool::Ip)?,
@@ -208,6 +223,8 @@ impl Reader {
             ipset: tools::find_own(IPSET),
             wg: tools::find_own("wg"),
             savers: savers.collect(),
+            extent,
+            names: Names::default(),
             fresh,
         })
     }
@@ -278,9 +295,13 @@ impl Reader {
             let text = self.ask(here, (wg, &["show", &link.ifname, "dump"]), None, &mut netns)?;
             netns.wireguard.insert(link.ifname.clone(), without_keys(&text));
         }
-        let (sysctls, listening) = inside(at, file, || (settings(), listening()))?;
-        netns.sysctls = self.changed(&sysctls, *at == Where::Host);
-        netns.listening = listening;
+        netns.listening = inside(at, file, listening)?;
+        if self.extent == Extent::Whole {
+            let host = *at == Where::Host;
+            // The first namespace has settings that others lack.
+            let names = if host { &Names::default() } else { &self.names };
+            netns.sysctls = inside(at, file, || Settings::read(names))?.changed(self.fresh.as_ref(), host);
+        }
         Ok((links, netns))
     }
 
@@ -383,24 +404,6 @@ impl Reader {
         }
         Ok(())
     }
-
-    /// The settings that a fresh namespace has otherwise, and those that a link has otherwise than its namespace gives to new ones. Of the host all that
-    /// hold for every link, because a fresh namespace has some of them from it.
-    fn changed(&self, all: &BTreeMap<String, String>, host: bool) -> BTreeMap<String, String> {
-        let keep = |path: &String, value: &String| match of_link(path) {
-            // Follows from the link.
-            Some((link, _)) if !path_is_of_all(link) && path.ends_with("/mtu") => false,
-            // The kernel has its own for `lo` (`devinet_sysctl_register`, `addrconf_init`).
-            Some(("lo", _)) => self.fresh.as_ref().is_none_or(|fresh| fresh.get(path) != Some(value)),
-            Some((link, default)) if !path_is_of_all(link) => all.get(&default) != Some(value),
-            Some(_) if host => true,
-            _ => self.fresh.as_ref().is_none_or(|fresh| fresh.get(path).is_some_and(|other| other != value)),
-        };
-        all.iter()
-            .filter(|(path, value)| keep(path, value))
-            .map(|(path, value)| (path.clone(), value.clone()))
-            .collect()
-    }
 }
 
 /// A link as the document has it.
@@ -493,58 +496,6 @@ fn without_keys(text: &str) -> Vec<String> {
     };
     // Counters and times of the last handshake pass.
     text.lines().enumerate().map(line).collect()
-}
-
-/// Settings that pass, that nobody can write, or that are keys ([`secret::SETTINGS`]).
-const PASSING: &[&str] = &[
-    "nf_conntrack_count",
-    "nf_conntrack_buckets",
-    "flush",
-    "nf_conntrack_max",
-    "nf_conntrack_expect_max",
-    "ip_local_reserved_ports",
-];
-
-/// The settings of the calling thread's namespace, by their path below `/proc/sys`.
-pub(super) fn settings() -> BTreeMap<String, String> {
-    let mut found = BTreeMap::new();
-    for (folder, below) in [("net/ipv4", true), ("net/ipv6", true), ("net/netfilter", false), ("net/bridge", false)] {
-        let Some(open) = ReadFolder::open(&Path::new("/proc/sys").join(folder)) else { continue };
-        take_settings(&open, folder, &mut found);
-        let Some(conf) = below.then(|| open.folder("conf")).flatten() else { continue };
-        let links = take_settings(&conf, &format!("{folder}/conf"), &mut found);
-        // Every link has the settings that new ones get (`devinet_sysctl`, `ipv6_devconf`): one list of names will do.
-        let names: Vec<String> =
-            conf.folder("default").iter().flat_map(ReadFolder::names).map(|(name, _)| name).collect();
-        for link in links {
-            let Some(of_link) = conf.folder(&link) else { continue };
-            let named = names.iter().filter(|name| !PASSING.contains(&name.as_str()));
-            let values = named.filter_map(|name| Some((name, of_link.setting(name)?)));
-            found.extend(values.map(|(name, text)| (format!("{folder}/conf/{link}/{name}"), value_of(&text))));
-        }
-    }
-    found
-}
-
-/// Takes the settings that are files of a folder; the names of the folders in it.
-fn take_settings(open: &ReadFolder, folder: &str, found: &mut BTreeMap<String, String>) -> Vec<String> {
-    let mut folders = Vec::new();
-    for (name, is_folder) in open.names() {
-        if PASSING.contains(&name.as_str()) || secret::is_setting(&name) {
-            continue;
-        }
-        if is_folder {
-            folders.push(name);
-        } else if let Some(text) = open.setting(&name) {
-            found.insert(format!("{folder}/{name}"), value_of(&text));
-        }
-    }
-    folders
-}
-
-/// The value of a setting, as its file shows it.
-pub(super) fn value_of(text: &str) -> String {
-    text.trim().replace('\t', " ")
 }
 
 /// A file of `/proc/net` as the calling thread's namespace has it.
