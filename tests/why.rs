@@ -416,6 +416,29 @@ fn silent_killers_are_found_and_a_clean_machine_raises_no_alarm() {
     );
 }
 
+/// Thirty stations on a bridge, one with a smaller MTU, two with one address: each is told once, not once for every other station.
+#[test]
+fn the_odd_ones_of_a_large_segment_are_told_once() {
+    if !possible(&["python3"]) {
+        return;
+    }
+    let script = r#"mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && mount -t sysfs sysfs /sys
+        ip link set lo up; ip link add br0 address 02:77:00:00:00:01 type bridge; ip addr add 10.77.0.254/24 dev br0; ip link set br0 up
+        for n in $(seq 30); do ip netns add n$n; ip link add v$n up master br0 type veth peer name eth0 netns n$n
+            ip -n n$n link set eth0 up; ip -n n$n addr add 10.77.0.$n/24 dev eth0; done
+        sleep 2; ip -n n7 link set eth0 mtu 1400; ip -n n9 addr add 10.77.0.3/24 dev eth0
+        "$1" doctor --network --json | python3 -c '
+import json, sys
+for one in sorted(json.load(sys.stdin)["findings"], key=lambda one: one["code"]): print(one["code"], one["message"])'"#;
+    let output = Command::new("unshare").args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let lines: Vec<&str> = said.lines().collect();
+    let [duplicate, mtu] = lines[..] else { panic!("{said}{}", String::from_utf8_lossy(&output.stderr)) };
+    assert!(duplicate.starts_with("ADDR_DUPLICATE 10.77.0.3 is on n3/eth0 and on n9/eth0"), "{said}");
+    assert!(mtu.starts_with("MTU_L2_MISMATCH n7/eth0 takes 1400 bytes and "), "{said}");
+    assert!(mtu.contains(", on the same segment, 1500 (and so do 29 others): "), "{said}");
+}
+
 #[test]
 fn every_code_is_explained() {
     for code in netwright::why::codes::ALL {

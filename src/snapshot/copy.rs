@@ -695,10 +695,12 @@ impl Plan {
 
     /// The other ends of the stand-ins: up, with the addresses that the machine found there, and a way back.
     fn beyond(&mut self, snapshot: &Snapshot) {
+        let mut known: HashMap<String, Behind<'_>> = HashMap::new();
         for StandIn { netns, link, world } in self.stand_ins.clone() {
             let Some(netns) = snapshot.namespaces.iter().find(|known| known.name == netns) else { continue };
-            let answers = answers_on(netns, &link);
-            let nets = nets_of(netns, &link);
+            let behind = known.entry(netns.name.clone()).or_insert_with(|| Behind::of(netns));
+            let answers = behind.answers(&link);
+            let nets = behind.nets(&link);
             let mut lines: Vec<Vec<String>> = vec![
                 ["link", "set", "dev", "lo", "up"].map(str::to_owned).into(),
                 ["link", "set", "dev", "eth0", "up"].map(str::to_owned).into(),
@@ -856,48 +858,129 @@ fn of_kind(kind_name: &str, link: &Link) -> Option<(Vec<String>, Vec<Vec<String>
     Some((link_kinds::argv(kind_name, &pairs).ok()?, set))
 }
 
-/// The addresses of a link.
-fn nets_of(netns: &Netns, name: &str) -> Vec<IpNet> {
-    let of = |thing: &&Thing| thing.part == Part::Addr && thing.link() == Some(name);
-    netns.things.0.iter().filter(of).filter_map(|thing| thing.key.split(' ').nth(1)?.parse().ok()).collect()
+/// What a machine knows of what is behind its links.
+struct Behind<'a> {
+    /// The addresses of each link.
+    nets: HashMap<&'a str, Vec<IpNet>>,
+    masters: HashMap<&'a str, &'a str>,
+    /// Gateways and neighbours, by the link that leads to them.
+    others: HashMap<&'a str, BTreeSet<IpAddr>>,
 }
 
-/// Whom the machine found behind a link: its gateways and neighbours there.
-fn answers_on(netns: &Netns, name: &str) -> BTreeSet<IpAddr> {
-    // What is plugged into a bridge is reached by the addresses of the bridge.
-    let masters: BTreeMap<&str, &str> = netns
-        .things
-        .0
-        .iter()
-        .filter(|thing| thing.part == Part::Link && thing.value != "-")
-        .filter_map(|thing| Some((thing.key.strip_suffix(" master")?, thing.value.as_str())))
-        .collect();
-    let is_here = |dev: &str| dev == name || masters.get(name) == Some(&dev);
-    let mut found = BTreeSet::new();
-    for thing in &netns.things.0 {
-        match thing.part {
-            Part::Route4 | Part::Route6 => {
-                let words: Vec<&str> = thing.value.split(' ').collect();
-                for (at, _) in words.iter().enumerate().filter(|(_, word)| **word == "via") {
-                    let after = words.get(at + 1).filter(|word| **word != "inet6").or_else(|| words.get(at + 2));
-                    let dev = words.get(at..).unwrap_or_default().iter().skip_while(|word| **word != "dev").nth(1);
-                    if dev.is_some_and(|dev| is_here(dev)) {
-                        found.extend(after.and_then(|via| via.parse::<IpAddr>().ok()));
+impl<'a> Behind<'a> {
+    fn of(netns: &'a Netns) -> Self {
+        let mut behind = Self { nets: HashMap::new(), masters: HashMap::new(), others: HashMap::new() };
+        for thing in &netns.things.0 {
+            let mut key = thing.key.split(' ');
+            match thing.part {
+                Part::Addr => {
+                    if let (Some(link), Some(Ok(net))) = (thing.link(), key.nth(1).map(str::parse)) {
+                        behind.nets.entry(link).or_default().push(net);
                     }
                 }
-            }
-            Part::Neigh => {
-                let mut key = thing.key.split(' ');
-                if key.next().is_some_and(is_here) {
-                    found.extend(key.next().and_then(|addr| addr.parse::<IpAddr>().ok()));
+                Part::Link if thing.value != "-" => {
+                    let link = thing.key.strip_suffix(" master");
+                    behind.masters.extend(link.map(|link| (link, thing.value.as_str())));
                 }
+                Part::Route4 | Part::Route6 => {
+                    let words: Vec<&str> = thing.value.split(' ').collect();
+                    for (at, _) in words.iter().enumerate().filter(|(_, word)| **word == "via") {
+                        let after = words.get(at + 1).filter(|word| **word != "inet6").or_else(|| words.get(at + 2));
+                        let dev = words.get(at..).unwrap_or_default().iter().skip_while(|word| **word != "dev").nth(1);
+                        if let (Some(dev), Some(Ok(via))) = (dev, after.map(|via| via.parse())) {
+                            behind.others.entry(dev).or_default().insert(via);
+                        }
+                    }
+                }
+                Part::Neigh => {
+                    if let (Some(dev), Some(Ok(addr))) = (key.next(), key.next().map(str::parse)) {
+                        behind.others.entry(dev).or_default().insert(addr);
+                    }
+                }
+                _ => {}
             }
-            _ => {}
         }
+        for one in &netns.neighbours {
+            behind.others.entry(&one.dev).or_default().insert(one.addr);
+        }
+        let own: HashSet<IpAddr> = behind.nets.values().flatten().map(IpNet::addr).collect();
+        for found in behind.others.values_mut() {
+            found.retain(|addr| !own.contains(addr) && !addr.is_multicast());
+        }
+        behind
     }
-    found.extend(netns.neighbours.iter().filter(|one| is_here(&one.dev)).map(|one| one.addr));
-    let own: BTreeSet<IpAddr> =
-        netns.links.iter().flat_map(|link| nets_of(netns, &link.name)).map(|net| net.addr()).collect();
-    found.retain(|addr| !own.contains(addr) && !addr.is_multicast());
-    found
+
+    /// The addresses of a link.
+    fn nets(&self, link: &str) -> &[IpNet] {
+        self.nets.get(link).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Whom the machine found behind a link. What is plugged into a bridge is reached by the addresses of the bridge.
+    fn answers(&self, link: &str) -> BTreeSet<IpAddr> {
+        let devs = [Some(link), self.masters.get(link).copied()];
+        devs.into_iter().flatten().filter_map(|dev| self.others.get(dev)).flatten().copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_a_link_is_who_was_found_there() {
+        let thing = |part, key: &str, value: &str| Thing::new(part, key, value);
+        let things = vec![
+            thing(Part::Addr, "br0 10.0.0.1/24", ""),
+            thing(Part::Addr, "eth0 192.168.1.7/24", ""),
+            thing(Part::Link, "pod master", "br0"),
+            thing(Part::Link, "eth0 master", "-"),
+            thing(Part::Route4, "default", "default via 192.168.1.1 dev eth0 proto static"),
+            thing(Part::Route4, "10.9.0.0/16", "10.9.0.0/16 via 10.0.0.9 dev br0"),
+            thing(Part::Route4, "10.8.0.0/16", "10.8.0.0/16 via inet6 fe80::9 dev br0"),
+            thing(Part::Neigh, "eth0 192.168.1.2", "lladdr 02:00:00:00:00:02"),
+            // Its own address, and one of a group, are nobody's behind it.
+            thing(Part::Neigh, "br0 192.168.1.7", "lladdr 02:00:00:00:00:07"),
+            thing(Part::Neigh, "br0 ff02::1", "lladdr 33:33:00:00:00:01"),
+        ];
+        let neighbour = |dev: &str, addr: &str| super::super::Neighbour {
+            dev: dev.into(),
+            addr: addr.parse().unwrap(),
+            mac: "02:00:00:00:00:03".into(),
+        };
+        let netns = Netns {
+            things: crate::model::state::State(things),
+            neighbours: vec![neighbour("pod", "10.0.0.3")],
+            ..Netns::default()
+        };
+        let behind = Behind::of(&netns);
+        let answers = |link: &str| -> Vec<String> { behind.answers(link).iter().map(ToString::to_string).collect() };
+        assert_eq!(answers("eth0"), ["192.168.1.1", "192.168.1.2"]);
+        assert_eq!(answers("pod"), ["10.0.0.3", "10.0.0.9", "fe80::9"]);
+        assert_eq!(answers("lo"), [""; 0]);
+        assert_eq!(behind.nets("br0"), ["10.0.0.1/24".parse::<IpNet>().unwrap()]);
+    }
+
+    #[test]
+    fn what_stands_on_another_namespace_comes_after_it() {
+        let link = |name: &str, kind: &str, far: Option<&str>| Link {
+            name: name.into(),
+            kind: Some(kind.into()),
+            far: far.map(|netns| super::super::Far { netns: netns.into(), link: "eth0".into() }),
+            ..Link::default()
+        };
+        let netns = |name: &str, links: Vec<Link>| Netns { name: name.into(), links, ..Netns::default() };
+        let snapshot = |namespaces| Snapshot { namespaces, ..Snapshot::default() };
+        let chain = snapshot(vec![
+            netns("host", vec![link("v0", "veth", Some("c"))]),
+            netns("a", vec![link("m0", "macvlan", Some("b"))]),
+            netns("b", vec![link("m1", "macvlan", Some("host")), link("own", "ipvlan", Some("b"))]),
+            netns("c", vec![link("v1", "veth", Some("a"))]),
+        ]);
+        assert_eq!(depths(&chain), [0, 2, 1, 0]);
+        let ring = snapshot(vec![
+            netns("a", vec![link("m0", "macvlan", Some("b"))]),
+            netns("b", vec![link("m1", "macvlan", Some("a"))]),
+        ]);
+        assert!(depths(&ring).into_iter().all(|depth| depth <= 2));
+    }
 }

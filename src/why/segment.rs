@@ -5,6 +5,7 @@
 //! | file | what |
 //! |---|---|
 //! | `flood` | where a frame could come to |
+//! | `joined` | which links a frame could get between at all |
 //! | `bridge` | through a bridge |
 //! | `queue` | queueing disciplines and filters of tc |
 //! | `neighbour` | ARP and neighbour discovery |
@@ -13,6 +14,7 @@
 
 mod bridge;
 mod flood;
+mod joined;
 mod missing;
 mod neighbour;
 mod proxy;
@@ -29,6 +31,7 @@ use super::packet::{Hook, Packet};
 use super::state::{Neigh, text};
 use super::walk::Walk;
 pub(super) use flood::{Piece, Station};
+pub(super) use joined::{Joined, joined};
 pub(super) use neighbour::solicited;
 pub(super) use queue::taken;
 

@@ -1,10 +1,12 @@
 //! What kills packets silently on this machine, whoever sends them: the part of `why` that needs no destination.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::codes::Code;
 use super::finding::{Culprit, Label};
 use super::packet::{Ct, Packet, Port};
+use super::segment::{Joined, joined};
 use super::state::{Addr, Net};
 use super::walk::Walk;
 use crate::error::Result;
@@ -53,9 +55,9 @@ pub fn survey(session: &Session) -> Result<Survey> {
         dead_bridges(&net, ns, &mut findings);
         floating_bridges(&net, ns, &mut findings);
         snooped(&net, ns, &mut findings);
-        for link in net.ns(ns).links.iter().filter(|link| link.is_up() && !link.is_loopback()) {
-            segment(&net, ns, &link.ifname, &mut findings);
-        }
+    }
+    for links in joined(&net) {
+        odd_ones(&net, &links, &mut findings);
     }
     // What nobody could read was not looked at.
     let namespaces = net.all.iter().filter(|ns| ns.unread.is_none()).count();
@@ -343,44 +345,94 @@ fn unusable_v6(net: &Net, ns: usize, findings: &mut Vec<Culprit>) {
     }
 }
 
-/// One segment: addresses that two have, and ends that take packets of different sizes.
-fn segment(net: &Net, ns: usize, dev: &str, findings: &mut Vec<Culprit>) {
-    let network = net.ns(ns);
-    if network.addrs_of(dev).next().is_none() {
-        return;
+/// What stands out in one segment: addresses that two have, and ends that take packets of another size than most. A frame is followed only from such a
+/// link: in a segment of a thousand, to follow one from each is a million ways.
+fn odd_ones(net: &Net, links: &[Joined<'_>], findings: &mut Vec<Culprit>) {
+    let speaks = |(ns, link): &&Joined<'_>| !link.is_loopback() && net.ns(*ns).addrs_of(&link.ifname).next().is_some();
+    let links: Vec<&Joined<'_>> = links.iter().filter(speaks).collect();
+    let mut holders: HashMap<IpAddr, BTreeSet<usize>> = HashMap::new();
+    let mut sizes: HashMap<u32, usize> = HashMap::new();
+    for (ns, link) in links.iter().copied() {
+        for addr in net.ns(*ns).addrs_of(&link.ifname) {
+            holders.entry(addr.ip).or_default().insert(*ns);
+        }
+        *sizes.entry(link.mtu.unwrap_or_default()).or_default() += 1;
     }
+    // Of two that are as many the larger: the smaller end is what is told.
+    let usual = sizes.into_iter().max_by_key(|(mtu, count)| (*count, *mtu)).map(|(mtu, _)| mtu);
+    // Each pair once.
+    let mut told: HashSet<(usize, usize, IpAddr)> = HashSet::new();
+    let mut told_sizes: HashSet<[(usize, &str); 2]> = HashSet::new();
     let walk = Walk::new(net);
-    let mtu = network.link(dev).and_then(|link| link.mtu);
-    for (at, far_dev) in walk.stations(ns, dev) {
-        let there = net.ns(at);
-        // Each pair once.
-        if at <= ns || there.addrs_of(far_dev).next().is_none() {
+    for (ns, link) in links.into_iter().filter(|(_, link)| link.is_up()) {
+        let (network, dev) = (net.ns(*ns), link.ifname.as_str());
+        let shared: Vec<&Addr> = network
+            .addrs_of(dev)
+            .filter(|addr| holders.get(&addr.ip).is_some_and(|holders| holders.len() > 1))
+            .collect();
+        if shared.is_empty() && link.mtu == usual {
             continue;
         }
-        let ends = || (format!("{}/{dev}", network.at), format!("{}/{far_dev}", there.at));
-        for addr in network.addrs_of(dev).filter(|addr| there.addrs_of(far_dev).any(|theirs| theirs.ip == addr.ip)) {
-            let (here, far) = ends();
-            findings.push(
-                Culprit::new(Code::AddrDuplicate, &there.at, "address", addr.ip.to_string())
-                    .value(format!("{here} and {far}"))
-                    .says(format!("{} is on {here} and on {far}: whoever answers ARP first gets the packets", addr.ip))
-                    .because(Label::State, format!("ip addr: {} in {} and in {}", addr.ip, network.at, there.at))
-                    .advise("remove one of them"),
-            );
+        let stations: Vec<(usize, &str)> = walk
+            .stations(*ns, dev)
+            .into_iter()
+            .filter(|(at, far)| at != ns && net.ns(*at).addrs_of(far).next().is_some())
+            .collect();
+        for (at, far) in &stations {
+            for addr in shared.iter().filter(|addr| net.ns(*at).addrs_of(far).any(|theirs| theirs.ip == addr.ip)) {
+                let (first, last) = ((*ns).min(*at), (*ns).max(*at));
+                if told.insert((first, last, addr.ip)) {
+                    let (one, other) = if first == *ns { ((*ns, dev), (*at, *far)) } else { ((*at, *far), (*ns, dev)) };
+                    findings.push(duplicate(net, one, other, addr.ip));
+                }
+            }
         }
-        let theirs = there.link(far_dev).and_then(|link| link.mtu);
-        let (Some(mtu), Some(theirs)) = (mtu, theirs) else { continue };
-        if mtu != theirs {
-            let (here, far) = ends();
-            let (small, name, least, most) =
-                if mtu < theirs { (&network.at, dev, mtu, theirs) } else { (&there.at, far_dev, theirs, mtu) };
-            findings.push(
-                Culprit::new(Code::MtuL2Mismatch, small, "link", name)
-                    .value(format!("mtu {least}"))
-                    .says(format!("{here} takes {mtu} bytes and {far}, on the same segment, {theirs}: bigger packets vanish without a word"))
-                    .because(Label::State, format!("ip link: mtu {mtu} on {here}, mtu {theirs} on {far}"))
-                    .fix(&format!("ip link set dev {name} mtu {most}")),
-            );
+        let mut others: BTreeMap<u32, Vec<(usize, &str)>> = BTreeMap::new();
+        for (at, far) in &stations {
+            if let Some(theirs) = net.ns(*at).link(far).and_then(|there| there.mtu)
+                && link.mtu.is_some_and(|mtu| mtu != theirs)
+                && told_sizes.insert({
+                    let mut pair = [(*ns, dev), (*at, *far)];
+                    pair.sort_unstable();
+                    pair
+                })
+            {
+                others.entry(theirs).or_default().push((*at, far));
+            }
         }
+        findings.extend(others.iter().filter_map(|(theirs, others)| other_mtu(net, (*ns, link), *theirs, others)));
     }
+}
+
+fn duplicate(net: &Net, (ns, dev): (usize, &str), (at, far): (usize, &str), ip: IpAddr) -> Culprit {
+    let (network, there) = (net.ns(ns), net.ns(at));
+    let (here, far) = (format!("{}/{dev}", network.at), format!("{}/{far}", there.at));
+    Culprit::new(Code::AddrDuplicate, &there.at, "address", ip.to_string())
+        .value(format!("{here} and {far}"))
+        .says(format!("{ip} is on {here} and on {far}: whoever answers ARP first gets the packets"))
+        .because(Label::State, format!("ip addr: {ip} in {} and in {}", network.at, there.at))
+        .advise("remove one of them")
+}
+
+/// A link that takes packets of another size than `others` of its segment do.
+fn other_mtu(net: &Net, (ns, link): Joined<'_>, theirs: u32, others: &[(usize, &str)]) -> Option<Culprit> {
+    let (mtu, ((at, far), more)) = (link.mtu?, others.split_first()?);
+    let (network, there, dev) = (&net.ns(ns).at, &net.ns(*at).at, link.ifname.as_str());
+    let (here, far_end) = (format!("{network}/{dev}"), format!("{there}/{far}"));
+    let (small, name) = if mtu < theirs { (network, dev) } else { (there, *far) };
+    let (least, most) = (mtu.min(theirs), mtu.max(theirs));
+    let more = match more.len() {
+        0 => String::new(),
+        1 => " (and so does another one)".to_owned(),
+        count => format!(" (and so do {count} others)"),
+    };
+    Some(
+        Culprit::new(Code::MtuL2Mismatch, small, "link", name)
+            .value(format!("mtu {least}"))
+            .says(format!(
+                "{here} takes {mtu} bytes and {far_end}, on the same segment, {theirs}{more}: bigger packets vanish without a word"
+            ))
+            .because(Label::State, format!("ip link: mtu {mtu} on {here}, mtu {theirs} on {far_end}"))
+            .fix(&format!("ip link set dev {name} mtu {most}")),
+    )
 }
