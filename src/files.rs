@@ -237,6 +237,18 @@ impl Folder {
         made.put().map(drop)
     }
 
+    /// Makes a file that is not there yet, whole at once: nobody finds it half written.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists`, also for a link.
+    pub(crate) fn place(&self, name: &OsStr, mode: u32, bytes: &[u8]) -> io::Result<()> {
+        let (file, temporary) = self.create_random(".netwright-", "", mode)?;
+        let mut made = Replacement { folder: self, name: name.to_owned(), temporary: Some(temporary), file };
+        made.file.write_all(bytes)?;
+        made.put_beside()
+    }
+
     fn replacement(&self, name: &OsStr, mode: u32) -> io::Result<Replacement<'_>> {
         let former = match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) if is(&stat, FileType::Symlink) => return Err(a_link(name)),
@@ -310,6 +322,12 @@ impl Replacement<'_> {
         }
         self.temporary = None;
         self.file.try_clone()
+    }
+
+    /// Unless something has the name.
+    fn put_beside(self) -> io::Result<()> {
+        let Some(temporary) = &self.temporary else { return Ok(()) };
+        Ok(rustix::fs::linkat(&self.folder.fd, temporary, &self.folder.fd, &self.name, AtFlags::empty())?)
     }
 }
 
@@ -774,6 +792,20 @@ mod tests {
 
     fn lab() -> tempfile::TempDir {
         tempfile::tempdir().unwrap()
+    }
+
+    #[test]
+    fn what_is_placed_is_whole_and_takes_no_name_that_is_taken() {
+        let lab = lab();
+        let folder = Folder::open(lab.path()).unwrap();
+        folder.place(OsStr::new("a"), SHARED, b"first").unwrap();
+        symlink("nowhere", lab.path().join("b")).unwrap();
+        for name in ["a", "b"] {
+            let error = folder.place(OsStr::new(name), SHARED, b"second").unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::AlreadyExists, "{name}");
+        }
+        assert_eq!(std::fs::read_to_string(lab.path().join("a")).unwrap(), "first");
+        assert_eq!(std::fs::read_dir(lab.path()).unwrap().count(), 2, "nothing of the attempts is left");
     }
 
     /// Every door, on a name that somebody else has put there as a link to a precious file, or as another name of it.

@@ -6,7 +6,7 @@ mod common;
 use std::fmt::Write as _;
 use std::process::{Command, Stdio};
 
-use common::{NETWRIGHT, Ran, is_root, on_a_machine_of_its_own, root};
+use common::{NETWRIGHT, Ran, is_root, on_a_machine_of_its_own, on_threads, root};
 
 /// A machine with an uplink.
 const MACHINE: &str = r#"
@@ -70,13 +70,17 @@ fn plain_shell_makes_the_machine_what_a_run_makes_it_and_takes_it_back() {
     }
     let shells = shells();
     assert!(!shells.is_empty(), "no shell");
-    for (number, name) in SCRIPTS.iter().enumerate() {
-        // Each script under one shell in the short form, all under all in the long one.
-        let full = std::env::var_os("NETWRIGHT_FULL").is_some();
-        let mine: Vec<&str> = if full { shells.clone() } else { vec![shells[number % shells.len()]] };
-        for shell in mine {
-            let ran = on_the_machine(
-                r#"
+    // Each script under one shell in the short form, all under all in the long one; each on a machine of its own, which mostly waits.
+    let full = std::env::var_os("NETWRIGHT_FULL").is_some();
+    let mine = |number: usize| if full { shells.clone() } else { vec![shells[number % shells.len()]] };
+    let all: Vec<(&str, &str)> = SCRIPTS
+        .iter()
+        .enumerate()
+        .flat_map(|(number, name)| mine(number).into_iter().map(move |shell| (*name, shell)))
+        .collect();
+    on_threads(&all, |(name, shell)| {
+        let ran = on_the_machine(
+            r#"
                 script=$TOP/scripts/$1.rhai; shell=$2
                 "$NETWRIGHT" emit -o out "$script" 2>emitted || { cat emitted; exit 1; }
                 take before
@@ -90,15 +94,14 @@ fn plain_shell_makes_the_machine_what_a_run_makes_it_and_takes_it_back() {
                 "$NETWRIGHT" run --host "$script" >/dev/null 2>run.err || { echo "run failed"; cat run.err; }; take run; same up run
                 echo "commands $(grep -c . dry)"
                 "#,
-                &[name, shell],
-            );
-            let lines: Vec<&str> = ran.stdout.lines().collect();
-            assert!(
-                matches!(lines.as_slice(), [last] if last.starts_with("commands ") && *last != "commands 0"),
-                "{name} under {shell}: {ran:#?}"
-            );
-        }
-    }
+            &[name, shell],
+        );
+        let lines: Vec<&str> = ran.stdout.lines().collect();
+        assert!(
+            matches!(lines.as_slice(), [last] if last.starts_with("commands ") && *last != "commands 0"),
+            "{name} under {shell}: {ran:#?}"
+        );
+    });
 }
 
 /// In the long form of every script at every step, in the short one of one at some.
@@ -226,10 +229,15 @@ fn verify_finds_what_is_broken() {
     // Every third in the short form.
     let every = if std::env::var_os("NETWRIGHT_FULL").is_some() { 1 } else { 3 };
     let breakages: Vec<_> = breakages.into_iter().step_by(every).collect();
+    let parts: Vec<&[(&str, &str)]> = breakages.chunks(breakages.len().div_ceil(4)).collect();
+    on_threads(&parts, |breakages| each_is_found(breakages));
+}
+
+fn each_is_found(breakages: &[(&str, &str)]) {
     let mut script = String::from(
         "for name in dual-stack firewall; do \"$NETWRIGHT\" emit -o $name \"$TOP/scripts/$name.rhai\" 2>/dev/null; done\n",
     );
-    for (name, breakage) in &breakages {
+    for (name, breakage) in breakages {
         let _ = writeln!(
             script,
             "sh {name}/up.sh 2>/dev/null || echo up failed\n\

@@ -32,7 +32,8 @@ fn every_fault_is_named_by_why() {
     }
     let junit = folder.path().join("junit.xml");
     let output = Command::new(env!("CARGO_BIN_EXE_netwright"))
-        .args([Path::new("test"), folder.path(), Path::new("--report")])
+        // They mostly wait.
+        .args([Path::new("test"), folder.path(), Path::new("--jobs"), Path::new("4"), Path::new("--report")])
         .arg(format!("junit={}", junit.display()))
         .output()
         .unwrap();

@@ -112,8 +112,8 @@ fn a_script_is_loaded_later_and_a_reset_forgets_everything() {
     let lines = "1 + 1\n:load lab.rhai\ngreen.name\nown::half(8)\n:reset\nnetns_list()\ngreen\npod(\"x\")\nlet green = 7;\ngreen\n\
                  :load bad.rhai\n:load missing.rhai\n:load\n";
     let (out, err, code) = told(home.path(), lines);
-    assert_eq!(out, "2\ngreen\n4\nbye\n[]\n7\n", "{err}");
-    assert!(err.contains("undone: 1 of 1 steps, nothing left behind"), "{err}");
+    assert_eq!(out, "2\n\"green\"\n4\nbye\n[]\n7\n", "{err}");
+    assert!(err.contains(" steps, nothing left behind") && !err.contains("usr/bin/env"), "{err}");
     assert!(err.contains("no variable `green`") && err.contains("no function `pod`"), "{err}");
     assert!(err.contains("no function `nope`") && err.contains("let b = nope();"), "{err}");
     assert!(err.contains("missing.rhai") && err.contains("write `:load FILE`"), "{err}");
@@ -123,7 +123,7 @@ fn a_script_is_loaded_later_and_a_reset_forgets_everything() {
 #[test]
 fn what_was_saved_is_saved_again_and_nothing_else_is_written_over() {
     let home = tempfile::tempdir().unwrap();
-    let touch = format!("exec(\"sh -c 'echo x >> {}/lab.rhai'\");", home.path().display());
+    let touch = format!("host().exec(\"sh -c 'echo x >> {}/lab.rhai'\");", home.path().display());
     let lines = format!("let a = 1;\n:save lab.rhai\nlet b = 2;\n:save lab.rhai\n{touch}\n:save lab.rhai\n");
     let out = piped_with(home.path(), &["repl", "--keep", home.path().to_str().unwrap()], &lines);
     let err = String::from_utf8_lossy(&out.stderr);

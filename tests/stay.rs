@@ -130,6 +130,28 @@ fn nothing_stays_of_a_run_that_fails_or_is_killed() {
 }
 
 #[test]
+fn what_nobody_can_read_is_named_and_not_written_over() {
+    for who in everyone() {
+        let ran = shell(
+            who,
+            r#"
+            n run --keep lab lab.rhai 2>/dev/null; echo "run $?"
+            folder=$(find /run/netwright run/netwright -name sandboxes 2>/dev/null | head -1); echo '{' >"$folder/odd"
+            n ps | cut -d' ' -f1-3 | grep -v '^ '; n ps --json | grep -o '"name":"odd","state":"unreadable"'
+            n down odd 2>said; echo "down $?"; grep -c "delete the file" said; n run --keep odd lab.rhai 2>said; echo "again $?"; cat "$folder/odd"
+            rm "$folder/odd"; n run --keep odd lab.rhai 2>/dev/null; echo "free $?"; n down odd 2>/dev/null; n down lab 2>/dev/null; n ps 2>&1
+            "#,
+        );
+        if !can(&ran) {
+            continue;
+        }
+        let expected = "run 0\nlab  sandbox\nodd  unreadable:\n\"name\":\"odd\",\"state\":\"unreadable\"\ndown 3\n1\nagain 3\n{\nfree 0\n\
+            no runs on this machine\n";
+        assert_eq!(ran.stdout, expected, "{who:?}: {ran:#?}");
+    }
+}
+
+#[test]
 fn a_name_is_no_path_and_a_path_no_name() {
     let ran = shell(
         Who::Me,

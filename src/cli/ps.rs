@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::runs::{fold, made};
 use super::{fail, who};
-use crate::error::{Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::report::human;
 use crate::report::json as documents;
-use crate::sandbox::stay::{self, Kept};
+use crate::sandbox::stay::{self, Kept, Sandboxes};
 use crate::session::journal::{self, End, Past};
 use crate::text::SCHEMA;
 
@@ -31,13 +31,14 @@ pub(super) fn ps(arguments: &PsArgs) -> u8 {
     }
     let mut runs = Past::all();
     runs.retain(|(_, past)| !matches!(past, Err(error) if error.kind() == Kind::NotFound));
-    let kept = match stay::all() {
-        Ok(kept) => kept,
+    let Sandboxes { kept, unread } = match stay::all() {
+        Ok(sandboxes) => sandboxes,
         Err(error) => return fail(&error),
     };
     let (boot, now) = (journal::boot_id(), journal::boot_ms());
     if arguments.json {
         let sandbox = |kept: &Kept| json!({ "name": kept.name, "pid": kept.pid(), "script": kept.script, "started": kept.started });
+        let lost = |(name, error): &(String, Error)| json!({ "name": name, "state": "unreadable", "message": error.to_string() });
         let document = |(id, past): &(String, Result<Past>)| match past {
             Ok(past) => {
                 let times = Times::of(past, &boot, now);
@@ -61,15 +62,18 @@ pub(super) fn ps(arguments: &PsArgs) -> u8 {
         documents::print(&json!({
             "schema": SCHEMA,
             "runs": runs.iter().map(document).collect::<Vec<_>>(),
-            "sandboxes": kept.iter().map(sandbox).collect::<Vec<_>>(),
+            "sandboxes": kept.iter().map(sandbox).chain(unread.iter().map(lost)).collect::<Vec<_>>(),
         }));
         return 0;
     }
-    if runs.is_empty() && kept.is_empty() {
+    if runs.is_empty() && kept.is_empty() && unread.is_empty() {
         human::line("no runs on this machine");
     }
     for kept in &kept {
         human::text(&format!("{}  sandbox {}  since {}\n", kept.name, kept.script, kept.started));
+    }
+    for (name, error) in &unread {
+        human::text(&format!("{name}  unreadable: {error}\n"));
     }
     for (id, past) in &runs {
         match past {

@@ -186,8 +186,8 @@ pub(super) fn down(arguments: &DownArgs) -> u8 {
                     return Ok(0);
                 }
                 // Root's word may be the script of a run.
-                Err(error) if !rustix::process::geteuid().is_root() => return Err(error),
-                Err(_) => {}
+                Err(error) if error.kind() == Kind::NotFound && rustix::process::geteuid().is_root() => {}
+                Err(error) => return Err(error),
             }
         }
         require_root("down")?;

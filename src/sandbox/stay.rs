@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use super::enter::{Entered, Marker, Sandbox, not_a_sandbox};
 use super::{ENV, Ended, Mode, supervisor};
 use crate::exec::{processes, reexec};
-use crate::files::{self, Folder, State};
+use crate::files::{self, Folder};
 use crate::patience::scaled;
 use crate::{Error, Kind, Result};
 
@@ -180,17 +180,15 @@ impl Claim {
             started: humantime::format_rfc3339_seconds(std::time::SystemTime::now()).to_string(),
         };
         let path = folder.join(&name.0);
+        let place = || Folder::open(&folder)?.place(OsStr::new(&name.0), files::PRIVATE, entry.text().as_bytes());
         // One that is dead gives way once; whoever is faster has it.
         for _ in 0..2 {
-            match files::state(&path, State::Make) {
-                Ok(mut file) => {
-                    io::Write::write_all(&mut file, entry.text().as_bytes()).map_err(cannot(&path))?;
-                    return Ok(Self { name: name.clone(), folder, entry, stays: false });
-                }
+            match place() {
+                Ok(()) => return Ok(Self { name: name.clone(), folder, entry, stays: false }),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => match read(&folder, &name.0) {
-                    Some(other) if other.is_there() => break,
-                    // Written at this moment, or left by one that died.
-                    _ => drop(std::fs::remove_file(&path)),
+                    Read::Entry(other) if other.is_there() => break,
+                    Read::Entry(_) | Read::Gone => drop(std::fs::remove_file(&path)),
+                    Read::Not(why) => return Err(unreadable(&path, &why)),
                 },
                 Err(error) => return Err(cannot(&path)(error)),
             }
@@ -235,9 +233,35 @@ fn forget(folder: &Path, name: &str) {
     let _ = folder.parent().map(std::fs::remove_dir);
 }
 
-fn read(folder: &Path, name: &str) -> Option<Entry> {
-    let text = Folder::open(folder).ok()?.read(OsStr::new(name)).ok()?;
-    serde_json::from_str(&text).ok()
+/// What is written down under a name.
+enum Read {
+    Entry(Entry),
+    Gone,
+    /// Something that nobody can read, and why: it is written whole, so that this is no moment that passes.
+    Not(String),
+}
+
+fn read(folder: &Path, name: &str) -> Read {
+    let text = Folder::open(folder).and_then(|folder| folder.read(OsStr::new(name)));
+    match text {
+        Ok(text) => serde_json::from_str(&text).map_or_else(|error| Read::Not(error.to_string()), Read::Entry),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Read::Gone,
+        Err(error) => Read::Not(error.to_string()),
+    }
+}
+
+fn unreadable(path: &Path, why: &str) -> Error {
+    Error::new(Kind::CommandFailed, format!("`{}` cannot be read: {why}", path.display()))
+        .hint("if no sandbox of that name is wanted any more, delete the file")
+}
+
+/// The sandboxes of a user.
+#[derive(Debug, Default)]
+pub struct Sandboxes {
+    /// Those that stay, by name.
+    pub kept: Vec<Kept>,
+    /// Names under which nobody can read what stands there, and the error.
+    pub unread: Vec<(String, Error)>,
 }
 
 /// This user's sandboxes that stay, by name. What is written down of dead ones is removed.
@@ -245,25 +269,33 @@ fn read(folder: &Path, name: &str) -> Option<Entry> {
 /// # Errors
 ///
 /// `PermissionDenied` when somebody else made the folder.
-pub fn all() -> Result<Vec<Kept>> {
+pub fn all() -> Result<Sandboxes> {
     let (home, folder) = folder();
     match files::trusted(&home, &folder) {
         Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Sandboxes::default()),
         Err(error) => return Err(Error::new(Kind::PermissionDenied, error.to_string())),
     }
     let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
     let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
     names.sort();
-    let mut found = Vec::new();
+    let mut found = Sandboxes::default();
     for name in names.into_iter().filter(|name| Name::parse(name).is_ok()) {
-        let Some(entry) = read(&folder, &name) else { continue };
+        let entry = match read(&folder, &name) {
+            Read::Entry(entry) => entry,
+            Read::Gone => continue,
+            Read::Not(why) => {
+                let error = unreadable(&folder.join(&name), &why);
+                found.unread.push((name, error));
+                continue;
+            }
+        };
         if !entry.is_there() {
             forget(&folder, &name);
         } else if entry.stays || !entry.supervisor.is_alive() {
             let mode = if entry.rootless { Mode::Rootless } else { Mode::Root };
             let Entry { init, script, started, .. } = entry;
-            found.push(Kept { name, init, script, started, mode });
+            found.kept.push(Kept { name, init, script, started, mode });
         }
     }
     Ok(found)
@@ -275,9 +307,12 @@ pub fn all() -> Result<Vec<Kept>> {
 ///
 /// `NotFound`.
 pub fn find(name: &Name) -> Result<Kept> {
-    let mut all = all()?;
+    let Sandboxes { kept: mut all, unread } = all()?;
     if let Some(at) = all.iter().position(|kept| kept.name == name.0) {
         return Ok(all.swap_remove(at));
+    }
+    if let Some((_, error)) = unread.into_iter().find(|(other, _)| *other == name.0) {
+        return Err(error);
     }
     let error = Error::new(Kind::NotFound, format!("there is no sandbox `{name}`"));
     Err(match &all[..] {

@@ -117,6 +117,10 @@ impl Console {
         let text = source::read(script, self.run.0.session.exec().interrupt())?;
         super::bundle::open(script, &text, &self.sources)?;
         let answer = self.evaluate(&source::without_shebang(&text))?;
+        if let Some(loaded) = self.accepted.last_mut().filter(|_| text.starts_with("#!")) {
+            // Its first line is for the shell.
+            loaded.text = loaded.text.split_once('\n').map(|(_, rest)| rest.to_owned()).unwrap_or_default();
+        }
         Ok(match answer {
             Answer::Done(_) => Answer::Done(None),
             exit @ Answer::Exit(_) => exit,

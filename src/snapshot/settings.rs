@@ -100,9 +100,8 @@ impl Settings {
     /// Those that a fresh namespace has otherwise, and those that a link has otherwise than its namespace gives to new ones. Of the host all that hold
     /// for every link, because a fresh namespace has some of them from it.
     pub(super) fn changed(self, fresh: Option<&BTreeMap<String, String>>, host: bool) -> BTreeMap<String, String> {
-        let of_all = |path: &str, value: &str| {
-            host || fresh.is_none_or(|fresh| fresh.get(path).is_some_and(|other| other != value))
-        };
+        let otherwise =
+            |path: &str, value: &str| fresh.is_none_or(|fresh| fresh.get(path).is_some_and(|other| other != value));
         // The kernel has its own for `lo` (`devinet_sysctl_register`, `addrconf_init`).
         let of_lo =
             |path: &str, value: &str| fresh.is_none_or(|fresh| fresh.get(path).map(String::as_str) != Some(value));
@@ -110,10 +109,10 @@ impl Settings {
             // Follows from the link.
             _ if !path_is_of_all(link) && path.ends_with("/mtu") => false,
             "lo" => of_lo(path, value),
-            _ if path_is_of_all(link) => of_all(path, value),
+            _ if path_is_of_all(link) => host || otherwise(path, value),
             _ => default != Some(value),
         };
-        self.kept(&of_all, &of_link)
+        self.kept(&otherwise, &of_link)
     }
 
     fn kept(
@@ -208,7 +207,8 @@ mod tests {
     #[test]
     fn of_the_host_all_that_hold_for_every_link_is_told() {
         let changed = some().changed(Some(&fresh()), true);
-        assert!(changed.contains_key("net/ipv4/tcp_ecn") && changed.contains_key("net/ipv6/conf/all/mtu"));
+        assert!(changed.contains_key("net/ipv6/conf/all/mtu") && changed.contains_key("net/ipv6/conf/default/mtu"));
+        assert!(!changed.contains_key("net/ipv4/tcp_ecn"), "it holds for no link");
         assert!(
             !changed.contains_key("net/ipv6/conf/eth0/forwarding") && !changed.contains_key("net/ipv6/conf/lo/mtu")
         );

@@ -116,11 +116,11 @@ impl ScriptFile {
     }
 }
 
-/// Does the work for each item on a few threads, and gives the results in order.
+/// Does the work for each item on a few threads, and gives the results in order. More threads than processors: the work mostly waits.
 pub(crate) fn on_threads<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let next = AtomicUsize::new(0);
     let results: Vec<Mutex<Option<R>>> = items.iter().map(|_| Mutex::new(None)).collect();
-    let threads = std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8);
+    let threads = (2 * std::thread::available_parallelism().map_or(1, usize::from)).clamp(2, 8);
     std::thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {

@@ -118,7 +118,7 @@ pub(crate) fn all(machine: &Machine, full: bool) -> Vec<Case> {
 
 /// Random mixes: a script, kept or killed at some command; some decoys; then the undo.
 fn mixes(_: &Machine, full: bool) -> Vec<Case> {
-    (0..if full { 1000 } else { 60 })
+    (0..if full { 1000 } else { 30 })
         .map(|seed| {
             let mut dice = Dice::new(seed + 9000);
             let script = SCRIPTS[usize::try_from(dice.below(SCRIPTS.len() as u64)).unwrap_or(0)];

@@ -50,7 +50,7 @@ pub(crate) fn single(machine: &Machine, full: bool) -> Vec<Case> {
             }
         }
     }
-    thin(cases, full, 41)
+    thin(cases, full, 61)
 }
 
 /// Two faults: one while building, one while undoing.
@@ -70,7 +70,7 @@ pub(crate) fn double(machine: &Machine, full: bool) -> Vec<Case> {
             }
         }
     }
-    thin(cases, full, 13)
+    thin(cases, full, 19)
 }
 
 /// At every command the tool says yes and does nothing: while building, and while undoing after the last command has failed.
@@ -90,7 +90,7 @@ pub(crate) fn lies(machine: &Machine, full: bool) -> Vec<Case> {
             cases.push(Case::new(name, move |machine| one(machine, script, &faults, true)));
         }
     }
-    thin(cases, full, 7)
+    thin(cases, full, 11)
 }
 
 /// The commands that undo a script whose last command fails.

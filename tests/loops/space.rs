@@ -37,7 +37,7 @@ pub(crate) fn positions(machine: &Machine, full: bool) -> Vec<Case> {
             }));
         }
     }
-    thin(cases, full, 29)
+    thin(cases, full, 53)
 }
 
 use crate::machine::sh;
