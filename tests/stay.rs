@@ -112,7 +112,7 @@ fn nothing_stays_of_a_run_that_fails_or_is_killed() {
             echo 'skip("no pigs");' >skips.rhai; n run --keep lab skips.rhai 2>/dev/null; echo "skips $?"; n ps 2>&1
             echo 'netns("a"); host().run("touch begun"); sleep("20s");' >long.rhai
             "$NETWRIGHT" run --keep . --keep lab long.rhai 2>/dev/null & long=$!
-            for _ in $(seq 100); do [ -e begun ] && break; sleep 0.1; done
+            for _ in $(seq 600); do [ -e begun ] && break; sleep 0.1; done
             n run --keep lab lab.rhai 2>/dev/null; echo "beside $?"
             kill -9 $long; wait $long 2>/dev/null; n ps 2>&1
             n run --keep lab lab.rhai 2>/dev/null; echo "after $?"; init=$(pid)

@@ -387,6 +387,10 @@ fn odd_ones(net: &Net, links: &[Joined<'_>], findings: &mut Vec<Culprit>) {
                 }
             }
         }
+        // Of an end of the usual size the others tell.
+        if link.mtu == usual {
+            continue;
+        }
         let mut others: BTreeMap<u32, Vec<(usize, &str)>> = BTreeMap::new();
         for (at, far) in &stations {
             if let Some(theirs) = net.ns(*at).link(far).and_then(|there| there.mtu)
