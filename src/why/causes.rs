@@ -62,7 +62,7 @@ fn masked(by: &RuleRef) -> Option<Vec<String>> {
 
 impl Walk<'_> {
     /// Notes when a chain that translates would have done so with the mark that a rule overwrote.
-    pub(super) fn lost_mark(&mut self, ns: usize, packet: &Packet, effect: &Effect, again: &Again<'_>) {
+    fn lost_mark(&mut self, ns: usize, packet: &Packet, effect: &Effect, again: &Again<'_>) {
         let Some((old, by)) = packet.past.overwritten.as_ref().filter(|_| packet.mark.is_some()) else { return };
         if effect.after.as_ref().is_none_or(|after| after.nat.is_some()) {
             return;
@@ -128,8 +128,11 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes the named sets that decide which mark the rules give a packet or its connection.
-    pub(super) fn mark_cause(&mut self, ns: usize, packet: &Packet, effect: &Effect, again: &Again<'_>) {
+    /// Notes the named sets that decide which mark the rules give a packet or its connection, and a mark that is missed where they translate.
+    pub(super) fn mark_cause(&mut self, ns: usize, packet: &Packet, nat: bool, effect: &Effect, again: &Again<'_>) {
+        if nat && self.leg == super::finding::Leg::Request {
+            self.lost_mark(ns, packet, effect, again);
+        }
         let marks = |effect: &Effect| effect.after.as_ref().map(|after| (after.packet.mark, after.packet.track.mark));
         let now = marks(effect);
         if now.is_none() || now == Some((packet.mark, packet.track.mark)) {

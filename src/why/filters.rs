@@ -121,10 +121,7 @@ impl Walk<'_> {
             self.stage = if tracked { Stage::Tracked } else { Stage::Early };
             let mut effect = run(packet, None);
             self.first_cause(ns, packet, &mut effect, &run);
-            self.mark_cause(ns, packet, &effect, &run);
-            if nat && self.leg == Leg::Request {
-                self.lost_mark(ns, packet, &effect, &run);
-            }
+            self.mark_cause(ns, packet, nat, &effect, &run);
             let translates = nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
             if translates && std::mem::replace(&mut translated, true) {
                 // Which of the two comes first nobody says.
@@ -531,7 +528,7 @@ impl Walk<'_> {
                     .fix_at(&place, "sysctl -w net.ipv4.tcp_ecn=2");
             }
         }
-        culprit = self.almost_let_pass(ns, culprit, &mut message, hook, packet, (iif, oif), rule);
+        culprit = self.almost_let_pass(ns, culprit, &mut message, (hook, packet), (iif, oif), rule);
         culprit = self.counted(ns, culprit, &mut message, packet, rule);
         culprit = culprit.says(message);
         self.mend_rule(culprit, packet, (iif, oif), rule)

@@ -15,7 +15,7 @@ use crate::model::link::Link;
 
 impl Walk<'_> {
     /// A packet for a group leaves by a link. It goes to who has joined on that segment, there is no answer, and no router takes it on by itself.
-    pub(super) fn to_group(&mut self, ns: usize, got: &Got, packet: &Packet) {
+    pub(super) fn deliver_to_group(&mut self, ns: usize, got: &Got, packet: &Packet) {
         let net = self.net;
         let group = packet.dst;
         let stations = self.flood(ns, &got.dev);

@@ -22,8 +22,7 @@ impl Walk<'_> {
         ns: usize,
         culprit: Culprit,
         message: &mut String,
-        hook: Hook,
-        packet: &Packet,
+        (hook, packet): (Hook, &Packet),
         (iif, oif): (&str, &str),
         rule: &RuleRef,
     ) -> Culprit {

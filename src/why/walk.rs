@@ -546,7 +546,7 @@ impl<'a> Walk<'a> {
         self.qdisc(ns, &dev, &packet, false);
         let nexthop = got.gateway.unwrap_or(packet.dst);
         if packet.dst.is_multicast() && self.depth == 0 {
-            self.to_group(ns, got, &packet);
+            self.deliver_to_group(ns, got, &packet);
             return None;
         }
         self.address_on_a_port(ns, &dev, nexthop, packet.v6());
@@ -1023,78 +1023,7 @@ impl<'a> Walk<'a> {
             );
         }
         if let Some(ttl @ ..=1) = packet.ttl {
-            let origin = if self.leg == Leg::Request { self.origin.clone() } else { self.end.clone() };
-            let from = origin.map_or(ns, |(ns, _)| ns);
-            let sender = self.net.ns(from).at.clone();
-            let out = self.hops.iter().find(|hop| hop.leg == self.leg && hop.out && hop.at == sender);
-            let out = out.map_or("all", |hop| hop.dev.as_str());
-            let sysctl = if packet.v6() {
-                format!("net.ipv6.conf.{out}.hop_limit")
-            } else {
-                "net.ipv4.ip_default_ttl".to_owned()
-            };
-            let value = self.sent.filter(|(ns, _)| *ns == from).map_or(64, |(_, ttl)| ttl);
-            let by_route =
-                self.explain_route(from, &Packet { ttl: None, ..packet.clone() }, None).filter(|(_, route)| {
-                    route
-                        .metrics
-                        .iter()
-                        .any(|one| one.get("hoplimit").and_then(Value::as_u64) == Some(u64::from(value)))
-                });
-            if let Some((tunnel, name, ttl)) = self.tunnel_ttl.clone().filter(|_| self.depth > 0) {
-                let place = self.net.ns(tunnel).at.clone();
-                self.fault(
-                    Culprit::new(Code::TtlExpired, &place, "link", name.clone())
-                        .value(format!("ttl {ttl}"))
-                        .says(format!("the time to live (TTL) of the tunnel's outer packets is over in {at}: {place}/{name} sends them with {ttl}"))
-                        .because(Label::State, format!("ip -d link show dev {name} in {place}: ttl {ttl}"))
-                        .fix(&format!("ip link set dev {name} type vxlan ttl 64")),
-                );
-            } else if let Some((ns, hook)) = self.lived {
-                let place = self.net.ns(ns).at.clone();
-                let chain = format!("mangle {}", hook.chain());
-                let mut culprit = Culprit::new(Code::TtlExpired, &place, "rule", chain.clone())
-                    .value(ttl.to_string())
-                    .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {ttl}"));
-                for tables in self.net.tables(ns, packet.v6()) {
-                    for rule in tables
-                        .rules("mangle", hook.chain())
-                        .iter()
-                        .filter(|rule| matches!(rule.target(), Some("TTL" | "HL")))
-                    {
-                        culprit = culprit
-                            .because(
-                                Label::State,
-                                format!("{} mangle in {place}: -A {} {}", tables.tool(), hook.chain(), rule.text()),
-                            )
-                            .fix_words(deletion(tables.tool(), "mangle", hook.chain(), rule));
-                    }
-                }
-                self.fault(culprit);
-            } else {
-                let said =
-                    format!("the time to live (TTL) of the packet is over in {at}: {sender} sends it with {value}");
-                let culprit = match by_route {
-                    Some((_, route)) => {
-                        let text = super::routes::route_text(&route);
-                        let family = if packet.v6() { "-6 " } else { "" };
-                        Culprit::new(Code::TtlExpired, &sender, "route", text.clone())
-                            .says(format!("{said}, as its route `{text}` says (hoplimit {value})"))
-                            .because(Label::State, format!("ip route in {sender}: {text} hoplimit {value}"))
-                            .fix(&format!("ip {family}route replace {text}"))
-                    }
-                    None => Culprit::new(Code::TtlExpired, &sender, "sysctl", sysctl.clone())
-                        .says(format!("{said} ({sysctl})"))
-                        .because(Label::State, format!("{sysctl} = {value} in {sender}"))
-                        .fix(&format!("sysctl -w {sysctl}=64")),
-                };
-                let culprit = if packet.v6() && culprit.kind == "sysctl" {
-                    culprit.advise("the hop limit of a link comes from router advertisements too (AdvCurHopLimit): then correct it there, or accept_ra_min_hop_limit")
-                } else {
-                    culprit
-                };
-                self.fault(culprit.value(value.to_string()));
-            }
+            self.outlived(ns, &packet, ttl);
             packet.ttl = Some(64);
         }
         packet.ttl = packet.ttl.map(|ttl| ttl - 1);
@@ -1105,6 +1034,75 @@ impl<'a> Walk<'a> {
         }
         self.hairpin(ns, dev, &got, &asked, &packet);
         self.send(ns, &got, packet, Some(dev))
+    }
+
+    /// The time to live of a packet that would be forwarded is over; noted, at who gave it that.
+    fn outlived(&mut self, ns: usize, packet: &Packet, ttl: u8) {
+        let at = self.net.ns(ns).at.clone();
+        let origin = if self.leg == Leg::Request { self.origin.clone() } else { self.end.clone() };
+        let from = origin.map_or(ns, |(ns, _)| ns);
+        let sender = self.net.ns(from).at.clone();
+        let out = self.hops.iter().find(|hop| hop.leg == self.leg && hop.out && hop.at == sender);
+        let out = out.map_or("all", |hop| hop.dev.as_str());
+        let sysctl =
+            if packet.v6() { format!("net.ipv6.conf.{out}.hop_limit") } else { "net.ipv4.ip_default_ttl".to_owned() };
+        let value = self.sent.filter(|(ns, _)| *ns == from).map_or(64, |(_, ttl)| ttl);
+        let by_route = self.explain_route(from, &Packet { ttl: None, ..packet.clone() }, None).filter(|(_, route)| {
+            route.metrics.iter().any(|one| one.get("hoplimit").and_then(Value::as_u64) == Some(u64::from(value)))
+        });
+        if let Some((tunnel, name, ttl)) = self.tunnel_ttl.clone().filter(|_| self.depth > 0) {
+            let place = self.net.ns(tunnel).at.clone();
+            self.fault(
+                Culprit::new(Code::TtlExpired, &place, "link", name.clone())
+                    .value(format!("ttl {ttl}"))
+                    .says(format!("the time to live (TTL) of the tunnel's outer packets is over in {at}: {place}/{name} sends them with {ttl}"))
+                    .because(Label::State, format!("ip -d link show dev {name} in {place}: ttl {ttl}"))
+                    .fix(&format!("ip link set dev {name} type vxlan ttl 64")),
+            );
+        } else if let Some((ns, hook)) = self.lived {
+            let place = self.net.ns(ns).at.clone();
+            let chain = format!("mangle {}", hook.chain());
+            let mut culprit = Culprit::new(Code::TtlExpired, &place, "rule", chain.clone())
+                .value(ttl.to_string())
+                .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {ttl}"));
+            for tables in self.net.tables(ns, packet.v6()) {
+                for rule in tables
+                    .rules("mangle", hook.chain())
+                    .iter()
+                    .filter(|rule| matches!(rule.target(), Some("TTL" | "HL")))
+                {
+                    culprit = culprit
+                        .because(
+                            Label::State,
+                            format!("{} mangle in {place}: -A {} {}", tables.tool(), hook.chain(), rule.text()),
+                        )
+                        .fix_words(deletion(tables.tool(), "mangle", hook.chain(), rule));
+                }
+            }
+            self.fault(culprit);
+        } else {
+            let said = format!("the time to live (TTL) of the packet is over in {at}: {sender} sends it with {value}");
+            let culprit = match by_route {
+                Some((_, route)) => {
+                    let text = super::routes::route_text(&route);
+                    let family = if packet.v6() { "-6 " } else { "" };
+                    Culprit::new(Code::TtlExpired, &sender, "route", text.clone())
+                        .says(format!("{said}, as its route `{text}` says (hoplimit {value})"))
+                        .because(Label::State, format!("ip route in {sender}: {text} hoplimit {value}"))
+                        .fix(&format!("ip {family}route replace {text}"))
+                }
+                None => Culprit::new(Code::TtlExpired, &sender, "sysctl", sysctl.clone())
+                    .says(format!("{said} ({sysctl})"))
+                    .because(Label::State, format!("{sysctl} = {value} in {sender}"))
+                    .fix(&format!("sysctl -w {sysctl}=64")),
+            };
+            let culprit = if packet.v6() && culprit.kind == "sysctl" {
+                culprit.advise("the hop limit of a link comes from router advertisements too (AdvCurHopLimit): then correct it there, or accept_ra_min_hop_limit")
+            } else {
+                culprit
+            };
+            self.fault(culprit.value(value.to_string()));
+        }
     }
 
     /// With `br_netfilter`, what is translated to a station behind the same bridge is bridged there, not routed (`br_nf_pre_routing_finish`);
