@@ -182,9 +182,8 @@ pub(super) fn chosen_wrongly(net: &Net, from: usize, sent: &Packet, walk: &mut W
                 | Code::RouteGatewayDead
                 | Code::NatMissing
         );
-        // Where a way back is there and leads astray, that way is to blame.
+        // Where a way back is there and leads astray, that way is to blame; and so is a filter that looks at the way back.
         of_the_way && fault.leg == Leg::Reply && !fault.astray
-            || fault.code == Code::RpFilter && fault.at != net.ns(from).at
     }) else {
         return;
     };
