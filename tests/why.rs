@@ -35,8 +35,9 @@ const OWN: [(&str, &str); 7] = [
 ];
 /// Problems of public trackers that the short form plays: quick ones, for what is refused need not be waited for.
 const PUBLIC: [&str; 2] = ["22", "28"];
-/// Those that no command can mend: a service without endpoints wants an endpoint, a macvlan another way to its host, others another process or key.
-const PUBLIC_WITHOUT_COMMAND: [&str; 6] = ["19", "78", "112", "115", "122", "130"];
+/// Those that no command can mend: a service without endpoints wants an endpoint, a macvlan another way to its host, others another process,
+/// socket or key, or more ports of the provider.
+const PUBLIC_WITHOUT_COMMAND: [&str; 10] = ["19", "78", "112", "115", "122", "130", "139", "142", "147", "153"];
 /// Those that cannot be seen without a probe: a key of a socket, the address that a program answers from.
 const PUBLIC_UNSEEN: [&str; 2] = ["115", "122"];
 const OWN_DECOYS: [&str; 2] = ["decoy:proxy_arp", "decoy:locked_but_known"];

@@ -13,7 +13,79 @@ use super::walk::{Conn, Tuple, Walk, Zoned};
 /// Asks a base chain again: about another packet, or as if a set had said the contrary.
 pub(super) type Again<'r> = dyn Fn(&Packet, Option<&Asked>) -> Effect + 'r;
 
+/// A mark that would have had a packet translated, and was overwritten before.
+#[derive(Clone, Debug)]
+pub(super) struct LostMark {
+    pub(super) ns: usize,
+    /// The mark that it had.
+    pub(super) mark: u32,
+    /// The rule that overwrote it.
+    pub(super) by: RuleRef,
+    /// The rule that would have translated it.
+    pub(super) nat: RuleRef,
+}
+
+impl LostMark {
+    /// Tells it with what the missing translation does, and mends it: the rule sets only what it means to set.
+    fn tell(&self, mut culprit: Culprit) -> Culprit {
+        let (at, by, nat) = (culprit.at.clone(), &self.by, &self.nat);
+        let _ = write!(
+            culprit.message,
+            "; `{}` would translate it, but the mark 0x{:x} that it looks for was overwritten by `{}` in {} {}, which sets all of the mark",
+            nat.text, self.mark, by.text, by.table, by.chain
+        );
+        culprit = culprit.because(Label::State, format!("{} {} in {at}: {}", by.tool, by.table, by.text));
+        culprit = culprit.because(Label::State, format!("{} {} in {at}: {}", nat.tool, nat.table, nat.text));
+        if let Some(words) = masked(by) {
+            culprit.fix = vec![Fix::of(&at, words)];
+        } else {
+            culprit = culprit.advise("let that rule set its own bits only (a mask)");
+        }
+        culprit
+    }
+}
+
+/// The command that has a MARK rule of iptables set its own bits only.
+fn masked(by: &RuleRef) -> Option<Vec<String>> {
+    let mut words = by.deletion();
+    let verb = words.iter().position(|word| word == "-D")?;
+    let value = words.iter().position(|word| word == "--set-xmark" || word == "--set-mark")? + 1;
+    let set = words.get(value)?.split('/').next()?.to_owned();
+    if by.tool == "nft" || by.handle == 0 || super::evaluation::number(&set)? == 0 {
+        return None;
+    }
+    words[value] = format!("{set}/{set}");
+    "-R".clone_into(&mut words[verb]);
+    words.insert(verb + 2, by.handle.to_string());
+    Some(words)
+}
+
 impl Walk<'_> {
+    /// Notes when a chain that translates would have done so with the mark that a rule overwrote.
+    fn lost_mark(&mut self, ns: usize, packet: &Packet, effect: &Effect, again: &Again<'_>) {
+        let Some((old, by)) = packet.past.overwritten.as_ref().filter(|_| packet.mark.is_some()) else { return };
+        if effect.after.as_ref().is_none_or(|after| after.nat.is_some()) {
+            return;
+        }
+        let whole = Packet { mark: packet.mark.map(|mark| mark | old), ..packet.clone() };
+        let translated = again(&whole, None).after.filter(|after| !after.guess).and_then(|after| after.nat);
+        if let Some((_, nat)) = translated {
+            self.lost_marks.push(LostMark { ns, mark: *old, by: RuleRef::clone(by), nat });
+        }
+    }
+
+    /// Tells with a translation that is missing that the mark which asks for it was overwritten.
+    pub(super) fn by_a_lost_mark(&self, culprit: Culprit) -> Culprit {
+        if !matches!(culprit.code, super::codes::Code::HairpinNoSnat | super::codes::Code::NatMissing) {
+            return culprit;
+        }
+        let lost = self.lost_marks.iter().find(|lost| self.net.ns(lost.ns).at == culprit.at).cloned();
+        match lost {
+            Some(lost) => lost.tell(culprit),
+            None => culprit,
+        }
+    }
+
     /// Finds out what a packet that is dropped would pass without.
     pub(super) fn first_cause(&self, ns: usize, packet: &Packet, effect: &mut Effect, again: &Again<'_>) {
         if effect.drop.is_none() {
@@ -42,6 +114,12 @@ impl Walk<'_> {
         {
             effect.cause.push(Cause::Zone(zoned));
         }
+        if let Some((_, sent)) =
+            self.sent.filter(|(_, sent)| self.depth == 0 && packet.ttl.is_some_and(|now| now < *sent))
+            && passes(&Packet { ttl: Some(sent), ..packet.clone() }, None)
+        {
+            effect.cause.push(Cause::Hops(sent));
+        }
         if let Some(conn) = self.translated_source(packet) {
             let before = conn.before.src.0;
             if passes(&Packet { src: before, ..packet.clone() }, None) {
@@ -50,8 +128,11 @@ impl Walk<'_> {
         }
     }
 
-    /// Notes the named sets that decide which mark the rules give a packet or its connection.
-    pub(super) fn mark_cause(&mut self, ns: usize, packet: &Packet, effect: &Effect, again: &Again<'_>) {
+    /// Notes the named sets that decide which mark the rules give a packet or its connection, and a mark that is missed where they translate.
+    pub(super) fn mark_cause(&mut self, ns: usize, packet: &Packet, nat: bool, effect: &Effect, again: &Again<'_>) {
+        if nat && self.leg == super::finding::Leg::Request {
+            self.lost_mark(ns, packet, effect, again);
+        }
         let marks = |effect: &Effect| effect.after.as_ref().map(|after| (after.packet.mark, after.packet.track.mark));
         let now = marks(effect);
         if now.is_none() || now == Some((packet.mark, packet.track.mark)) {
@@ -225,6 +306,16 @@ impl Walk<'_> {
                     culprit = culprit.because(Label::State, format!("{} {} in {at}: {}", by.tool, by.table, by.text));
                 }
                 Cause::Source(before) => culprit = self.by_translation(culprit, packet, before, first),
+                Cause::Hops(sent) => {
+                    let now = packet.ttl.unwrap_or_default();
+                    let _ = write!(
+                        culprit.message,
+                        "; it looks at the time to live, which is {now} here and was {sent} when the packet was sent: every router that forwarded \
+                         it took one, and with {sent} it would pass"
+                    );
+                    culprit = culprit
+                        .because(Label::Inferred, format!("forwarded {} times before: TTL {sent} → {now}", sent - now));
+                }
                 Cause::Zone(zoned) => culprit = by_zone(&at, culprit, packet, &zoned),
             }
         }
@@ -234,7 +325,7 @@ impl Walk<'_> {
     /// A source that a rule would let pass was translated on the way.
     fn by_translation(&self, mut culprit: Culprit, packet: &Packet, before: std::net::IpAddr, first: bool) -> Culprit {
         let Some(conn) = self.translated_source(packet) else { return culprit };
-        let Some(by) = &conn.by else { return culprit };
+        let Some(by) = conn.source_by.as_ref().or(conn.by.as_ref()) else { return culprit };
         let (there, src) = (self.net.ns(conn.ns).at.clone(), packet.src);
         let word = if by.text.to_lowercase().contains("masquerade") { "masquerades it" } else { "translates it" };
         let _ = write!(
@@ -313,5 +404,56 @@ pub(super) fn contrary(asked: &Asked) -> String {
         (None, true) => format!("ipset del {set} {element}"),
         (Some(table), false) => format!("nft add element {table} {set} {{ {element} }}"),
         (Some(table), true) => format!("nft delete element {table} {set} {{ {element} }}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(tool: &str, words: &[&str], handle: u64) -> RuleRef {
+        RuleRef {
+            tool: tool.into(),
+            table: "filter".into(),
+            chain: "FORWARD".into(),
+            text: words.join(" "),
+            policy: false,
+            packets: None,
+            reject: false,
+            delete: words.iter().map(|word| (*word).to_owned()).collect(),
+            base: "FORWARD".into(),
+            handle,
+            path: Vec::new(),
+            element: None,
+        }
+    }
+
+    #[test]
+    fn a_mark_is_set_with_a_mask_of_its_own_bits() {
+        let words = ["-t", "filter", "-D", "FORWARD", "-j", "MARK", "--set-xmark", "0x1000000/0xffffffff"];
+        let masked_one = masked(&rule("iptables", &words, 3)).map(|words| words.join(" "));
+        assert_eq!(
+            masked_one.as_deref(),
+            Some("iptables -t filter -R FORWARD 3 -j MARK --set-xmark 0x1000000/0x1000000")
+        );
+        // What clears the mark has no bits of its own, and a rule of nft is no rule of iptables.
+        let clear = ["-t", "filter", "-D", "FORWARD", "-j", "MARK", "--set-xmark", "0x0/0xffffffff"];
+        assert_eq!(masked(&rule("iptables", &clear, 3)), None);
+        assert_eq!(masked(&rule("nft", &words, 3)), None);
+    }
+
+    #[test]
+    fn a_mark_is_overwritten_when_bits_of_it_are_gone() {
+        let overwritten = |before: Option<u32>, after: Option<u32>| {
+            let mut packet = Packet { mark: after, ..Packet::solicitation() };
+            packet.remember_mark(before, rule("iptables", &["-D"], 1));
+            assert!(packet.past.marked.is_some());
+            packet.past.overwritten.map(|(mark, _)| mark)
+        };
+        assert_eq!(overwritten(Some(0x4000), Some(0x0100_0000)), Some(0x4000));
+        assert_eq!(overwritten(Some(0x4000), Some(0)), Some(0x4000));
+        assert_eq!(overwritten(Some(0x4000), Some(0x0100_4000)), None);
+        assert_eq!(overwritten(Some(0), Some(1)), None);
+        assert_eq!(overwritten(None, Some(1)), None, "nobody can say what it was");
     }
 }

@@ -87,7 +87,7 @@ RuleMisdirect RULE_MISDIRECT "a policy rule refuses the packet or leads it to th
 ForwardingDisabled FORWARDING_DISABLED "a namespace gets a packet for somebody else and is no router" "net.ipv4.ip_forward, net.ipv4.conf.X.forwarding" "sysctl -w net.ipv4.ip_forward=1"
 RpFilter RP_FILTER "the reverse path filter drops packets whose source is reached by another link" "rp_filter of all and of the link: the greater one counts" "sysctl -w net.ipv4.conf.X.rp_filter=2"
 TtlExpired TTL_EXPIRED "the time to live is over before the target" "net.ipv4.ip_default_ttl, ping says: Time to live exceeded" "sysctl -w net.ipv4.ip_default_ttl=64"
-MartianLocalnet MARTIAN_LOCALNET "an address that may not be on a wire (127.0.0.0/8, one's own) comes in from one" "log_martians" "translate it, or sysctl -w net.ipv4.conf.X.route_localnet=1"
+MartianLocalnet MARTIAN_LOCALNET "an address that may not be on a wire (127.0.0.0/8, one's own, that of a broadcast) comes in from one" "log_martians" "translate it, or sysctl -w net.ipv4.conf.X.route_localnet=1"
 XfrmBlock XFRM_BLOCK "an IPsec policy blocks it or wants a tunnel that is not there" "`ip xfrm policy`" "ip xfrm policy delete …"
 LocalPortsExhausted LOCAL_PORTS_EXHAUSTED "no local port is free for another connection" "net.ipv4.ip_local_port_range, `ss -s`" "widen the range"
 MtuExceeded MTU_EXCEEDED "the packet is larger than a link on the way takes, and may not be fragmented" "`ip link`: mtu; ICMP says: Frag needed" "raise the mtu, or send less"

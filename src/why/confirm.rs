@@ -182,7 +182,9 @@ const NEIGHBOUR: [Code; 18] = [
     Code::PortWrongBridge,
     Code::RpFilter,
 ];
-const ROUTE: [Code; 9] = [
+// A policy rule that says `unreachable` is to the kernel no route at all (`ENETUNREACH` of `fib4_rule_action`).
+const ROUTE: [Code; 10] = [
+    Code::RuleMisdirect,
     Code::RouteMissing,
     Code::RouteWrongNexthop,
     Code::ReturnRouteMissing,

@@ -121,6 +121,8 @@ pub(super) enum Cause {
     Source(std::net::IpAddr),
     /// The zone of connection tracking: the request was tracked in another one.
     Zone(super::walk::Zoned),
+    /// Its time to live, which was this when it was sent: routers on the way took from it.
+    Hops(u8),
 }
 
 impl Ends {

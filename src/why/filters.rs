@@ -121,7 +121,7 @@ impl Walk<'_> {
             self.stage = if tracked { Stage::Tracked } else { Stage::Early };
             let mut effect = run(packet, None);
             self.first_cause(ns, packet, &mut effect, &run);
-            self.mark_cause(ns, packet, &effect, &run);
+            self.mark_cause(ns, packet, nat, &effect, &run);
             let translates = nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
             if translates && std::mem::replace(&mut translated, true) {
                 // Which of the two comes first nobody says.
@@ -242,7 +242,17 @@ impl Walk<'_> {
                 None => {
                     packet.track = Track { orig: Some([tuple.src, tuple.dst]), zone, ..Track::default() };
                     let (before, after) = (tuple.clone(), tuple);
-                    let conn = Conn { ns, before, after, by: None, answered: false, mark: Some(0), zone, zoned };
+                    let conn = Conn {
+                        ns,
+                        before,
+                        after,
+                        by: None,
+                        source_by: None,
+                        answered: false,
+                        mark: Some(0),
+                        zone,
+                        zoned,
+                    };
                     self.conns.push(conn);
                 }
             }
@@ -329,6 +339,9 @@ impl Walk<'_> {
         packet.track.snat |= new.src != old.src;
         packet.track.dnat |= new.dst != old.dst;
         if let Some(conn) = self.conns.iter_mut().rev().find(|conn| conn.ns == ns && conn.after == old) {
+            if new.src != old.src {
+                conn.source_by = Some(rule.clone());
+            }
             conn.after = new;
             if conn.by.is_none() || matches!(nat, Nat::Destination(..) | Nat::Redirect(_)) {
                 conn.by = Some(rule);
@@ -499,6 +512,24 @@ impl Walk<'_> {
         if self.leg == Leg::Reply && packet.ct == Ct::Established && rule.policy {
             message += "; no rule accepts ESTABLISHED,RELATED, so the way back is closed";
         }
+        if let Some((asker, _)) =
+            self.origin.as_ref().filter(|_| packet.proto == 6 && self.leg == Leg::Request && takes_ecn(&rule.text))
+        {
+            // 1, 3 and 4 ask for it (`tcp_ecn` in ip-sysctl.rst), 0, 2 and 5 do not.
+            let value = self.net.setting(*asker, "ipv4/tcp_ecn");
+            let place = self.net.ns(*asker).at.clone();
+            if matches!(value, 1 | 3 | 4) {
+                let _ = write!(
+                    message,
+                    "; it looks at the flags by which TCP offers ECN, and {place} offers that with each connection (net.ipv4.tcp_ecn = {value})"
+                );
+                culprit = culprit
+                    .because(Label::State, format!("net.ipv4.tcp_ecn = {value} in {place}"))
+                    .fix_at(&place, "sysctl -w net.ipv4.tcp_ecn=2");
+            }
+        }
+        culprit = self.almost_let_pass(ns, culprit, &mut message, (hook, packet), (iif, oif), rule);
+        culprit = self.counted(ns, culprit, &mut message, packet, rule);
         culprit = culprit.says(message);
         self.mend_rule(culprit, packet, (iif, oif), rule)
     }
@@ -626,7 +657,13 @@ impl Walk<'_> {
         let frames = ["bridge ", "arp ", "netdev "].iter().any(|family| rule.table.starts_with(family));
         // Neighbour discovery goes to groups and back: no pair of addresses lets it pass.
         let discovery = packet.v6() && packet.icmp.is_some_and(|kind| (133..=137).contains(&kind));
-        if frames || discovery || rule.handle == 0 || self.depth > 0 {
+        // Of a tunnel's packets the port that they go to is known only, and that on both ways.
+        let inner = self.depth > 0;
+        if frames
+            || discovery
+            || rule.handle == 0
+            || inner && !(packet.proto == 17 && matches!(packet.dport, Port::Exact(_)))
+        {
             return Vec::new();
         }
         let (src, dst, proto) = (packet.src.to_string(), packet.dst.to_string(), packet.proto_name().to_owned());
@@ -635,8 +672,8 @@ impl Walk<'_> {
             _ => None,
         };
         let (sport, dport) =
-            if self.leg == Leg::Reply { (port(packet.sport), None) } else { (None, port(packet.dport)) };
-        let both = self.leg == Leg::Request && rule.base.eq_ignore_ascii_case("FORWARD");
+            if self.leg == Leg::Reply && !inner { (port(packet.sport), None) } else { (None, port(packet.dport)) };
+        let both = !inner && self.leg == Leg::Request && rule.base.eq_ignore_ascii_case("FORWARD");
         let flows = [(&src, &dst, &sport, &dport), (&dst, &src, &dport, &sport)];
         let flows = flows.into_iter().take(if both { 2 } else { 1 });
         if rule.tool == "nft" {
@@ -875,6 +912,13 @@ fn takes_all(text: &str) -> bool {
     !text.split_whitespace().any(|word| looks.contains(&word))
 }
 
+/// Whether a rule looks at the flags of TCP by which ECN is offered.
+fn takes_ecn(text: &str) -> bool {
+    let mut words = text.split([' ', ',', '|', '(', ')']);
+    let flags = text.contains("tcp flags");
+    words.any(|word| word.starts_with("--ecn-tcp-") || flags && matches!(word, "ecn" | "cwr"))
+}
+
 /// Whether a base chain takes `-i` or `-o` (`iptables-extensions(8)`: no input link on the way out, no output link on the way in).
 fn fits(option: &str, base: &str) -> bool {
     match base {
@@ -981,6 +1025,21 @@ src 10.0.0.0/8 dst 0.0.0.0/0
         let packet =
             Packet { src: "192.168.1.9".parse().unwrap(), dst: "10.1.1.1".parse().unwrap(), ..Packet::solicitation() };
         assert_eq!(all.iter().map(|one| one.covers(&packet)).collect::<Vec<_>>(), [true, false, false]);
+    }
+
+    #[test]
+    fn a_rule_looks_at_the_flags_of_ecn() {
+        for (text, ecn) in [
+            ("-A bad -p tcp -m ecn --ecn-tcp-ece -j DROP", true),
+            ("-A bad -p tcp -m ecn ! --ecn-tcp-cwr -j ACCEPT", true),
+            ("tcp flags ecn,cwr / ecn,cwr drop", true),
+            ("tcp flags & (fin|syn|ecn) == syn | ecn drop", true),
+            ("tcp flags syn / fin,syn,rst,ack drop", false),
+            ("-A bad -p tcp -m ecn --ecn-ip-ect 3 -j DROP", false),
+            ("iifname \"ecn\" drop", false),
+        ] {
+            assert_eq!(takes_ecn(text), ecn, "{text}");
+        }
     }
 
     #[test]

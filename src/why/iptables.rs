@@ -100,6 +100,22 @@ impl Tables {
         Some(other)
     }
 
+    /// The same with a rule that says one option less: with its value, which is the next word.
+    pub(super) fn less(&self, table: &str, chain: &str, number: usize, option: &str) -> Option<Self> {
+        let mut other = self.clone();
+        let table = other.rules.tables.iter_mut().find(|one| one.name == table)?;
+        let chain = table.chains.iter_mut().find(|one| one.name == chain)?;
+        let rule = chain.rules.iter_mut().find(|rule| usize::try_from(rule.number) == Ok(number))?;
+        let at = rule.words.iter().position(|word| word == option)?;
+        rule.words.drain(at..(at + 2).min(rule.words.len()));
+        Some(other)
+    }
+
+    /// How often an address was seen, as a list of `-m recent` has it.
+    pub(super) fn recently(&self, list: &str, ip: IpAddr) -> Option<usize> {
+        self.recents.times(list, ip)
+    }
+
     /// Every rule of a chain.
     pub(super) fn rules(&self, table: &str, chain: &str) -> &[Rule] {
         self.rules.chain(table, chain).map_or(&[], |chain| &chain.rules)
@@ -246,7 +262,7 @@ impl Tables {
                     _ => connmark(rule, &mut state.packet),
                 }
                 if state.packet.mark != before {
-                    state.packet.past.marked = Some(Arc::new(this()));
+                    state.packet.remember_mark(before, this());
                 }
             }),
             "DSCP" | "TOS" | "ECN" => trail.change(matched, |state| state.packet.tos = new_tos(rule, state.packet.tos)),

@@ -9,6 +9,9 @@
 //! | `filters`, `iptables`, `ipset`, `recent`, `nft`, `u32_match`, `trail` | the hooks, and what rules do: three-valued |
 //! | `causes` | why a packet is what it is when a rule drops it |
 //! | `supposed` | what the rules would do to it if something were otherwise |
+//! | `near_miss` | the rule that would have let a packet pass, but for one thing |
+//! | `groups` | multicast: who has joined |
+//! | `source` | addresses that do not fit where they are |
 //! | `elsewhere` | what is meant and is elsewhere: twins of an address, ways back to the sender, answers of another address |
 //! | `tunnel` | packets inside packets |
 //! | `routes` | why the kernel would not route |
@@ -34,8 +37,10 @@ mod filters;
 pub mod finding;
 #[cfg(test)]
 mod fuzz;
+mod groups;
 mod ipset;
 mod iptables;
+mod near_miss;
 mod nft;
 #[cfg(test)]
 #[path = "../../tests/netfilter/oracle.rs"]
@@ -48,6 +53,7 @@ pub mod recorder;
 mod routes;
 mod segment;
 mod service;
+mod source;
 mod state;
 mod supposed;
 pub mod survey;
@@ -171,7 +177,9 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
         let from = net.index(&question.from)?;
         let mut walk = Walk::new(net);
         walk.bound.clone_from(&question.shape.dev);
-        walk.round_trip(from, packet(question, &target));
+        let sent = packet(question, &target);
+        walk.round_trip(from, sent.clone());
+        source::chosen_wrongly(net, from, &sent, &mut walk);
         Some((from, walk))
     });
     let read = reading.elapsed();

@@ -290,7 +290,7 @@ impl Nft {
                 let before = state.packet.mark;
                 self.mangle(chain, body, state, run);
                 if state.packet.mark != before {
-                    state.packet.past.marked = Some(Arc::new(this()));
+                    state.packet.remember_mark(before, this());
                 }
                 if let Some(zone) = self.zone(chain, body, &state.packet, run) {
                     let number = if let Val::Num(number) = zone { u16::try_from(number).ok() } else { None };

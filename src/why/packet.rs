@@ -178,6 +178,8 @@ pub(super) struct Packet {
 pub(super) struct Past {
     /// The rule that set its mark, and where: the index of the namespace is not known to the rule.
     pub marked: Option<Arc<RuleRef>>,
+    /// The mark that a later rule took bits of, and that rule.
+    pub overwritten: Option<(u32, Arc<RuleRef>)>,
     /// The rule that told this namespace not to track it.
     pub untracked: Option<Arc<RuleRef>>,
     /// The rule that may have handed it to a transparent proxy.
@@ -214,6 +216,17 @@ impl Packet {
             track: Track::default(),
             past: Past::default(),
         }
+    }
+
+    /// Remembers which rule gave it its mark, and which one took away bits of the mark that it had.
+    pub(super) fn remember_mark(&mut self, before: Option<u32>, by: RuleRef) {
+        let by = Arc::new(by);
+        if let (Some(old), Some(new)) = (before, self.mark)
+            && old & !new != 0
+        {
+            self.past.overwritten = Some((old, Arc::clone(&by)));
+        }
+        self.past.marked = Some(by);
     }
 
     /// The name of its protocol.

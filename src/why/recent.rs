@@ -49,6 +49,11 @@ impl Recents {
         Self { lists }
     }
 
+    /// How often a list saw an address.
+    pub(super) fn times(&self, list: &str, ip: IpAddr) -> Option<usize> {
+        self.lists.get(list)?.seen.get(&ip).copied()
+    }
+
     /// Whether a rule that asks a list matches, not negated.
     #[must_use]
     pub(super) fn matches(&self, rule: &Rule, packet: &Packet) -> Tri {
@@ -99,5 +104,11 @@ mod tests {
         let text = "src=10.0.0.1 ttl: 64 last_seen: 4295 oldest_pkt: 2 4290, 4295\nsrc=fd00::1 ttl: 63 last_seen: 7 oldest_pkt: 1 7\nbroken";
         let want = [("10.0.0.1", 2), ("fd00::1", 1)].map(|(ip, count)| (ip.parse().unwrap(), count));
         assert_eq!(seen(text), HashMap::from(want));
+        let list = List { seen: seen(text), ..List::default() };
+        let all = Recents { lists: HashMap::from([("SSH".to_owned(), list)]) };
+        for (name, ip, times) in [("SSH", "10.0.0.1", Some(2)), ("SSH", "10.0.0.2", None), ("other", "10.0.0.1", None)]
+        {
+            assert_eq!(all.times(name, ip.parse().unwrap()), times, "{ip} in {name}");
+        }
     }
 }

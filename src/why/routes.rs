@@ -59,6 +59,9 @@ pub(super) fn rule_text(rule: &Value) -> String {
             words.push(format!("{word} {value}{len}"));
         }
     }
+    if let (Some(first), Some(last)) = (rule.get("uid_start"), rule.get("uid_end")) {
+        words.push(format!("uidrange {first}-{last}"));
+    }
     for (key, word) in [
         ("fwmark", "fwmark"),
         ("iif", "iif"),
@@ -90,7 +93,13 @@ pub(super) fn preference(rule: &Value) -> u64 {
 pub(super) fn ordinary(rule: &Value) -> bool {
     matches!(text(rule, "table"), "local" | "main" | "default")
         && rule.get("fwmark").is_none()
+        && rule.get("uid_start").is_none()
         && matches!(text(rule, "src"), "all" | "")
+}
+
+/// Whether a rule is for the user that the packet is asked for: root, as whom it is sent, and as whom the kernel routes what has no socket.
+fn for_root(rule: &Value) -> bool {
+    rule.get("uid_start").and_then(Value::as_u64).is_none_or(|first| first == 0)
 }
 
 fn rule_matches(rule: &Value, packet: &Packet, iif: Option<&str>) -> bool {
@@ -131,6 +140,7 @@ fn rule_matches(rule: &Value, packet: &Packet, iif: Option<&str>) -> bool {
         && text(rule, "oif").is_empty()
         && port("sport", packet.sport)
         && port("dport", packet.dport)
+        && for_root(rule)
         && proto;
     all != rule.get("not").is_some()
 }
@@ -206,6 +216,11 @@ impl Walk<'_> {
         let at = net.ns(ns).at.clone();
         if net.pretended(ns) {
             self.beyond(ns, packet, "a provider has no route to private networks, and none back to them");
+            return false;
+        }
+        if (iif.is_some() || said.starts_with("it is a broadcast"))
+            && self.broadcast_as_an_address(ns, packet, said, line)
+        {
             return false;
         }
         if let Some(iif) = iif {
@@ -578,6 +593,9 @@ impl Walk<'_> {
                     .fix(&format!("ip addr add {}/{theirs} dev {}", narrow.ip, narrow.dev))
                     .fix(&format!("ip addr del {}/{} dev {}", narrow.ip, narrow.len, narrow.dev)),
             );
+            return;
+        }
+        if self.without_its_prefix(ns, packet, &kernel) {
             return;
         }
         if self.leg == Leg::Reply && self.nat_missing(ns, packet, &kernel)
@@ -1110,4 +1128,19 @@ pub(super) fn private(ip: IpAddr) -> bool {
 /// The prefix length of one address.
 fn host_len(packet: &Packet) -> u8 {
     if packet.v6() { 128 } else { 32 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_for_users_is_not_an_ordinary_one_and_says_for_whom_it_is() {
+        let rule = |first: u32, last: u32| serde_json::json!({"priority": 32765, "src": "all", "uid_start": first, "uid_end": last, "table": "main"});
+        assert_eq!(rule_text(&rule(0, 0)), "pref 32765 uidrange 0-0 lookup main");
+        assert!(!ordinary(&rule(0, 0)) && for_root(&rule(0, 0)));
+        assert!(!for_root(&rule(1000, 1001)), "what root sends is none of theirs");
+        let plain = serde_json::json!({"priority": 32766, "src": "all", "table": "main"});
+        assert!(ordinary(&plain) && for_root(&plain));
+    }
 }

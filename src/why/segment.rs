@@ -109,7 +109,7 @@ impl Walk<'_> {
     }
 
     /// Judges the way of a frame to a station.
-    fn way(&mut self, ns: usize, station: &Station, packet: &Packet, mac: &str) {
+    pub(super) fn way(&mut self, ns: usize, station: &Station, packet: &Packet, mac: &str) {
         let source = station.way.iter().find_map(|piece| match piece {
             Piece::Out(ns, dev) => self.net.ns(*ns).link(dev).and_then(|link| link.address.clone()),
             _ => None,

@@ -142,6 +142,16 @@ impl Walk<'_> {
                     format!("is bound to the link {bound} ({shown}); the packet comes in by {dev}"),
                     format!("let the service listen on every link, or on {dev} (SO_BINDTODEVICE)"),
                 ),
+                // `ss` shows a socket for both families as `*`.
+                None if !packet.v6() && other.addr.is_some_and(|addr| addr.is_ipv6() && addr.is_unspecified()) => (
+                    format!(
+                        "listens on {shown} for IPv6 only (IPV6_V6ONLY, which net.ipv6.bindv6only gives every socket of its own: it is {} in \
+                         {at}), not for {}",
+                        self.net.setting(ns, "ipv6/bindv6only"),
+                        packet.dst
+                    ),
+                    "let the service listen for IPv4 too: net.ipv6.bindv6only = 0 before it starts, or a socket on 0.0.0.0".to_owned(),
+                ),
                 None => (
                     format!("listens on {shown} only, not on {}", packet.dst),
                     format!("let the service listen on {} or on all addresses", packet.dst),

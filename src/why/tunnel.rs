@@ -189,6 +189,10 @@ impl Walk<'_> {
         self.depth += 1;
         self.origin = Some((ns, outer.clone()));
         let outside = std::mem::replace(&mut self.tunnel_ttl, ttl.map(|ttl| (ns, link.ifname.clone(), ttl)));
+        let carried = match (outer.proto, outer.dport) {
+            (17, Port::Exact(port)) => format!(" (udp port {port})"),
+            _ => String::new(),
+        };
         let end = self.originate(ns, outer);
         self.tunnel_ttl = outside;
         self.depth -= 1;
@@ -197,7 +201,10 @@ impl Walk<'_> {
             self.conns = conns;
         }
         for fault in self.faults.iter_mut().skip(before) {
-            let words = format!("outer packet of the tunnel {at}/{}", link.ifname);
+            let words = format!("outer packet of the tunnel {at}/{}{carried}", link.ifname);
+            if fault.code.is_of_filter() {
+                fault.message = format!("{}; it is the {words}", fault.message);
+            }
             fault.evidence.push(Evidence { label: Label::Inferred, text: words });
         }
         end

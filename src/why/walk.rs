@@ -42,6 +42,8 @@ pub(super) struct Conn {
     pub(super) before: Tuple,
     pub(super) after: Tuple,
     pub(super) by: Option<RuleRef>,
+    /// The rule that translated its source.
+    pub(super) source_by: Option<RuleRef>,
     pub(super) answered: bool,
     /// Its mark; `None` when nobody can say.
     pub(super) mark: Option<u32>,
@@ -78,6 +80,8 @@ pub(super) struct Got {
     pub(super) gateway: Option<IpAddr>,
     pub(super) prefsrc: Option<IpAddr>,
     pub(super) mtu: Option<u32>,
+    /// The time to live that the route gives what is sent by it.
+    pub(super) hoplimit: Option<u32>,
     /// The next hop is one that a router told of, not the one of the tables.
     pub(super) redirected: bool,
     pub(super) line: String,
@@ -117,6 +121,10 @@ pub(super) struct Walk<'a> {
     pub(super) guess: bool,
     /// Where a rule set the time to live.
     pub(super) lived: Option<(usize, Hook)>,
+    /// Who sent this leg's packet, and the time to live that it had then.
+    pub(super) sent: Option<(usize, u8)>,
+    /// Where a mark that would have had a packet translated was overwritten.
+    pub(super) lost_marks: Vec<super::causes::LostMark>,
     pub(super) visits: Vec<(usize, String, IpAddr, Leg)>,
     /// What a namespace's own packet was when a chain of its last had its way looked up again.
     pub(super) rerouted: Option<Packet>,
@@ -150,6 +158,8 @@ impl<'a> Walk<'a> {
             mark_sets: Vec::new(),
             guess: false,
             lived: None,
+            sent: None,
+            lost_marks: Vec::new(),
             visits: Vec::new(),
             rerouted: None,
             bound: None,
@@ -282,7 +292,8 @@ impl<'a> Walk<'a> {
     }
 
     pub(super) fn fault(&mut self, culprit: Culprit) {
-        let mut culprit = self.not_pretended(culprit);
+        let culprit = self.not_pretended(culprit);
+        let mut culprit = self.by_a_lost_mark(culprit);
         culprit.leg = self.leg;
         culprit.hop = self.hops.len();
         if self.guess {
@@ -370,6 +381,8 @@ impl<'a> Walk<'a> {
             "blackhole" => return Err(("Invalid argument".into(), line)),
             // Under `bc_forwarding` it goes on to the segment (`ip_route_input_rcu`).
             "broadcast" if iif.is_some_and(|iif| self.forwards_broadcasts(ns, iif)) => {}
+            // It leaves by that link, for who has joined there.
+            "multicast" if iif.is_none() => {}
             "broadcast" | "multicast" => {
                 return Err((format!("it is a {} address", text(record, "type")), line));
             }
@@ -381,6 +394,7 @@ impl<'a> Walk<'a> {
             gateway: ip("gateway").or(via),
             prefsrc: ip("prefsrc").or_else(|| if iif.is_none() { ip("src") } else { None }),
             mtu: metric("mtu").and_then(|mtu| u32::try_from(mtu).ok()),
+            hoplimit: metric("hoplimit").and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit > 0),
             redirected: record
                 .get("cache")
                 .and_then(Value::as_array)
@@ -391,15 +405,7 @@ impl<'a> Walk<'a> {
 
     /// A packet of a namespace's own; where it ends, if it gets anywhere.
     pub(super) fn originate(&mut self, ns: usize, mut packet: Packet) -> Option<(usize, Packet)> {
-        let ttl = if packet.v6() {
-            self.net.setting(ns, "ipv6/conf/all/hop_limit")
-        } else {
-            self.net.setting(ns, "ipv4/ip_default_ttl")
-        };
-        packet.ttl = Some(u8::try_from(ttl).ok().filter(|ttl| *ttl > 0).unwrap_or(64));
-        if let Some((_, _, ttl)) = self.tunnel_ttl.as_ref().filter(|_| self.depth > 0) {
-            packet.ttl = Some(*ttl);
-        }
+        packet.ttl = Some(self.lives(ns, packet.v6(), None));
         let mut got = match self.route(ns, &packet, None) {
             Ok(got) => got,
             Err((said, line)) => {
@@ -407,6 +413,10 @@ impl<'a> Walk<'a> {
                 return None;
             }
         };
+        packet.ttl = Some(self.lives(ns, packet.v6(), Some(&got)));
+        if self.depth == 0 {
+            self.sent = packet.ttl.map(|ttl| (ns, ttl));
+        }
         if packet.src.is_unspecified() {
             match got.prefsrc {
                 Some(ip) => packet.src = ip,
@@ -469,6 +479,20 @@ impl<'a> Walk<'a> {
         end
     }
 
+    /// The time to live that a namespace gives its own packets: of the tunnel, the route, the link (IPv6), or all (`ip6_dst_hoplimit`).
+    fn lives(&self, ns: usize, v6: bool, got: Option<&Got>) -> u8 {
+        if let Some((_, _, ttl)) = self.tunnel_ttl.as_ref().filter(|_| self.depth > 0) {
+            return *ttl;
+        }
+        let set = match got {
+            Some(Got { hoplimit: Some(limit), .. }) => i64::from(*limit),
+            Some(got) if v6 => self.net.setting(ns, &format!("ipv6/conf/{}/hop_limit", got.dev)),
+            None if v6 => self.net.setting(ns, "ipv6/conf/all/hop_limit"),
+            _ => self.net.setting(ns, "ipv4/ip_default_ttl"),
+        };
+        u8::try_from(set).ok().filter(|ttl| *ttl > 0).unwrap_or(64)
+    }
+
     fn by_loopback(&mut self, ns: usize, mut packet: Packet) -> Option<(usize, Packet)> {
         self.hop(ns, "lo", true);
         let at = self.net.ns(ns).at.clone();
@@ -521,6 +545,11 @@ impl<'a> Walk<'a> {
         self.size(ns, link, got, &packet, from.is_some());
         self.qdisc(ns, &dev, &packet, false);
         let nexthop = got.gateway.unwrap_or(packet.dst);
+        if packet.dst.is_multicast() && self.depth == 0 {
+            self.deliver_to_group(ns, got, &packet);
+            return None;
+        }
+        self.address_on_a_port(ns, &dev, nexthop, packet.v6());
         if super::tunnel::encapsulates(link) {
             return self.tunnel(ns, link, nexthop, packet);
         }
@@ -841,6 +870,20 @@ impl<'a> Walk<'a> {
         })
     }
 
+    /// Of an answer: by which router the request came into a namespace, and by which link.
+    pub(super) fn asked_by(&self, ns: usize) -> Option<(IpAddr, String)> {
+        let at = &self.net.ns(ns).at;
+        let request: Vec<&Hop> = self.hops.iter().filter(|hop| hop.leg == Leg::Request).collect();
+        let index = request.iter().rposition(|hop| hop.at == *at && !hop.out).filter(|_| self.leg == Leg::Reply)?;
+        let came = request.get(index)?.dev.clone();
+        let sender = request.get(..index)?.iter().rev().find(|hop| hop.out && hop.at != *at)?;
+        let before = self.net.index(&sender.at)?;
+        let near = self.net.ns(ns).addrs_of(&came).find_map(|addr| {
+            self.net.ns(before).addrs.iter().map(|theirs| theirs.ip).find(|ip| addr.covers(*ip) && *ip != addr.ip)
+        })?;
+        Some((near, came))
+    }
+
     /// Whether a packet fits a device.
     fn size(&mut self, ns: usize, link: &Link, got: &Got, packet: &Packet, forwarded: bool) {
         let mtu = link.mtu.unwrap_or(u32::MAX).min(got.mtu.unwrap_or(u32::MAX));
@@ -980,55 +1023,7 @@ impl<'a> Walk<'a> {
             );
         }
         if let Some(ttl @ ..=1) = packet.ttl {
-            let (origin, sent) = match self.leg {
-                Leg::Request => (self.origin.clone(), "net.ipv4.ip_default_ttl"),
-                Leg::Reply => (self.end.clone(), "net.ipv4.ip_default_ttl"),
-            };
-            let from = origin.map_or(ns, |(ns, _)| ns);
-            let sender = self.net.ns(from).at.clone();
-            let sysctl = if packet.v6() { "net.ipv6.conf.all.hop_limit" } else { sent };
-            let value = self.net.setting(from, &sysctl.trim_start_matches("net.").replace('.', "/"));
-            if let Some((tunnel, name, ttl)) = self.tunnel_ttl.clone().filter(|_| self.depth > 0) {
-                let place = self.net.ns(tunnel).at.clone();
-                self.fault(
-                    Culprit::new(Code::TtlExpired, &place, "link", name.clone())
-                        .value(format!("ttl {ttl}"))
-                        .says(format!("the time to live (TTL) of the tunnel's outer packets is over in {at}: {place}/{name} sends them with {ttl}"))
-                        .because(Label::State, format!("ip -d link show dev {name} in {place}: ttl {ttl}"))
-                        .fix(&format!("ip link set dev {name} type vxlan ttl 64")),
-                );
-            } else if let Some((ns, hook)) = self.lived {
-                let place = self.net.ns(ns).at.clone();
-                let chain = format!("mangle {}", hook.chain());
-                let mut culprit = Culprit::new(Code::TtlExpired, &place, "rule", chain.clone())
-                    .value(ttl.to_string())
-                    .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {ttl}"));
-                for tables in self.net.tables(ns, packet.v6()) {
-                    for rule in tables
-                        .rules("mangle", hook.chain())
-                        .iter()
-                        .filter(|rule| matches!(rule.target(), Some("TTL" | "HL")))
-                    {
-                        culprit = culprit
-                            .because(
-                                Label::State,
-                                format!("{} mangle in {place}: -A {} {}", tables.tool(), hook.chain(), rule.text()),
-                            )
-                            .fix_words(deletion(tables.tool(), "mangle", hook.chain(), rule));
-                    }
-                }
-                self.fault(culprit);
-            } else {
-                self.fault(
-                    Culprit::new(Code::TtlExpired, &sender, "sysctl", sysctl)
-                        .value(value.to_string())
-                        .says(format!(
-                            "the time to live (TTL) of the packet is over in {at}: {sender} sends it with {value}"
-                        ))
-                        .because(Label::State, format!("{sysctl} = {value} in {sender}"))
-                        .fix(&format!("sysctl -w {sysctl}=64")),
-                );
-            }
+            self.outlived(ns, &packet, ttl);
             packet.ttl = Some(64);
         }
         packet.ttl = packet.ttl.map(|ttl| ttl - 1);
@@ -1039,6 +1034,75 @@ impl<'a> Walk<'a> {
         }
         self.hairpin(ns, dev, &got, &asked, &packet);
         self.send(ns, &got, packet, Some(dev))
+    }
+
+    /// The time to live of a packet that would be forwarded is over; noted, at who gave it that.
+    fn outlived(&mut self, ns: usize, packet: &Packet, ttl: u8) {
+        let at = self.net.ns(ns).at.clone();
+        let origin = if self.leg == Leg::Request { self.origin.clone() } else { self.end.clone() };
+        let from = origin.map_or(ns, |(ns, _)| ns);
+        let sender = self.net.ns(from).at.clone();
+        let out = self.hops.iter().find(|hop| hop.leg == self.leg && hop.out && hop.at == sender);
+        let out = out.map_or("all", |hop| hop.dev.as_str());
+        let sysctl =
+            if packet.v6() { format!("net.ipv6.conf.{out}.hop_limit") } else { "net.ipv4.ip_default_ttl".to_owned() };
+        let value = self.sent.filter(|(ns, _)| *ns == from).map_or(64, |(_, ttl)| ttl);
+        let by_route = self.explain_route(from, &Packet { ttl: None, ..packet.clone() }, None).filter(|(_, route)| {
+            route.metrics.iter().any(|one| one.get("hoplimit").and_then(Value::as_u64) == Some(u64::from(value)))
+        });
+        if let Some((tunnel, name, ttl)) = self.tunnel_ttl.clone().filter(|_| self.depth > 0) {
+            let place = self.net.ns(tunnel).at.clone();
+            self.fault(
+                Culprit::new(Code::TtlExpired, &place, "link", name.clone())
+                    .value(format!("ttl {ttl}"))
+                    .says(format!("the time to live (TTL) of the tunnel's outer packets is over in {at}: {place}/{name} sends them with {ttl}"))
+                    .because(Label::State, format!("ip -d link show dev {name} in {place}: ttl {ttl}"))
+                    .fix(&format!("ip link set dev {name} type vxlan ttl 64")),
+            );
+        } else if let Some((ns, hook)) = self.lived {
+            let place = self.net.ns(ns).at.clone();
+            let chain = format!("mangle {}", hook.chain());
+            let mut culprit = Culprit::new(Code::TtlExpired, &place, "rule", chain.clone())
+                .value(ttl.to_string())
+                .says(format!("the time to live (TTL) of the packet is over in {at}: a rule in {chain} of {place} sets it to {ttl}"));
+            for tables in self.net.tables(ns, packet.v6()) {
+                for rule in tables
+                    .rules("mangle", hook.chain())
+                    .iter()
+                    .filter(|rule| matches!(rule.target(), Some("TTL" | "HL")))
+                {
+                    culprit = culprit
+                        .because(
+                            Label::State,
+                            format!("{} mangle in {place}: -A {} {}", tables.tool(), hook.chain(), rule.text()),
+                        )
+                        .fix_words(deletion(tables.tool(), "mangle", hook.chain(), rule));
+                }
+            }
+            self.fault(culprit);
+        } else {
+            let said = format!("the time to live (TTL) of the packet is over in {at}: {sender} sends it with {value}");
+            let culprit = match by_route {
+                Some((_, route)) => {
+                    let text = super::routes::route_text(&route);
+                    let family = if packet.v6() { "-6 " } else { "" };
+                    Culprit::new(Code::TtlExpired, &sender, "route", text.clone())
+                        .says(format!("{said}, as its route `{text}` says (hoplimit {value})"))
+                        .because(Label::State, format!("ip route in {sender}: {text} hoplimit {value}"))
+                        .fix(&format!("ip {family}route replace {text}"))
+                }
+                None => Culprit::new(Code::TtlExpired, &sender, "sysctl", sysctl.clone())
+                    .says(format!("{said} ({sysctl})"))
+                    .because(Label::State, format!("{sysctl} = {value} in {sender}"))
+                    .fix(&format!("sysctl -w {sysctl}=64")),
+            };
+            let culprit = if packet.v6() && culprit.kind == "sysctl" {
+                culprit.advise("the hop limit of a link comes from router advertisements too (AdvCurHopLimit): then correct it there, or accept_ra_min_hop_limit")
+            } else {
+                culprit
+            };
+            self.fault(culprit.value(value.to_string()));
+        }
     }
 
     /// With `br_netfilter`, what is translated to a station behind the same bridge is bridged there, not routed (`br_nf_pre_routing_finish`);

@@ -561,6 +561,8 @@ impl Walk<'_> {
         let mine =
             net.ns(ns).addrs_of(&link.ifname).filter(|addr| addr.covers(ip)).min_by_key(|addr| addr.len).cloned();
         let explained = self.explain_route(ns, packet, None);
+        let led =
+            explained.as_ref().map(|(rule, _)| rule).filter(|rule| !super::super::routes::ordinary(rule)).cloned();
         let route = explained.map(|(_, route)| route);
         let by_prefix = route.as_ref().is_none_or(|route| route.protocol.as_deref() == Some("kernel"));
         if let Some(mine) = mine.filter(|mine| !gateway && by_prefix && !held.covers(mine.ip)) {
@@ -618,7 +620,19 @@ impl Walk<'_> {
             ))
             .because(Label::State, format!("{at}: {text}"));
         culprit = self.shadowed(ns, link, ip, culprit);
-        if route.is_some_and(|route| route.protocol.as_deref() != Some("kernel")) {
+        if let Some(rule) = led.filter(|rule| rule.get("uid_start").is_some()) {
+            let shown = super::super::routes::rule_text(&rule);
+            (culprit.code, culprit.kind, culprit.name) = (Code::RuleMisdirect, "rule", shown.clone());
+            culprit.message = format!(
+                "the policy rule `{shown}` of {at} takes what these users send, root among them, to `{text}`, and so by {}; {ip} is {there}/{other_dev}, \
+                 which is not on that segment: what other users send does not go there",
+                link.ifname
+            );
+            let family = if ip.is_ipv6() { "-6 " } else { "" };
+            culprit = culprit
+                .because(Label::State, format!("ip rule in {at}: {shown}"))
+                .fix(&format!("ip {family}rule del pref {}", super::super::routes::preference(&rule)));
+        } else if route.is_some_and(|route| route.protocol.as_deref() != Some("kernel")) {
             culprit = culprit.fix(&format!("ip {}route del {text}", if ip.is_ipv6() { "-6 " } else { "" }));
             // Where it was the only route, the router of the segment takes over.
             let rest =
@@ -632,6 +646,14 @@ impl Walk<'_> {
                     culprit = culprit.fix(&format!("ip {family}route add default via {router} dev {}", link.ifname));
                 }
             }
+        }
+        if culprit.fix.is_empty()
+            && let Some((near, came)) = self.asked_by(ns).filter(|(_, came)| *came != link.ifname)
+        {
+            let (family, bits) = if ip.is_ipv6() { ("-6 ", 128) } else { ("", 32) };
+            culprit = culprit
+                .because(Label::State, format!("the request from {ip} came into {at} by {came}, from {near}"))
+                .fix(&format!("ip {family}route add {ip}/{bits} via {near} dev {came}"));
         }
         if let Some(only) = stations.first().filter(|_| stations.len() == 1).cloned() {
             self.way(ns, &only, packet, "");
