@@ -506,9 +506,12 @@ impl Talk {
         let own = self.saved.as_ref().is_some_and(|(before, written)| {
             before == path && files::read_ordinary(path).is_ok_and(|now| now == written.as_bytes())
         });
-        let write = || match own {
-            true => files::replace(path, files::SHARED, text.as_bytes()),
-            false => files::create(path, files::SHARED)?.write_all(text.as_bytes()),
+        let write = || {
+            if own {
+                files::replace(path, files::SHARED, text.as_bytes())
+            } else {
+                files::create(path, files::SHARED)?.write_all(text.as_bytes())
+            }
         };
         write().map_err(|error| match error.kind() {
             std::io::ErrorKind::AlreadyExists => Error::new(

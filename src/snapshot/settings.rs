@@ -18,13 +18,16 @@ const PASSING: &[&str] = &[
     "ip_local_reserved_ports",
 ];
 
+/// The names in a folder, and which of them are folders.
+type Listing = Arc<Vec<(String, bool)>>;
+
 /// The names in the folders of settings, as they were found first: all namespaces but the first have the same.
 #[derive(Debug, Default)]
-pub(super) struct Names(Mutex<HashMap<String, Arc<Vec<(String, bool)>>>>);
+pub(super) struct Names(Mutex<HashMap<String, Listing>>);
 
 impl Names {
-    /// Those of a folder, and which of them are folders.
-    fn of(&self, path: &str, open: &ReadFolder) -> Arc<Vec<(String, bool)>> {
+    /// Those of a folder.
+    fn of(&self, path: &str, open: &ReadFolder) -> Listing {
         let known = || self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(names) = known().get(path) {
             return Arc::clone(names);
@@ -49,7 +52,7 @@ pub(super) struct Settings {
 struct Conf {
     /// Its path below `/proc/sys`.
     path: String,
-    names: Arc<Vec<(String, bool)>>,
+    names: Listing,
     /// `all` and `default` are called links there. A value for each name.
     links: Vec<(String, Vec<Option<String>>)>,
 }
@@ -94,7 +97,7 @@ impl Settings {
 
     /// All of them, by their path below `/proc/sys`.
     pub(super) fn all(self) -> BTreeMap<String, String> {
-        self.kept(&|_, _| true, &|_, _, _| true)
+        self.kept(|_, _| true, |_, _, _| true)
     }
 
     /// Those that a fresh namespace has otherwise, and those that a link has otherwise than its namespace gives to new ones. Of the host all that hold
@@ -112,13 +115,13 @@ impl Settings {
             _ if path_is_of_all(link) => host || otherwise(path, value),
             _ => default != Some(value),
         };
-        self.kept(&otherwise, &of_link)
+        self.kept(otherwise, of_link)
     }
 
     fn kept(
         self,
-        plain: &dyn Fn(&str, &str) -> bool,
-        of_link: &dyn Fn(&str, &str, (&str, Option<&str>)) -> bool,
+        plain: impl Fn(&str, &str) -> bool,
+        of_link: impl Fn(&str, &str, (&str, Option<&str>)) -> bool,
     ) -> BTreeMap<String, String> {
         let mut kept: BTreeMap<String, String> =
             self.plain.into_iter().filter(|(path, value)| plain(path, value)).collect();
