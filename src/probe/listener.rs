@@ -15,8 +15,11 @@ use socket2::{Protocol, SockAddr, Socket, Type};
 use super::site::{Site, Talk};
 use super::target::{Endpoint, Proto};
 use super::{packet, sys};
+use crate::patience::scaled;
 use crate::{Error, Kind, Result};
 
+/// How long a program may take to become itself, with copies of our sockets until then.
+const STARTING: Duration = Duration::from_millis(100);
 /// How many TCP connections are open at once; more wait in the backlog.
 const MAX_CONNECTIONS: usize = 1024;
 /// How much of what a peer sent waits to be echoed; then it is not read from until it reads.
@@ -207,7 +210,21 @@ fn limit() -> usize {
 }
 
 /// A socket bound to an endpoint.
+/// A socket that is bound and listens. A program that is being started has copies of our sockets until it becomes that program (`O_CLOEXEC`), one of a
+/// listener that was just ended among them: a port is taken when it still is a moment later.
 fn bind(endpoint: &Endpoint) -> Result<Socket> {
+    let begun = Instant::now();
+    loop {
+        match bind_once(endpoint) {
+            Err(error) if error.kind() == Kind::Busy && begun.elapsed() < scaled(STARTING) => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            other => return other,
+        }
+    }
+}
+
+fn bind_once(endpoint: &Endpoint) -> Result<Socket> {
     if endpoint.proto == Proto::Icmp {
         return Err(Error::new(Kind::InvalidArgument, "a listener listens on TCP or UDP")
             .hint("the kernel itself answers pings"));
@@ -546,5 +563,29 @@ impl Guest {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_taken_when_it_still_is_a_moment_later() {
+        let some: Endpoint = "tcp/127.0.0.1:80".parse().unwrap();
+        // The kernel chooses the port.
+        let first = bind(&Endpoint { port: 0, ..some.clone() }).unwrap();
+        let port = first.local_addr().unwrap().as_socket().unwrap().port();
+        let same = Endpoint { port, ..some };
+        assert_eq!(bind(&same).unwrap_err().kind(), Kind::Busy);
+        let copy = first.try_clone().unwrap();
+        drop(first);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(30));
+                drop(copy);
+            });
+            bind(&same).unwrap();
+        });
     }
 }
