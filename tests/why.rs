@@ -417,6 +417,31 @@ fn silent_killers_are_found_and_a_clean_machine_raises_no_alarm() {
     );
 }
 
+/// Who listens to a group past the end of this machine nobody can see: nobody is said to be missing, also where a bridge leads out.
+#[test]
+fn nobody_is_missing_in_a_group_whose_segment_leaves_the_machine() {
+    if !possible(&["python3"]) {
+        return;
+    }
+    let script = r#"mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && mount -t sysfs sysfs /sys
+        ip link set lo up; ip tuntap add tap0 mode tap || { echo "no tap"; exit; }
+        code() { "$1" why host 239.1.2.3 --no-probe --json | python3 -c 'import json,sys; d=json.load(sys.stdin); print((d["culprit"] or {}).get("code", d["verdict"]))'; }
+        ip link add br0 address 02:77:00:00:00:01 type bridge; ip addr add 10.77.0.1/24 dev br0; ip link set br0 up
+        ip netns add a; ip link add va up master br0 type veth peer name eth0 netns a; ip -n a link set eth0 up; ip -n a addr add 10.77.0.2/24 dev eth0
+        ip route add 224.0.0.0/4 dev br0; echo "inside: $(code "$1")"
+        ip link set tap0 master br0 up; echo "bridge: $(code "$1")"
+        ip link set tap0 nomaster; ip addr add 10.78.0.1/24 dev tap0; ip route replace 224.0.0.0/4 dev tap0; echo "out: $(code "$1")""#;
+    let output = Command::new("unshare").args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if said.contains("no tap") {
+        println!("skipped: no tap on this kernel");
+        return;
+    }
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.starts_with("inside: SERVICE_NOT_LISTENING\n"), "{said}{errors}");
+    assert!(said.lines().count() == 3 && said.matches("SERVICE_NOT_LISTENING").count() == 1, "{said}{errors}");
+}
+
 /// Thirty stations on a bridge, one with a smaller MTU, two with one address: each is told once, not once for every other station.
 #[test]
 fn the_odd_ones_of_a_large_segment_are_told_once() {

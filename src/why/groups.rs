@@ -65,6 +65,10 @@ impl Walk<'_> {
     /// Nobody on the segment has joined: somebody on the segment of another link has, or beyond, or nobody.
     fn nobody_joined(&mut self, ns: usize, got: &Got, packet: &Packet) {
         let net = self.net;
+        if let Some((there, dev)) = self.way_out(ns, &got.dev) {
+            self.left = Some(format!("{}/{dev}", net.ns(there).at));
+            return;
+        }
         let (network, group) = (net.ns(ns), packet.dst);
         let at = network.at.clone();
         let links = network

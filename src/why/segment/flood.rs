@@ -56,6 +56,8 @@ struct Flood<'a> {
     found: Vec<(usize, &'a str, Vec<Piece>)>,
     /// Devices to which it comes with the tag of a VLAN for which there is no link, and the tag.
     strayed: Vec<(usize, &'a str, u64)>,
+    /// The first device by which it leaves this machine, or comes to where nobody could look.
+    out: Option<(usize, &'a str)>,
     /// Whether somebody asks for the ways; in a segment of a thousand they cost more than all else.
     ways: bool,
 }
@@ -114,8 +116,9 @@ impl<'a> Flood<'a> {
             }
             Some("veth") => {
                 self.step(&mut way, || Piece::Out(ns, dev.into()));
-                if let Some((peer, other)) = net.peer(ns, link) {
-                    self.receive(peer, &other.ifname, &way, tag);
+                match net.peer(ns, link) {
+                    Some((peer, other)) => self.receive(peer, &other.ifname, &way, tag),
+                    None => self.leaves(ns, dev),
                 }
             }
             Some("vxlan") => {
@@ -126,9 +129,18 @@ impl<'a> Flood<'a> {
                         self.receive(at, &far.ifname, &way, tag);
                     }
                 }
+                // The hosts at its other ends may be others.
+                self.leaves(ns, dev);
             }
-            _ => {}
+            // Nothing that is sent by these comes anywhere.
+            Some("dummy" | "ifb" | "vrf") => {}
+            _ if link.is_loopback() => {}
+            _ => self.leaves(ns, dev),
         }
+    }
+
+    fn leaves(&mut self, ns: usize, dev: &'a str) {
+        self.out.get_or_insert((ns, dev));
     }
 
     /// A frame comes in by a device.
@@ -217,8 +229,15 @@ impl<'a> Flood<'a> {
 
 /// Every device that a frame from a device could come to, in the order in which it does.
 fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Flood<'a> {
-    let mut flood =
-        Flood { net, seen: HashSet::new(), known: HashSet::new(), found: Vec::new(), strayed: Vec::new(), ways };
+    let mut flood = Flood {
+        net,
+        seen: HashSet::new(),
+        known: HashSet::new(),
+        found: Vec::new(),
+        strayed: Vec::new(),
+        out: None,
+        ways,
+    };
     if let Some(link) = net.ns(ns).link(dev) {
         flood.seen.insert((ns, &link.ifname));
         flood.emit(ns, &link.ifname, &[], None);
@@ -236,6 +255,11 @@ impl<'a> Walk<'a> {
     /// The same without the ways.
     pub(in crate::why) fn stations(&self, ns: usize, dev: &str) -> Vec<(usize, &'a str)> {
         flood(self.net, ns, dev, false).found.into_iter().map(|(ns, dev, _)| (ns, dev)).collect()
+    }
+
+    /// Where a frame from a device may leave this machine: past that nobody can say who gets it.
+    pub(in crate::why) fn way_out(&self, ns: usize, dev: &str) -> Option<(usize, &'a str)> {
+        flood(self.net, ns, dev, false).out
     }
 
     /// Every device to which a frame from a device comes with the tag of a VLAN for which it has no link, and the tag.
