@@ -443,6 +443,11 @@ impl Talk {
     fn undo(&self, rest: &str) -> Result<()> {
         let count: usize = if rest.is_empty() { Ok(1) } else { rest.parse() }
             .map_err(|_| Error::new(Kind::InvalidArgument, format!("`:undo {rest}`: how many inputs is a number")))?;
+        self.take_back(count)
+    }
+
+    /// Undoes the last inputs that did something, and tells how it went.
+    fn take_back(&self, count: usize) -> Result<()> {
         let (lines, undone) = self.console.borrow_mut().undo(count)?;
         if undone.steps == 0 {
             human::line("there is nothing to undo");
@@ -477,7 +482,7 @@ impl Talk {
         for error in &errors {
             self.complain(error);
         }
-        self.undo(&usize::MAX.to_string())?;
+        self.take_back(usize::MAX)?;
         let console = self.console.borrow().empty();
         *self.console.borrow_mut() = console;
         Ok(())
@@ -549,7 +554,7 @@ impl Talk {
         match editor.readline(&ask).as_deref().map(str::trim) {
             Ok("k" | "keep") => true,
             Ok("u" | "undo") => {
-                if let Err(error) = self.undo(&usize::MAX.to_string()) {
+                if let Err(error) = self.take_back(usize::MAX) {
                     human::error(&error, self.console.borrow().sources());
                 }
                 true

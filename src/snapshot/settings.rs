@@ -96,13 +96,13 @@ impl Settings {
     }
 
     /// All of them, by their path below `/proc/sys`.
-    pub(super) fn all(self) -> BTreeMap<String, String> {
+    pub(super) fn all(&self) -> BTreeMap<String, String> {
         self.kept(|_, _| true, |_, _, _| true)
     }
 
     /// Those that a fresh namespace has otherwise, and those that a link has otherwise than its namespace gives to new ones. Of the host all that hold
     /// for every link, because a fresh namespace has some of them from it.
-    pub(super) fn changed(self, fresh: Option<&BTreeMap<String, String>>, host: bool) -> BTreeMap<String, String> {
+    pub(super) fn changed(&self, fresh: Option<&BTreeMap<String, String>>, host: bool) -> BTreeMap<String, String> {
         let otherwise =
             |path: &str, value: &str| fresh.is_none_or(|fresh| fresh.get(path).is_some_and(|other| other != value));
         // The kernel has its own for `lo` (`devinet_sysctl_register`, `addrconf_init`).
@@ -119,27 +119,27 @@ impl Settings {
     }
 
     fn kept(
-        self,
+        &self,
         plain: impl Fn(&str, &str) -> bool,
         of_link: impl Fn(&str, &str, (&str, Option<&str>)) -> bool,
     ) -> BTreeMap<String, String> {
         let mut kept: BTreeMap<String, String> =
-            self.plain.into_iter().filter(|(path, value)| plain(path, value)).collect();
+            self.plain.iter().filter(|(path, value)| plain(path, value)).cloned().collect();
         let mut path = String::new();
-        for Conf { path: folder, names, links } in self.conf {
-            let defaults = links.iter().find(|(link, _)| link == "default").map(|(_, values)| values.clone());
+        for Conf { path: folder, names, links } in &self.conf {
+            let defaults = links.iter().find(|(link, _)| link == "default").map(|(_, values)| values);
             for (link, values) in links {
                 path.clear();
-                path.extend([&folder, "/", &link, "/"]);
+                path.extend([folder.as_str(), "/", link, "/"]);
                 let stem = path.len();
                 for (at, ((name, _), value)) in names.iter().zip(values).enumerate() {
                     path.truncate(stem);
                     path.push_str(name);
-                    let default = defaults.as_ref().and_then(|all| all.get(at)?.as_deref());
+                    let default = defaults.and_then(|all| all.get(at)?.as_deref());
                     if let Some(value) = value
-                        && of_link(&link, &path, (&value, default))
+                        && of_link(link, &path, (value, default))
                     {
-                        kept.insert(path.clone(), value);
+                        kept.insert(path.clone(), value.clone());
                     }
                 }
             }

@@ -1091,15 +1091,17 @@ impl<'a> Walk<'a> {
                         .because(Label::State, format!("ip route in {sender}: {text} hoplimit {value}"))
                         .fix(&format!("ip {family}route replace {text}"))
                 }
-                None => Culprit::new(Code::TtlExpired, &sender, "sysctl", sysctl.clone())
-                    .says(format!("{said} ({sysctl})"))
-                    .because(Label::State, format!("{sysctl} = {value} in {sender}"))
-                    .fix(&format!("sysctl -w {sysctl}=64")),
-            };
-            let culprit = if packet.v6() && culprit.kind == "sysctl" {
-                culprit.advise("the hop limit of a link comes from router advertisements too (AdvCurHopLimit): then correct it there, or accept_ra_min_hop_limit")
-            } else {
-                culprit
+                None => {
+                    let culprit = Culprit::new(Code::TtlExpired, &sender, "sysctl", sysctl.clone())
+                        .says(format!("{said} ({sysctl})"))
+                        .because(Label::State, format!("{sysctl} = {value} in {sender}"))
+                        .fix(&format!("sysctl -w {sysctl}=64"));
+                    if packet.v6() {
+                        culprit.advise("the hop limit of a link comes from router advertisements too (AdvCurHopLimit): then correct it there, or accept_ra_min_hop_limit")
+                    } else {
+                        culprit
+                    }
+                }
             };
             self.fault(culprit.value(value.to_string()));
         }
