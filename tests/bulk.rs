@@ -138,3 +138,28 @@ fn what_cannot_go_together_is_tried_so_once() {
     assert!(ran.stdout.ends_with("\n1\n-P FORWARD ACCEPT\n"), "tried together once, and nothing is left: {text}");
     assert!(ran.stdout.contains("undone: 40 of 40 steps"), "{text}");
 }
+
+/// The names of namespaces are all that `ip` is told of them: one process deletes all.
+#[test]
+fn namespaces_go_by_one_process() {
+    if !is_root() {
+        return;
+    }
+    let script = ScriptFile::new(
+        "let last = netns(\"c0\");\nfor i in 1..=12 { let next = netns(`c${i}`); veth(last, \"right\", next, \"left\"); last = next; }\n",
+    );
+    let ran = on_a_machine_of_its_own(
+        &format!(
+            r#"{PRIVATE} mkdir /run/tools; ip=$(realpath $(command -v ip)); cp $ip /run/tools/real
+            printf '#!/bin/sh\necho x >> /run/tools/count\nexec /run/tools/real "$@"\n' > /run/tools/ip; chmod 755 /run/tools/ip; mount --bind /run/tools/ip $ip
+            "$NETWRIGHT" run --host "$1" 2>&1 | grep changed; : > /run/tools/count
+            "$NETWRIGHT" down "$1" 2>&1; wc -l < /run/tools/count; ls /run/netns | wc -l"#
+        ),
+        &[script.path()],
+    );
+    let text = format!("{}\n{}", ran.stdout, ran.stderr);
+    assert!(ran.stdout.contains("nothing left behind"), "{text}");
+    let counts: Vec<u32> = ran.stdout.lines().rev().take(2).map(|line| line.trim().parse().unwrap()).collect();
+    assert_eq!(counts[0], 0, "{text}");
+    assert!((1..=4).contains(&counts[1]), "started `ip` {} times for 13 namespaces: {text}", counts[1]);
+}

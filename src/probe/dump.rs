@@ -65,7 +65,7 @@ pub fn policy_rules_v6() -> io::Result<Vec<u8>> {
 }
 
 /// Asks for all objects of a sort; the messages, each with the receiver's number in its header left out.
-fn dump(socket: &OwnedFd, kind: u16, head: &[u8]) -> io::Result<Vec<u8>> {
+pub(super) fn dump(socket: &OwnedFd, kind: u16, head: &[u8]) -> io::Result<Vec<u8>> {
     let length = u32::try_from(HEADER + head.len()).map_err(io::Error::other)?;
     let mut request = Vec::with_capacity(HEADER + head.len());
     request.extend(length.to_ne_bytes());

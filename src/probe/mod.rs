@@ -20,6 +20,7 @@
 //! | [`throughput`] | bits per second over TCP |
 //! | `changes` | what the kernel announces about the network |
 //! | `dump` | whether there are tables of nftables; the policy rules of IPv6 |
+//! | `devconf` | the settings of all links, without a file for each |
 //! | `nsid` | the ids by which a namespace knows others, and the indexes of links |
 //! | `dad` | waiting for IPv6 addresses to become usable |
 //! | `packet` | bytes to values and back; pure |
@@ -28,6 +29,7 @@
 mod changes;
 mod connect;
 mod dad;
+pub mod devconf;
 mod dump;
 pub(crate) mod http;
 mod listener;

@@ -143,7 +143,8 @@ impl Undoing<'_> {
 
     /// Asks a question about a namespace.
     pub(super) fn answer(&self, netns: &Where, ask: &Ask) -> Result<Answer> {
-        answer(self.exec(), netns, ask, |command| self.exec().run(command))
+        // Only what is asked of a warm process may be stale: a name or a file is looked at as it is.
+        answer(self.exec, netns, ask, |command| self.exec().run(command))
     }
 
     /// Whether no route has the place of the one that a command makes: its destination, table and metric. `None` when nobody can say.

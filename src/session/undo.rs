@@ -107,7 +107,7 @@ pub(super) enum Step {
 
 /// The undoing of a run from its records.
 pub(crate) struct Undoing<'a> {
-    exec: &'a Exec,
+    pub(super) exec: &'a Exec,
     /// Whether namespaces were deleted since the warm processes were started: links of others went with them, which they may have cached.
     stale: Cell<bool>,
     pub(super) records: &'a [Record],

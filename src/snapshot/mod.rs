@@ -9,6 +9,7 @@ mod layout;
 mod read;
 mod redact;
 mod settings;
+mod told;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;

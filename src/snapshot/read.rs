@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::settings::{Names, Settings};
+use super::told::{self, Told};
 use super::{Far, Link, Listening, Machine, Neighbour, Netns, Snapshot, VERSION};
 use crate::error::{Error, Kind, Ran, Result};
 use crate::exec::Exec;
@@ -259,12 +260,12 @@ impl Reader {
         let mut netns = Netns::default();
         let here = (at, file);
         let ip = self.ip.as_path();
-        // One process answers both; a kernel without one of them answers the other.
-        let batch = "address show\nneigh show\nneigh show proxy\n";
-        let text = self.ask(here, (ip, &["-j", "-d", "-force", "-batch", "-"]), Some(batch), &mut netns)?;
-        let records = json::records(&text, "`ip -batch`")?;
-        let (shown, neighbours): (Vec<Value>, Vec<Value>) =
-            records.into_iter().partition(|record| record.get("addr_info").is_some());
+        // One process answers all of it; a kernel without one of them answers the others.
+        let text = self.ask(here, (ip, &["-j", "-d", "-force", "-batch", "-"]), Some(told::BATCH), &mut netns)?;
+        let (shown, neighbours, routes) = match Told::read(&text) {
+            Some(Told { shown, neighbours, routes }) => (shown, neighbours, routes),
+            None => self.read_apart(here, &mut netns)?,
+        };
         if shown.is_empty() {
             // Every namespace has its lo.
             let why = netns.unread.pop().unwrap_or_else(|| "`ip` names no link, not even lo".into());
@@ -286,7 +287,7 @@ impl Reader {
         if let (true, Some(tc)) = (more.qdiscs, &self.tc) {
             state.take_qdiscs(&self.ask(here, (tc, &["qdisc", "show"]), None, &mut netns)?);
         }
-        self.take_routes(here, &mut state, &mut netns)?;
+        self.take_routes(here, &routes, &mut state, &mut netns)?;
         netns.links = links.iter().map(describe).collect();
         netns.things = state;
         self.take_firewall(here, &mut netns)?;
@@ -328,10 +329,21 @@ impl Reader {
         Ok(())
     }
 
-    fn take_routes(&self, here: (&Where, &NetnsFile), things: &mut State, netns: &mut Netns) -> Result<()> {
+    /// The links, the neighbours, and the text of routes and rules, by a process for those that JSON tells whole and one for the others.
+    fn read_apart(&self, here: (&Where, &NetnsFile), netns: &mut Netns) -> Result<(Vec<Value>, Vec<Value>, String)> {
+        netns.unread.clear();
+        let ip = self.ip.as_path();
+        let batch = "address show\nneigh show\nneigh show proxy\n";
+        let text = self.ask(here, (ip, &["-j", "-d", "-force", "-batch", "-"]), Some(batch), netns)?;
+        let (shown, neighbours) =
+            json::records(&text, "`ip -batch`")?.into_iter().partition(|record| record.get("addr_info").is_some());
         // One process prints the routes of both families.
         let batch = "route show table all\nrule show\nnexthop show\n";
-        let text = self.ask(here, (&self.ip, &["-o", "-d", "-force", "-batch", "-"]), Some(batch), netns)?;
+        let routes = self.ask(here, (ip, &["-o", "-d", "-force", "-batch", "-"]), Some(batch), netns)?;
+        Ok((shown, neighbours, routes))
+    }
+
+    fn take_routes(&self, here: (&Where, &NetnsFile), text: &str, things: &mut State, netns: &mut Netns) -> Result<()> {
         let is_rule = |line: &&str| line.split_once(':').is_some_and(|(number, _)| number.parse::<u32>().is_ok());
         let (rules, rest): (Vec<&str>, Vec<&str>) = text.lines().partition(is_rule);
         let (nexthops, routes): (Vec<&str>, Vec<&str>) = rest.into_iter().partition(|line| line.starts_with("id "));

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::path_is_of_all;
 use crate::files::ReadFolder;
 use crate::op::secret;
+use crate::probe::devconf::{self, Family, LinkConf, Place};
 
 /// Settings that pass, or that nobody can write. Those that are keys ([`secret::SETTINGS`]) are left out as well.
 const PASSING: &[&str] = &[
@@ -60,13 +61,23 @@ struct Conf {
 impl Settings {
     /// Those of the calling thread's namespace.
     pub(super) fn read(known: &Names) -> Self {
+        Self::read_with(known, devconf::link_confs().ok().as_deref())
+    }
+
+    /// `told` is what the kernel told of the links; without it, each file of theirs is read.
+    fn read_with(known: &Names, told: Option<&[LinkConf]>) -> Self {
         let mut found = Self::default();
-        for (folder, below) in [("net/ipv4", true), ("net/ipv6", true), ("net/netfilter", false), ("net/bridge", false)]
-        {
+        let folders = [
+            ("net/ipv4", Some(Family::V4)),
+            ("net/ipv6", Some(Family::V6)),
+            ("net/netfilter", None),
+            ("net/bridge", None),
+        ];
+        for (folder, of_links) in folders {
             let Some(open) = ReadFolder::open(&Path::new("/proc/sys").join(folder)) else { continue };
             found.take(&open, folder, &known.of(folder, &open));
-            if let Some(conf) = below.then(|| open.folder("conf")).flatten() {
-                found.take_conf(&conf, format!("{folder}/conf"), known);
+            if let Some((family, conf)) = of_links.and_then(|family| Some((family, open.folder("conf")?))) {
+                found.take_conf(&conf, format!("{folder}/conf"), known, (family, told));
             }
         }
         found
@@ -79,19 +90,46 @@ impl Settings {
         self.plain.extend(values.map(|(name, text)| (format!("{folder}/{name}"), value_of(&text))));
     }
 
-    fn take_conf(&mut self, conf: &ReadFolder, path: String, known: &Names) {
-        let inside = conf.names();
-        self.take(conf, &path, &inside);
+    fn take_conf(
+        &mut self,
+        conf: &ReadFolder,
+        path: String,
+        known: &Names,
+        (family, told): (Family, Option<&[LinkConf]>),
+    ) {
         let Some(names) = conf.folder("default").map(|open| known.of(&format!("{path}/default"), &open)) else {
             return;
         };
-        let values = |link: String| {
+        let by_files = |link: String| {
             let open = conf.folder(&link)?;
             let all = names.iter().map(|(name, _)| open.setting(name).map(|text| value_of(&text))).collect();
             Some((link, all))
         };
-        let of_link = inside.into_iter().filter(|(_, is_folder)| *is_folder).map(|(link, _)| link);
-        let links = of_link.filter_map(values).collect();
+        let Some(told) = told else {
+            let inside = conf.names();
+            self.take(conf, &path, &inside);
+            let of_link = inside.into_iter().filter(|(_, is_folder)| *is_folder).map(|(link, _)| link);
+            let links = of_link.filter_map(by_files).collect();
+            self.conf.push(Conf { path, names, links });
+            return;
+        };
+        let places: Vec<Option<Place>> = names.iter().map(|(name, _)| devconf::place(family, name)).collect();
+        let by_answer = |link: &LinkConf| {
+            // The few that the kernel does not tell.
+            let mut open = None;
+            let mut by_file = |name: &str| {
+                let open = open.get_or_insert_with(|| conf.folder(&link.link)).as_ref()?;
+                open.setting(name).map(|text| value_of(&text))
+            };
+            let one = |(place, (name, _)): (&Option<Place>, &(String, bool))| {
+                link.setting(family, *place).or_else(|| by_file(name))
+            };
+            (link.link.clone(), places.iter().zip(names.iter()).map(one).collect())
+        };
+        // No link can be called like one of these two where there are such settings (`sysctl_dev_name_is_allowed`).
+        let of_all = ["all", "default"].map(str::to_owned);
+        let own = told.iter().filter(|link| link.has(family) && !of_all.contains(&link.link));
+        let links = own.map(by_answer).chain(of_all.clone().into_iter().filter_map(by_files)).collect();
         self.conf.push(Conf { path, names, links });
     }
 
@@ -156,6 +194,37 @@ pub(super) fn value_of(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In a namespace of its own, where links and their settings are not as they were made.
+    fn read_both_ways() -> Option<[Settings; 2]> {
+        let flags = rustix::thread::UnshareFlags::NEWNET;
+        // SAFETY: this thread of the test shares no file or memory with the namespace that it leaves.
+        unsafe { rustix::thread::unshare_unsafe(flags) }.ok()?;
+        let lines = "link add a.1 mtu 1400 type veth peer name b.2\nlink add br0 type bridge\nlink set lo up\n";
+        let made = std::process::Command::new("sh").args(["-c", &format!("printf '{lines}' | ip -batch -")]).status();
+        assert!(made.is_ok_and(|status| status.success()));
+        for (name, value) in [
+            ("ipv4/conf/a.1/rp_filter", "2"),
+            ("ipv4/conf/default/rp_filter", "1"),
+            ("ipv6/conf/br0/router_solicitation_interval", "7"),
+            ("ipv6/conf/a.1/disable_ipv6", "1"),
+        ] {
+            std::fs::write(format!("/proc/sys/net/{name}"), value).unwrap();
+        }
+        let told = devconf::link_confs().unwrap();
+        Some([Some(&*told), None].map(|told| Settings::read_with(&Names::default(), told)))
+    }
+
+    #[test]
+    fn what_the_kernel_tells_of_links_is_what_their_files_show() {
+        let Some([told, files]) = std::thread::spawn(read_both_ways).join().unwrap() else {
+            println!("skipped: making a network namespace in a thread needs root");
+            return;
+        };
+        assert_eq!(told.all(), files.all());
+        assert!(told.all().contains_key("net/ipv4/conf/a.1/rp_filter"));
+        assert_eq!(told.changed(Some(&fresh()), false), files.changed(Some(&fresh()), false));
+    }
 
     fn some() -> Settings {
         let values = |all: &[&str]| all.iter().map(|value| (*value != "-").then(|| (*value).to_owned())).collect();
