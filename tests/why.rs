@@ -442,6 +442,29 @@ fn nobody_is_missing_in_a_group_whose_segment_leaves_the_machine() {
     assert!(said.lines().count() == 3 && said.matches("SERVICE_NOT_LISTENING").count() == 1, "{said}{errors}");
 }
 
+/// A group is reached by a link, not by a router: by the one where somebody has joined, or by the only one.
+#[test]
+fn the_route_that_a_group_needs_is_by_a_link() {
+    if !possible(&["python3"]) {
+        return;
+    }
+    let script = r#"mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && mount -t sysfs sysfs /sys
+        ip link set lo up; ip netns add a; ip netns add b; ip netns add c
+        says() { "$1" why a 239.1.2.3 --no-probe 2>&1 | grep -o 'route add [^(]*dev [A-Za-z0-9]*\|via a router' | head -1; }
+        ip link add eth0 netns a type veth peer name eth0 netns b; ip -n a link set eth0 up; ip -n b link set eth0 up; ip -n a addr add 10.77.0.1/24 dev eth0
+        ip -n b addr add 10.77.0.2/24 dev eth0; echo "only: $(says "$1")"
+        ip link add eth1 netns a type veth peer name eth0 netns c; ip -n a link set eth1 up; ip -n c link set eth0 up; ip -n a addr add 10.78.0.1/24 dev eth1
+        ip -n c addr add 10.78.0.2/24 dev eth0; echo "two: $(says "$1")"
+        ip netns exec c python3 -c 'import socket,struct,time
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.setsockopt(0,35,struct.pack("4s4s",socket.inet_aton("239.1.2.3"),socket.inet_aton("10.78.0.2"))); print("joined",flush=True); time.sleep(60)' > /run/joined &
+        until grep -q joined /run/joined; do sleep 0.1; done; echo "joined: $(says "$1")"; kill %1"#;
+    let output = Command::new("unshare").args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wanted =
+        "only: route add 239.1.2.3 dev eth0\ntwo: route add 239.1.2.3 dev LINK\njoined: route add 239.1.2.3 dev eth1\n";
+    assert_eq!(said, wanted, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Thirty stations on a bridge, one with a smaller MTU, two with one address: each is told once, not once for every other station.
 #[test]
 fn the_odd_ones_of_a_large_segment_are_told_once() {

@@ -62,6 +62,27 @@ impl Walk<'_> {
         );
     }
 
+    /// The route that a group needs: by the link where somebody has joined it, or by the only one there is. It has no router.
+    pub(super) fn route_for_group(&self, ns: usize, packet: &Packet, culprit: Culprit) -> Culprit {
+        let links: Vec<&str> = (self.net.ns(ns).links.iter())
+            .filter(|link| link.is_up() && !link.is_loopback() && link.master.is_none())
+            .map(|link| link.ifname.as_str())
+            .collect();
+        let has_member = |dev: &str| {
+            self.flood(ns, dev).into_iter().any(|one| one.ns != ns && self.joined(one.ns, &one.dev, packet.dst))
+        };
+        let by = links.iter().find(|dev| has_member(dev)).or_else(|| links.first().filter(|_| links.len() == 1));
+        let (family, table) = if packet.v6() { ("-6 ", " table local") } else { ("", "") };
+        let line = |dev: &str| format!("ip {family}route add {} dev {dev}{table}", packet.dst);
+        match by {
+            Some(dev) => culprit.fix(&line(dev)),
+            None if links.is_empty() => {
+                culprit.advise("set a link up first: the group is reached by one of its own, not by a router")
+            }
+            None => culprit.advise(format!("{} (its members are behind one of: {})", line("LINK"), links.join(", "))),
+        }
+    }
+
     /// Nobody on the segment has joined: somebody on the segment of another link has, or beyond, or nobody.
     fn nobody_joined(&mut self, ns: usize, got: &Got, packet: &Packet) {
         let net = self.net;

@@ -659,6 +659,8 @@ impl Walk<'_> {
                 );
             }
             culprit = culprit.fix(&line);
+        } else if packet.dst.is_multicast() {
+            culprit = self.route_for_group(ns, packet, culprit);
         } else {
             culprit = culprit.advise("ip route add … via a router of this segment");
         }
