@@ -3,7 +3,7 @@
 use std::io;
 
 use super::changes::socket;
-use super::dump::dump;
+use super::dump::{Attributes, dump};
 
 /// From `linux/rtnetlink.h`, `linux/if_link.h`.
 const RTM_GETLINK: u16 = 18;
@@ -254,23 +254,6 @@ fn link(attributes: &[u8]) -> Option<LinkConf> {
 
 fn words(bytes: &[u8]) -> Vec<u32> {
     bytes.chunks_exact(4).filter_map(|four| Some(u32::from_ne_bytes(four.try_into().ok()?))).collect()
-}
-
-/// `struct rtattr` after `struct rtattr`.
-struct Attributes<'a>(&'a [u8]);
-
-impl<'a> Iterator for Attributes<'a> {
-    type Item = (u16, &'a [u8]);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        /// `NLA_TYPE_MASK`: without the flag of those that have others in them.
-        const TYPE: u16 = 0x3fff;
-        let length = usize::from(u16::from_ne_bytes(self.0.get(..2)?.try_into().ok()?));
-        let kind = u16::from_ne_bytes(self.0.get(2..4)?.try_into().ok()?) & TYPE;
-        let value = self.0.get(4..length)?;
-        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
-        Some((kind, value))
-    }
 }
 
 #[cfg(test)]

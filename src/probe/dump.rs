@@ -118,6 +118,23 @@ fn take(mut bytes: &[u8], told: &mut Vec<u8>) -> io::Result<bool> {
     Ok(false)
 }
 
+/// `struct rtattr` after `struct rtattr`.
+pub(super) struct Attributes<'a>(pub(super) &'a [u8]);
+
+impl<'a> Iterator for Attributes<'a> {
+    type Item = (u16, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        /// `NLA_TYPE_MASK`: without the flag of those that have others in them.
+        const TYPE: u16 = 0x3fff;
+        let length = usize::from(u16::from_ne_bytes(self.0.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(self.0.get(2..4)?.try_into().ok()?) & TYPE;
+        let value = self.0.get(4..length)?;
+        self.0 = self.0.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
 
 use super::changes::socket;
+use super::dump::Attributes;
 
 /// From `linux/rtnetlink.h`, `linux/netlink.h` and `linux/net_namespace.h`.
 const RTM_NEWNSID: u16 = 88;
@@ -67,20 +68,12 @@ pub fn link_index(name: &str) -> io::Result<Option<u32>> {
 
 /// The id in an answer: a header of 16 bytes, `struct rtgenmsg` of 4, then attributes. -1 is none.
 fn answered(answer: &[u8]) -> Option<i32> {
-    let short = |at: usize| Some(u16::from_ne_bytes(answer.get(at..at + 2)?.try_into().ok()?));
-    if short(4)? != RTM_NEWNSID {
+    if answer.get(4..6)? != RTM_NEWNSID.to_ne_bytes() {
         return None;
     }
-    let mut at = 20;
-    loop {
-        let (length, kind) = (usize::from(short(at)?), short(at + 2)?);
-        if kind == NETNSA_NSID {
-            let id = i32::from_ne_bytes(answer.get(at + 4..at + 8)?.try_into().ok()?);
-            return (id >= 0).then_some(id);
-        }
-        // An attribute without a length would be read for ever.
-        at += length.max(4).next_multiple_of(4);
-    }
+    let (_, id) = Attributes(answer.get(20..)?).find(|(kind, _)| *kind == NETNSA_NSID)?;
+    let id = i32::from_ne_bytes(id.get(..4)?.try_into().ok()?);
+    (id >= 0).then_some(id)
 }
 
 #[cfg(test)]

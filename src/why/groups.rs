@@ -11,9 +11,8 @@ use super::segment::Station;
 use super::service::listening;
 use super::state::{Part, text};
 use super::walk::{Got, Walk};
-use crate::model::link::Link;
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
     /// A packet for a group leaves by a link. It goes to who has joined on that segment, there is no answer, and no router takes it on by itself.
     pub(super) fn deliver_to_group(&mut self, ns: usize, got: &Got, packet: &Packet) {
         let net = self.net;
@@ -64,16 +63,10 @@ impl Walk<'_> {
 
     /// The route that a group needs: by the link where somebody has joined it, or by the only one there is. It has no router.
     pub(super) fn route_for_group(&self, ns: usize, packet: &Packet, culprit: Culprit) -> Culprit {
-        let links: Vec<&str> = (self.net.ns(ns).links.iter())
-            .filter(|link| link.is_up() && !link.is_loopback() && link.master.is_none())
-            .map(|link| link.ifname.as_str())
-            .collect();
-        let has_member = |dev: &str| {
-            self.flood(ns, dev).into_iter().any(|one| one.ns != ns && self.joined(one.ns, &one.dev, packet.dst))
-        };
-        let by = links.iter().find(|dev| has_member(dev)).or_else(|| links.first().filter(|_| links.len() == 1));
-        let (family, table) = if packet.v6() { ("-6 ", " table local") } else { ("", "") };
-        let line = |dev: &str| format!("ip {family}route add {} dev {dev}{table}", packet.dst);
+        let links = self.links_out(ns);
+        let by = self.member_behind(ns, &links, packet).map(|(dev, _)| dev);
+        let by = by.or_else(|| links.first().copied().filter(|_| links.len() == 1));
+        let line = |dev: &str| group_route(packet, &packet.dst.to_string(), dev);
         match by {
             Some(dev) => culprit.fix(&line(dev)),
             None if links.is_empty() => {
@@ -81,6 +74,22 @@ impl Walk<'_> {
             }
             None => culprit.advise(format!("{} (its members are behind one of: {})", line("LINK"), links.join(", "))),
         }
+    }
+
+    /// The links by which a namespace can send.
+    fn links_out(&self, ns: usize) -> Vec<&'a str> {
+        let links = self.net.ns(ns).links.iter();
+        let out = links.filter(|link| link.is_up() && !link.is_loopback() && link.master.is_none());
+        out.map(|link| link.ifname.as_str()).collect()
+    }
+
+    /// The first of these links on whose segment somebody else has joined the group, and who.
+    fn member_behind(&self, ns: usize, links: &[&'a str], packet: &Packet) -> Option<(&'a str, Station)> {
+        links.iter().find_map(|dev| {
+            let all = self.flood(ns, dev);
+            let member = all.into_iter().find(|one| one.ns != ns && self.joined(one.ns, &one.dev, packet.dst))?;
+            Some((*dev, member))
+        })
     }
 
     /// Nobody on the segment has joined: somebody on the segment of another link has, or beyond, or nobody.
@@ -92,21 +101,12 @@ impl Walk<'_> {
         }
         let (network, group) = (net.ns(ns), packet.dst);
         let at = network.at.clone();
-        let links = network
-            .links
-            .iter()
-            .filter(|link| link.ifname != got.dev && link.is_up() && !link.is_loopback() && link.master.is_none());
-        let near = links.map(|link: &Link| link.ifname.clone()).find_map(|dev| {
-            let all = self.flood(ns, &dev);
-            let member = all.into_iter().find(|one| one.ns != ns && self.joined(one.ns, &one.dev, group))?;
-            Some((dev, member))
-        });
-        let family = if packet.v6() { "-6 " } else { "" };
+        let links: Vec<&str> = self.links_out(ns).into_iter().filter(|dev| *dev != got.dev).collect();
+        let near = self.member_behind(ns, &links, packet);
         if let Some((dev, member)) = near {
             let there = self.name(member.ns);
             let text = self.explain_route(ns, packet, None).map(|(_, route)| super::routes::route_text(&route));
             let text = text.unwrap_or_default();
-            let table = if packet.v6() { " table local" } else { "" };
             let all = if packet.v6() { "ff00::/8" } else { "224.0.0.0/4" };
             return self.fault(
                 Culprit::new(Code::RouteWrongNexthop, &at, "route", text.clone())
@@ -118,8 +118,8 @@ impl Walk<'_> {
                     ))
                     .because(Label::Kernel, format!("{} → dev {}", got.line, got.dev))
                     .because(Label::State, format!("ip maddress show dev {} in {there}: {group}", member.dev))
-                    .fix(&format!("ip {family}route add {group} dev {dev}{table}"))
-                    .advise(format!("for all groups: ip {family}route add {all} dev {dev}{table}; or let the program choose the link (IP_MULTICAST_IF)")),
+                    .fix(&group_route(packet, &group.to_string(), dev))
+                    .advise(format!("for all groups: {}; or let the program choose the link (IP_MULTICAST_IF)", group_route(packet, all, dev))),
             );
         }
         let far = (0..net.all.len()).filter(|other| *other != ns).find_map(|other| {
@@ -144,6 +144,12 @@ impl Walk<'_> {
         };
         self.fault(culprit);
     }
+}
+
+/// The command that makes the route to a group, or to all of them, by a link.
+fn group_route(packet: &Packet, to: &str, dev: &str) -> String {
+    let (family, table) = if packet.v6() { ("-6 ", " table local") } else { ("", "") };
+    format!("ip {family}route add {to} dev {dev}{table}")
 }
 
 /// Whether `ip -j maddress show` has a group on a link.
