@@ -198,6 +198,28 @@ R
     assert_eq!(ran.stdout, "7\n1\n0\nended\n", "{ran:#?}");
 }
 
+/// Verify asked for a link by its first name, and a second `up.sh` failed to make it again.
+#[test]
+fn a_link_that_was_renamed_or_moved_is_asked_for_where_it_is() {
+    let ran = on_the_machine(
+        r#"
+        cat >x.rhai <<'X'
+let box = netns("box");
+let ends = veth(host(), "out0", host(), "spare");
+ends[0].mtu(1400).rename("out1").addr("10.9.0.1/24").up();
+ends[1].move(box).rename("nic").rename("eth0").addr("10.9.0.2/24").up();
+expect(host()).reaches("10.9.0.2");
+X
+        "$NETWRIGHT" emit -o out x.rhai >/dev/null 2>&1; ls /sys/class/net >before
+        sh out/up.sh >/dev/null; echo "up $?"; sh out/verify.sh >said; echo "verify $?"; grep 'not ok' said
+        sh out/up.sh 2>&1 | tail -1; ip -n box link set dev eth0 down; sh out/verify.sh >/dev/null; echo "broken $?"
+        sh out/down.sh >/dev/null; echo "down $?"; ls /sys/class/net | diff before - && ip netns list | grep -c box
+        "#,
+        &[],
+    );
+    assert_eq!(ran.stdout, "up 0\nverify 0\nchanged 0, already so 12\nbroken 1\ndown 0\n0\n", "{ran:#?}");
+}
+
 #[test]
 fn verify_finds_what_is_broken() {
     if !is_root() {

@@ -55,11 +55,21 @@ fn bash(script: &str, args: &[&str]) -> Ran {
 /// Runs a shell script on a machine of its own, and looks whether this machine has noticed.
 #[track_caller]
 fn on_a_machine(script: &str, args: &[&str]) -> Ran {
+    machine(&[if is_root() { "-nm" } else { "-Urnm" }], script, args)
+}
+
+/// The same with processes of its own, of which the first is in its network.
+#[track_caller]
+fn on_a_whole_machine(script: &str) -> Ran {
+    machine(&[if is_root() { "-nmpf" } else { "-Urnmpf" }, "--mount-proc", "--kill-child"], script, &[])
+}
+
+#[track_caller]
+fn machine(flags: &[&str], script: &str, args: &[&str]) -> Ran {
     let this_machine = || bash(&format!("{PRELUDE}snapshot"), &[]).stdout;
     let before = this_machine();
-    let flags = if is_root() { "-nm" } else { "-Urnm" };
     let mut command = Command::new("unshare");
-    command.args([flags, "bash", "-c", &format!("{PRELUDE}{MACHINE}{script}"), "test"]).args(args);
+    command.args(flags).args(["bash", "-c", &format!("{PRELUDE}{MACHINE}{script}"), "test"]).args(args);
     command.env("NETWRIGHT", NETWRIGHT).current_dir(root()).stdin(Stdio::null());
     let ran = Ran::from(command.output().expect("unshare"));
     same(&before, &this_machine(), "this machine");
@@ -243,6 +253,101 @@ set +e
 # The kernel settles: the state of a bridge without ports, and the addresses of the link that come with it.
 for n in $(seq 50); do ip -o -6 address show dev old0 | grep -q tentative || break; sleep 0.1; done
 ";
+
+/// What a network card loses when it moves: addresses, in their order, routes, neighbours, settings, its being up.
+const CARD: &str = r"
+set -e
+ip netns add theirs; ip -n theirs link add eth1 type veth peer name eth2
+ip link add eth1 type veth peer name far; ip link set far up
+ip link set eth1 mtu 1400 up; ip link set eth1 alias card
+ip address add 10.66.0.1/24 dev eth1; ip address add 10.66.0.2/24 dev eth1; ip address add 10.65.0.1/24 dev eth1
+ip address add 2001:db8:66::1/64 dev eth1 nodad; ip address add 10.66.0.60/24 dev far
+ip route add 10.67.0.0/16 via 10.66.0.9 metric 5; ip route add 2001:db8:67::/64 via 2001:db8:66::9
+ip neigh add 10.66.0.9 lladdr 02:00:00:00:00:09 dev eth1 nud permanent
+sysctl -qw net.ipv4.conf.eth1.rp_filter=2 net.ipv4.conf.eth1.forwarding=1 net.ipv6.conf.eth1.accept_ra=0
+set +e
+";
+
+#[test]
+fn a_link_that_moved_comes_home_with_what_it_had() {
+    let ran = on_a_whole_machine(&format!(
+        "{CARD}{}",
+        r#"
+        cat >/run/moves.rhai <<'X'
+let box = netns("box");
+let card = host().link("eth1").move(box).rename("eth0").mtu(1300).mac("02:00:00:00:00:07").addr("10.66.0.50/24").up();
+assert_eq(card.netns.name, "box");
+expect(box).reaches("10.66.0.60");
+host().move("far", box).move(host());
+if arg("fail", false) { throw "end"; }
+X
+        cat >/run/twice.rhai <<'X'
+host().move("eth1", netns("box")).addr("10.66.0.50/24").up();
+X
+        snapshot >/run/before
+        here() { snapshot >/run/after; diff /run/before /run/after >&2 && echo "$1: as it was"; }
+        "$NETWRIGHT" run --host /run/moves.rhai >&2; echo "run $?"; ip link show eth1 >/dev/null 2>&1 && echo "it is still here"
+        "$NETWRIGHT" down /run/moves.rhai >&2; echo "down $?"; here down
+        "$NETWRIGHT" run --host /run/moves.rhai --fail true >&2; echo "fail $?"; here fail
+        for again in 1 2; do "$NETWRIGHT" run --host /run/twice.rhai >&2; echo "twice $?"; done
+        "$NETWRIGHT" down /run/twice.rhai >&2; echo "down $?"; here twice
+        # Somebody else takes the namespace away, and the link with it.
+        "$NETWRIGHT" run --host /run/twice.rhai >&2; ip netns delete box; "$NETWRIGHT" down /run/twice.rhai >&2; echo "gone $?"
+        "#
+    ));
+    let expected =
+        "run 0\ndown 0\ndown: as it was\nfail 3\nfail: as it was\ntwice 0\ntwice 0\ndown 0\ntwice: as it was\ngone 0\n";
+    assert_eq!(ran.stdout, expected, "{ran:#?}");
+}
+
+/// The sandbox has a `/run` of its own: what was said to be written there was gone with it.
+#[test]
+fn what_is_written_below_run_is_there_afterwards() {
+    let ran = on_a_machine(
+        r#"
+        echo 'netns("x").link("lo").up();' >/run/x.rhai; mkdir /run/there
+        for folder in /run/out/new /run/there; do
+            "$NETWRIGHT" emit -o $folder /run/x.rhai; echo "emit $?"; ls $folder
+        done
+        "#,
+        &[],
+    );
+    assert_eq!(ran.stdout, "emit 0\ndown.sh\nup.sh\nverify.sh\n".repeat(2), "{ran:#?}");
+}
+
+#[test]
+fn what_cannot_move_is_said_with_the_way_out() {
+    let ran = on_a_whole_machine(&format!(
+        "{CARD}{}",
+        r#"
+        try() { echo "$1" >/run/x.rhai; "$NETWRIGHT" run --host /run/x.rhai 2>&1 | grep -E '^(error|  help)' | head -3; }
+        snapshot >/run/before
+        try 'host().link("eth1").move(netns("theirs"));'
+        try 'host().bridge("b0").move(netns("box"));'
+        try 'host().link("lo").move(netns("box"));'
+        try 'host().move("nosuch", netns("box"));'
+        snapshot >/run/after; diff /run/before /run/after && echo same
+        "#
+    ));
+    for said in [
+        "`eth1` in `theirs` is there already",
+        "stays in the namespace",
+        "`lo` cannot move",
+        "no link `nosuch` in `host`",
+        "same",
+    ] {
+        assert!(ran.stdout.contains(said), "{said}: {ran:#?}");
+    }
+    // Process 1 is in another namespace: what the machine's is called there means something else.
+    let ran = on_a_machine(
+        r#"
+        ip link add eth1 type veth peer name far; echo 'host().link("eth1").move(netns("box"));' >/run/x.rhai
+        "$NETWRIGHT" run --host /run/x.rhai 2>&1; echo "exit $?"; ip -o link show eth1 | grep -c eth1
+        "#,
+        &[],
+    );
+    assert!(ran.stdout.contains("process 1 is not in it") && ran.stdout.contains("exit 4\n1\n"), "{ran:#?}");
+}
 
 #[test]
 fn a_failing_run_is_undone_to_the_last_setting() {
@@ -526,6 +631,11 @@ fn a_log_has_a_line_for_each_change_and_says_how_the_run_ended() {
         export SUDO_USER=anna
         for words in "" "" "--fail true"; do "$NETWRIGHT" run --host --log /run/log "$1" $words 2>/dev/null; echo "run $?"; done
         cat /run/log; ls /run/netwright/runs | wc -l
+        "$NETWRIGHT" down --log /run/downs "$1" 2>/dev/null; echo "down $?"
+        echo 'netns("x"); sleep("60s");' >/run/x.rhai; "$NETWRIGHT" run --host /run/x.rhai 2>/dev/null & pid=$!
+        until [ -e /run/netns/x ]; do sleep 0.05; done; kill -9 $pid; wait $pid 2>/dev/null
+        "$NETWRIGHT" gc --log /run/downs 2>/dev/null; echo "gc $?"; sed -E 's/.*: (undone)/\1/' /run/downs
+        "$NETWRIGHT" gc --log journald 2>/dev/null; echo "gc $?"
         for to in journald /proc/none; do "$NETWRIGHT" run --host --log $to "$1" --fail true; echo "$to $?"; done
         ip -o link show dev b9 2>/dev/null | wc -l; stat -c %a /run/log
         "#,
@@ -555,7 +665,13 @@ fn a_log_has_a_line_for_each_change_and_says_how_the_run_ended() {
     let when = regex::Regex::new(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z netwright\[\d+\]: \d+-\d+-\d+: ").unwrap();
     assert!(logged.iter().all(|line| when.is_match(line)), "{ran:#?}");
     // Nobody listens: nothing is done, and no run is left behind.
-    for text in ["run 0\nrun 0\nrun 3\n", "journald 4\n", "/proc/none 3\n", "\n0\n640\n"] {
+    for text in [
+        "run 0\nrun 0\nrun 3\n",
+        "down 0\ngc 0\nundone 3 of 3 steps, nothing left behind\nundone 2 of 2 steps, nothing left behind\ngc 4\n",
+        "journald 4\n",
+        "/proc/none 3\n",
+        "\n0\n640\n",
+    ] {
         assert!(ran.stdout.contains(text), "{text}\n{ran:#?}");
     }
     assert!(ran.stderr.contains("journald does not listen at `/run/systemd/journal/socket`"), "{ran:#?}");

@@ -433,7 +433,12 @@ fn a_change_runs_what_it_concerns_again() {
     let said = lab.path("said");
     let file = std::fs::File::create(&said).unwrap();
     let mut command = netwright();
-    command.current_dir(lab.folder()).env("XDG_CACHE_HOME", lab.path("cache")).args(["test", "--watch"]);
+    command.current_dir(lab.folder()).env("XDG_CACHE_HOME", lab.path("cache")).args([
+        "test",
+        "--watch",
+        "--baseline",
+        "times.json",
+    ]);
     let mut child = command.stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
     let begun = std::time::Instant::now();
     // What it says of each round, when it waits for the next.
@@ -449,6 +454,8 @@ fn a_change_runs_what_it_concerns_again() {
         }
     };
     assert!(round(1).contains("2 passed, 0 failed"));
+    let times = std::fs::read_to_string(lab.path("times.json")).unwrap();
+    assert!(times.contains("a_test.rhai: a") && times.contains("b_test.rhai: b"), "{times}");
     std::fs::write(lab.path("b_test.rhai"), "test(\"b\", || assert(1 == 2));").unwrap();
     let second = round(2);
     assert!(second.contains("changed: b_test.rhai\n") && second.contains("0 passed, 1 failed"), "{second}");
@@ -462,6 +469,7 @@ fn a_change_runs_what_it_concerns_again() {
     let pid = rustix::process::Pid::from_child(&child);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(std::fs::read_to_string(lab.path("times.json")).unwrap(), times, "the first round alone writes it");
     // Nothing that a round writes is a change.
     assert_eq!(std::fs::read_to_string(&said).unwrap().matches("waiting for a change").count(), 4);
 }

@@ -63,12 +63,17 @@ pub(super) fn emit(arguments: &EmitArgs) -> u8 {
         let error = Error::new(Kind::AlreadyExists, format!("`{}` is there already", there.display()));
         return fail(&error.hint("take another folder, or `--force`"));
     }
+    // The sandbox has a `/run` of its own: what is written there is kept out of it, if it is there before.
+    let out = folder.starts_with("/run").then(|| folder.clone());
+    if let Some(Err(error)) = out.as_deref().map(|folder| Folder::make(folder, EXECUTABLE)) {
+        return fail(&cannot(&folder, &error));
+    }
     let strict = arguments.strict;
     let script = arguments.common.split().0.first().cloned().unwrap_or_default();
     let origin = origin(&script);
     let copy = arguments.on.as_ref().map(copy::Source::of);
     let rehearses = copy.is_some();
-    let manner = Manner { in_order: true, copy, rehearses, ..Manner::new(Mode::Sandbox) };
+    let manner = Manner { in_order: true, copy, rehearses, writes: out, ..Manner::new(Mode::Sandbox) };
     start(&arguments.common, manner, Human::quiet(false), move |finished| {
         let code = exit_code(finished);
         if code != 0 {
@@ -135,10 +140,12 @@ fn origin(script: &Path) -> Origin {
 const EXECUTABLE: u32 = 0o777;
 const WITH_KEYS: u32 = 0o700;
 
+fn cannot(folder: &Path, error: &std::io::Error) -> Error {
+    Error::new(Kind::CommandFailed, format!("cannot write to `{}`: {error}", folder.display()))
+}
+
 fn write(folder: &Path, scripts: &Scripts) -> Result<()> {
-    let cannot = |error: std::io::Error| {
-        Error::new(Kind::CommandFailed, format!("cannot write to `{}`: {error}", folder.display()))
-    };
+    let cannot = |error| cannot(folder, &error);
     let mode = if scripts.with_keys.is_empty() { EXECUTABLE } else { WITH_KEYS };
     let opened = Folder::make(folder, EXECUTABLE).map_err(cannot)?;
     for (name, text) in [(UP, &scripts.up), (VERIFY, &scripts.verify), (DOWN, &scripts.down)] {

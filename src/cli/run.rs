@@ -105,6 +105,8 @@ pub(super) struct Manner {
     pub(super) inside: Option<String>,
     /// Whether what the copy cannot tell is passed over, and nothing is said of it before the end.
     pub(super) rehearses: bool,
+    /// A folder that netwright itself writes to at the end.
+    pub(super) writes: Option<PathBuf>,
 }
 
 impl Manner {
@@ -119,6 +121,7 @@ impl Manner {
             stay: None,
             inside: None,
             rehearses: false,
+            writes: None,
         }
     }
 }
@@ -130,7 +133,7 @@ pub(super) fn start(
     report: Human,
     after: impl FnOnce(&Finished) -> u8 + Send + 'static,
 ) -> u8 {
-    let Manner { mode, in_order, on_host, copy, keep: kept, stay, inside, rehearses } = manner;
+    let Manner { mode, in_order, on_host, copy, keep: kept, stay, inside, rehearses, writes } = manner;
     let (scripts, words) = common.split();
     // A typing mistake is told before anything is done.
     if let Err(code) = common.check_words() {
@@ -144,7 +147,8 @@ pub(super) fn start(
     if let Err(error) = super::tools(&tools).and_then(|_| super::check_keep(&kept)) {
         return fail(&error);
     }
-    let keep = || scripts.iter().cloned().chain(tools.iter().map(|(_, path)| path.clone())).collect::<Vec<_>>();
+    let tool_paths = || tools.iter().map(|(_, path)| path.clone());
+    let keep = || scripts.iter().cloned().chain(tool_paths()).chain(writes.clone()).collect::<Vec<_>>();
     let entered = match (mode, &copy) {
         (Mode::Host, _) => match require_root("--host") {
             Ok(()) => Ok((None, None)),

@@ -1,5 +1,6 @@
 //! `netwright down`, `gc`, `confirm`: what becomes of the runs of this machine.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,7 @@ use crate::patience::scaled;
 use crate::report::human;
 use crate::sandbox::stay::{self, Name};
 use crate::session::journal::{self, End, Journal, Past, RUNS, UNDO_NOW};
+use crate::session::log::Log;
 use crate::session::scan::{self, Orphan};
 use crate::session::undo::{Undoing, Undone};
 use crate::session::{Record, claim};
@@ -35,6 +37,9 @@ pub(super) struct DownArgs {
     /// Let go of what cannot be undone: name it, leave it, and forget the run
     #[arg(long)]
     forget: bool,
+    /// Say what came of it to journald, to syslog, or append it to a file
+    #[arg(long, value_name = "TO")]
+    log: Option<OsString>,
 }
 
 /// `netwright gc`
@@ -50,6 +55,9 @@ pub(super) struct GcArgs {
     /// Remove also what carries netwright's mark and belongs to no run
     #[arg(long)]
     scan: bool,
+    /// Say what came of it to journald, to syslog, or append it to a file
+    #[arg(long, value_name = "TO")]
+    log: Option<OsString>,
 }
 
 /// `netwright confirm`
@@ -160,30 +168,48 @@ fn is_elsewhere(past: &Past, exec: &Exec) -> Result<bool> {
     Ok(past.header.netns.same(&exec.netns_stamp(&Where::Host)?) == Some(false))
 }
 
-/// Says what came of undoing a run; the exit code.
-fn tell(id: &str, undone: &Undone) -> u8 {
-    human::line(&format!("{id}: undone {}", undone.summary()));
-    for foreign in &undone.foreign {
-        human::line(&format!("  left alone: {foreign}"));
+/// Says to the terminal what becomes of runs, and to a log for those who are not there.
+struct Teller(Option<Log>);
+
+impl Teller {
+    /// A teller with the log of `--log`, which must open before anything is done.
+    fn open(to: Option<&OsString>) -> Result<Self> {
+        to.map(|to| Log::open(to, &super::who::caller())).transpose().map(Self)
     }
-    for note in &undone.notes {
-        human::line(&format!("  note: {note}"));
+
+    /// Says something of a run; the exit code. What is undone is undone, logged or not.
+    fn of(&self, id: &str, what: &str) -> u8 {
+        human::line(&format!("{id}: {what}"));
+        self.log(id, what)
     }
-    for (line, why) in &undone.left {
-        human::line(&format!("  left: {line} ({why})"));
+
+    fn log(&self, id: &str, what: &str) -> u8 {
+        self.0.as_ref().map_or(Ok(()), |log| log.line(id, what)).map_or_else(|error| fail(&error), |()| 0)
     }
-    if undone.left.is_empty() { 0 } else { 5 }
+
+    /// Says what came of undoing a run; the exit code.
+    fn undone(&self, id: &str, undone: &Undone) -> u8 {
+        let mut code = self.of(id, &format!("undone {}", undone.summary()));
+        let foreign = undone.foreign.iter().map(|foreign| format!("left alone: {foreign}"));
+        let notes = undone.notes.iter().map(|note| format!("note: {note}"));
+        let left = undone.left.iter().map(|(line, why)| format!("left: {line} ({why})"));
+        for line in foreign.chain(notes).chain(left) {
+            human::line(&format!("  {line}"));
+            code = code.max(self.log(id, &line));
+        }
+        if undone.left.is_empty() { code } else { 5 }
+    }
 }
 
 /// Undoes a run, or all kept runs of a script, the newest first.
 pub(super) fn down(arguments: &DownArgs) -> u8 {
     let work = || -> Result<u8> {
+        let teller = Teller::open(arguments.log.as_ref())?;
         if let Ok(name) = Name::parse(&arguments.run) {
             match stay::find(&name) {
                 Ok(kept) => {
                     kept.end()?;
-                    human::line(&format!("{name}: gone, with all that was in it"));
-                    return Ok(0);
+                    return Ok(teller.of(&name.to_string(), "gone, with all that was in it"));
                 }
                 // Root's word may be the script of a run.
                 Err(error) if error.kind() == Kind::NotFound && rustix::process::geteuid().is_root() => {}
@@ -205,11 +231,11 @@ pub(super) fn down(arguments: &DownArgs) -> u8 {
             };
             match undone {
                 Ok(Some(undone)) if arguments.forget && !undone.left.is_empty() => {
-                    tell(id, &undone);
-                    forget(id, true)?;
+                    teller.undone(id, &undone);
+                    forget(id, true, &teller)?;
                 }
-                Ok(Some(undone)) => code = code.max(tell(id, &undone)),
-                Ok(None) if is_trial(id) => code = code.max(end_trial(id)?),
+                Ok(Some(undone)) => code = code.max(teller.undone(id, &undone)),
+                Ok(None) if is_trial(id) => code = code.max(end_trial(id, &teller)?),
                 Ok(None) if !Path::new(RUNS).join(id).exists() => {
                     human::line(&format!("{id}: somebody else undid it just now"));
                 }
@@ -219,7 +245,7 @@ pub(super) fn down(arguments: &DownArgs) -> u8 {
                 }
                 Err(error) if arguments.forget => {
                     fail(&error);
-                    forget(id, false)?;
+                    forget(id, false, &teller)?;
                 }
                 Err(error) => return Err(error),
             }
@@ -231,7 +257,7 @@ pub(super) fn down(arguments: &DownArgs) -> u8 {
 }
 
 /// Forgets a run: names what is not undone, unless that was `told`, and removes its journal. Nobody may act for it.
-fn forget(id: &str, told: bool) -> Result<()> {
+fn forget(id: &str, told: bool, teller: &Teller) -> Result<()> {
     let Some(journal) = Journal::reopen_or_empty(id)? else {
         return Err(Error::new(Kind::Busy, format!("the run `{id}` is still going on")));
     };
@@ -243,12 +269,13 @@ fn forget(id: &str, told: bool) -> Result<()> {
                 .filter(|record| !record.is_undone() && record.ok != Some(false))
                 .map(|record| record.op.command.line())
                 .collect();
-            human::line(&format!("{id}: forgotten; {} commands are not undone and stay so", stays.len()));
+            teller.of(id, &format!("forgotten; {} commands are not undone and stay so", stays.len()));
             for line in stays.iter().filter(|_| !told) {
                 human::line(&format!("  stays: {line}"));
+                teller.log(id, &format!("stays: {line}"));
             }
         }
-        Err(_) => human::line(&format!("{id}: forgotten; its journal cannot be read, so nobody knows what stays")),
+        Err(_) => drop(teller.of(id, "forgotten; its journal cannot be read, so nobody knows what stays")),
     }
     journal.remove();
     Ok(())
@@ -260,7 +287,7 @@ fn is_trial(id: &str) -> bool {
 }
 
 /// Tells the watcher of a trial to undo it now, and waits for that. It does so itself: should this call be cut off, the run is undone all the same.
-fn end_trial(id: &str) -> Result<u8> {
+fn end_trial(id: &str, teller: &Teller) -> Result<u8> {
     let path = Path::new(RUNS).join(id).join(UNDO_NOW);
     files::state(&path, State::OpenOrMake)
         .map_err(|error| Error::new(Kind::CommandFailed, format!("`{}` cannot be written: {error}", path.display())))?;
@@ -268,13 +295,12 @@ fn end_trial(id: &str) -> Result<u8> {
     while Instant::now() < deadline {
         match Past::read(id) {
             Err(error) if error.kind() == Kind::NotFound => {
-                human::line(&format!("{id}: undone, nothing left behind"));
-                return Ok(0);
+                return Ok(teller.of(id, "undone, nothing left behind"));
             }
             // What it could not undo is tried again here, and named. Killed, it has let go of the run.
             Ok(past) if !past.live => {
                 if let Some(undone) = undo(id)? {
-                    return Ok(tell(id, &undone));
+                    return Ok(teller.undone(id, &undone));
                 }
             }
             _ => {}
@@ -312,6 +338,7 @@ pub(super) fn gc(arguments: &GcArgs) -> u8 {
     let work = || -> Result<u8> {
         require_root("gc")?;
         journal::trusted()?;
+        let teller = Teller::open(arguments.log.as_ref())?;
         let mut code = 0;
         let mut nothing = true;
         let here = executor()?.netns_stamp(&Where::Host)?;
@@ -350,13 +377,13 @@ pub(super) fn gc(arguments: &GcArgs) -> u8 {
                 continue;
             }
             match undo(&id) {
-                Ok(Some(undone)) => code = code.max(tell(&id, &undone)),
+                Ok(Some(undone)) => code = code.max(teller.undone(&id, &undone)),
                 Ok(None) => {}
                 Err(error) => code = code.max(fail(&error)),
             }
         }
         if arguments.scan {
-            nothing &= !scan_all(arguments.dry_run, &mut code)?;
+            nothing &= !scan_all(arguments.dry_run, &mut code, &teller)?;
         }
         if !arguments.dry_run {
             claim::sweep();
@@ -418,7 +445,7 @@ fn unreadable(id: &str, error: &Error, dry_run: bool) -> u8 {
 }
 
 /// Finds and removes what belongs to no run. Returns whether there was anything.
-fn scan_all(dry_run: bool, code: &mut u8) -> Result<bool> {
+fn scan_all(dry_run: bool, code: &mut u8, teller: &Teller) -> Result<bool> {
     let exec = executor()?;
     let here = exec.netns_stamp(&Where::Host)?;
     let mut known = scan::Known::default();
@@ -440,9 +467,13 @@ fn scan_all(dry_run: bool, code: &mut u8) -> Result<bool> {
             continue;
         }
         match orphan.remove(&exec) {
-            Ok(()) => human::line(&format!("removed {orphan}")),
+            Ok(()) => {
+                human::line(&format!("removed {orphan}"));
+                *code = (*code).max(teller.log("gc", &format!("removed {orphan}")));
+            }
             Err(error) => {
                 human::line(&format!("left: {orphan} ({error})"));
+                teller.log("gc", &format!("left: {orphan} ({error})"));
                 *code = (*code).max(5);
             }
         }

@@ -131,7 +131,7 @@ pub(super) struct TestArgs {
 pub(super) fn test(arguments: &TestArgs) -> u8 {
     match prepare(arguments) {
         Ok(prepared) if arguments.mutate => break_things(arguments, prepared),
-        Ok(prepared) if arguments.watch => again(arguments, &prepared).unwrap_or_else(|error| fail(&error)),
+        Ok(prepared) if arguments.watch => again(arguments, prepared).unwrap_or_else(|error| fail(&error)),
         Ok(prepared) => go(arguments, prepared),
         Err(error) => {
             fail(&error);
@@ -300,16 +300,20 @@ fn seed(shuffle: Option<&str>) -> Result<Option<u64>> {
     }
 }
 
-/// Runs the files, and again what a change concerns.
-fn again(arguments: &TestArgs, prepared: &Prepared) -> Result<u8> {
+/// Runs the files, and again what a change concerns. The first run is that of all: it may write how long they take, which the others are compared with.
+fn again(arguments: &TestArgs, mut prepared: Prepared) -> Result<u8> {
     let (paths, _) = chosen(&arguments.paths)?;
-    let own: Vec<PathBuf> = prepared.options.plan.artefacts.iter().cloned().chain([memory::folder()]).collect();
-    test_watch::watch(&paths, &own, &prepared.interrupt, |files| {
-        let (options, interrupt) = (prepared.options.clone(), prepared.interrupt.clone());
-        Ok(go(
-            arguments,
-            Prepared { files, options, reports: Reports::open(&[])?, events: None, times: None, interrupt },
-        ))
+    let times = arguments.baseline.as_deref().and_then(|path| std::path::absolute(path).ok());
+    let own =
+        prepared.options.plan.artefacts.iter().cloned().chain([memory::folder()]).chain(times).collect::<Vec<_>>();
+    let signals = prepared.interrupt.clone();
+    test_watch::watch(&paths, &own, &signals, |files| {
+        let (mut options, interrupt) = (prepared.options.clone(), prepared.interrupt.clone());
+        let times = prepared.times.take();
+        if options.times.is_empty() && times.is_none() {
+            options.times = arguments.baseline.as_deref().map(times::read).transpose()?.flatten().unwrap_or_default();
+        }
+        Ok(go(arguments, Prepared { files, options, reports: Reports::open(&[])?, events: None, times, interrupt }))
     })
 }
 

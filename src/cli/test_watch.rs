@@ -28,7 +28,7 @@ const DEPTH: usize = 20;
 type Version = (Option<SystemTime>, u64, u64);
 type Seen = BTreeMap<PathBuf, Version>;
 
-/// Runs all files, and then again what a change concerns, until a signal; the exit code. What is written into the folders `own` is no change.
+/// Runs all files, and then again what a change concerns, until a signal; the exit code. What is written into the folders and files `own` is no change.
 pub(super) fn watch(
     paths: &[PathBuf],
     own: &[PathBuf],
@@ -106,9 +106,12 @@ fn walk(folder: &Path, own: &[PathBuf], depth: usize, seen: &mut Seen) {
         let Ok(kind) = entry.file_type() else { continue };
         let (name, path) = (entry.file_name(), entry.path());
         let path = path.strip_prefix(".").map(Path::to_path_buf).unwrap_or(path);
+        if std::path::absolute(&path).is_ok_and(|path| own.contains(&path)) {
+            continue;
+        }
         if kind.is_dir() {
             let hidden = name.as_encoded_bytes().starts_with(b".") || name == "target";
-            if depth > 0 && !hidden && std::path::absolute(&path).is_ok_and(|path| !own.contains(&path)) {
+            if depth > 0 && !hidden {
                 walk(&path, own, depth - 1, seen);
             }
         } else if path.extension().is_some_and(|ending| ENDINGS.iter().any(|known| ending == *known))

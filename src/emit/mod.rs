@@ -68,7 +68,7 @@ pub(crate) fn emit(
     let mut made: HashMap<&str, usize> = HashMap::new();
     let mut items: Vec<Item> = Vec::new();
     let (mut missing, mut with_keys) = (Vec::new(), Vec::new());
-    let mut settings: HashMap<String, Vec<usize>> = HashMap::new();
+    let (mut settings, mut links): (HashMap<String, Vec<usize>>, Links) = Default::default();
     for (number, (_, part)) in (1..).zip(&parts) {
         let op = match part {
             Part::Op(op) => op,
@@ -96,9 +96,10 @@ pub(crate) fn emit(
         if let Some((key, _)) = setting(op) {
             settings.entry(key).or_default().push(items.len());
         }
+        links.step(op, items.len());
         items.push(Item { number, head: head(op.place.as_ref(), line), what: What::Step(Box::new(step)) });
     }
-    for at in settings.into_values() {
+    for at in settings.into_values().chain(links.renamed()) {
         overtake(&mut items, &at);
     }
     for (_, one) in &noted {
@@ -262,6 +263,32 @@ fn drop_detours(log: &[Record], kept: &mut std::collections::HashSet<usize>) {
         for (at, _) in values.iter().take(passed).chain(values.iter().skip(same + 1)) {
             kept.remove(at);
         }
+    }
+}
+
+/// The steps of each link, by where it is and how it is called by then: those up to the last one that renames or moves it, and the others.
+#[derive(Default)]
+struct Links(HashMap<(Where, String), (Vec<usize>, Vec<usize>)>);
+
+impl Links {
+    fn step(&mut self, op: &Op, at: usize) {
+        let netns = &op.command.netns;
+        if let Some(link) = op.makes_link() {
+            self.0.insert((netns.clone(), link.name.clone()), (Vec::new(), vec![at]));
+        }
+        let (Some(link), Some((to, new))) = (op.sets_link(), op.link_after()) else { return };
+        let from = (netns.clone(), link.to_owned());
+        let (mut renamed, mut others) = self.0.remove(&from).unwrap_or_default();
+        others.push(at);
+        if (to, new) != (&from.0, &from.1) {
+            renamed.append(&mut others);
+        }
+        self.0.insert((to.clone(), new.to_owned()), (renamed, others));
+    }
+
+    /// Of each link that gets another name or place: the steps up to the last that does so.
+    fn renamed(self) -> impl Iterator<Item = Vec<usize>> {
+        self.0.into_values().map(|(renamed, _)| renamed).filter(|renamed| renamed.len() > 1)
     }
 }
 

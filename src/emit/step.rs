@@ -79,6 +79,10 @@ impl Step {
             Some(Fact::Netns(one)) => step.netns(one),
             Some(Fact::Link(link)) => step.link(op, link),
             Some(Fact::Settings(set)) => step.setting(set, &typed),
+            Some(Fact::Moved(one)) => {
+                let there = words_in(&one.to, &["ip", "link", "show", "dev", &one.link]);
+                step.ask = Some(format!("{there} >/dev/null 2>&1"));
+            }
             Some(Fact::Addr(one)) => {
                 let shown = format!(
                     "{} | grep -qF -- {}",

@@ -30,12 +30,22 @@ const NOT_IN_KERNEL: Option<&str> = Some("this kernel does not have it: `netwrig
 
 const NEWER_IPROUTE2: Option<&str> =
     Some("if it is written right, it needs a newer iproute2 than this one: `ip -V` says which that is");
+/// `netns_immutable` of the kernel: bridges, VRFs, `lo`, the fall-back links of tunnels.
+pub(crate) const STAYS: &str =
+    "a link of this kind stays in the namespace that it was made in: make it where it belongs";
+
 const UNKNOWN_COMMAND: &str = ": unknown command \"";
 const UNKNOWN_OPTION: &str = ": unknown option \"";
 
 /// The table, most specific first.
 pub const TABLE: &[Said] = &[
     said("Unknown device type", Kind::Unsupported, NOT_IN_KERNEL, ("Error: Unknown device type.", IPROUTE2)),
+    said(
+        "The interface netns is immutable",
+        Kind::Unsupported,
+        Some(STAYS),
+        ("Error: The interface netns is immutable.", IPROUTE2),
+    ),
     said(
         "Specified qdisc kind is unknown",
         Kind::Unsupported,

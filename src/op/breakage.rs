@@ -300,7 +300,7 @@ pub(crate) fn shown(op: &Op) -> Vec<Command> {
     match op.fact() {
         None => [links(), addrs()].into_iter().chain(routes()).chain(rules()).chain(pinned()).collect(),
         Some(Fact::Netns(_) | Fact::NfChain(_)) => Vec::new(),
-        Some(Fact::Link(_) | Fact::Settings(_) | Fact::Wireguard(_)) => vec![links()],
+        Some(Fact::Link(_) | Fact::Settings(_) | Fact::Moved(_) | Fact::Wireguard(_)) => vec![links()],
         Some(Fact::Addr(_)) => vec![addrs()],
         Some(Fact::Route(_)) => routes().into(),
         Some(Fact::Rule(_)) => rules().into(),

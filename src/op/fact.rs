@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::link::{Link, Settings};
+use super::link::{Link, Moved, Settings};
 use super::route::{Family, Neigh, Nexthop, PolicyRule, Route};
 use super::{Command, Object, Tool, Where, addr, bridge, file, firewall, link, netns, nft, qdisc, route, sysctl, wg};
 use crate::error::{Error, Kind, Result};
@@ -23,6 +23,8 @@ pub enum Fact {
     Link(Link),
     /// A link is set so.
     Settings(Settings),
+    /// A link is in another namespace.
+    Moved(Moved),
     /// An address is on a link, or not.
     Addr(addr::Addr),
     /// A route is there, or not.
@@ -73,6 +75,7 @@ impl Fact {
             Self::NfChain(one) => Some(one.is_there()),
             Self::NfTable(_) => Some(false),
             Self::Settings(_)
+            | Self::Moved(_)
             | Self::Neigh(_)
             | Self::Sysctl(_)
             | Self::Qdisc(_)
@@ -94,6 +97,7 @@ impl Fact {
             Self::Netns(one) => Object::Netns { name: one.name.clone() },
             Self::Link(one) => Object::Link { netns: netns.clone(), name: one.name.clone(), peer: one.peer.clone() },
             Self::Settings(one) => Object::LinkSetting { name: one.link.clone(), setting: one.said() },
+            Self::Moved(one) => Object::LinkSetting { name: one.link.clone(), setting: "netns".to_owned() },
             Self::Addr(one) => Object::Addr { link: one.link.clone(), addr: one.addr.to_string() },
             Self::Route(one) => Object::Route { dst: one.dst.clone() },
             Self::Rule(_) => Object::Rule,
@@ -125,7 +129,7 @@ impl Fact {
             Self::Netns(one) => Some(Ask::Netns(one.name.clone())),
             Self::Link(one) => Some(Ask::Link(one.name.clone())),
             Self::Settings(one) => Some(Ask::Link(one.name_after().to_owned())),
-            Self::Addr(one) => Some(Ask::Link(one.link.clone())),
+            Self::Moved(Moved { link, .. }) | Self::Addr(addr::Addr { link, .. }) => Some(Ask::Link(link.clone())),
             Self::Route(one) => Some(one.ask()),
             Self::Rule(one) => Some(Ask::Rules(one.family)),
             Self::Neigh(_) => Some(Ask::Neighbours),
@@ -144,6 +148,12 @@ impl Fact {
         }
     }
 
+    /// The namespace in which that shows, of a command that acts in `netns`.
+    #[must_use]
+    pub fn shown_in<'a>(&'a self, netns: &'a Where) -> &'a Where {
+        if let Self::Moved(one) = self { &one.to } else { netns }
+    }
+
     /// Whether an answer shows that it is so. `None`: it does not tell, or it is an answer to another question.
     #[must_use]
     pub fn holds(&self, answer: &Answer) -> Option<bool> {
@@ -153,6 +163,8 @@ impl Fact {
             (Self::Link(one), Answer::Link(found)) => Some(one.holds(found.as_ref().map(|found| &found.seen))),
             (Self::Settings(one), Answer::Links(all)) => one.hold_in(all),
             (Self::Settings(one), Answer::Link(found)) => Some(one.hold(found.as_deref())),
+            (Self::Moved(one), Answer::Links(all)) => Some(all.iter().any(|link| link.ifname == one.link)),
+            (Self::Moved(_), Answer::Link(found)) => Some(found.is_some()),
             (Self::Addr(one), Answer::Links(all)) => Some(one.holds(all.iter().find(|link| link.ifname == one.link))),
             (Self::Addr(one), Answer::Link(found)) => Some(one.holds(found.as_ref().map(|found| &found.seen))),
             (Self::Route(one), Answer::Routes(all)) => Some(one.holds(all)),
@@ -185,6 +197,7 @@ impl Fact {
             Self::Link(one) if one.there => one.missing(),
             Self::Link(one) => format!("`{}` is still there", one.name),
             Self::Settings(one) => one.otherwise(answer),
+            Self::Moved(one) => format!("no link `{}` in `{}`", one.link, one.to),
             Self::Addr(one) if one.there => format!("`{}` has no address {}", one.link, one.addr),
             Self::Addr(one) => format!("`{}` still has {}", one.link, one.addr),
             Self::Route(one) if one.there => format!("no such route to `{}`", one.dst),
@@ -225,6 +238,7 @@ impl Fact {
             Self::Netns(one) => (Tool::Ip, one.words()),
             Self::Link(one) => (Tool::Ip, one.words()),
             Self::Settings(one) => (Tool::Ip, one.words()),
+            Self::Moved(one) => (Tool::Ip, one.words()),
             Self::Addr(one) => (Tool::Ip, one.words()),
             Self::Route(one) => (Tool::Ip, one.words()),
             Self::Rule(one) => (Tool::Ip, one.words()),

@@ -252,6 +252,33 @@ impl Settings {
     }
 }
 
+/// A link is in another namespace, with nothing but its own settings: it is down there, nobody's port, and has no address.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Its name.
+    pub link: String,
+    /// Where it comes from.
+    pub from: Where,
+    /// Where it goes.
+    pub to: Where,
+}
+
+/// The namespace of the machine, in a word of `ip link set … netns`: that of process 1, which [`crate::session`] looks at before it says so.
+pub(crate) const MACHINE: &str = "/proc/1/ns/net";
+
+impl Moved {
+    pub(super) fn words(&self) -> Vec<String> {
+        let to = self.to.word().unwrap_or_else(|| MACHINE.to_owned());
+        ["link", "set", "dev", &self.link, "netns", &to].map(String::from).into()
+    }
+
+    /// The way back.
+    #[must_use]
+    pub(crate) fn back(&self) -> Self {
+        Self { link: self.link.clone(), from: self.to.clone(), to: self.from.clone() }
+    }
+}
+
 /// What of a link may matter among many: a namespace may have a thousand.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -482,6 +509,14 @@ pub(crate) fn rename(netns: &Where, name: &str, new: &str) -> Op {
     Op::new(set_command(netns, name, vec![Setting::Name(new.to_owned())]), Undo::by(undo))
 }
 
+/// Moves a link to another namespace: `ip -n A link set dev NAME netns B`. The inverse stands where it is then.
+#[must_use]
+pub(crate) fn moved(from: &Where, name: &str, to: &Where) -> Op {
+    let there = Moved { link: name.to_owned(), from: from.clone(), to: to.clone() };
+    let back = Fact::Moved(there.back()).command(to);
+    Op::new(Fact::Moved(there).command(from), Undo::by(back))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -565,6 +600,19 @@ mod tests {
         );
         check(&rename(&red(), "x", "y"), "ip -n red link set dev x name y", "ip -n red link set dev y name x");
         assert!(rename(&red(), "x", "y").moves_names() && !up(&red(), "x").moves_names());
+    }
+
+    #[test]
+    fn a_link_that_moves_comes_back_from_where_it_is() {
+        let op = moved(&red(), "x", &Where::Named("blue".into()));
+        check(&op, "ip -n red link set dev x netns blue", "ip -n blue link set dev x netns red");
+        assert_eq!(op.link_after(), Some((&Where::Named("blue".into()), "x")));
+        assert!(op.moves_names());
+        check(
+            &moved(&Where::Host, "x", &red()),
+            "ip link set dev x netns red",
+            "ip -n red link set dev x netns /proc/1/ns/net",
+        );
     }
 
     #[test]

@@ -483,6 +483,7 @@ impl Op {
     pub fn sets_link(&self) -> Option<&str> {
         match self.fact()? {
             Fact::Settings(settings) => Some(&settings.link),
+            Fact::Moved(one) => Some(&one.link),
             Fact::Wireguard(one) => Some(&one.link),
             Fact::Addr(addr) => Some(&addr.link),
             Fact::Qdisc(qdisc) => Some(&qdisc.link),
@@ -493,13 +494,21 @@ impl Op {
         }
     }
 
+    /// The link that it sets, by where it is and how it is called when the op is done.
+    #[must_use]
+    pub fn link_after(&self) -> Option<(&Where, &str)> {
+        let fact = self.fact()?;
+        let link = if let Fact::Settings(set) = fact { set.name_after() } else { self.sets_link()? };
+        Some((fact.shown_in(&self.command.netns), link))
+    }
+
     /// Whether a name may mean another link afterwards: a link was deleted, renamed or moved, or nobody knows.
     ///
     /// Warm `ip -batch` processes cache name → ifindex (KNOWLEDGE.md) and are retired after such an op.
     #[must_use]
     pub fn moves_names(&self) -> bool {
         match self.fact() {
-            None => true,
+            None | Some(Fact::Moved(_)) => true,
             Some(Fact::Netns(netns)) => !netns.there,
             Some(Fact::Link(link)) => !link.there,
             Some(Fact::Settings(settings)) => settings.new_name().is_some(),

@@ -208,7 +208,7 @@ impl Known {
         }
         match op.fact() {
             // What the user's own words do, nobody knows.
-            None => self.forget(),
+            None | Some(Fact::Moved(_)) => self.forget(),
             Some(Fact::Netns(one)) => {
                 let netns = Where::Named(one.name.clone());
                 self.namespaces.remove(&netns);

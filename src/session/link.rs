@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
 use crate::model::link::{self, Link};
+use crate::model::messages::STAYS;
 use crate::model::names::link_name;
 use crate::model::{addr, link_kinds, messages, net_addr, suggest};
 use crate::op::{self, Op, Where};
@@ -362,6 +363,67 @@ impl Session {
                 Ok(self.count(Did::Something))
             }
         }
+    }
+
+    /// Moves a link to another namespace. When it is only there, it was done before.
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` when both namespaces have a link of that name; `Unsupported` for a kind that the kernel keeps where it was made, and for the machine's
+    /// own namespace where process 1 is in another one, for which `ip` has no word.
+    pub fn link_move(&self, at: At<'_>, to: &Where) -> Result<Did> {
+        let (from, name) = at;
+        // Two namespaces in one command: what waits in either goes first.
+        self.settle_all()?;
+        let id = |netns: &Where| self.exec.netns(netns).map(|file| file.id());
+        if from == to || id(from)? == id(to)? {
+            self.link_require(at)?;
+            return Ok(self.count(Did::Nothing));
+        }
+        if name == "lo" {
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                "the loopback link `lo` cannot move: every namespace has its own",
+            )
+            .netns(from.name()));
+        }
+        self.claim_link(from, name)?;
+        self.claim_link(to, name)?;
+        match (self.link_find(at)?, self.link_find((to, name))?) {
+            (None, Some(_)) => Ok(self.count(Did::Nothing)),
+            (None, None) => Err(self.no_link(at)),
+            (Some(_), Some(other)) => Err(Error::new(
+                Kind::AlreadyExists,
+                format!("`{name}` in `{to}` is there already: {}", describe(&other)),
+            )
+            .hint(format!("rename one of them first: `link.rename(\"{name}1\")`"))
+            .netns(to.name())),
+            (Some(_), None) => {
+                if *to == Where::Host || *from == Where::Host {
+                    self.need_word_for_machine(name)?;
+                }
+                // Older kernels refuse it without a word: `Invalid argument`.
+                let refused = |error: Error| match error.kind() {
+                    Kind::InvalidArgument => error.hint(format!("perhaps {STAYS}")),
+                    _ => error,
+                };
+                self.act_and_look(op::link::moved(from, name, to)).map_err(refused)?;
+                Ok(self.count(Did::Something))
+            }
+        }
+    }
+
+    /// Whether the word for the machine's namespace means it: on the way there, and on the way back.
+    fn need_word_for_machine(&self, name: &str) -> Result<()> {
+        let own = self.exec.netns(&Where::Host)?.id();
+        if crate::exec::netns::id_at(std::path::Path::new(op::link::MACHINE)) == Some(own) {
+            return Ok(());
+        }
+        let text = format!(
+            "`{name}` cannot move between the machine's namespace and another: process 1 is not in it, and `ip` has no other word for it"
+        );
+        Err(Error::new(Kind::Unsupported, text)
+            .hint("give the namespace that plays the machine a process 1 (`unshare --net --pid --fork --mount-proc`), or a name"))
     }
 
     /// Deletes a link, if it is there.

@@ -94,7 +94,7 @@ impl Session {
         let (netns, fact) = (op.command.netns.clone(), op.command.fact.clone());
         self.apply(op)?;
         let Some((fact, ask)) = fact.and_then(|fact| fact.ask().map(|ask| (fact, ask))) else { return Ok(()) };
-        let answer = self.answer(&netns, &ask)?;
+        let answer = self.answer(fact.shown_in(&netns), &ask)?;
         self.read_back(&netns, fact.holds(&answer) == Some(true), || fact.otherwise(Some(&answer)))
     }
 }
@@ -121,7 +121,7 @@ impl Undoing<'_> {
         let Some((fact, ask)) = command.fact().and_then(|fact| Some((fact, fact.ask()?))) else {
             return Ok(Verdict::Untold);
         };
-        let answer = self.answer(&command.netns, &ask)?;
+        let answer = self.answer(fact.shown_in(&command.netns), &ask)?;
         if is_gone_with_more(fact, &answer) {
             return Ok(Verdict::Holds);
         }

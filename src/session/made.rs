@@ -6,6 +6,7 @@ use super::journal::Identity;
 use super::{Record, Session};
 use crate::exec::netns::{NetnsStamp, path_of};
 use crate::model::link::{Link, Peer};
+use crate::op::link::Moved;
 use crate::op::netns::Netns;
 use crate::op::{Fact, Op, Where};
 
@@ -20,9 +21,13 @@ struct End {
     first: Option<String>,
 }
 
-/// The links that this run made, by where they are now.
+/// The links that this run made, and those that it moved, by where they are now.
 #[derive(Debug, Default)]
-pub(super) struct Links(HashMap<(Where, String), End>);
+pub(super) struct Links {
+    made: HashMap<(Where, String), End>,
+    /// Links of others that it moved, with where they are at home: what it sets of one goes home with that.
+    guests: HashMap<(Where, String), Where>,
+}
 
 impl Links {
     /// Whether the run made this link.
@@ -30,41 +35,84 @@ impl Links {
         self.end(netns, name).is_some()
     }
 
+    /// Whether it is a link of others that the run moved there.
+    pub(super) fn has_guest(&self, netns: &Where, name: &str) -> bool {
+        self.guests.contains_key(&(netns.clone(), name.to_owned()))
+    }
+
     fn end(&self, netns: &Where, name: &str) -> Option<&End> {
-        self.0.get(&(netns.clone(), name.to_owned()))
+        self.made.get(&(netns.clone(), name.to_owned()))
     }
 
     fn insert(&mut self, record: usize, index: u32, netns: &Where, name: &str, peer: Option<&(Where, String)>) {
-        self.0.insert((netns.clone(), name.to_owned()), End { record, index, first: None });
+        self.made.insert((netns.clone(), name.to_owned()), End { record, index, first: None });
         if let Some(peer) = peer {
-            self.0.insert(peer.clone(), End { record, index, first: Some(name.to_owned()) });
+            self.made.insert(peer.clone(), End { record, index, first: Some(name.to_owned()) });
         }
     }
 
     /// A link was deleted, and its other end with it.
     pub(super) fn remove(&mut self, netns: &Where, name: &str) {
-        if let Some(End { record, .. }) = self.0.remove(&(netns.clone(), name.to_owned())) {
-            self.0.retain(|_, end| end.record != record);
+        if let Some(End { record, .. }) = self.made.remove(&(netns.clone(), name.to_owned())) {
+            self.made.retain(|_, end| end.record != record);
         }
     }
 
     /// A namespace was deleted, and all links in it.
     fn remove_netns(&mut self, netns: &Where) {
-        let gone: Vec<usize> = self.0.iter().filter(|((at, _), _)| at == netns).map(|(_, end)| end.record).collect();
-        self.0.retain(|_, end| !gone.contains(&end.record));
+        let gone: Vec<usize> = self.made.iter().filter(|((at, _), _)| at == netns).map(|(_, end)| end.record).collect();
+        self.made.retain(|_, end| !gone.contains(&end.record));
+    }
+
+    /// What an op did is undone; the later ones are already.
+    pub(super) fn undone(&mut self, op: &Op) {
+        let netns = &op.command.netns;
+        match op.fact() {
+            Some(Fact::Link(link)) => self.remove(netns, &link.name),
+            Some(Fact::Moved(one)) => self.moved(&one.back(), None),
+            Some(Fact::Settings(settings)) => {
+                if let Some(new) = settings.new_name() {
+                    self.rename(netns, new, &settings.link);
+                }
+            }
+            _ => {}
+        }
     }
 
     fn rename(&mut self, netns: &Where, name: &str, new: &str) {
-        let Some(end) = self.0.remove(&(netns.clone(), name.to_owned())) else { return };
-        for other in self.0.values_mut().filter(|other| other.record == end.record && other.first.is_some()) {
+        let (from, to) = ((netns.clone(), name.to_owned()), (netns.clone(), new.to_owned()));
+        if let Some(home) = self.guests.remove(&from) {
+            self.guests.insert(to.clone(), home);
+        }
+        let Some(end) = self.made.remove(&from) else { return };
+        for other in self.made.values_mut().filter(|other| other.record == end.record && other.first.is_some()) {
             other.first = Some(new.to_owned());
         }
-        self.0.insert((netns.clone(), new.to_owned()), end);
+        self.made.insert(to, end);
+    }
+
+    /// A link has moved, and may have another index there.
+    fn moved(&mut self, one: &Moved, index: Option<u32>) {
+        let (from, to) = ((one.from.clone(), one.link.clone()), (one.to.clone(), one.link.clone()));
+        let Some(mut end) = self.made.remove(&from) else {
+            let home = self.guests.remove(&from).unwrap_or(from.0);
+            if home != to.0 {
+                self.guests.insert(to, home);
+            }
+            return;
+        };
+        if let Some(index) = index.filter(|_| end.index != 0 && end.first.is_none()) {
+            for other in self.made.values_mut().filter(|other| other.record == end.record) {
+                other.index = index;
+            }
+            end.index = index;
+        }
+        self.made.insert(to, end);
     }
 
     /// Forgets all.
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 }
 
@@ -134,6 +182,11 @@ impl Session {
                     self.made_links.borrow_mut().rename(netns, &settings.link, new);
                 }
             }
+            Fact::Moved(one) => {
+                let index = self.link_now(&one.to, &one.link).map(|link| link.ifindex);
+                self.made_links.borrow_mut().moved(one, index);
+                return index.filter(|_| identity.is_some()).map(Identity::Link);
+            }
             _ => {}
         }
         None
@@ -143,6 +196,7 @@ impl Session {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op;
 
     #[test]
     fn both_ends_of_a_link_are_the_runs_own_wherever_they_go() {
@@ -157,6 +211,22 @@ mod tests {
         assert!(!links.has(&Where::Host, "c"), "one end takes the other");
         assert!(links.has(&Where::Host, "br0"));
         links.insert(5, 9, &Where::Host, "d", Some(&(red.clone(), "e".into())));
+        let blue = Where::Named("blue".into());
+        links.moved(&Moved { link: "d".into(), from: Where::Host, to: blue.clone() }, Some(3));
+        assert!(links.has(&blue, "d") && !links.has(&Where::Host, "d"));
+        assert_eq!(
+            links.end(&red, "e").map(|end| end.index),
+            Some(3),
+            "the other end knows it by the index that it has now"
+        );
+        links.moved(&Moved { link: "d".into(), from: blue.clone(), to: Where::Host }, None);
+        links.moved(&Moved { link: "theirs".into(), from: Where::Host, to: blue.clone() }, Some(8));
+        links.rename(&blue, "theirs", "eth0");
+        assert!(links.has_guest(&blue, "eth0") && !links.has(&blue, "eth0") && !links.has_guest(&blue, "theirs"));
+        links.undone(&op::link::rename(&blue, "theirs", "eth0"));
+        assert!(links.has_guest(&blue, "theirs") && !links.has_guest(&blue, "eth0"));
+        links.undone(&op::link::moved(&Where::Host, "theirs", &blue));
+        assert!(links.guests.is_empty(), "at home it is no guest");
         links.remove_netns(&red);
         assert!(!links.has(&Where::Host, "d") && links.has(&Where::Host, "br0"));
     }

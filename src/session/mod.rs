@@ -758,9 +758,13 @@ impl Session {
         let of_own_link = match record.op.fact() {
             Some(Fact::Link(link)) => link.peer.as_ref().is_some_and(|(netns, _)| self.is_made(netns)),
             Some(Fact::Settings(settings)) if settings.new_name().is_some() => false,
+            Some(Fact::Moved(_)) => false,
             _ => record.op.sets_link().is_some_and(|name| made_links.has(&netns, name)),
         };
-        record.inside_made = self.is_made(&netns) || of_own_link;
+        // What leaves a namespace is not gone with it, nor is what a link of others takes home.
+        let to = record.op.fact().map_or(&netns, |fact| fact.shown_in(&netns));
+        let of_guest = record.op.sets_link().is_some_and(|name| made_links.has_guest(&netns, name));
+        record.inside_made = (self.is_made(&netns) && self.is_made(to) && !of_guest) || of_own_link;
         drop(made_links);
         let on_machine = self.journal.borrow().is_some();
         record.reach = self.farther(&record.op).filter(|_| !record.inside_made);

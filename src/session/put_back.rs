@@ -9,6 +9,7 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 
 use super::undo::Undoing;
 use crate::op::firewall::{self, FormerChain};
+use crate::op::netns::Netns;
 use crate::op::{Answer, Ask, Command, Fact, Op, Tool, Undo, Where};
 
 /// A rule as its words.
@@ -60,21 +61,35 @@ fn place(former: &[Rule], index: usize, away: &[usize], now: &[Rule]) -> Place {
 /// A chain, by namespace, program, table and name.
 type ChainAt = (Where, Tool, String, String);
 
-/// Chains whose undoing has failed: what was done to them before must wait, for it is undone by what stands or is called there.
+/// Chains and links whose undoing has failed: what was done to them before must wait, for it is undone by what stands or is called there.
 #[derive(Debug, Default)]
 pub(super) struct Stuck {
     /// They do not have their former name, or are not there: nothing can be undone in them.
     whole: Vec<ChainAt>,
     /// A rule has not gone back: the next would not know its place. What was added can still go.
     rules: Vec<ChainAt>,
+    /// Links that do not have their former name, or are not back: how they were called before, and where.
+    links: Vec<(Where, String)>,
+    /// Namespaces from which a link has not come home: it would go with them.
+    hosts: Vec<Where>,
 }
 
 impl Stuck {
-    /// Whether undoing an op must wait.
-    pub(super) fn holds(&self, op: &Op) -> bool {
+    /// Why undoing an op must wait; `None` when it need not.
+    pub(super) fn holds(&self, op: &Op) -> Option<&'static str> {
         let chains = chains_of(op);
         let any = |stuck: &[ChainAt]| chains.iter().any(|chain| stuck.contains(chain));
-        any(&self.whole) || (matches!(op.undo, Undo::Rules { .. }) && any(&self.rules))
+        if any(&self.whole) || (matches!(op.undo, Undo::Rules { .. }) && any(&self.rules)) {
+            return Some("a later change of the same chain or table must be undone first");
+        }
+        let made = op.makes_link().map(|link| (&op.command.netns, link.name.as_str()));
+        let link = op.link_after().or(made);
+        if link.is_some_and(|(netns, link)| self.links.iter().any(|(at, name)| at == netns && name == link)) {
+            return Some("a later change of the same link must be undone first");
+        }
+        let hosts = |netns: &Netns| self.hosts.iter().any(|at| matches!(at, Where::Named(name) if *name == netns.name));
+        matches!(op.fact(), Some(Fact::Netns(netns)) if hosts(netns))
+            .then_some("a link that was moved there must come home first")
     }
 
     /// Undoing an op has failed, or waits itself.
@@ -83,6 +98,13 @@ impl Stuck {
             (Undo::Rules { .. }, _) => self.rules.extend(chains_of(op)),
             (Undo::Nft(_), _) | (_, Some(Fact::NfTable(_) | Fact::NfChain(_))) => {
                 self.whole.extend(chains_of(op));
+            }
+            (_, Some(Fact::Settings(set))) if set.new_name().is_some() => {
+                self.links.push((op.command.netns.clone(), set.link.clone()));
+            }
+            (_, Some(Fact::Moved(one))) => {
+                self.links.push((one.from.clone(), one.link.clone()));
+                self.hosts.push(one.to.clone());
             }
             _ => {}
         }
@@ -148,6 +170,7 @@ impl Undoing<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::op;
     use proptest::prelude::*;
 
     fn rules(text: &str) -> Vec<Rule> {
@@ -157,6 +180,25 @@ mod tests {
     fn at(former: &str, index: usize, now: &str) -> (usize, bool) {
         let place = place(&rules(former), index, &[index], &rules(now));
         (place.number, place.sure)
+    }
+
+    #[test]
+    fn what_a_link_did_before_it_left_waits_until_it_is_home() {
+        let (host, red, blue) = (Where::Host, Where::Named("red".into()), Where::Named("blue".into()));
+        let mut stuck = Stuck::default();
+        stuck.add(&op::link::moved(&red, "nic", &blue));
+        let holds = |stuck: &Stuck, op: &Op| stuck.holds(op).is_some();
+        // Its namespace would take it along.
+        assert!(holds(&stuck, &op::netns::add("blue")) && !holds(&stuck, &op::netns::add("red")));
+        let renamed = op::link::rename(&red, "eth1", "nic");
+        assert!(holds(&stuck, &renamed) && holds(&stuck, &op::link::mtu(&red, "nic", 1400, 1500)));
+        assert!(!holds(&stuck, &op::link::mtu(&red, "eth0", 1400, 1500)));
+        let moved = op::link::moved(&host, "eth1", &red);
+        assert!(!holds(&stuck, &moved));
+        stuck.add(&renamed);
+        assert!(holds(&stuck, &moved));
+        stuck.add(&moved);
+        assert!(holds(&stuck, &op::link::add(&host, "eth1", "dummy", &[])) && holds(&stuck, &op::netns::add("red")));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::{Event, Session};
 use crate::error::{Kind, Result};
 use crate::exec::Exec;
 use crate::model::state::{Lost, Part, State, Thing};
-use crate::op::link::{Setting, Settings};
+use crate::op::link::{Moved, Setting, Settings};
 use crate::op::route::Family;
 use crate::op::wg::Wireguard;
 use crate::op::{self, Command, Fact, Op, Tool, Where};
@@ -44,7 +44,9 @@ impl Reach {
         match fact {
             // A new name takes nothing with it, nor does a remark.
             Fact::Settings(set) if set.sets(|one| matches!(one, Setting::Name(_) | Setting::Alias(_))) => None,
-            Fact::Settings(Settings { link, .. }) | Fact::Wireguard(Wireguard { link, .. }) => Some(net(&[link])),
+            Fact::Settings(Settings { link, .. })
+            | Fact::Moved(Moved { link, .. })
+            | Fact::Wireguard(Wireguard { link, .. }) => Some(net(&[link])),
             // With a VLAN go the entries of the forwarding table that count in it.
             Fact::Addr(_) | Fact::Qdisc(_) | Fact::Vlan(_) => Some(net(&[])),
             Fact::Sysctl(set) => {

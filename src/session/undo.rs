@@ -21,6 +21,7 @@ use crate::exec::netns::{NetnsStamp, id_at, path_of};
 use crate::exec::{Exec, leftover};
 use crate::model::state::State;
 use crate::model::{link, messages};
+use crate::op::link::Moved;
 use crate::op::route::Route;
 use crate::op::{self, Command, Fact, Tool, Undo, Where};
 use crate::patience::scaled;
@@ -219,8 +220,8 @@ impl<'a> Undoing<'a> {
             let gone_with_more = record.inside_made && self.first == 0;
             let step = if gone_with_more || self.went_with_host(record) || self.is_superseded(number) {
                 Step::Done
-            } else if stuck.holds(&record.op) {
-                Step::Failed("a later change of the same chain or table must be undone first".into())
+            } else if let Some(why) = stuck.holds(&record.op) {
+                Step::Failed(why.into())
             } else {
                 self.step(number, record, &mut places)
             };
@@ -558,7 +559,8 @@ impl<'a> Undoing<'a> {
                 Verdict::Holds | Verdict::Untold => Ok(()),
             },
             Ok(output) => match messages::recognise(&output.ran.stderr).map(|said| said.kind) {
-                Some(Kind::NotFound) => Ok(()),
+                // What is gone needs nothing; a link that has another name has not come home.
+                Some(Kind::NotFound) if !matches!(command.fact(), Some(Fact::Moved(_))) => Ok(()),
                 // It was undone before somebody could write that down, or never done: what it would make is there.
                 Some(Kind::AlreadyExists) if record.op.is_raw() => {
                     let said = first_line(&output.ran.stderr);
@@ -591,6 +593,7 @@ impl<'a> Undoing<'a> {
         match (record.op.fact(), record.identity) {
             (Some(Fact::Netns(one)), identity) => self.netns_ours(&one.name, identity, record),
             (Some(Fact::Link(link)), Some(Identity::Link(index))) => self.link_ours(netns, &link.name, index),
+            (Some(Fact::Moved(one)), Some(Identity::Link(index))) => self.moved_ours(one, index, record),
             // The inverse of a renaming speaks of the new name.
             (Some(Fact::Settings(set)), Some(Identity::Link(index))) => self.link_same(netns, set.name_after(), index),
             (_, Some(Identity::Link(index))) => {
@@ -598,6 +601,50 @@ impl<'a> Undoing<'a> {
             }
             _ => Ok(Ours::Yes),
         }
+    }
+
+    /// The same while nothing is undone yet: a later step of the run may have given its link another name, or moved it.
+    pub(super) fn ours_in_the_end(&self, number: usize, record: &Record) -> Result<Ours> {
+        let ours = self.still_ours(record)?;
+        let (Ours::Gone | Ours::Foreign(_), Some((netns, link))) = (&ours, record.op.link_after()) else {
+            return Ok(ours);
+        };
+        let takes_away = |later: &Record| {
+            let is_it = later.op.command.netns == *netns && later.op.sets_link() == Some(link);
+            is_it && !later.undone.get() && later.ok != Some(false) && later.op.link_after() != Some((netns, link))
+        };
+        let later = self.records.iter().enumerate().skip(number + 1).find(|(_, later)| takes_away(later));
+        later.map_or(Ok(ours), |(number, later)| self.ours_in_the_end(number, later))
+    }
+
+    /// Whether a link that was moved is where it went. The kernel gives it another index where its own is taken, so what came there in a command
+    /// without an outcome is it when nobody has its name where it was.
+    fn moved_ours(&self, one: &Moved, index: u32, record: &Record) -> Result<Ours> {
+        let links = |netns: &Where| -> Result<Vec<link::Link>> {
+            match self.exec().run(&op::link::show_all(netns)) {
+                Err(error) if error.kind() == Kind::NotFound => Ok(Vec::new()),
+                Err(error) => Err(error),
+                Ok(output) if output.ok => link::parse(&output.ran.stdout, "ip address show"),
+                Ok(output) => match messages::recognise(&output.ran.stderr) {
+                    Some(said) if said.kind == Kind::NotFound => Ok(Vec::new()),
+                    _ => Err(super::failure(&op::link::show_all(netns), output.ran)),
+                },
+            }
+        };
+        let named = |link: &link::Link| link.ifname == one.link;
+        let there = links(&one.to)?;
+        // It never went, or is home already: what it lost by that is owed to it all the same.
+        if links(&one.from)?.iter().any(named) {
+            return Ok(Ours::Yes);
+        }
+        // It may have got another name there, which is taken back before this.
+        if there.iter().any(|link| link.ifindex == index || (record.ok.is_none() && named(link))) {
+            return Ok(Ours::Yes);
+        }
+        Ok(match there.iter().find(|link| named(link)) {
+            Some(_) => Ours::Foreign(format!("link `{}` in `{}` is another one by now", one.link, one.to)),
+            None => Ours::Gone,
+        })
     }
 
     fn netns_ours(&self, name: &str, identity: Option<Identity>, record: &Record) -> Result<Ours> {

@@ -46,7 +46,9 @@ impl Undoing<'_> {
         let of = |number: &usize| {
             let record = self.records.get(*number)?;
             let (command, rule) = deleted_rule(record)?;
-            let alone = record.inside_made && self.first == 0 || self.went_with_host(record) || stuck.holds(&record.op);
+            let alone = record.inside_made && self.first == 0
+                || self.went_with_host(record)
+                || stuck.holds(&record.op).is_some();
             (!alone).then_some((command.tool, &command.netns, &rule.at.table))
         };
         // Other runs may need what this one made: then each is told from theirs.

@@ -30,12 +30,11 @@ impl Session {
             let undoing = Undoing::new(&self.exec, &log, journal.as_mut(), &self.id);
             undoing.knowing(self.seen_before(), Vec::new()).since(first).all()
         };
-        for record in log.iter().skip(first).filter(|record| record.is_undone()) {
-            match record.op.fact() {
-                Some(Fact::Netns(one)) => drop(self.made.borrow_mut().remove(&one.name)),
-                Some(Fact::Link(link)) => self.made_links.borrow_mut().remove(&record.op.command.netns, &link.name),
-                _ => {}
+        for record in log.iter().skip(first).rev().filter(|record| record.is_undone()) {
+            if let Some(Fact::Netns(one)) = record.op.fact() {
+                self.made.borrow_mut().remove(&one.name);
             }
+            self.made_links.borrow_mut().undone(&record.op);
         }
         *self.log.borrow_mut() = log;
         self.known.borrow_mut().forget();

@@ -156,7 +156,15 @@ impl Place {
                 now == lost.then || now.is_none()
             }
         });
-        wanted.map(|lost| lost.was.clone()).filter(|thing| ground.bears(thing)).collect()
+        let wanted: Vec<&Thing> = wanted.map(|lost| &lost.was).collect();
+        // What is down comes up first, when that is among it.
+        let up = wanted.iter().filter(|thing| thing.part == Part::Link && thing.value == "up");
+        let up: HashSet<&str> = up.filter_map(|thing| thing.key.strip_suffix(" state")).collect();
+        let bears = |thing: &Thing| {
+            let comes_up = || thing.link().is_some_and(|link| up.contains(link) && ground.has_link(link));
+            ground.bears(thing) || (thing.part.is_route() && comes_up())
+        };
+        wanted.into_iter().filter(|thing| bears(thing)).cloned().collect()
     }
 }
 
@@ -173,11 +181,17 @@ impl<'a> Ground<'a> {
         Self { folders: folders.collect(), index }
     }
 
+    fn state(&self, link: &str) -> Option<&str> {
+        self.index.get(&(Part::Link, format!("{link} state").as_str())).map(|one| one.value.as_str())
+    }
+
+    fn has_link(&self, link: &str) -> bool {
+        self.state(link).is_some()
+    }
+
     /// Whether a thing can be there.
     fn bears(&self, thing: &Thing) -> bool {
-        let state =
-            |link: &str| self.index.get(&(Part::Link, format!("{link} state").as_str())).map(|one| one.value.as_str());
-        match thing.link().map(state) {
+        match thing.link().map(|link| self.state(link)) {
             // Without a look at the links nobody knows.
             Some(None) => !self.index.keys().any(|(part, _)| *part == Part::Link),
             Some(Some("down")) if thing.part.is_route() => false,
@@ -291,7 +305,17 @@ impl Undoing<'_> {
         let mut known: HashMap<(Part, String), usize> = HashMap::new();
         // What the run itself had made by then is no loss.
         let mut made = Own::default();
+        let index = now.index();
         for (number, record) in self.records.iter().enumerate() {
+            // A link that came home within the run is as that move left it: down, without all that it had.
+            if let Some(Fact::Moved(moved)) = record.op.fact()
+                && moved.to == place.netns
+                && !refused(record)
+            {
+                for lost in all.iter_mut().filter(|lost| hangs_on(&lost.was, &moved.link)) {
+                    lost.then = index.get(&(lost.was.part, lost.was.key.as_str())).map(|thing| thing.value.clone());
+                }
+            }
             if record.op.command.netns != place.netns || refused(record) {
                 continue;
             }
@@ -310,7 +334,7 @@ impl Undoing<'_> {
                 continue;
             }
             // What a link had that is another's by now is gone with it.
-            if matches!(self.still_ours(record), Ok(Ours::Gone | Ours::Foreign(_))) {
+            if matches!(self.ours_in_the_end(number, record), Ok(Ours::Gone | Ours::Foreign(_))) {
                 continue;
             }
             let took = match &record.taken {
@@ -337,7 +361,6 @@ impl Undoing<'_> {
                 }
             }
         }
-        let index = now.index();
         all.retain(|lost| {
             let now = index.get(&(lost.was.part, lost.was.key.as_str())).map(|thing| &thing.value);
             // A setting that the run made goes back by its own inverse.
@@ -487,6 +510,12 @@ fn refused(record: &Record) -> bool {
     record.ok == Some(false) && (record.op.is_raw() || record.undone.get())
 }
 
+/// Whether a thing goes with a link: its own, a route by it, one of its settings.
+fn hangs_on(thing: &Thing, link: &str) -> bool {
+    let of_setting = || folder(&thing.key).and_then(|folder| folder.rsplit('/').next());
+    if thing.part == Part::Sysctl { of_setting() == Some(link) } else { thing.link() == Some(link) }
+}
+
 /// The folder of a setting: that of a link goes with the link.
 fn folder(path: &str) -> Option<&str> {
     path.rsplit_once('/').map(|(folder, _)| folder)
@@ -537,6 +566,19 @@ mod tests {
         let now = |mtu| state(&[(Part::Link, "a state", "up"), (Part::Link, "a mtu", mtu)]);
         let targets = |by_user, mtu| place(State::default(), vec![lost(by_user)]).targets(&now(mtu)).len();
         assert_eq!((targets(true, "1400"), targets(true, "1300"), targets(false, "1300")), (1, 0, 1));
+    }
+
+    #[test]
+    fn a_route_by_a_link_that_comes_up_again_goes_back_too() {
+        let lost =
+            |part, key: &str, value: &str| Lost { was: Thing::new(part, key, value), then: None, by_user: false };
+        let route = || lost(Part::Route4, "10.9.0.0/16", "unicast 10.9.0.0/16 via 10.0.0.9 dev a");
+        let up = Lost { then: Some("down".into()), ..lost(Part::Link, "a state", "up") };
+        let targets = |owed, now: &[_]| place(State::default(), owed).targets(&state(now)).len();
+        let down = [(Part::Link, "a state", "down")];
+        assert_eq!(targets(vec![route()], &down), 0, "somebody set it down");
+        assert_eq!(targets(vec![up.clone(), route()], &down), 2);
+        assert_eq!(targets(vec![up, route()], &[(Part::Link, "b state", "up")]), 0, "the link is gone");
     }
 
     #[test]

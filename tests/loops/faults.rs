@@ -5,8 +5,8 @@ use crate::shim::{self, Fault};
 use crate::{Case, Dice};
 
 /// The scripts that are broken: a NAT lab, a six-host bridge, a chain of three routers, dual stack with a firewall, background servers, what is
-/// said in the words of nft, tc and bridge, and what goes together: rules by `iptables-restore`, addresses and routes.
-pub(crate) const SCRIPTS: [&str; 7] = ["nat", "bridge6", "routers", "dual", "background", "words", "together"];
+/// said in the words of nft, tc and bridge, what goes together (rules by `iptables-restore`, addresses and routes), and links that move.
+pub(crate) const SCRIPTS: [&str; 8] = ["nat", "bridge6", "routers", "dual", "background", "words", "together", "moves"];
 
 /// These scripts, or the one that `NETWRIGHT_SCRIPT` names.
 pub(crate) fn chosen(scripts: &[&'static str]) -> Vec<&'static str> {

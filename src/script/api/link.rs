@@ -699,6 +699,38 @@ pub mod api {
         Ok(link.clone())
     }
 
+    /// Moves the link to another namespace, under its name; the handle and what is returned stand there. It arrives down, nobody's port and without
+    /// addresses: `up` and `addr` come after it. What a link of the machine had by then (addresses, routes, settings) is put back with it when the run is
+    /// undone. What is made where it belongs, as `veth` and `plug` do, need not move.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// let ends = veth(host(), "to-blue", host(), "spare");
+    /// ends[1].move(blue).rename("eth0").addr("10.0.0.2/24").up();
+    /// assert_eq(blue.link("eth0").peer.name, "to-blue");
+    /// ```
+    #[rhai_fn(name = "move", return_raw)]
+    pub fn move_to(context: NativeCallContext, link: &mut Link, netns: Netns) -> Out<Link> {
+        act(&context, &link.netns.run, |session| session.link_move(link.at(), &netns.at))?;
+        link.netns = netns;
+        Ok(link.clone())
+    }
+
+    /// Moves a link of this namespace to another one, as `link.move` does; when it is there already, it was done before, so that a runbook runs twice.
+    ///
+    /// ```rhai
+    /// let blue = netns("ns-blue");
+    /// veth(host(), "eth7", host(), "spare");
+    /// host().move("eth7", blue);
+    /// host().move("eth7", blue).addr("10.0.0.2/24").up();
+    /// assert_eq(blue.link("eth7").peer.name, "spare");
+    /// ```
+    #[rhai_fn(name = "move", return_raw, pure)]
+    pub fn move_named(context: NativeCallContext, netns: &mut Netns, name: &str, to: Netns) -> Out<Link> {
+        act(&context, &netns.run, |session| session.link_move((&netns.at, name), &to.at))?;
+        Ok(to.link(name))
+    }
+
     /// Deletes the link, if it is there.
     ///
     /// ```rhai
