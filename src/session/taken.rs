@@ -151,7 +151,8 @@ fn settings(reach: &Reach) -> BTreeMap<String, String> {
                     take(format!("{folder}/{link}/{name}"));
                 }
             } else {
-                for name in &reach.names {
+                // The switch of all links has no like of one.
+                for name in reach.names.iter().filter(|name| *name != "ip_forward") {
                     take(format!("{folder}/{link}/{name}"));
                 }
             }

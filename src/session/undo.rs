@@ -247,9 +247,10 @@ impl<'a> Undoing<'a> {
             }
         }
         self.see_addresses(&mut unseen, None);
+        let gone = self.links_gone(&to_verify);
         for number in to_verify {
             let record = &self.records[number];
-            if self.is_gone(record) {
+            if gone.contains(&number) || self.is_gone(record) {
                 self.note(number);
             } else {
                 self.undone.left.push((record.op.command.line(), "it is still there".into()));

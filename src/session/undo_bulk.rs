@@ -1,11 +1,12 @@
 //! Undoing many things of a kind together: the rules of a table go in one `iptables-restore`, the addresses of a link are looked at once. What one step
 //! alone would have proven is proven of each.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ipnet::IpNet;
 
 use super::Record;
+use super::journal::Identity;
 use super::look::Verdict;
 use super::put_back::Stuck;
 use super::undo::{Ours, Undoing};
@@ -97,6 +98,24 @@ impl Undoing<'_> {
         let list = firewall::list(&command.netns, at.family, &at.table, None);
         let output = self.exec().run(&list).ok().filter(|output| output.ok)?;
         iptables::parse_list(&at.table, &output.ran.stdout).ok()
+    }
+
+    /// Those of the links that were made which are gone already: all of a namespace are looked at at once, for one alone costs a thread.
+    pub(super) fn links_gone(&self, numbers: &[usize]) -> HashSet<usize> {
+        let mut all: HashMap<&Where, Vec<(usize, &str, u32)>> = HashMap::new();
+        for number in numbers {
+            let Some(record) = self.records.get(*number) else { continue };
+            if let (Some(Fact::Link(link)), Some(Identity::Link(index))) = (record.op.fact(), record.identity) {
+                all.entry(&record.op.command.netns).or_default().push((*number, &link.name, index));
+            }
+        }
+        let gone = |links: Vec<(usize, &str, u32)>| -> Vec<usize> {
+            let is_gone = |(_, name, index): &(usize, &str, u32)| {
+                crate::probe::link_index(name).is_ok_and(|now| now != Some(*index))
+            };
+            links.into_iter().filter(is_gone).map(|(number, ..)| number).collect()
+        };
+        all.into_iter().flat_map(|(netns, links)| self.exec.within(netns, || gone(links)).unwrap_or_default()).collect()
     }
 
     /// Looks whether addresses that were deleted are gone, unless `next` is about one of the same link.
