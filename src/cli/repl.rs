@@ -507,6 +507,13 @@ impl Talk {
         let script = self.console.borrow().script();
         let text = format!("#!/usr/bin/env -S netwright run\n{script}");
         let path = Path::new(rest);
+        if self.session.mode() == Mode::Sandbox && crate::sandbox::goes_with_sandbox(path) {
+            return Err(Error::new(
+                Kind::InvalidArgument,
+                format!("`{rest}` would be gone with the sandbox: it has a `/run` of its own"),
+            )
+            .hint("save it in another folder"));
+        }
         // What this conversation wrote, and nobody has touched since, is its own to write again.
         let own = self.saved.as_ref().is_some_and(|(before, written)| {
             before == path && files::read_ordinary(path).is_ok_and(|now| now == written.as_bytes())

@@ -175,7 +175,7 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
         coverage: arguments.coverage,
         keep: arguments.keep_on_failure,
         shell: arguments.shell_on_failure,
-        artefacts,
+        artefacts: artefacts.clone(),
         ..Plan::default()
     };
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
@@ -185,6 +185,13 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
         arguments.jobs.map_or(cores, usize::from)
     };
     let mut args: Vec<OsString> = Vec::new();
+    // As `emit` does: the sandbox has a `/run` of its own.
+    if let Some(folder) = artefacts.as_ref().filter(|folder| folder.starts_with("/run") && !arguments.list) {
+        crate::files::Folder::make(folder, 0o700).map_err(|error| {
+            Error::new(Kind::PermissionDenied, format!("cannot write to the folder `{}`: {error}", folder.display()))
+        })?;
+        args.extend(["--writes".into(), folder.into()]);
+    }
     args.extend(super::tool_words(&arguments.tools));
     for path in &arguments.keep {
         sandbox::keepable(path)?;

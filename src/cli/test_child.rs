@@ -36,6 +36,9 @@ pub(super) struct ChildArgs {
     tools: Vec<(String, PathBuf)>,
     #[arg(long = "keep")]
     keep: Vec<PathBuf>,
+    /// A folder that netwright itself writes to.
+    #[arg(long)]
+    writes: Option<PathBuf>,
     #[arg(long = "in")]
     inside: Option<String>,
     file: PathBuf,
@@ -47,7 +50,8 @@ pub(super) fn child(arguments: &ChildArgs) -> u8 {
     if supervisor {
         child::end_with_parent();
     }
-    let keep: Vec<_> = arguments.tools.iter().map(|(_, path)| path.clone()).chain([arguments.file.clone()]).collect();
+    let tools = arguments.tools.iter().map(|(_, path)| path.clone());
+    let keep: Vec<_> = tools.chain([arguments.file.clone()]).chain(arguments.writes.clone()).collect();
     let entered = match &arguments.inside {
         Some(name) => Name::parse(name).and_then(|name| stay::join(&name)),
         None => sandbox::enter_or_supervise(&keep),

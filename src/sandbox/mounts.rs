@@ -111,6 +111,15 @@ fn run(keep: &[PathBuf]) -> Result<(), Errno> {
     Ok(())
 }
 
+/// Whether what is written to a path in a sandbox is gone with it: it lies on the sandbox's own `/run`, not in what was brought back.
+#[must_use]
+pub fn goes_with_sandbox(path: &Path) -> bool {
+    let Ok(path) = std::path::absolute(path) else { return false };
+    let Some(there) = path.ancestors().skip(1).find_map(|above| above.canonicalize().ok()) else { return false };
+    let dev = |path: &Path| std::fs::metadata(path).ok().map(|meta| std::os::unix::fs::MetadataExt::dev(&meta));
+    (there.starts_with("/run") || there.starts_with("/var/run")) && dev(&there) == dev(Path::new("/run"))
+}
+
 /// Links in `/run` to places outside it, for example `shm` (Debian) and `current-system` (`NixOS`).
 fn outward_links() -> Vec<(std::ffi::OsString, PathBuf)> {
     let Ok(entries) = std::fs::read_dir("/run") else { return Vec::new() };
