@@ -9,7 +9,7 @@ mod step;
 
 use std::collections::HashMap;
 
-use crate::op::link::Setting;
+use crate::op::link::{Link, Setting};
 use crate::op::netns::Netns;
 use crate::op::qdisc::Is;
 use crate::op::{Fact, Op, Where};
@@ -89,6 +89,14 @@ pub(crate) fn emit(
         let place = line_of(op.place.as_ref());
         if let Some(why) = &step.without_undo {
             missing.push(format!("{place}: `{}` cannot be taken back: {why}", op.command.line()));
+        }
+        if let Some(Fact::Moved(one)) = op.fact()
+            && !log.iter().any(|record| record.op.makes_link().is_some_and(|link| is_end(record, link, &one.link)))
+        {
+            let (link, from) = (&one.link, &one.from);
+            missing.push(format!(
+                "{place}: what `{link}` had in `{from}`, its addresses and routes, does not come back with it"
+            ));
         }
         if op.command.without_keys().is_some() {
             with_keys.push(place);
@@ -264,6 +272,11 @@ fn drop_detours(log: &[Record], kept: &mut std::collections::HashSet<usize>) {
             kept.remove(at);
         }
     }
+}
+
+/// Whether a link that a record makes has an end of this name, wherever that has gone by now.
+fn is_end(record: &Record, link: &Link, name: &str) -> bool {
+    record.succeeded() && (link.name == name || link.peer.as_ref().is_some_and(|(_, peer)| peer == name))
 }
 
 /// The steps of each link, by where it is and how it is called by then: those up to the last one that renames or moves it, and the others.
