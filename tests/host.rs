@@ -291,12 +291,16 @@ X
         "$NETWRIGHT" run --host /run/moves.rhai --fail true >&2; echo "fail $?"; here fail
         for again in 1 2; do "$NETWRIGHT" run --host /run/twice.rhai >&2; echo "twice $?"; done
         "$NETWRIGHT" down /run/twice.rhai >&2; echo "down $?"; here twice
+        echo 'let box = netns("box"); host().move("eth1", box); box.delete();' >/run/act.rhai
+        "$NETWRIGHT" run --host /run/act.rhai 2>&1 | grep -c '`box` holds `eth1`'; here refused
         # Somebody else takes the namespace away, and the link with it.
         "$NETWRIGHT" run --host /run/twice.rhai >&2; ip netns delete box; "$NETWRIGHT" down /run/twice.rhai >&2; echo "gone $?"
+        # What a script deleted of somebody's is not said to be undone, wherever it had gone.
+        ip link add eth1 type veth peer name far; echo 'host().move("eth1", netns("box")).delete();' >/run/act.rhai
+        "$NETWRIGHT" run --host /run/act.rhai >&2; "$NETWRIGHT" down /run/act.rhai >&2; echo "deleted $?"
         "#
     ));
-    let expected =
-        "run 0\ndown 0\ndown: as it was\nfail 3\nfail: as it was\ntwice 0\ntwice 0\ndown 0\ntwice: as it was\ngone 0\n";
+    let expected = "run 0\ndown 0\ndown: as it was\nfail 3\nfail: as it was\ntwice 0\ntwice 0\ndown 0\ntwice: as it was\n1\nrefused: as it was\ngone 0\ndeleted 5\n";
     assert_eq!(ran.stdout, expected, "{ran:#?}");
 }
 

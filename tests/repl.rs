@@ -378,6 +378,27 @@ fn on_the_host_ctrl_d_asks_only_when_something_would_be_left() {
     terminal.expect(Eof).unwrap();
 }
 
+/// The second time it said "nothing left behind" and did nothing: the first one counted as undone after it.
+#[test]
+fn what_was_undone_and_done_again_is_undone_again() {
+    if !common::is_root() {
+        return;
+    }
+    let script = r#"
+        mount -t tmpfs t /run; mkdir -p /run/netns; ip link add name a type veth peer name b
+        for round in 1 2 3; do printf 'host().link("a").mtu(1%s00);\nhost().sysctl("net.ipv4.ip_forward", 1);\n:undo 2\n' $round; done >/run/lines
+        "$NETWRIGHT" repl --host </run/lines >/run/said 2>&1
+        ip -o link show a | grep -o 'mtu [0-9]*'; cat /proc/sys/net/ipv4/ip_forward; ls /run/netwright/runs 2>/dev/null
+        # So it is for whoever takes a killed session down.
+        { head -5 /run/lines; sleep 30; } | "$NETWRIGHT" repl --host >/run/said 2>&1 & sleep 0.1
+        for i in $(seq 100); do ip -o link show a | grep -q 'mtu 1200' && [ "$(cat /proc/sys/net/ipv4/ip_forward)" = 1 ] && break; sleep 0.05; done
+        ip -o link show a | grep -o 'mtu [0-9]*'; pkill -KILL -x -f "$NETWRIGHT repl --host"; sleep 0.1
+        "$NETWRIGHT" gc >/dev/null 2>&1; echo "gc $?"; ip -o link show a | grep -o 'mtu [0-9]*'; cat /proc/sys/net/ipv4/ip_forward
+    "#;
+    let ran = common::on_a_machine_of_its_own(script, &[]);
+    assert_eq!(ran.stdout, "mtu 1500\n0\nmtu 1200\ngc 0\nmtu 1500\n0\n", "{ran:#?}");
+}
+
 #[test]
 fn a_session_on_the_machine_that_is_hung_up_is_undone() {
     if !common::is_root() {

@@ -545,7 +545,7 @@ impl Past {
             }
             Line::Undone { undone } => {
                 if let Some(record) = self.records.get(undone) {
-                    record.undone.set(true);
+                    record.undone.set(Some(self.records.len()));
                 }
             }
             Line::End { end, at_ms } => {

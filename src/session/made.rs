@@ -40,6 +40,11 @@ impl Links {
         self.guests.contains_key(&(netns.clone(), name.to_owned()))
     }
 
+    /// A link of others that the run moved into a namespace, and where it is at home.
+    pub(super) fn guest_of(&self, netns: &Where) -> Option<(&str, &Where)> {
+        self.guests.iter().find(|((at, _), _)| at == netns).map(|((_, name), home)| (name.as_str(), home))
+    }
+
     fn end(&self, netns: &Where, name: &str) -> Option<&End> {
         self.made.get(&(netns.clone(), name.to_owned()))
     }

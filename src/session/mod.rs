@@ -240,9 +240,9 @@ pub struct Record {
     /// What the kernel took with it; `None` while nobody knows.
     #[serde(skip)]
     taken: Option<Vec<Lost>>,
-    /// Whether it was undone.
+    /// How many records there were when it was undone; `None` when it is not.
     #[serde(skip)]
-    undone: Cell<bool>,
+    undone: Cell<Option<usize>>,
 }
 
 impl Record {
@@ -260,14 +260,14 @@ impl Record {
             own: None,
             reach: None,
             taken: None,
-            undone: Cell::new(false),
+            undone: Cell::new(None),
         }
     }
 
     /// Whether it was undone.
     #[must_use]
     pub fn is_undone(&self) -> bool {
-        self.undone.get()
+        self.undone.get().is_some()
     }
 
     /// The number of the record that made what this one deletes.
@@ -746,7 +746,7 @@ impl Session {
 
     /// Writes down that there is nothing to undo of a command that was begun.
     fn has_not_acted(&self, number: usize, record: &Record) -> Result<()> {
-        record.undone.set(true);
+        record.undone.set(Some(number + 1));
         self.journal.borrow_mut().as_mut().map_or(Ok(()), |journal| journal.undone(number))
     }
 
@@ -763,7 +763,9 @@ impl Session {
         };
         // What leaves a namespace is not gone with it, nor is what a link of others takes home.
         let to = record.op.fact().map_or(&netns, |fact| fact.shown_in(&netns));
-        let of_guest = record.op.sets_link().is_some_and(|name| made_links.has_guest(&netns, name));
+        let deleted =
+            record.op.fact().and_then(|fact| if let Fact::Link(link) = fact { Some(&*link.name) } else { None });
+        let of_guest = record.op.sets_link().or(deleted).is_some_and(|name| made_links.has_guest(&netns, name));
         record.inside_made = (self.is_made(&netns) && self.is_made(to) && !of_guest) || of_own_link;
         drop(made_links);
         let on_machine = self.journal.borrow().is_some();

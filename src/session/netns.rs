@@ -160,6 +160,15 @@ impl Session {
         if !self.netns_exists(netns) {
             return Ok(self.count(Did::Nothing));
         }
+        if let Some((link, home)) = self.made_links.borrow().guest_of(netns) {
+            let home = if *home == Where::Host { "host()".to_owned() } else { format!("netns(\"{home}\")") };
+            return Err(Error::new(
+                Kind::Busy,
+                format!("`{name}` holds `{link}`, which this run moved there: it would go with it"),
+            )
+            .hint(format!("`netns(\"{name}\").move(\"{link}\", {home})` brings it home first"))
+            .netns(name.clone()));
+        }
         self.exec.forget(netns);
         let pids = self.query(&op::Command::new(op::Tool::Ip, &Where::Host, ["netns", "pids", name.as_str()]))?;
         let pids: Vec<&str> = pids.split_whitespace().collect();

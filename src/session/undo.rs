@@ -187,7 +187,7 @@ impl<'a> Undoing<'a> {
             _ => 1,
         };
         let mut order: Vec<usize> =
-            (self.first..self.records.len()).rev().filter(|n| !self.records[*n].undone.get()).collect();
+            (self.first..self.records.len()).rev().filter(|n| !self.records[*n].is_undone()).collect();
         // Stable: within a rank, last first.
         order.sort_by_key(|number| rank(&self.records[*number]));
         let mut to_verify = Vec::new();
@@ -262,7 +262,7 @@ impl<'a> Undoing<'a> {
         self.undone
     }
 
-    /// Whether an earlier change of the same setting has been undone already, when this one could not be: it has its first value again.
+    /// Whether an earlier change of the same setting has been undone already, after this one was made, which could not be: it has its first value again.
     fn is_superseded(&self, number: usize) -> bool {
         let op = &self.records[number].op;
         let is_setting = |fact: &Fact| {
@@ -282,7 +282,7 @@ impl<'a> Undoing<'a> {
         }
         let changes = op.changes();
         self.records[..number].iter().any(|earlier| {
-            earlier.undone.get()
+            earlier.undone.get().is_some_and(|records| records > number)
                 && earlier.ok != Some(false)
                 && earlier.op.command.netns == op.command.netns
                 && earlier.op.command.tool == op.command.tool
@@ -294,7 +294,7 @@ impl<'a> Undoing<'a> {
     pub(super) fn note(&mut self, number: usize) {
         let record = &self.records[number];
         self.undone.done += usize::from(record.succeeded());
-        record.undone.set(true);
+        record.undone.set(Some(self.records.len()));
         if let Some(journal) = self.journal.as_mut() {
             let _ = journal.undone(number);
         }
@@ -612,7 +612,7 @@ impl<'a> Undoing<'a> {
         };
         let takes_away = |later: &Record| {
             let is_it = later.op.command.netns == *netns && later.op.sets_link() == Some(link);
-            is_it && !later.undone.get() && later.ok != Some(false) && later.op.link_after() != Some((netns, link))
+            is_it && !later.is_undone() && later.ok != Some(false) && later.op.link_after() != Some((netns, link))
         };
         let later = self.records.iter().enumerate().skip(number + 1).find(|(_, later)| takes_away(later));
         later.map_or(Ok(ours), |(number, later)| self.ours_in_the_end(number, later))

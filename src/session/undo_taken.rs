@@ -248,7 +248,7 @@ impl Undoing<'_> {
                 .netns
                 .as_ref()
                 .is_none_or(|then| self.exec().netns_stamp(netns).is_ok_and(|now| then.same(&now) != Some(false)));
-            if !same || (self.host_gone && *netns == Where::Host) || (record.undone.get() && !resumed) {
+            if !same || (self.host_gone && *netns == Where::Host) || (record.is_undone() && !resumed) {
                 continue;
             }
             match places.iter_mut().find(|place| place.netns == *netns) {
@@ -329,7 +329,7 @@ impl Undoing<'_> {
             if is_new {
                 made.learn(&record.op.changes());
             }
-            let owes = number >= self.first && record.reach.is_some() && !record.undone.get();
+            let owes = number >= self.first && record.reach.is_some() && !record.is_undone();
             if !owes || matches!(record.op.undo, Undo::None(_)) {
                 continue;
             }
@@ -507,7 +507,7 @@ impl Undoing<'_> {
 /// Whether an op has surely not acted. A tool of netwright's own ops may fail after it has acted; of the user's words only those are undone that did
 /// not fail by themselves.
 fn refused(record: &Record) -> bool {
-    record.ok == Some(false) && (record.op.is_raw() || record.undone.get())
+    record.ok == Some(false) && (record.op.is_raw() || record.is_undone())
 }
 
 /// Whether a thing goes with a link: its own, a route by it, one of its settings.
