@@ -420,7 +420,9 @@ fn tell_changes(session: &Session) {
     };
     let changes: Vec<_> =
         log.iter().filter(|record| record.succeeded() && !record.is_undone() && !is_mark(&record.op)).collect();
-    human::line(&format!("{} changed, {} already so", session.changed(), session.unchanged()));
+    let back = log.iter().filter(|record| record.succeeded() && record.is_undone() && !is_mark(&record.op)).count();
+    let back = if back == 0 { String::new() } else { format!(", {} taken back", crate::text::plural(back, "command")) };
+    human::line(&format!("{} changed, {} already so{back}", session.changed(), session.unchanged()));
     for record in changes.iter().take(CHANGES_MAX) {
         let place = record.op.place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();
         human::line(&format!("  {place}{}", record.op.command.line().replace('\n', "\\n")));

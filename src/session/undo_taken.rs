@@ -50,6 +50,13 @@ struct Own {
 }
 
 impl Own {
+    /// What some records made.
+    fn of<'a>(records: impl Iterator<Item = &'a Record>) -> Self {
+        let mut own = Self::default();
+        records.for_each(|record| own.learn(&record.op.changes()));
+        own
+    }
+
     /// Learns from an op; what its inverse takes away is its own, too.
     fn learn_op(&mut self, op: &Op) {
         self.learn(&op.changes());
@@ -264,7 +271,11 @@ impl Undoing<'_> {
             }
         }
         places.retain_mut(|place| {
-            for record in self.records.iter().filter(|record| record.op.command.netns == place.netns) {
+            // What a person took back before the last step, in a conversation, is not there to be told from what others have.
+            let is_past = |record: &Record| record.undone.get().is_some_and(|records| records < self.records.len());
+            for record in
+                self.records.iter().filter(|record| record.op.command.netns == place.netns && !is_past(record))
+            {
                 place.own.learn_op(&record.op);
             }
             if let Some(owes) = self.owes.iter().find(|owes| owes.netns == place.netns) {
@@ -303,14 +314,14 @@ impl Undoing<'_> {
     fn owed(&self, place: &Place, now: &State) -> Vec<Lost> {
         let mut all: Vec<Lost> = Vec::new();
         let mut known: HashMap<(Part, String), usize> = HashMap::new();
-        // What the run itself had made by then is no loss.
-        let mut made = Own::default();
+        // What the run itself had made by then, and not taken back, is no loss.
+        let mut made: Vec<&Record> = Vec::new();
         let index = now.index();
         for (number, record) in self.records.iter().enumerate() {
             // A link that came home within the run is as that move left it: down, without all that it had.
             if let Some(Fact::Moved(moved)) = record.op.fact()
                 && moved.to == place.netns
-                && !refused(record)
+                && !(refused(record) || record.is_undone())
             {
                 for lost in all.iter_mut().filter(|lost| hangs_on(&lost.was, &moved.link)) {
                     lost.then = index.get(&(lost.was.part, lost.was.key.as_str())).map(|thing| thing.value.clone());
@@ -327,7 +338,7 @@ impl Undoing<'_> {
                 _ => false,
             };
             if is_new {
-                made.learn(&record.op.changes());
+                made.push(record);
             }
             let owes = number >= self.first && record.reach.is_some() && !record.is_undone();
             if !owes || matches!(record.op.undo, Undo::None(_)) {
@@ -347,7 +358,9 @@ impl Undoing<'_> {
                     before.flat_map(|(_, state)| state.lost(now)).map(|lost| Lost { by_user, ..lost }).collect()
                 }
             };
-            for lost in took.into_iter().filter(|lost| !made.made(&lost.was)) {
+            let own =
+                Own::of(made.iter().copied().filter(|one| one.undone.get().is_none_or(|records| records > number)));
+            for lost in took.into_iter().filter(|lost| !own.made(&lost.was)) {
                 match known.get(&(lost.was.part, lost.was.key.clone())) {
                     Some(at) => {
                         if let Some(earlier) = all.get_mut(*at) {

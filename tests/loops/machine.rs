@@ -149,6 +149,13 @@ impl Machine {
         outcome(&finish(&mut self.netwright(words)))
     }
 
+    /// A conversation on the machine.
+    pub(crate) fn typed(&self, lines: &str) -> (i32, String) {
+        std::fs::write("/run/lines", lines).expect("lines");
+        let lines = std::fs::File::open("/run/lines").expect("lines");
+        outcome(&finish(self.netwright(&["repl", "--host"]).stdin(lines).env("HOME", "/run")))
+    }
+
     /// The runs that have a journal.
     pub(crate) fn kept() -> Vec<String> {
         ls("/run/netwright/runs")

@@ -147,12 +147,25 @@ pub(crate) fn verbs(_: &Machine, full: bool) -> Vec<Case> {
     let cases = VERBS.iter().take(take).enumerate();
     let both = cases.flat_map(|(at, verb)| [true, false].map(|fails| (at, *verb, fails)));
     // The short form takes turns.
-    both.filter(|(at, _, fails)| full || *fails == (at % 2 == 0))
-        .map(|(_, verb, fails)| {
-            let name = format!("{} {verb}", if fails { "a run that fails:" } else { "kept and down:" });
-            Case::new(name, move |machine| built(|| verb_undone(machine, verb, fails)))
-        })
-        .collect()
+    let runs = both.filter(|(at, _, fails)| full || *fails == (at % 2 == 0)).map(|(_, verb, fails)| {
+        let name = format!("{} {verb}", if fails { "a run that fails:" } else { "kept and down:" });
+        Case::new(name, move |machine| built(|| verb_undone(machine, verb, fails)))
+    });
+    let typed = VERBS.iter().take(take).map(|verb| {
+        Case::new(format!("typed and undone, three times: {verb}"), move |machine| built(|| typed(machine, verb)))
+    });
+    runs.chain(typed).collect()
+}
+
+/// In a conversation, again and again: what was undone before says nothing about what was done since.
+fn typed(machine: &Machine, verb: &str) -> Result<(), String> {
+    let before = all();
+    let (code, said) = machine.typed(&format!("{verb}\n:undo\n").repeat(3));
+    let undone = said.matches("nothing left behind").count() + said.matches("there is nothing to undo").count();
+    match differs(&before) {
+        None if code == 0 && undone == 3 => Ok(()),
+        difference => Err(format!("exit {code}, undone {undone} times\n{said}{}", difference.unwrap_or_default())),
+    }
 }
 
 /// Runs a case on what others have built.
