@@ -442,6 +442,50 @@ fn nobody_is_missing_in_a_group_whose_segment_leaves_the_machine() {
     assert!(said.lines().count() == 3 && said.matches("SERVICE_NOT_LISTENING").count() == 1, "{said}{errors}");
 }
 
+/// The same of one address: whoever is past the end of this machine may have it, and be the router. Without that end nobody has it, and
+/// where that end is dead, that is to blame.
+#[test]
+fn nobody_is_missing_on_a_segment_that_leaves_the_machine() {
+    if !possible(&["python3"]) {
+        return;
+    }
+    let script = r#"mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && mount -t sysfs sysfs /sys
+        ip link set lo up; ip tuntap add tap0 mode tap || { echo "no tap"; exit; }
+        nw=$1; code() { "$nw" why "$@" --no-probe --json | python3 -c 'import json,sys; d=json.load(sys.stdin); c=d["culprit"] or {}; print(c.get("code", d["verdict"]), c.get("object", {}).get("name", ""))'; }
+        hold() { python3 -c 'import fcntl,struct,time
+f=open("/dev/net/tun","r+b",buffering=0); fcntl.ioctl(f,0x400454ca,struct.pack("16sH22x",b"tap0",0x1002)); print("open",flush=True); time.sleep(60)' >/run/held & until grep -q open /run/held; do sleep 0.1; done; }
+        ip link add br0 address 02:77:00:00:00:01 type bridge; ip addr add 10.77.0.1/24 dev br0; ip link set br0 up; ip route add 10.99.0.0/16 via 10.77.0.9
+        for n in a b; do ip netns add $n; ip link add v$n up master br0 type veth peer name eth0 netns $n; ip -n $n link set eth0 up; done
+        ip -n a addr add 10.77.0.2/24 dev eth0; ip -n b addr add 10.77.0.3/24 dev eth0; ip -n a route add default via 10.77.0.9
+        all() { echo "$1: $(code host 10.77.0.9), $(code host 10.99.0.1), $(code a 10.77.0.9), $(code a 10.99.0.1)"; }
+        all inside; hold; ip link set tap0 master br0 up; all out; ip addr del 10.77.0.1/24 dev br0; echo "bare: $(code a 10.99.0.1)"; ip addr add 10.77.0.1/24 dev br0
+        ip route add 10.99.0.0/16 via 10.77.0.9; ip link set tap0 down; all down; ip link set tap0 up; kill %1; wait; all dead
+        ip netns add x; ip link add vx up type veth peer name eth0 netns x; ip addr add 10.78.0.1/24 dev vx; exec 9</run/netns/x; ip netns del x; echo "unseen: $(code host 10.78.0.2)"
+        for n in 1 2; do ip link add x$n up type vxlan id $n dstport 479$n local 10.77.0.1 remote 10.77.0.$((n * 3)); ip link add b$n up type bridge; ip link set x$n master b$n; ip addr add 10.8$n.0.1/24 dev b$n
+            echo "tunnel: $(code host 10.8$n.0.9)"; done"#;
+    let output = Command::new("unshare").args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if said.contains("no tap") {
+        println!("skipped: no tap on this kernel");
+        return;
+    }
+    let gone = "ADDR_MISSING 10.77.0.9";
+    let (of_host, of_a) = ("10.99.0.0/16 via 10.77.0.9 dev br0", "default via 10.77.0.9 dev eth0");
+    let four = |one: &str| [one; 4].join(", ");
+    let wanted = [
+        format!("inside: {gone}, ROUTE_GATEWAY_DEAD {of_host}, {gone}, ROUTE_GATEWAY_DEAD {of_a}"),
+        format!("out: {}", four("inconclusive ")),
+        "bare: inconclusive ".to_owned(),
+        format!("down: {}", four("LINK_ADMIN_DOWN tap0")),
+        format!("dead: {}", four("LINK_NO_CARRIER tap0")),
+        "unseen: LINK_NO_CARRIER vx".to_owned(),
+        "tunnel: ADDR_MISSING 10.81.0.9".to_owned(),
+        "tunnel: inconclusive ".to_owned(),
+    ];
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(said.lines().map(str::trim).collect::<Vec<_>>(), wanted.iter().map(|line| line.trim()).collect::<Vec<_>>(), "{errors}");
+}
+
 /// A group is reached by a link, not by a router: by the one where somebody has joined, or by the only one.
 #[test]
 fn the_route_that_a_group_needs_is_by_a_link() {

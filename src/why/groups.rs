@@ -95,8 +95,8 @@ impl<'a> Walk<'a> {
     /// Nobody on the segment has joined: somebody on the segment of another link has, or beyond, or nobody.
     fn nobody_joined(&mut self, ns: usize, got: &Got, packet: &Packet) {
         let net = self.net;
-        if let Some((there, dev)) = self.way_out(ns, &got.dev) {
-            self.left = Some(format!("{}/{dev}", net.ns(there).at));
+        if let Some(out) = self.way_out(ns, &got.dev) {
+            self.left = Some(format!("{}/{}", net.ns(out.ns).at, out.dev));
             return;
         }
         let (network, group) = (net.ns(ns), packet.dst);
