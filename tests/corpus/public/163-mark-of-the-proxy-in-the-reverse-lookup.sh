@@ -15,7 +15,7 @@ while True: s.accept()[0].send(b"proxy")' >/dev/null 2>&1 &
   sleep 0.3; ip -n pc-router rule add pref 1024 fwmark 0x80 lookup 80; ip -n pc-router route add local default dev lo table 80
   n router nft -f - <<'R'
 table inet mihomo {
-  chain tproxy { type filter hook prerouting priority mangle; policy accept;
+  chain prerouting { type filter hook prerouting priority mangle; policy accept;
     ip daddr { 127.0.0.0/8, 192.168.0.0/16 } return
     iifname "br-lan" meta l4proto { tcp, udp } meta mark set 0x80 tproxy ip to 127.0.0.1:7894 accept
   }

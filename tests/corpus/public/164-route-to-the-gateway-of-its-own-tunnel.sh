@@ -11,6 +11,8 @@ build() {
   route client default via 192.168.1.1; route forti 192.168.1.0/24 via 203.0.113.254; sy home net.ipv4.ip_forward=1; end client 192.168.1.10 203.0.113.1 10.212.134.200/24; end forti 203.0.113.1 192.168.1.10 10.212.134.1/24
   for net in 172.16.0.0/16 203.0.113.0/24; do route client $net dev vpn0; done
 }
+# A question that is open keeps what comes after it waiting, and then fails it.
+check() { ip -n pc-client neigh flush all; n client ping -n -c 2 -i 0.3 -W 2 "$TO" >/dev/null 2>&1; }
 fix() { ip -n pc-client route del 203.0.113.0/24 dev vpn0; }
 
 play "$@"

@@ -12,9 +12,15 @@ table ip filter {
   chain input { type filter hook input priority 0; policy drop; ct state established,related accept; iifname { "lo", "eth0" } accept; }
   chain forward { type filter hook forward priority 0; policy drop; ct state established,related accept; iifname "eth0" accept; }
 }
-table ip nat { chain postrouting { type nat hook postrouting priority 100; policy accept; oifname "eth2" masquerade; } }
-table inet miniupnpd { chain forward { type filter hook forward priority -25; policy accept; iifname "eth2" ip daddr 192.168.1.46 tcp dport 40005 accept; } }
-table ip miniupnpd { chain prerouting { type nat hook prerouting priority -100; policy accept; iifname "eth2" tcp dport 40005 dnat to 192.168.1.46:40005; } }
+table ip nat {
+  chain postrouting { type nat hook postrouting priority 100; policy accept; oifname "eth2" masquerade; }
+}
+table inet miniupnpd {
+  chain forward { type filter hook forward priority -25; policy accept; iifname "eth2" ip daddr 192.168.1.46 tcp dport 40005 accept; }
+}
+table ip miniupnpd {
+  chain prerouting { type nat hook prerouting priority -100; policy accept; iifname "eth2" tcp dport 40005 dnat to 192.168.1.46:40005; }
+}
 R
 }
 fix() { n rtr nft add rule ip filter forward iifname eth2 ip daddr 192.168.1.46 tcp dport 40005 accept; }
