@@ -23,6 +23,7 @@ impl<'a> Walk<'a> {
             return self.nobody_joined(ns, got, packet);
         }
         for station in &members {
+            let before = (self.faults.len(), self.suspects.len());
             self.way(ns, station, packet, &mac_of(group));
             let (there, dev) = (station.ns, station.dev.as_str());
             let mut arrived = Packet { mark: Some(0), past: super::packet::Past::default(), ..packet.clone() };
@@ -33,6 +34,9 @@ impl<'a> Walk<'a> {
             self.hook(there, Hook::Input, &mut arrived, dev, "", None);
             if let (17, Port::Exact(port)) = (arrived.proto, arrived.dport) {
                 self.nobody_reads(there, dev, group, port);
+            }
+            if before == (self.faults.len(), self.suspects.len()) && !self.guess {
+                self.members.push((there, dev.to_owned()));
             }
         }
     }

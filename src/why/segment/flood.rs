@@ -73,8 +73,15 @@ struct Flood<'a> {
     strayed: Vec<(usize, &'a str, u64)>,
     /// The first device by which it leaves this machine, or comes to where nobody could look; rather one that works than one that does not.
     out: Option<(usize, &'a str, Vec<Piece>)>,
-    /// Whether somebody asks for the ways; in a segment of a thousand they cost more than all else.
-    ways: bool,
+    wanted: Wanted,
+}
+
+/// What somebody asks for; in a segment of a thousand the ways cost more than all else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Stations,
+    Ways,
+    WayOut,
 }
 
 impl<'a> Flood<'a> {
@@ -144,7 +151,7 @@ impl<'a> Flood<'a> {
                         self.receive(at, &far.ifname, &way, tag);
                     }
                 }
-                if ends_elsewhere(net, ns, link) {
+                if self.wanted == Wanted::WayOut && ends_elsewhere(net, ns, link) {
                     self.leaves(ns, dev, way);
                 }
             }
@@ -243,14 +250,14 @@ impl<'a> Flood<'a> {
 
     /// Lengthens a way, where somebody asks for it.
     fn step(&self, way: &mut Vec<Piece>, piece: impl FnOnce() -> Piece) {
-        if self.ways {
+        if self.wanted != Wanted::Stations {
             way.push(piece());
         }
     }
 }
 
 /// Every device that a frame from a device could come to, in the order in which it does.
-fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Flood<'a> {
+fn flood<'a>(net: &'a Net, ns: usize, dev: &str, wanted: Wanted) -> Flood<'a> {
     let mut flood = Flood {
         net,
         seen: HashSet::new(),
@@ -258,7 +265,7 @@ fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Flood<'a> {
         found: Vec::new(),
         strayed: Vec::new(),
         out: None,
-        ways,
+        wanted,
     };
     if let Some(link) = net.ns(ns).link(dev) {
         flood.seen.insert((ns, &link.ifname));
@@ -270,23 +277,23 @@ fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Flood<'a> {
 impl<'a> Walk<'a> {
     /// Every device that a frame from a device could come to.
     pub(in crate::why) fn flood(&self, ns: usize, dev: &str) -> Vec<Station> {
-        let found = flood(self.net, ns, dev, true).found.into_iter();
+        let found = flood(self.net, ns, dev, Wanted::Ways).found.into_iter();
         found.map(|(ns, dev, way)| Station { ns, dev: dev.to_owned(), way }).collect()
     }
 
     /// The same without the ways.
     pub(in crate::why) fn stations(&self, ns: usize, dev: &str) -> Vec<(usize, &'a str)> {
-        flood(self.net, ns, dev, false).found.into_iter().map(|(ns, dev, _)| (ns, dev)).collect()
+        flood(self.net, ns, dev, Wanted::Stations).found.into_iter().map(|(ns, dev, _)| (ns, dev)).collect()
     }
 
     /// Where a frame from a device may leave this machine, rather by a link that works: past that nobody can say who gets it.
     pub(in crate::why) fn way_out(&self, ns: usize, dev: &str) -> Option<Station> {
-        let (ns, dev, way) = flood(self.net, ns, dev, true).out?;
+        let (ns, dev, way) = flood(self.net, ns, dev, Wanted::WayOut).out?;
         Some(Station { ns, dev: dev.to_owned(), way })
     }
 
     /// Every device to which a frame from a device comes with the tag of a VLAN for which it has no link, and the tag.
     pub(in crate::why) fn strayed(&self, ns: usize, dev: &str) -> Vec<(usize, &'a str, u64)> {
-        flood(self.net, ns, dev, false).strayed
+        flood(self.net, ns, dev, Wanted::Stations).strayed
     }
 }
