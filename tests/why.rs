@@ -197,6 +197,80 @@ fn problems_of_strangers_are_named_and_mended() {
     public(&format!("^({})$", PUBLIC.join("|")));
 }
 
+/// Cases of `public/` that are asked without a packet, which takes no waiting: what they must say stands in `expected.tsv`. The first one is
+/// asked by another, too, and what was mended in the second one is no longer blamed.
+#[test]
+fn what_rules_routes_and_bridges_do_unseen_is_predicted() {
+    if !possible(&["python3", "socat", "nft"]) {
+        return;
+    }
+    let script = r#"mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && mount -t sysfs sysfs /sys; ip link set lo up; cd "$2"
+        ask() { "$nw" why "$@" --no-probe --json | python3 -c 'import json,sys; d=json.load(sys.stdin); c=d["culprit"] or {}
+print(sys.argv[1], c.get("code", d["verdict"]), c.get("netns", "-"), c.get("message", "-"), sep="\t")' "$id"; }
+        nw=$1; for id in 162 163 164 165 166 168 169 171; do f=$(echo $id-*.sh); ./$f build >/dev/null; sleep 0.2; ask $(./$f flow)
+            [ $id = 162 ] && ask pc-gw tcp/10.241.32.10:6443; [ $id = 163 ] && { ./$f fix; id=mended ask $(./$f flow); }; ./$f clean; done"#;
+    let _lab = LAB.lock().unwrap_or_else(PoisonError::into_inner);
+    let output = Command::new("unshare")
+        .args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT])
+        .arg(corpus("public"))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let expected = std::fs::read_to_string(corpus("public/expected.tsv")).unwrap();
+    let fits = |pattern: &str, text: &str| regex::Regex::new(&format!("(?i){pattern}")).unwrap().is_match(text);
+    let mut lines = 0;
+    for line in said.lines() {
+        let [id, code, at, message] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{said}") };
+        lines += 1;
+        if id == "mended" {
+            assert_eq!(code, "inconclusive", "{line}");
+            continue;
+        }
+        let wanted = expected.lines().find(|known| known.starts_with(&format!("{id}\t"))).unwrap();
+        let [_, codes, place, words] = wanted.split('\t').collect::<Vec<_>>()[..] else { panic!("{wanted}") };
+        assert!(fits(&format!("^({codes})$"), code) && fits(place, at) && fits(words, message), "{line}\n{wanted}");
+    }
+    assert_eq!(lines, 10, "{said}{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// A rule of nft would let a packet pass but for the link that it names; that of another port would not.
+#[test]
+fn the_rule_of_nft_that_almost_lets_pass_is_told() {
+    if !possible(&["nft"]) {
+        return;
+    }
+    let script = r#"ip netns exec r nft flush ruleset; ip netns exec r nft -f - <<EOF
+table inet guard { chain fw { type filter hook forward priority 0; policy drop; ct state established,related accept; iifname "wan0" jump in; iifname "lan0" ip daddr 10.1.0.1 tcp dport 80 accept; }
+  chain in { ip daddr 10.1.0.1 tcp dport 22 accept; }
+}
+EOF
+        says() { "$nw" why a tcp/10.1.0.1:$1 --no-probe --json | grep -o 'would let it pass if it came in by [a-z0-9]*, but that is [a-z]* here'; echo "$1: $?"; }
+        nw=$1; says 80; says 22; says 81"#;
+    let output = machine(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wanted = "would let it pass if it came in by lan0, but that is va here\n80: 0\n22: 1\n81: 1\n";
+    assert_eq!(said, wanted, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// What is sent to a group need not be answered: where somebody has joined and listens, silence is no fault; where a rule drops it, it is.
+#[test]
+fn a_group_that_is_silent_is_reached_when_somebody_listens() {
+    if !possible(&["python3", "nft"]) {
+        return;
+    }
+    let script = r#"ip -n r route add 239.1.2.3 dev va
+        ip netns exec a python3 -c 'import socket,struct,time
+s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(("",5000)); s.setsockopt(0,35,struct.pack("4s4s",socket.inet_aton("239.1.2.3"),socket.inet_aton("10.0.0.1"))); print("joined",flush=True); time.sleep(60)' > /run/joined &
+        until grep -q joined /run/joined; do sleep 0.1; done; ip netns exec r nft flush ruleset
+        code() { "$nw" why r udp/239.1.2.3:$1 --json | python3 -c 'import json,sys; d=json.load(sys.stdin); print((d["culprit"] or {}).get("code", d["verdict"]))'; }
+        nw=$1; echo "open: $(code 5000)"; echo "port: $(code 5001)"; ip netns exec a nft add table ip t; ip netns exec a nft add chain ip t in '{ type filter hook input priority 0; }'
+        ip netns exec a nft add rule ip t in ip daddr 239.1.2.3 drop; echo "closed: $(code 5000)"; kill %1"#;
+    let output = machine(script).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let wanted = "open: reachable\nport: SERVICE_NOT_LISTENING\nclosed: NF_DROP\n";
+    assert_eq!(said, wanted, "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn all_problems_of_strangers_are_named_and_mended() {
     if std::env::var_os("NETWRIGHT_FULL").is_none_or(|full| full != "1") {
@@ -440,6 +514,55 @@ fn nobody_is_missing_in_a_group_whose_segment_leaves_the_machine() {
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.starts_with("inside: SERVICE_NOT_LISTENING\n"), "{said}{errors}");
     assert!(said.lines().count() == 3 && said.matches("SERVICE_NOT_LISTENING").count() == 1, "{said}{errors}");
+}
+
+/// The same of one address: whoever is past the end of this machine may have it, and be the router. Without that end nobody has it, and
+/// where that end is dead, that is to blame.
+#[test]
+fn nobody_is_missing_on_a_segment_that_leaves_the_machine() {
+    if !possible(&["python3"]) {
+        return;
+    }
+    let script = r#"mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir -p /run/netns /run/lock && mount -t sysfs sysfs /sys
+        ip link set lo up; ip tuntap add tap0 mode tap || { echo "no tap"; exit; }
+        nw=$1; code() { "$nw" why "$@" --no-probe --json | python3 -c 'import json,sys; d=json.load(sys.stdin); c=d["culprit"] or {}; print(c.get("code", d["verdict"]), c.get("object", {}).get("name", ""))'; }
+        hold() { python3 -c 'import fcntl,struct,time
+f=open("/dev/net/tun","r+b",buffering=0); fcntl.ioctl(f,0x400454ca,struct.pack("16sH22x",b"tap0",0x1002)); print("open",flush=True); time.sleep(60)' >/run/held & until grep -q open /run/held; do sleep 0.1; done; }
+        ip link add br0 address 02:77:00:00:00:01 type bridge; ip addr add 10.77.0.1/24 dev br0; ip link set br0 up; ip route add 10.99.0.0/16 via 10.77.0.9
+        for n in a b; do ip netns add $n; ip link add v$n up master br0 type veth peer name eth0 netns $n; ip -n $n link set eth0 up; done
+        ip -n a addr add 10.77.0.2/24 dev eth0; ip -n b addr add 10.77.0.3/24 dev eth0; ip -n a route add default via 10.77.0.9
+        all() { echo "$1: $(code host 10.77.0.9), $(code host 10.99.0.1), $(code a 10.77.0.9), $(code a 10.99.0.1)"; }
+        all inside; hold; ip link set tap0 master br0 up; all out; ip addr del 10.77.0.1/24 dev br0; echo "bare: $(code a 10.99.0.1)"; ip addr add 10.77.0.1/24 dev br0
+        ip route add 10.99.0.0/16 via 10.77.0.9; ip link set tap0 down; all down; ip link set tap0 up; kill %1; wait; all dead
+        ip netns add x; ip link add vx up type veth peer name eth0 netns x; ip addr add 10.78.0.1/24 dev vx; exec 9</run/netns/x; ip netns del x; echo "unseen: $(code host 10.78.0.2)"
+        for n in 1 2; do ip link add x$n up type vxlan id $n dstport 479$n local 10.77.0.1 remote 10.77.0.$((n * 3)); ip link add b$n up type bridge; ip link set x$n master b$n; ip addr add 10.8$n.0.1/24 dev b$n
+            echo "tunnel: $(code host 10.8$n.0.9)"; done"#;
+    let output = Command::new("unshare").args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    if said.contains("no tap") {
+        println!("skipped: no tap on this kernel");
+        return;
+    }
+    let gone = "ADDR_MISSING 10.77.0.9";
+    let (of_host, of_a) = ("10.99.0.0/16 via 10.77.0.9 dev br0", "default via 10.77.0.9 dev eth0");
+    let four = |one: &str| [one; 4].join(", ");
+    let wanted = [
+        format!("inside: {gone}, ROUTE_GATEWAY_DEAD {of_host}, {gone}, ROUTE_GATEWAY_DEAD {of_a}"),
+        format!("out: {}", four("inconclusive ")),
+        "bare: inconclusive ".to_owned(),
+        format!("down: {}", four("LINK_ADMIN_DOWN tap0")),
+        format!("dead: {}", four("LINK_NO_CARRIER tap0")),
+        "unseen: LINK_NO_CARRIER vx".to_owned(),
+        // The one leads to `b`, the other past the dead end.
+        "tunnel: ADDR_MISSING 10.81.0.9".to_owned(),
+        "tunnel: LINK_NO_CARRIER tap0".to_owned(),
+    ];
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        said.lines().map(str::trim).collect::<Vec<_>>(),
+        wanted.iter().map(|line| line.trim()).collect::<Vec<_>>(),
+        "{errors}"
+    );
 }
 
 /// A group is reached by a link, not by a router: by the one where somebody has joined, or by the only one.

@@ -196,9 +196,7 @@ impl Walk<'_> {
         by_tables.or_else(|| {
             let nft = self.net.nft(router);
             let families = [if packet.v6() { "ip6" } else { "ip" }, "inet"];
-            let bases = nft.bases(&families, Hook::Postrouting, out, &|family, table| {
-                family != "inet" && tables.iter().any(|tables| !tables.legacy && tables.has(table))
-            });
+            let bases = nft.bases(&families, Hook::Postrouting, out, &tables);
             let mut nat = bases.into_iter().filter(|(_, index)| nft.kind(*index) == "nat");
             nat.find_map(|(_, index)| translated(nft.run(index, &request, &spot, None)))
         })
@@ -238,7 +236,8 @@ impl Walk<'_> {
             culprit = culprit.because(Label::State, format!("`{text}` leads there: the element {element}"));
             by_map = true;
         }
-        if by_map && causes.is_empty() && !rule.policy {
+        let helps = |cause: &Cause| !matches!(cause, Cause::Elsewhere(_));
+        if by_map && !causes.iter().any(helps) && !rule.policy {
             // The rule serves every element: what is missing is what this one should lead to.
             culprit.fix.clear();
             culprit = culprit.advise(
@@ -296,6 +295,16 @@ impl Walk<'_> {
                         let words = std::iter::once(by.tool.clone()).chain(narrow.iter().cloned());
                         culprit.fix = vec![Fix::of(&at, words)];
                     }
+                }
+                Cause::Elsewhere(by) => {
+                    let chain = format!("{} {} {}", by.tool, by.table, by.chain);
+                    let _ = write!(
+                        culprit.message,
+                        "; `{}` in {chain} accepts it, which does not help: an accept ends the chains of that hook and table only, every table is \
+                         asked, and one drop is enough",
+                        by.text
+                    );
+                    culprit = culprit.because(Label::State, format!("{chain} in {at}: {}", by.text));
                 }
                 Cause::Untracked(by) => {
                     let _ = write!(

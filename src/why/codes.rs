@@ -82,7 +82,7 @@ RouteWrongNexthop ROUTE_WRONG_NEXTHOP "a route leads to a neighbour or link that
 RouteBlackhole ROUTE_BLACKHOLE "a blackhole route swallows it" "`ip route` shows blackhole" "ip route del blackhole …"
 RouteUnreachable ROUTE_UNREACHABLE "an unreachable route refuses it" "`ip route` shows unreachable" "ip route del unreachable …"
 RouteProhibit ROUTE_PROHIBIT "a prohibit route refuses it" "`ip route` shows prohibit" "ip route del prohibit …"
-RouteLoop ROUTE_LOOP "two routers send the packet to each other until its time to live is over" "`ip route get` in each names the other" "correct one of the routes"
+RouteLoop ROUTE_LOOP "two routers send the packet to each other until its time to live is over, or a tunnel is routed into itself" "`ip route get` in each names the other" "correct one of the routes"
 RuleMisdirect RULE_MISDIRECT "a policy rule refuses the packet or leads it to the wrong table" "`ip rule`" "ip rule del …"
 ForwardingDisabled FORWARDING_DISABLED "a namespace gets a packet for somebody else and is no router" "net.ipv4.ip_forward, net.ipv4.conf.X.forwarding" "sysctl -w net.ipv4.ip_forward=1"
 RpFilter RP_FILTER "the reverse path filter drops packets whose source is reached by another link" "rp_filter of all and of the link: the greater one counts" "sysctl -w net.ipv4.conf.X.rp_filter=2"

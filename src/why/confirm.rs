@@ -183,8 +183,10 @@ const NEIGHBOUR: [Code; 18] = [
     Code::RpFilter,
 ];
 // A policy rule that says `unreachable` is to the kernel no route at all (`ENETUNREACH` of `fib4_rule_action`).
-const ROUTE: [Code; 10] = [
+const ROUTE: [Code; 11] = [
     Code::RuleMisdirect,
+    // A tunnel whose packets are routed into it (`-ELOOP` of `udp_tunnel_dst_lookup`).
+    Code::RouteLoop,
     Code::RouteMissing,
     Code::RouteWrongNexthop,
     Code::ReturnRouteMissing,
@@ -387,7 +389,10 @@ fn codes(class: Class) -> &'static [Code] {
             Code::V6DadFailed,
         ],
         Class::SocketRefused => &[Code::ServiceBacklogFull],
-        Class::Martian => &[Code::NatMissing, Code::MartianLocalnet, Code::AddrDuplicate, Code::RouteLoop],
+        // A source whose way back ends at a local route is taken for the machine's own (`__fib_validate_source`).
+        Class::Martian => {
+            &[Code::NatMissing, Code::MartianLocalnet, Code::AddrDuplicate, Code::RouteLoop, Code::RpFilter]
+        }
         Class::Xfrm => &[Code::XfrmBlock],
         Class::V6Disabled => &[Code::V6Disabled],
         Class::Tunnel => &[Code::TunnelMismatch],

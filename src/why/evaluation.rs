@@ -22,13 +22,15 @@ pub(super) struct State {
     pub nat: Option<(Nat, RuleRef)>,
     /// Whether that is only one of several translations, one of them perhaps none.
     pub guess: bool,
+    /// The rule that accepted it.
+    pub accepted: Option<RuleRef>,
 }
 
 impl State {
     /// A packet that no rule has seen.
     #[must_use]
     pub(super) fn new(packet: &Packet) -> Self {
-        Self { packet: packet.clone(), nat: None, guess: false }
+        Self { packet: packet.clone(), nat: None, guess: false, accepted: None }
     }
 
     /// The packet came here by one of two ways: what differs between them is not known.
@@ -50,7 +52,8 @@ impl State {
         packet.past.proxied = packet.past.proxied.or(first.past.proxied);
         packet.past.zoned = packet.past.zoned.or(first.past.zoned);
         packet.track.zone = packet.track.zone.filter(|_| packet.track.zone == first.track.zone);
-        Self { packet, nat: other.nat.or(self.nat), guess }
+        let accepted = self.accepted.filter(|rule| other.accepted.as_ref() == Some(rule));
+        Self { packet, nat: other.nat.or(self.nat), guess, accepted }
     }
 
     /// A rule tells it not to be tracked: its state is `UNTRACKED` from there on. What is tracked already stays so (`xt_CT.c`, `nft_ct.c`).
@@ -123,6 +126,8 @@ pub(super) enum Cause {
     Zone(super::walk::Zoned),
     /// Its time to live, which was this when it was sent: routers on the way took from it.
     Hops(u8),
+    /// Nothing: a rule of another base chain accepts it, which does not help.
+    Elsewhere(RuleRef),
 }
 
 impl Ends {
@@ -166,6 +171,12 @@ impl Trail {
     /// It is accepted by this base chain.
     pub(super) fn accept(&mut self, when: Tri) {
         let left = self.leave(when);
+        self.ends.accepted = join(self.ends.accepted.take(), left);
+    }
+
+    /// It is accepted by a rule of this base chain.
+    pub(super) fn accept_by(&mut self, when: Tri, rule: RuleRef) {
+        let left = self.leave(when).map(|state| State { accepted: Some(rule), ..state });
         self.ends.accepted = join(self.ends.accepted.take(), left);
     }
 
@@ -234,6 +245,8 @@ pub(super) struct Run<'a> {
     fuel: Cell<u32>,
     /// A set whose answer is turned round, to see whether it decides.
     assume: Option<&'a Asked>,
+    /// A match that is left out, to see whether it decides: the handle of its rule, and its place in that.
+    less: Option<(u64, usize)>,
     /// The rules that led here.
     calls: RefCell<Vec<Step>>,
     /// What of a map the verdict comes from that is being looked at.
@@ -250,10 +263,23 @@ impl<'a> Run<'a> {
             base,
             fuel: Cell::new(FUEL),
             assume,
+            less: None,
             calls: RefCell::default(),
             element: RefCell::default(),
             asked: RefCell::default(),
         }
+    }
+
+    /// The same without one match of a rule.
+    #[must_use]
+    pub(super) fn less(self, handle: u64, place: usize) -> Self {
+        Self { less: Some((handle, place)), ..self }
+    }
+
+    /// Whether a match is left out.
+    #[must_use]
+    pub(super) fn leaves_out(&self, handle: u64, place: usize) -> bool {
+        self.less == Some((handle, place))
     }
 
     /// The rules that led here, and what of a named set or map the verdict that is being looked at comes from.

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use super::codes::Code;
-use super::evaluation::Effect;
+use super::evaluation::{Cause, Effect};
 use super::finding::{Culprit, Label, Leg};
 use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Sort, Spot, To, Track, Tri, Way};
 use super::state::Ns;
@@ -45,15 +45,12 @@ impl Walk<'_> {
         let v6 = packet.v6();
         let nft = net.nft(ns);
         let tables = net.tables(ns, v6);
-        let owned = |family: &str, table: &str| {
-            family == if v6 { "ip6" } else { "ip" } && tables.iter().any(|tables| !tables.legacy && tables.has(table))
-        };
         let families = [if v6 { "ip6" } else { "ip" }, "inet"];
         let mut bases: Vec<(i32, Base<'_>)> = Vec::new();
         for tables in &tables {
             bases.extend(tables.bases(hook).into_iter().map(|(prio, table)| (prio, Base::Iptables(tables, table))));
         }
-        for (prio, index) in nft.bases(&families, hook, iif, &owned) {
+        for (prio, index) in nft.bases(&families, hook, iif, &tables) {
             bases.push((prio, Base::Nft(index)));
         }
         // Whatever priority a chain for translation asks for, the kernel runs it where it translates.
@@ -93,8 +90,12 @@ impl Walk<'_> {
             arp: false,
             macs: None,
         };
-        for (prio, base) in bases {
-            let prio = if is_nat(&base) { nat_at } else { prio };
+        let run = |base: &Base<'_>, packet: &Packet, assume: Option<&Asked>| match base {
+            Base::Iptables(tables, table) => tables.run(table, packet, &spot, assume),
+            Base::Nft(index) => nft.run(*index, packet, &spot, assume),
+        };
+        for (prio, base) in &bases {
+            let prio = if is_nat(base) { nat_at } else { *prio };
             if !tracked && prio >= CONNTRACK {
                 self.track(ns, packet, related);
                 tracked = true;
@@ -104,7 +105,7 @@ impl Walk<'_> {
                 restored = true;
             }
             // The rules of NAT see the first packet of a connection only, and the first translation counts.
-            let nat = is_nat(&base);
+            let nat = is_nat(base);
             let is_legacy = matches!(base, Base::Iptables(tables, _) if tables.legacy);
             legacy |= nat && is_legacy;
             if nat && (translated && !legacy || !matches!(packet.ct, Ct::New | Ct::Unknown)) {
@@ -114,14 +115,13 @@ impl Walk<'_> {
             if nat && iif == "lo" {
                 continue;
             }
-            let run = |packet: &Packet, assume: Option<&Asked>| match &base {
-                Base::Iptables(tables, table) => tables.run(table, packet, &spot, assume),
-                Base::Nft(index) => nft.run(*index, packet, &spot, assume),
-            };
+            let again = |packet: &Packet, assume: Option<&Asked>| run(base, packet, assume);
             self.stage = if tracked { Stage::Tracked } else { Stage::Early };
-            let mut effect = run(packet, None);
-            self.first_cause(ns, packet, &mut effect, &run);
-            self.mark_cause(ns, packet, nat, &effect, &run);
+            let mut effect = again(packet, None);
+            self.first_cause(ns, packet, &mut effect, &again);
+            self.mark_cause(ns, packet, nat, &effect, &again);
+            let others = bases.iter().filter(|(_, other)| !std::ptr::eq(other, base) && !is_nat(other));
+            self.accepted_elsewhere(&mut effect, others.map(|(_, other)| run(other, packet, None)));
             let translates = nat && effect.after.as_ref().is_some_and(|after| after.nat.is_some());
             if translates && std::mem::replace(&mut translated, true) {
                 // Which of the two comes first nobody says.
@@ -131,7 +131,7 @@ impl Walk<'_> {
             let before = (packet.dst, packet.mark, packet.tos);
             passes &= self.take(ns, hook, packet, (iif, oif), bridged.is_some(), effect);
             // Only these have the way looked up again (`nf_route_table_hook4`, `ipt_mangle_out`, `nf_nat_ipv4_local_fn`).
-            let again = match &base {
+            let again = match base {
                 Base::Iptables(_, table) => matches!(*table, "mangle" | "nat"),
                 Base::Nft(index) => matches!(nft.kind(*index), "route" | "nat"),
             };
@@ -148,6 +148,18 @@ impl Walk<'_> {
             self.restore(ns, hook, packet);
         }
         passes
+    }
+
+    /// Notes with a drop the rule of another base chain that accepts the packet: an accept ends the chain that it is in, and no other.
+    fn accepted_elsewhere(&self, effect: &mut Effect, mut others: impl Iterator<Item = Effect>) {
+        if effect.drop.is_none() || self.leg == Leg::Reply || self.depth > 0 {
+            return;
+        }
+        let accepts = |other: Effect| {
+            let after = other.after.filter(|_| other.suspects.is_empty())?;
+            after.accepted.filter(|rule| !takes_all(&rule.text))
+        };
+        effect.cause.extend(others.find_map(accepts).map(Cause::Elsewhere));
     }
 
     /// Takes what a chain did.
@@ -738,7 +750,7 @@ impl Walk<'_> {
         macs: Option<(&str, &str)>,
     ) -> bool {
         let nft = self.net.nft(ns);
-        let mut bases = nft.bases(&[family], hook, if hook == Hook::Egress { devs.1 } else { devs.0 }, &|_, _| false);
+        let mut bases = nft.bases(&[family], hook, if hook == Hook::Egress { devs.1 } else { devs.0 }, &[]);
         bases.sort_unstable();
         let sort = |_: IpAddr| Sort::Unicast;
         let way = |_: &Packet| Way::Unknown;

@@ -67,7 +67,7 @@ proptest! {
         let mut nft = Nft::parse(&text);
         nft.add_devices(&format!("table netdev x {{\n chain y {{\n type filter hook ingress device {device} priority 0;"));
         for hook in HOOKS {
-            for (_, index) in nft.bases(&["ip", "ip6", "inet"], hook, "eth0", &|_, _| false) {
+            for (_, index) in nft.bases(&["ip", "ip6", "inet"], hook, "eth0", &[]) {
                 let effect = nft.run(index, &packet, &spot(hook), None);
                 if let Some(rule) = effect.drop {
                     prop_assert!(text.contains(&rule.chain), "{:?} is not in the rules", rule.chain);

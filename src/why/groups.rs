@@ -23,6 +23,7 @@ impl<'a> Walk<'a> {
             return self.nobody_joined(ns, got, packet);
         }
         for station in &members {
+            let before = (self.faults.len(), self.suspects.len());
             self.way(ns, station, packet, &mac_of(group));
             let (there, dev) = (station.ns, station.dev.as_str());
             let mut arrived = Packet { mark: Some(0), past: super::packet::Past::default(), ..packet.clone() };
@@ -33,6 +34,9 @@ impl<'a> Walk<'a> {
             self.hook(there, Hook::Input, &mut arrived, dev, "", None);
             if let (17, Port::Exact(port)) = (arrived.proto, arrived.dport) {
                 self.nobody_reads(there, dev, group, port);
+            }
+            if before == (self.faults.len(), self.suspects.len()) && !self.guess {
+                self.members.push((there, dev.to_owned()));
             }
         }
     }
@@ -95,8 +99,8 @@ impl<'a> Walk<'a> {
     /// Nobody on the segment has joined: somebody on the segment of another link has, or beyond, or nobody.
     fn nobody_joined(&mut self, ns: usize, got: &Got, packet: &Packet) {
         let net = self.net;
-        if let Some((there, dev)) = self.way_out(ns, &got.dev) {
-            self.left = Some(format!("{}/{dev}", net.ns(there).at));
+        if let Some(out) = self.way_out(ns, &got.dev) {
+            self.left = Some(format!("{}/{}", net.ns(out.ns).at, out.dev));
             return;
         }
         let (network, group) = (net.ns(ns), packet.dst);

@@ -83,6 +83,14 @@ impl Tables {
         self.rules.table(table).is_some()
     }
 
+    /// Whether it has that base chain of nftables. A table may have others beside those of iptables: of them `iptables-save` says only that they
+    /// are incompatible, and instead of chains that are not there it prints empty ones.
+    #[must_use]
+    pub(super) fn owns(&self, family: &str, table: &str, chain: &str, (hook, prio): (Hook, i32)) -> bool {
+        let ours = !self.legacy && family == if self.v6 { "ip6" } else { "ip" } && chain == hook.chain();
+        ours && self.bases(hook).contains(&(prio, table))
+    }
+
     /// Every rule of a table, with its chain.
     pub(super) fn all_of(&self, table: &str) -> impl Iterator<Item = (&str, &Rule)> {
         let chains = self.rules.table(table).map_or(&[][..], |table| &table.chains);
@@ -237,7 +245,7 @@ impl Tables {
         let this = || self.rule_ref(table, chain, run, rule);
         let target = rule.target().unwrap_or_default();
         match target {
-            "ACCEPT" => trail.accept(matched),
+            "ACCEPT" => trail.accept_by(matched, this()),
             "DROP" | "REJECT" => trail.drop(matched, this()),
             "RETURN" => trail.ret(matched),
             // Whoever takes it from the queue accepts it or drops it; so do these two by what sockets there are.
@@ -650,4 +658,30 @@ fn addr_type(ip: IpAddr, value: &str, spot: &Spot<'_>) -> Tri {
     };
     let words = value.split(',').map(one);
     if ip.is_ipv6() { words.fold(Tri::Yes, Tri::and) } else { any(words) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As iptables-nft 1.8.9 prints a table that nft made: its chains are not in it, and others stand there that do not exist.
+    #[test]
+    fn a_base_chain_that_iptables_does_not_print_is_none_of_its_own() {
+        let saved = "# Table `filter' contains incompatible base-chains, use 'nft' tool to list them.\n*filter\n:INPUT ACCEPT [0:0]\n\
+            :FORWARD DROP [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n";
+        let tables = Tables::parse(saved, false, false).unwrap().unwrap();
+        for (family, table, chain, hook, prio, owned) in [
+            ("ip", "filter", "FORWARD", Hook::Forward, 0, true),
+            ("ip", "filter", "forward", Hook::Forward, 0, false),
+            ("ip", "filter", "FORWARD", Hook::Forward, 10, false),
+            ("ip", "filter", "INPUT", Hook::Forward, 0, false),
+            ("ip6", "filter", "FORWARD", Hook::Forward, 0, false),
+            ("inet", "filter", "FORWARD", Hook::Forward, 0, false),
+            ("ip", "nat", "POSTROUTING", Hook::Postrouting, 100, false),
+        ] {
+            assert_eq!(tables.owns(family, table, chain, (hook, prio)), owned, "{family} {table} {chain} {prio}");
+        }
+        let legacy = Tables::parse(saved, false, true).unwrap().unwrap();
+        assert!(!legacy.owns("ip", "filter", "FORWARD", (Hook::Forward, 0)), "that is another backend");
+    }
 }

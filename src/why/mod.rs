@@ -180,6 +180,7 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
         let sent = packet(question, &target);
         walk.round_trip(from, sent.clone());
         source::chosen_wrongly(net, from, &sent, &mut walk);
+        source::won_by_metric(net, from, &sent, &mut walk);
         Some((from, walk))
     });
     let read = reading.elapsed();
@@ -231,7 +232,7 @@ fn answer(session: &Session, question: &Question, failed: bool) -> Result<Findin
                     (finding.verdict, finding.confidence) = (Verdict::Blocked, Confidence::Observed);
                 }
             }
-            if failed && finding.culprit.is_none() {
+            if failed && finding.culprit.is_none() && !silence_fits(&walk, &mut finding) {
                 finding.verdict = Verdict::Inconclusive;
                 again::ask_again(session, question, &target, net, &mut finding, reading)?;
             }
@@ -419,6 +420,24 @@ fn once(
     Trial::of(session, question, target, owner)?.once()
 }
 
+/// What is sent to a group need not be answered: silence says nothing against the members that the walk found, as long as nothing of it was seen
+/// to be dropped. Returns whether that is so; then they are told.
+fn silence_fits(walk: &Walk<'_>, finding: &mut Finding) -> bool {
+    let silent = finding.probe.as_ref().is_some_and(|tried| tried.is_silent() && tried.last.is_none());
+    let judged = walk.left.is_none() && finding.others.is_empty();
+    if !silent || !judged || walk.members.is_empty() {
+        return false;
+    }
+    let members: Vec<String> = walk.members.iter().map(|(ns, dev)| format!("{}/{dev}", walk.name(*ns))).collect();
+    let text = format!(
+        "a group need not answer; these have joined it, listen, and nothing is in the way: {}",
+        members.join(", ")
+    );
+    finding.notes.push(Evidence { label: Label::State, text });
+    (finding.verdict, finding.confidence) = (Verdict::Reachable, Confidence::Predicted);
+    true
+}
+
 /// The connection stands, and nobody takes it from the queue.
 fn silent_service(net: &Net, walk: &Walk<'_>, target: &Target, open: Option<&Established>) -> Option<Culprit> {
     let open = open.filter(|open| target.proto == Proto::Tcp && open.verdict().is_reached())?;
@@ -535,6 +554,10 @@ fn judge(
     let suspects = std::mem::take(&mut walk.suspects);
     if let Some(place) = &walk.left {
         let text = format!("the packet leaves by {place} for a place that is not on this machine");
+        finding.notes.push(Evidence { label: Label::Inferred, text });
+    }
+    if let Some(proxy) = &walk.proxied {
+        let text = format!("{proxy}: what that sends on is not judged");
         finding.notes.push(Evidence { label: Label::Inferred, text });
     }
     if faults.is_empty() {

@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
+use super::evaluation::Effect;
 use super::finding::{Culprit, Label, Leg};
 use super::iptables::Tables;
 use super::packet::{Hook, Packet, RuleRef, Spot};
@@ -16,7 +17,7 @@ const TRIED: usize = 64;
 const ONE_THING: [&str; 3] = ["-i", "-o", "--mac-source"];
 
 impl Walk<'_> {
-    /// Tells which rule of iptables would have let a packet pass that another rule or the policy drops, were it for one thing.
+    /// Tells which rule would have let a packet pass that another rule or the policy drops, were it for one thing.
     pub(super) fn almost_let_pass(
         &self,
         ns: usize,
@@ -27,21 +28,33 @@ impl Walk<'_> {
         rule: &RuleRef,
     ) -> Culprit {
         let net = self.net;
-        if rule.tool == "nft" || self.leg == Leg::Reply || self.depth > 0 {
+        if self.leg == Leg::Reply || self.depth > 0 {
             return culprit;
         }
-        let tables = net.tables(ns, packet.v6());
-        let Some(tables) = tables.iter().find(|tables| tables.tool() == rule.tool) else { return culprit };
         let sort = |ip: IpAddr| super::filters::sort(net.ns(ns), ip);
         let way = |packet: &Packet| Walk::new(net).leads(ns, packet);
         let spot = Spot { hook, iif, oif, physin: None, physout: None, sort: &sort, way: &way, arp: false, macs: None };
-        let passes = |tables: &Tables| {
-            let effect = tables.run(&rule.table, packet, &spot, None);
-            effect.drop.is_none() && effect.suspects.is_empty()
+        let passes = |effect: &Effect| effect.drop.is_none() && effect.suspects.is_empty();
+        let found = if rule.tool == "nft" {
+            let nft = net.nft(ns);
+            let frames = ["bridge ", "arp ", "netdev "].iter().any(|family| rule.table.starts_with(family));
+            let base = nft.base_of(hook, rule).filter(|_| !frames);
+            base.and_then(|base| {
+                let mut all = nft.one_things(base).take(TRIED);
+                let one = all.find(|one| passes(&nft.run_less(base, packet, &spot, one)))?;
+                Some((format!("{} {}", one.chain, one.text), one.option, one.value))
+            })
+        } else {
+            let tables = net.tables(ns, packet.v6());
+            let tables = tables.iter().find(|tables| tables.tool() == rule.tool);
+            tables.and_then(|tables| {
+                let passes = |tables: &Tables| passes(&tables.run(&rule.table, packet, &spot, None));
+                let (chain, text, option, value) = almost(tables, &rule.table, &passes)?;
+                Some((format!("-A {chain} {text}"), option, value))
+            })
         };
-        let Some((chain, text, option, value)) = almost(tables, &rule.table, &passes) else { return culprit };
+        let Some((shown, option, value)) = found else { return culprit };
         let at = net.ns(ns).at.clone();
-        let shown = format!("-A {chain} {text}");
         if option == "--mac-source" {
             let holder = net.all.iter().find_map(|other| {
                 let link = other

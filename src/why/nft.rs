@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use serde_json::{Map, Value};
 
 use super::evaluation::{DEPTH, Effect, Ends, Run, State, Trail, any, number, tracked};
+use super::iptables::Tables;
 use super::packet::{Asked, Ct, Hook, Nat, Packet, Port, RuleRef, Spot, To, Tri, Way, icmp_kind, icmp6_kind, protocol};
 use super::state::text;
 use super::u32_match;
@@ -151,21 +152,17 @@ impl Nft {
         }
     }
 
-    /// The base chains of a hook that a packet of a family meets, as priority and index. `skip` are tables that are read otherwise.
+    /// The base chains of a hook that a packet of a family meets, as priority and index, without those that these tables of iptables have.
     #[must_use]
-    pub(super) fn bases(
-        &self,
-        families: &[&str],
-        hook: Hook,
-        dev: &str,
-        skip: &dyn Fn(&str, &str) -> bool,
-    ) -> Vec<(i32, usize)> {
+    pub(super) fn bases(&self, families: &[&str], hook: Hook, dev: &str, tables: &[&Tables]) -> Vec<(i32, usize)> {
+        let known = |chain: &Chain| {
+            let of = |tables: &&Tables| tables.owns(&chain.family, &chain.table, &chain.name, (hook, chain.prio));
+            tables.iter().any(of)
+        };
         self.chains
             .iter()
             .enumerate()
-            .filter(|(_, chain)| {
-                chain.hook == Some(hook) && families.contains(&&*chain.family) && !skip(&chain.family, &chain.table)
-            })
+            .filter(|(_, chain)| chain.hook == Some(hook) && families.contains(&&*chain.family) && !known(chain))
             .filter(|(_, chain)| {
                 !matches!(hook, Hook::Ingress | Hook::Egress) || chain.devices.iter().any(|one| one == dev)
             })
@@ -204,6 +201,16 @@ impl Nft {
     /// What a base chain does to a packet; perhaps as if a set had said the contrary.
     #[must_use]
     pub(super) fn run(&self, index: usize, packet: &Packet, spot: &Spot<'_>, assume: Option<&Asked>) -> Effect {
+        self.run_by(index, packet, Run::new(spot, &self.chains[index].name, assume))
+    }
+
+    /// The same as if a rule did not ask for one thing.
+    #[must_use]
+    pub(super) fn run_less(&self, index: usize, packet: &Packet, spot: &Spot<'_>, less: &OneThing) -> Effect {
+        self.run_by(index, packet, Run::new(spot, &self.chains[index].name, None).less(less.handle, less.place))
+    }
+
+    fn run_by(&self, index: usize, packet: &Packet, run: Run<'_>) -> Effect {
         let base = &self.chains[index];
         let policy = (base.policy == "drop").then(|| RuleRef {
             tool: "nft".into(),
@@ -221,7 +228,6 @@ impl Nft {
             path: Vec::new(),
             element: None,
         });
-        let run = Run::new(spot, &base.name, assume);
         let mut effect = self.chain(base, State::new(packet), &run, 0).effect(policy);
         effect.asked = run.all_asked();
         effect
@@ -235,7 +241,8 @@ impl Nft {
             }
             let expressions = rule.get("expr").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
             let mut when = if run.step() { Tri::Yes } else { Tri::Maybe };
-            for expression in expressions {
+            let handle = handle_of(rule);
+            for (_, expression) in expressions.iter().enumerate().filter(|(at, _)| !run.leaves_out(handle, *at)) {
                 let Some((name, body)) = expression.as_object().and_then(|map| map.iter().next()) else { continue };
                 let Some(state) = trail.here.as_ref().filter(|_| when != Tri::No) else { break };
                 when = match name.as_str() {
@@ -267,7 +274,7 @@ impl Nft {
     ) -> Tri {
         let this = || rule_ref(chain, run, rule, name == "reject");
         match name {
-            "accept" => trail.accept(when),
+            "accept" => trail.accept_by(when, this()),
             "reject" if !trail.here.as_ref().is_some_and(|state| refuses(body, &state.packet)) => return Tri::No,
             "drop" | "reject" => trail.drop(when, this()),
             "return" => trail.ret(when),
@@ -590,6 +597,23 @@ fn op_is(body: &Value) -> bool {
     matches!(text(body, "op"), "==" | "in")
 }
 
+/// Whether a match looks at the addresses or ports of the packet.
+fn narrows(body: &Value) -> bool {
+    let left = &body["left"]["payload"];
+    matches!(text(left, "field"), "saddr" | "daddr" | "sport" | "dport")
+}
+
+/// The one thing that a match looks at, as iptables says it.
+fn asked_for(left: &Value) -> Option<&'static str> {
+    let payload = &left["payload"];
+    match text(&left["meta"], "key") {
+        "iifname" | "iif" => Some("-i"),
+        "oifname" | "oif" => Some("-o"),
+        _ if (text(payload, "protocol"), text(payload, "field")) == ("ether", "saddr") => Some("--mac-source"),
+        _ => None,
+    }
+}
+
 /// A network as JSON has it.
 fn prefix(value: &Value) -> Option<IpNet> {
     let prefix = value.get("prefix")?;
@@ -708,13 +732,17 @@ fn counter(rule: &Value) -> Option<u64> {
     expressions.iter().find_map(|one| one.get("counter")?.get("packets")?.as_u64())
 }
 
+fn handle_of(rule: &Value) -> u64 {
+    rule.get("handle").and_then(Value::as_u64).unwrap_or(0)
+}
+
 fn rule_text(rule: &Value) -> String {
     let expressions = rule.get("expr").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
     expressions.iter().map(words_of).filter(|words| !words.is_empty()).collect::<Vec<_>>().join(" ")
 }
 
 fn rule_ref(chain: &Chain, run: &Run<'_>, rule: &Value, reject: bool) -> RuleRef {
-    let handle = rule.get("handle").and_then(Value::as_u64).unwrap_or(0);
+    let handle = handle_of(rule);
     let words =
         ["delete", "rule", &chain.family, &chain.table, &chain.name, "handle", &handle.to_string()].map(str::to_owned);
     let (path, element) = run.way();
@@ -1122,7 +1150,53 @@ fn text_equal(have: &str, want: &str) -> Tri {
     }
 }
 
+/// One thing that an accepting rule asks for, beside which it looks at addresses or ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct OneThing {
+    handle: u64,
+    place: usize,
+    /// What it asks for, as iptables says it: the link in or out, or the hardware address that the frame came from.
+    pub(super) option: &'static str,
+    /// What it has to be.
+    pub(super) value: String,
+    /// The chain of the rule.
+    pub(super) chain: String,
+    /// The rule.
+    pub(super) text: String,
+}
+
 impl Nft {
+    /// The base chain by which a packet came to a rule.
+    #[must_use]
+    pub(super) fn base_of(&self, hook: Hook, rule: &RuleRef) -> Option<usize> {
+        self.chains.iter().position(|chain| {
+            chain.hook == Some(hook)
+                && chain.name == rule.base
+                && rule.table == format!("{} {}", chain.family, chain.table)
+        })
+    }
+
+    /// What the accepting rules of a base chain's table ask for that a packet may just not have: a link, a hardware address.
+    pub(super) fn one_things(&self, index: usize) -> impl Iterator<Item = OneThing> + '_ {
+        let base = &self.chains[index];
+        let same = move |chain: &&Chain| (&chain.family, &chain.table) == (&base.family, &base.table);
+        self.chains.iter().filter(same).flat_map(|chain| {
+            chain.rules.iter().flat_map(move |rule| {
+                let expressions = rule.get("expr").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+                let accepts = expressions.iter().any(|one| one.get("accept").is_some());
+                // A rule for all that comes by a link says nothing of this packet.
+                let more = expressions.iter().filter_map(|one| one.get("match")).any(narrows);
+                expressions.iter().enumerate().filter(move |_| accepts && more).filter_map(move |(place, one)| {
+                    let asked = one.get("match").filter(|body| op_is(body))?;
+                    let option = asked_for(asked.get("left")?)?;
+                    let value = words_of(asked.get("right")?);
+                    let (handle, chain) = (handle_of(rule), chain.name.clone());
+                    Some(OneThing { handle, place, option, value, chain, text: rule_text(rule) })
+                })
+            })
+        })
+    }
+
     /// Whether any rule translates sources.
     #[must_use]
     pub(super) fn translates(&self) -> bool {

@@ -210,6 +210,50 @@ impl Walk<'_> {
         }
     }
 
+    /// A policy rule takes what is for an address of the namespace itself, for it stands before the one that looks into the table `local`. Where
+    /// somebody else has that address too, as the servers of a balancer do, it is led there on purpose. Noted.
+    pub(super) fn led_past_local(&mut self, ns: usize, packet: &Packet, iif: Option<&str>, said: &str) -> bool {
+        let network = self.net.ns(ns);
+        let Some(own) = network.owns(packet.dst).filter(|addr| addr.dev != "lo" || !addr.ip.is_loopback()).cloned()
+        else {
+            return false;
+        };
+        let twin = (0..self.net.all.len()).any(|other| other != ns && self.net.ns(other).owns(packet.dst).is_some());
+        let Some((rule, route)) = self.explain_route(ns, packet, iif) else { return false };
+        if twin || route.kind() == "local" || text(&rule, "table") == "local" {
+            return false;
+        }
+        let at = network.at.clone();
+        let (shown, way) = (rule_text(&rule), route_text(&route));
+        let local = network.rules[usize::from(packet.v6())]
+            .iter()
+            .find(|rule| text(rule, "table") == "local" && ordinary(rule));
+        let but = match local {
+            Some(local) => format!("stands before the one that looks into the table local (`{}`)", rule_text(local)),
+            None => "is asked, and no rule for everybody looks into the table local (`lookup local`)".to_owned(),
+        };
+        let family = if packet.v6() { "-6 " } else { "" };
+        let from = if iif.is_some() {
+            format!("what comes from {}", packet.src)
+        } else {
+            format!("what it sends to itself from {}", packet.src)
+        };
+        self.fault(
+            Culprit::new(Code::RuleMisdirect, &at, "rule", shown.clone())
+                .value(way.clone())
+                .says(format!(
+                    "{} is an address of {at} itself ({}), and the policy rule `{shown}` {but}: it leads {from} to `{way}` instead",
+                    packet.dst, own.dev
+                ))
+                .because(Label::Kernel, said)
+                .because(Label::State, format!("ip rule in {at}: {shown}, {}", local.map_or("none for the table local".to_owned(), rule_text)))
+                .fix(&format!("ip {family}rule add pref 0 lookup local"))
+                .advise("or give the other rule a preference behind that of the table local, where somebody moved that on purpose")
+                .leads_astray(),
+        );
+        true
+    }
+
     /// The kernel would not route a packet. Returns whether the walk may go on as if that were mended.
     pub(super) fn no_route(&mut self, ns: usize, packet: &Packet, iif: Option<&str>, said: &str, line: &str) -> bool {
         let net = self.net;
@@ -280,6 +324,9 @@ impl Walk<'_> {
                 }
                 self.not_forwarding(ns, packet, iif, all, said, line);
                 return true;
+            }
+            if !packet.v6() && self.martian_by_its_mark(ns, packet, iif, said, line) {
+                return false;
             }
             if self.rp_filter(ns, packet, iif, said, line) {
                 return true;
@@ -479,6 +526,54 @@ impl Walk<'_> {
                 .fix(&format!("sysctl -w net.ipv4.conf.{iif}.rp_filter=0"));
         }
         self.fault(culprit);
+        true
+    }
+
+    /// The reverse lookup has the mark of the packet (`src_valid_mark`), and with that ends at a local route, as the one of a transparent proxy:
+    /// the source is taken for an address of the namespace itself, whatever `rp_filter` is (`__fib_validate_source`). Noted.
+    fn martian_by_its_mark(&mut self, ns: usize, packet: &Packet, iif: &str, said: &str, line: &str) -> bool {
+        let net = self.net;
+        let set = |key: &str, dev: &str| net.setting(ns, &format!("ipv4/conf/{dev}/{key}")) == 1;
+        let Some(mark) = packet.mark.filter(|mark| *mark != 0) else { return false };
+        let marked: Vec<&str> = ["all", iif].into_iter().filter(|dev| set("src_valid_mark", dev)).collect();
+        if marked.is_empty()
+            || set("accept_local", iif)
+            || set("accept_local", "all")
+            || net.ns(ns).owns(packet.src).is_some()
+        {
+            return false;
+        }
+        let back =
+            Packet { src: packet.dst, dst: packet.src, sport: packet.dport, dport: packet.sport, ..packet.clone() };
+        let plain = self.explain_route(ns, &Packet { mark: Some(0), ..back.clone() }, None);
+        let Some((rule, route)) = self.explain_route(ns, &back, None).filter(|(_, route)| route.kind() == "local")
+        else {
+            return false;
+        };
+        if plain.is_none_or(|(_, route)| route.kind() != "unicast") {
+            return false;
+        }
+        let (at, src) = (net.ns(ns).at.clone(), packet.src);
+        let names: Vec<String> = marked.iter().map(|dev| format!("net.ipv4.conf.{dev}.src_valid_mark")).collect();
+        let mut culprit = Culprit::new(Code::RpFilter, &at, "sysctl", names[0].clone())
+            .value("1")
+            .says(format!(
+                "{src} arrives on {iif} with the mark 0x{mark:x}, and src_valid_mark = 1 has the way back to it looked up with that mark: `{}` leads \
+                 to `{}`, so {at} takes {src} for an address of its own and drops it as a martian, whatever rp_filter is",
+                rule_text(&rule),
+                route_text(&route)
+            ))
+            .because(Label::Kernel, format!("{line} → {said}"))
+            .because(Label::State, format!("{} in {at}: the greater of all and {iif} counts", names.iter().map(|name| format!("{name} = 1")).collect::<Vec<_>>().join(", ")));
+        if let Some(by) = &packet.past.marked {
+            culprit = culprit.because(Label::State, format!("its mark is from {} {}: {}", by.tool, by.table, by.text));
+        }
+        for name in names {
+            culprit = culprit.fix(&format!("sysctl -w {name}=0"));
+        }
+        self.fault(culprit.advise(
+            "whoever set it (VPN clients do, at each start) will set it again: a transparent proxy (TPROXY) wants it 0",
+        ));
         true
     }
 

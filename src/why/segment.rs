@@ -99,10 +99,10 @@ impl Walk<'_> {
         if let Some(entry) = entry
             .filter(|entry| known && entry.mac.as_deref().is_some_and(|mac| !mac.eq_ignore_ascii_case(&mac_of(&owner))))
         {
-            if twin.is_none() {
+            if twin.is_none() && !self.answered_by_a_bridge(ns, dev, nexthop, &owner) {
                 self.wrong_neighbour(ns, dev, nexthop, &entry, &owner, &mac_of(&owner), &stations);
             }
-        } else if !known {
+        } else if !known && !self.answered_by_a_bridge(ns, dev, nexthop, &owner) {
             self.resolution(ns, link, nexthop, packet, &owner);
         }
         Some((owner.ns, owner.dev))

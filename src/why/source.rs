@@ -234,6 +234,75 @@ pub(super) fn chosen_wrongly(net: &Net, from: usize, sent: &Packet, walk: &mut W
     walk.faults.insert(0, culprit.leads_astray());
 }
 
+/// The way that the asker takes leads nowhere, and one of the same network by another link, which only has the greater metric, leads there: the
+/// metrics are to blame. It then stands before what was found.
+pub(super) fn won_by_metric(net: &Net, from: usize, sent: &Packet, walk: &mut Walk<'_>) {
+    let Some(first) = walk.faults.first().filter(|fault| {
+        let of_the_way = matches!(
+            fault.code,
+            Code::RouteMissing
+                | Code::RouteUnreachable
+                | Code::RouteBlackhole
+                | Code::RouteProhibit
+                | Code::RouteGatewayDead
+                | Code::ReturnRouteMissing
+                | Code::NatMissing
+                | Code::AddrMissing
+                | Code::ForwardingDisabled
+                | Code::V6ForwardingDisabled
+        );
+        // What is missing right here, or what was led astray by more than a metric, is told already.
+        of_the_way && fault.at != net.ns(from).at || fault.code == Code::RouteMissing && fault.astray
+    }) else {
+        return;
+    };
+    let Some((rule, taken)) = walk.explain_route(from, sent, None).filter(|(_, route)| route.kind() == "unicast")
+    else {
+        return;
+    };
+    let metric = |route: &Route| route.metric.unwrap_or(0);
+    let same = |other: &&Route| {
+        let place = |route: &Route| (route.table.clone(), route.dst.clone(), route.is_ipv6());
+        place(other) == place(&taken)
+            && other.kind() == "unicast"
+            && metric(other) > metric(&taken)
+            && other.dev != taken.dev
+    };
+    let mut others: Vec<&Route> = net.ns(from).routes.iter().filter(same).collect();
+    others.sort_by_key(|other| metric(other));
+    let better = others.into_iter().find(|other| {
+        let mut walk = Walk::new(net);
+        walk.bound.clone_from(&other.dev);
+        walk.round_trip(from, sent.clone());
+        walk.complete && walk.faults.is_empty() && walk.suspects.is_empty() && walk.left.is_none()
+    });
+    let (Some(better), true) = (better, super::routes::ordinary(&rule) && walk.bound.is_none()) else { return };
+    let (at, dst) = (net.ns(from).at.clone(), sent.dst);
+    let (wins, loses) = (super::routes::route_text(&taken), super::routes::route_text(better));
+    let (low, high) = (metric(&taken), metric(better));
+    let family = if sent.v6() { "-6 " } else { "" };
+    let mut culprit = Culprit::new(Code::RouteWrongNexthop, &at, "route", wins.clone())
+        .value(format!("metric {low}"))
+        .says(format!(
+            "{at} has two routes that {dst} fits, and takes `{wins}`, for its metric {low} is the smaller one; by `{loses}` (metric {high}) {dst} is \
+             reached, by the first one it is not: {}",
+            first.message
+        ))
+        .because(Label::State, format!("ip route in {at}: {wins}; {loses}"))
+        .because(Label::Inferred, format!("by {}: nothing is in the way, there and back", better.dev.as_deref().unwrap_or_default()));
+    let plain = loses.split(" metric ").next().unwrap_or(&loses).to_owned();
+    culprit = if low > 1 {
+        culprit.fix(&format!("ip {family}route add {plain} metric {}", low - 1))
+    } else {
+        let way = wins.split(" metric ").next().unwrap_or(&wins).to_owned();
+        culprit
+            .fix(&format!("ip {family}route add {way} metric {}", high.saturating_add(1)))
+            .fix(&format!("ip {family}route del {wins}"))
+    };
+    (culprit.leg, culprit.hop) = (Leg::Request, 1);
+    walk.faults.insert(0, culprit.leads_astray());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

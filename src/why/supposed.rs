@@ -70,9 +70,7 @@ impl Walk<'_> {
         found.or_else(|| {
             let nft = self.net.nft(ns);
             let families = [if packet.v6() { "ip6" } else { "ip" }, "inet"];
-            let bases = nft.bases(&families, hook, iif, &|family, table| {
-                family != "inet" && tables.iter().any(|tables| !tables.legacy && tables.has(table))
-            });
+            let bases = nft.bases(&families, hook, iif, &tables);
             let mut nat = bases.into_iter().filter(|(_, index)| nft.kind(*index) == "nat");
             nat.find_map(|(_, index)| by(&|assume| nft.run(index, &packet, &spot, assume)))
         })
@@ -193,6 +191,34 @@ impl Walk<'_> {
         Some(culprit)
     }
 
+    /// A rule hands a packet for somebody else to a transparent proxy, and routing does so too: it ends there, where somebody listens. What the
+    /// proxy then does is its own. Returns whether that is so; noted when nobody listens.
+    pub(super) fn taken_by_a_proxy(&mut self, ns: usize, packet: &Packet) -> bool {
+        let foreign = self.leg == Leg::Request && self.net.ns(ns).owns(packet.dst).is_none();
+        let Some(by) = packet.past.proxied.clone().filter(|_| foreign) else { return false };
+        let at = self.net.ns(ns).at.clone();
+        let port = proxy_port(&by.text);
+        let nobody = port.filter(|port| {
+            super::service::listening(self.net, ns, packet.proto, *port).is_some_and(|sockets| sockets.is_empty())
+        });
+        if let Some(port) = nobody {
+            let proto = packet.proto_name();
+            self.fault(
+                Culprit::new(Code::ServiceNotListening, &at, "port", format!("{proto} {port}"))
+                    .value("no socket")
+                    .says(format!(
+                        "{at} hands {} → {} to a transparent proxy (`{}`, TPROXY), and nothing listens on {proto} port {port} there",
+                        packet.src, packet.dst, by.text
+                    ))
+                    .because(Label::State, format!("{} {} {} in {at}: {}", by.tool, by.table, by.chain, by.text))
+                    .because(Label::State, format!("ss -ln in {at}: nothing on {proto} port {port}"))
+                    .advise("start the proxy, or take the rule away while it does not run"),
+            );
+        }
+        self.proxied = Some(format!("{at} hands it to a transparent proxy (`{}`)", by.text));
+        true
+    }
+
     /// A rule hands a packet to a transparent proxy, and routing does not: it is forwarded, which the kernel does not do with a packet that
     /// has a socket (`ip_forward`). Returns whether that is so; noted.
     pub(super) fn not_delivered(&mut self, ns: usize, packet: &Packet, dev: &str) -> bool {
@@ -259,5 +285,35 @@ impl Walk<'_> {
         }
         self.fault(culprit);
         true
+    }
+}
+
+/// The port of a transparent proxy, as a rule of nft or iptables has it; none where it is that of the packet.
+fn proxy_port(text: &str) -> Option<u16> {
+    let mut words = text.split_whitespace().skip_while(|word| !matches!(*word, "tproxy" | "--on-port"));
+    let port = match words.next()? {
+        "tproxy" => words.find(|word| *word == "to").and_then(|_| words.next())?.rsplit_once(':')?.1,
+        _ => words.next()?,
+    };
+    port.parse().ok().filter(|port| *port != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::proxy_port;
+
+    #[test]
+    fn a_rule_says_at_which_port_its_proxy_listens() {
+        for (text, port) in [
+            ("iifname br-lan meta mark set 128 tproxy to 127.0.0.1:7894", Some(7894)),
+            ("meta l4proto tcp tproxy to :12345", Some(12345)),
+            ("meta l4proto tcp tproxy to [::1]:12345", Some(12345)),
+            ("tproxy to 127.0.0.1", None),
+            ("-A v2ray -p tcp -j TPROXY --on-port 12345 --on-ip 127.0.0.1 --tproxy-mark 0x1/0x1", Some(12345)),
+            ("-A v2ray -p tcp -j TPROXY --on-port 0 --tproxy-mark 0x1", None),
+            ("meta l4proto tcp accept", None),
+        ] {
+            assert_eq!(proxy_port(text), port, "{text}");
+        }
     }
 }

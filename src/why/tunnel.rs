@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::codes::Code;
 use super::finding::{Culprit, Evidence, Label, Leg};
 use super::packet::{Ct, Packet, Port};
+use super::routes::{leaves_by, route_text};
 use super::state::text;
 use super::walk::{Walk, unspecified};
 use crate::model::link::Link;
@@ -182,6 +183,9 @@ impl Walk<'_> {
 
     /// Walks the way of an outer packet. Returns the namespace where it ends, and what it is there.
     fn outside(&mut self, ns: usize, link: &Link, outer: Packet, ttl: Option<u8>) -> Option<(usize, Packet)> {
+        if self.routed_into_itself(ns, link, &outer) {
+            return None;
+        }
         let at = self.net.ns(ns).at.clone();
         let before = self.faults.len();
         let visits = std::mem::take(&mut self.visits);
@@ -208,6 +212,56 @@ impl Walk<'_> {
             fault.evidence.push(Evidence { label: Label::Inferred, text: words });
         }
         end
+    }
+
+    /// A route leads the packets of a tunnel into the tunnel, which the kernel does not do (`-ELOOP` of `udp_tunnel_dst_lookup` and of `WireGuard`,
+    /// `tdev == dev` in `ip_tunnel_xmit`). Noted.
+    fn routed_into_itself(&mut self, ns: usize, link: &Link, outer: &Packet) -> bool {
+        // One that is bound to a link below it goes by that.
+        if link.parent().is_some()
+            || link.linkinfo.info_data.as_ref().is_some_and(|data| !text(data, "link").is_empty())
+        {
+            return false;
+        }
+        let Ok(got) = self.route(ns, outer, None) else { return false };
+        let Some((_, route)) = self.explain_route(ns, outer, None).filter(|_| got.dev == link.ifname) else {
+            return false;
+        };
+        let network = self.net.ns(ns);
+        let (at, dev, remote) = (network.at.clone(), &link.ifname, outer.dst);
+        let shown = route_text(&route);
+        let family = if outer.v6() { "-6 " } else { "" };
+        // The way that it would take without that route, which then is for this address alone.
+        let table = route.table.clone();
+        let around = network.routes.iter().filter(|other| {
+            let covers = other.is_default() && other.is_ipv6() == outer.v6()
+                || other.destination().is_some_and(|net| net.contains(&remote));
+            covers && other.table == table && other.kind() == "unicast" && !leaves_by(other, dev)
+        });
+        let around = around.max_by_key(|other| {
+            (other.destination().map_or(0, |net| net.prefix_len()), std::cmp::Reverse(other.metric))
+        });
+        let mut culprit = Culprit::new(Code::RouteLoop, &at, "route", shown.clone())
+            .value(dev.clone())
+            .says(format!(
+                "{at} sends the packets of the tunnel {dev}, which are for {remote}, by `{shown}`: into the tunnel itself, where the kernel drops them"
+            ))
+            .because(Label::Kernel, format!("{} → dev {dev}", got.line))
+            .because(Label::State, format!("ip -d link show dev {dev} in {at}: {}", shape(link)));
+        let alone = if outer.v6() { 128 } else { 32 };
+        let wide = route.destination().is_none_or(|net| net.prefix_len() < alone);
+        culprit = match around.filter(|_| wide) {
+            Some(other) => {
+                let text = route_text(other);
+                let way = text.split_once(' ').map_or("", |(_, way)| way).to_owned();
+                culprit
+                    .because(Label::State, format!("without it {at} would send them by `{text}`"))
+                    .fix(&format!("ip {family}route add {remote}/{alone} {way}"))
+            }
+            None => culprit.fix(&format!("ip {family}route del {shown}")),
+        };
+        self.fault(culprit.leads_astray());
+        true
     }
 
     /// GRE, IPIP, SIT, IPv6 tunnels and GENEVE: the other end is found by its addresses and keys.

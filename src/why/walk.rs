@@ -109,6 +109,10 @@ pub(super) struct Walk<'a> {
     pub(super) complete: bool,
     /// Where the packet left what is known.
     pub(super) left: Option<String>,
+    /// Who takes the packet and sends something of its own instead, by which rule.
+    pub(super) proxied: Option<String>,
+    /// Who has joined the group that the request is for, and takes it.
+    pub(super) members: Vec<(usize, String)>,
     /// Where the request arrived, and as what.
     pub(super) end: Option<(usize, Packet)>,
     /// The namespace and address that asked.
@@ -152,6 +156,8 @@ impl<'a> Walk<'a> {
             pending: false,
             complete: false,
             left: None,
+            proxied: None,
+            members: Vec::new(),
             end: None,
             origin: None,
             untracked: Vec::new(),
@@ -422,6 +428,10 @@ impl<'a> Walk<'a> {
                 Some(ip) => packet.src = ip,
                 None => self.no_source(ns, &packet, &got)?,
             }
+            got = self.looked_up_again(ns, &packet, got)?;
+        }
+        if !got.local && self.led_past_local(ns, &packet, None, &format!("{} → dev {}", got.line, got.dev)) {
+            return None;
         }
         let near = |ip: IpAddr| matches!(ip, IpAddr::V6(ip) if ip.is_unicast_link_local());
         if near(packet.src) && !near(packet.dst) && self.leg == Leg::Request {
@@ -477,6 +487,22 @@ impl<'a> Walk<'a> {
             self.faults.insert(faults, culprit.leads_astray());
         }
         end
+    }
+
+    /// A socket of IPv4 that is connected has its way looked up once more, with the source that the first time gave it (`ip_route_connect`):
+    /// policy rules for that source see it then only.
+    fn looked_up_again(&mut self, ns: usize, packet: &Packet, got: Got) -> Option<Got> {
+        let by_source = |rule: &Value| !matches!(text(rule, "src"), "" | "all");
+        if packet.v6() || !matches!(packet.proto, 6 | 17) || !self.net.ns(ns).rules[0].iter().any(by_source) {
+            return Some(got);
+        }
+        match self.route(ns, packet, None) {
+            Ok(got) => Some(got),
+            Err((said, line)) => {
+                self.no_route(ns, packet, None, &said, &line);
+                None
+            }
+        }
     }
 
     /// The time to live that a namespace gives its own packets: of the tunnel, the route, the link (IPv6), or all (`ip6_dst_hoplimit`).
@@ -996,6 +1022,9 @@ impl<'a> Walk<'a> {
         self.hook(ns, Hook::Prerouting, &mut packet, dev, "", None);
         let got = match self.route(ns, &packet, Some(dev)) {
             Ok(got) => got,
+            Err((said, line)) if self.led_past_local(ns, &packet, Some(dev), &format!("{line} → {said}")) => {
+                return None;
+            }
             Err((said, line)) => {
                 let mended = self.no_route(ns, &packet, Some(dev), &said, &line);
                 // As if it were mended: the route that would be taken without the source and the interface.
@@ -1004,8 +1033,14 @@ impl<'a> Walk<'a> {
             }
         };
         if got.local {
+            if self.taken_by_a_proxy(ns, &packet) {
+                return None;
+            }
             self.swallowed(ns, &packet, &got);
             return self.deliver(ns, packet, dev);
+        }
+        if self.led_past_local(ns, &packet, Some(dev), &format!("{} → dev {}", got.line, got.dev)) {
+            return None;
         }
         if self.leg == Leg::Request && self.not_delivered(ns, &packet, dev) {
             return None;

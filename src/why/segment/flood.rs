@@ -1,8 +1,9 @@
 //! The flood: every station that a frame could come to, also past what bars the way.
 
 use std::collections::HashSet;
+use std::net::IpAddr;
 
-use super::super::state::Net;
+use super::super::state::{Net, text};
 use super::super::walk::Walk;
 use super::bridge::{filters_vlans, tag_behind, vlan_id, vlan_of};
 use crate::model::link::Link;
@@ -49,6 +50,20 @@ pub(in crate::why) fn lower(net: &Net, ns: usize, link: &Link) -> Option<(usize,
     Some((there, parent.ifname.clone()))
 }
 
+/// Whether a link is up and has a carrier.
+pub(super) fn works(link: &Link) -> bool {
+    link.is_up() && link.has_carrier()
+}
+
+/// Whether a VXLAN link may have an end that is not on this machine: it sends to a group, or to an address that nobody here has.
+fn ends_elsewhere(net: &Net, ns: usize, link: &Link) -> bool {
+    let entries = net.fdb(ns).iter().filter(|entry| text(entry, "ifname") == link.ifname);
+    let data = link.linkinfo.info_data.as_ref();
+    let told = ["remote", "remote6", "group", "group6"].into_iter().filter_map(|key| Some(text(data?, key)));
+    let mut ends = entries.map(|entry| text(entry, "dst")).chain(told).filter_map(|ip| ip.parse::<IpAddr>().ok());
+    ends.any(|ip| ip.is_multicast() || net.all.iter().all(|other| other.owns(ip).is_none()))
+}
+
 struct Flood<'a> {
     net: &'a Net,
     seen: HashSet<(usize, &'a str)>,
@@ -56,10 +71,17 @@ struct Flood<'a> {
     found: Vec<(usize, &'a str, Vec<Piece>)>,
     /// Devices to which it comes with the tag of a VLAN for which there is no link, and the tag.
     strayed: Vec<(usize, &'a str, u64)>,
-    /// The first device by which it leaves this machine, or comes to where nobody could look.
-    out: Option<(usize, &'a str)>,
-    /// Whether somebody asks for the ways; in a segment of a thousand they cost more than all else.
-    ways: bool,
+    /// The first device by which it leaves this machine, or comes to where nobody could look; rather one that works than one that does not.
+    out: Option<(usize, &'a str, Vec<Piece>)>,
+    wanted: Wanted,
+}
+
+/// What somebody asks for; in a segment of a thousand the ways cost more than all else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Stations,
+    Ways,
+    WayOut,
 }
 
 impl<'a> Flood<'a> {
@@ -118,7 +140,7 @@ impl<'a> Flood<'a> {
                 self.step(&mut way, || Piece::Out(ns, dev.into()));
                 match net.peer(ns, link) {
                     Some((peer, other)) => self.receive(peer, &other.ifname, &way, tag),
-                    None => self.leaves(ns, dev),
+                    None => self.leaves(ns, dev, way),
                 }
             }
             Some("vxlan") => {
@@ -129,18 +151,25 @@ impl<'a> Flood<'a> {
                         self.receive(at, &far.ifname, &way, tag);
                     }
                 }
-                // The hosts at its other ends may be others.
-                self.leaves(ns, dev);
+                if self.wanted == Wanted::WayOut && ends_elsewhere(net, ns, link) {
+                    self.leaves(ns, dev, way);
+                }
             }
             // Nothing that is sent by these comes anywhere.
             Some("dummy" | "ifb" | "vrf") => {}
             _ if link.is_loopback() => {}
-            _ => self.leaves(ns, dev),
+            _ => {
+                self.step(&mut way, || Piece::Out(ns, dev.into()));
+                self.leaves(ns, dev, way);
+            }
         }
     }
 
-    fn leaves(&mut self, ns: usize, dev: &'a str) {
-        self.out.get_or_insert((ns, dev));
+    fn leaves(&mut self, ns: usize, dev: &'a str, way: Vec<Piece>) {
+        let works = |ns: usize, dev: &str| self.net.ns(ns).link(dev).is_some_and(works);
+        if self.out.as_ref().is_none_or(|(known, by, _)| !works(*known, by) && works(ns, dev)) {
+            self.out = Some((ns, dev, way));
+        }
     }
 
     /// A frame comes in by a device.
@@ -221,14 +250,14 @@ impl<'a> Flood<'a> {
 
     /// Lengthens a way, where somebody asks for it.
     fn step(&self, way: &mut Vec<Piece>, piece: impl FnOnce() -> Piece) {
-        if self.ways {
+        if self.wanted != Wanted::Stations {
             way.push(piece());
         }
     }
 }
 
 /// Every device that a frame from a device could come to, in the order in which it does.
-fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Flood<'a> {
+fn flood<'a>(net: &'a Net, ns: usize, dev: &str, wanted: Wanted) -> Flood<'a> {
     let mut flood = Flood {
         net,
         seen: HashSet::new(),
@@ -236,7 +265,7 @@ fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Flood<'a> {
         found: Vec::new(),
         strayed: Vec::new(),
         out: None,
-        ways,
+        wanted,
     };
     if let Some(link) = net.ns(ns).link(dev) {
         flood.seen.insert((ns, &link.ifname));
@@ -248,22 +277,23 @@ fn flood<'a>(net: &'a Net, ns: usize, dev: &str, ways: bool) -> Flood<'a> {
 impl<'a> Walk<'a> {
     /// Every device that a frame from a device could come to.
     pub(in crate::why) fn flood(&self, ns: usize, dev: &str) -> Vec<Station> {
-        let found = flood(self.net, ns, dev, true).found.into_iter();
+        let found = flood(self.net, ns, dev, Wanted::Ways).found.into_iter();
         found.map(|(ns, dev, way)| Station { ns, dev: dev.to_owned(), way }).collect()
     }
 
     /// The same without the ways.
     pub(in crate::why) fn stations(&self, ns: usize, dev: &str) -> Vec<(usize, &'a str)> {
-        flood(self.net, ns, dev, false).found.into_iter().map(|(ns, dev, _)| (ns, dev)).collect()
+        flood(self.net, ns, dev, Wanted::Stations).found.into_iter().map(|(ns, dev, _)| (ns, dev)).collect()
     }
 
-    /// Where a frame from a device may leave this machine: past that nobody can say who gets it.
-    pub(in crate::why) fn way_out(&self, ns: usize, dev: &str) -> Option<(usize, &'a str)> {
-        flood(self.net, ns, dev, false).out
+    /// Where a frame from a device may leave this machine, rather by a link that works: past that nobody can say who gets it.
+    pub(in crate::why) fn way_out(&self, ns: usize, dev: &str) -> Option<Station> {
+        let (ns, dev, way) = flood(self.net, ns, dev, Wanted::WayOut).out?;
+        Some(Station { ns, dev: dev.to_owned(), way })
     }
 
     /// Every device to which a frame from a device comes with the tag of a VLAN for which it has no link, and the tag.
     pub(in crate::why) fn strayed(&self, ns: usize, dev: &str) -> Vec<(usize, &'a str, u64)> {
-        flood(self.net, ns, dev, false).strayed
+        flood(self.net, ns, dev, Wanted::Stations).strayed
     }
 }

@@ -8,7 +8,7 @@ use super::super::finding::{Culprit, Label, Leg};
 use super::super::packet::Packet;
 use super::super::walk::Walk;
 use super::bridge::vlan_id;
-use super::flood::{Piece, Station};
+use super::flood::{Piece, Station, works};
 use super::{has, link_local};
 use crate::model::link::Link;
 
@@ -134,6 +134,15 @@ impl Walk<'_> {
             return None;
         }
         let nobody = format!("nobody on the segment of {at}/{dev} has that address");
+        // Where the segment leaves this machine, whoever has it may be out there.
+        let out = self.way_out(ns, &dev).filter(|_| holders.is_empty());
+        if let Some(out) = out.as_ref().filter(|out| net.ns(out.ns).link(&out.dev).is_some_and(works)) {
+            self.left = Some(format!("{}/{}", net.ns(out.ns).at, out.dev));
+            let known = net.ns(ns).neighs.iter().find(|entry| entry.ip == ip && entry.dev == dev);
+            let mac = known.and_then(|entry| entry.mac.clone()).unwrap_or_default();
+            self.way(ns, out, packet, &mac);
+            return None;
+        }
         if holders.is_empty() && self.nobodys_source(ip, &nobody, &format!("{at}: {ip} is on-link by {dev}")) {
             return None;
         }
@@ -177,7 +186,7 @@ impl Walk<'_> {
             return None;
         }
         if gateway {
-            self.dead_gateway(ns, &dev, ip, packet, stations);
+            self.dead_gateway(ns, &dev, ip, packet, stations, out.as_ref());
             return None;
         }
         let bare: Vec<&Station> = stations
@@ -191,6 +200,10 @@ impl Walk<'_> {
             })
             .filter(|station| net.ns(station.ns).link(&station.dev).is_some_and(|link| link.kind() != Some("bridge")))
             .collect();
+        if let (Some(out), true) = (&out, bare.len() != 1) {
+            self.dead_way_out(ns, out, packet);
+            return None;
+        }
         let len = net
             .ns(ns)
             .addrs_of(&dev)
@@ -224,6 +237,16 @@ impl Walk<'_> {
         };
         self.fault(culprit);
         None
+    }
+
+    /// Nobody here has it, and the link by which the segment leaves this machine does not work; noted.
+    fn dead_way_out(&mut self, ns: usize, out: &Station, packet: &Packet) {
+        let net = self.net;
+        self.left = Some(format!("{}/{}", net.ns(out.ns).at, out.dev));
+        self.way(ns, out, packet, "");
+        if let Some(link) = net.ns(out.ns).link(&out.dev) {
+            self.lacks_carrier(out.ns, link, "look at the other end");
+        }
     }
 
     /// A translation to a target that nobody is; noted.
@@ -369,13 +392,14 @@ impl Walk<'_> {
         true
     }
 
-    pub(in crate::why) fn dead_gateway(
+    fn dead_gateway(
         &mut self,
         ns: usize,
         dev: &str,
         ip: IpAddr,
         packet: &Packet,
         stations: &[Station],
+        out: Option<&Station>,
     ) {
         let net = self.net;
         let at = net.ns(ns).at.clone();
@@ -410,6 +434,9 @@ impl Walk<'_> {
                     .fix(&format!("ip addr add {ip}/{len} dev {}", bare.dev)),
             );
             return;
+        }
+        if let Some(out) = out {
+            return self.dead_way_out(ns, out, packet);
         }
         let mut culprit = Culprit::new(Code::RouteGatewayDead, &at, "route", route.clone())
             .value(ip.to_string())

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use super::super::codes::Code;
 use super::super::finding::{Culprit, Label};
 use super::super::packet::{Hook, Packet};
-use super::super::state::Neigh;
-use super::super::walk::Walk;
+use super::super::state::{Neigh, text};
+use super::super::walk::{Got, Walk};
 use super::flood::{Piece, Station};
 use super::has;
 use crate::model::link::Link;
@@ -221,15 +221,8 @@ impl Walk<'_> {
             }
         } else if setting("arp_filter") > 0 {
             let back = Packet { src: ip, dst: sender, ..ask.clone() };
-            if self.route(owner.ns, &back, None).is_ok_and(|got| got.dev != owner.dev) {
-                self.fault(
-                    Culprit::new(Code::ArpIgnored, &there, "sysctl", format!("net.ipv4.conf.{}.arp_filter", owner.dev))
-                        .value("1")
-                        .says(format!("{there} does not answer ARP on {}: arp_filter is on and {sender} is routed by another link", owner.dev))
-                        .because(Label::State, "arp_filter = 1")
-                        .fix("sysctl -w net.ipv4.conf.all.arp_filter=0")
-                        .fix(&format!("sysctl -w net.ipv4.conf.{}.arp_filter=0", owner.dev)),
-                );
+            if let Some(got) = self.route(owner.ns, &back, None).ok().filter(|got| got.dev != owner.dev) {
+                self.by_arp_filter(owner, sender, &back, &got);
                 return;
             }
         }
@@ -256,6 +249,103 @@ impl Walk<'_> {
                 }
             }
         }
+    }
+
+    /// Who is asked leaves the answer to another link, by which it would send to who asks (`arp_filter`). Noted.
+    fn by_arp_filter(&mut self, owner: &Station, sender: IpAddr, back: &Packet, got: &Got) {
+        let (net, dev) = (self.net, &owner.dev);
+        let network = net.ns(owner.ns);
+        let at = network.at.clone();
+        let route = self.explain_route(owner.ns, back, None).map(|(_, route)| route);
+        let shown = route.as_ref().map(super::super::routes::route_text).unwrap_or_default();
+        let mut culprit = Culprit::new(Code::ArpIgnored, &at, "sysctl", format!("net.ipv4.conf.{dev}.arp_filter"))
+            .value("1")
+            .says(format!(
+                "{at} does not answer ARP on {dev}: arp_filter is on, and {sender}, who asks, is routed by another link, {} (`{shown}`)",
+                got.dev
+            ))
+            .because(Label::State, format!("arp_filter = 1 (the greater of all and {dev}) in {at}"))
+            .because(Label::Kernel, format!("{} → dev {}", got.line, got.dev));
+        // An address beside the link's own, such as a virtual one, that came with the prefix of the whole segment.
+        let other = network.link(&got.dev).filter(|link| {
+            super::flood::lower(net, owner.ns, link) == Some((owner.ns, dev.clone()))
+                && route.is_some_and(|route| route.protocol.as_deref() == Some("kernel"))
+        });
+        let wide =
+            other.and_then(|link| network.addrs_of(&link.ifname).find(|addr| addr.covers(sender) && addr.len < 32));
+        culprit = match wide {
+            Some(addr) => {
+                let _ = write!(
+                    culprit.message,
+                    "; {}/{} of {}, which sits on {dev}, brought that route to all of the segment: as a second address there it wants no prefix (/32)",
+                    addr.ip, addr.len, addr.dev
+                );
+                culprit
+                    .because(Label::State, format!("ip addr in {at}: {}/{} dev {}", addr.ip, addr.len, addr.dev))
+                    .fix(&format!("ip addr add {}/32 dev {}", addr.ip, addr.dev))
+                    .fix(&format!("ip addr del {}/{} dev {}", addr.ip, addr.len, addr.dev))
+            }
+            None => culprit
+                .fix("sysctl -w net.ipv4.conf.all.arp_filter=0")
+                .fix(&format!("sysctl -w net.ipv4.conf.{dev}.arp_filter=0")),
+        };
+        self.fault(culprit);
+    }
+
+    /// A bridge on the way answers the question for an address itself, from its own neighbour entry, and with another hardware address than its
+    /// owner has (`neigh_suppress`, `br_do_proxy_suppress_arp`, `br_do_suppress_nd`). Returns whether that is so; noted.
+    pub(super) fn answered_by_a_bridge(&mut self, ns: usize, dev: &str, ip: IpAddr, owner: &Station) -> bool {
+        let net = self.net;
+        let right = net.ns(owner.ns).link(&owner.dev).and_then(|link| link.address.clone()).unwrap_or_default();
+        let suppresses = |ns: usize, port: &str| {
+            let data = net.ns(ns).link(port).and_then(|link| link.linkinfo.info_slave_data.as_ref());
+            data.and_then(|data| data.get("neigh_suppress")).and_then(serde_json::Value::as_bool) == Some(true)
+        };
+        let found = owner.way.iter().find_map(|piece| {
+            let Piece::Bridge { ns: place, bridge, from, to: Some(_), .. } = piece else { return None };
+            // What comes in by such a port is only handed on.
+            if net.ns(*place).owns(ip).is_some() || from.as_ref().is_some_and(|from| suppresses(*place, from)) {
+                return None;
+            }
+            let entry = net.ns(*place).neighs.iter().find(|entry| entry.dev == *bridge && entry.ip == ip)?;
+            let mac = entry.mac.clone().filter(|_| !has(entry, "FAILED") && !has(entry, "INCOMPLETE"))?;
+            let behind = net.fdb(*place).iter().find(|known| {
+                let port = text(known, "ifname");
+                text(known, "mac").eq_ignore_ascii_case(&mac)
+                    && text(known, "master") == bridge
+                    && suppresses(*place, port)
+            })?;
+            Some((*place, bridge.clone(), entry.clone(), mac, text(behind, "ifname").to_owned()))
+        });
+        let Some((place, bridge, entry, mac, port)) = found.filter(|(.., mac, _)| !mac.eq_ignore_ascii_case(&right))
+        else {
+            return false;
+        };
+        let (at, there, me) = (net.ns(place).at.clone(), self.name(owner.ns), net.ns(ns).at.clone());
+        let fixed = has(&entry, "PERMANENT") || has(&entry, "NOARP");
+        let asks = if ip.is_ipv6() { "neighbour solicitations" } else { "ARP" };
+        let code = if fixed { Code::NeighStaticWrong } else { Code::NeighStaleWrong };
+        let culprit = Culprit::new(code, &at, "neighbour", format!("{ip} dev {bridge}"))
+            .value(mac.clone())
+            .says(format!(
+                "{at}/{bridge} answers {asks} for {ip} itself (neigh_suppress of its port {port}), from its own neighbour entry, and that has {mac}; \
+                 {ip} is {there}/{} at {right}",
+                owner.dev
+            ))
+            .because(Label::State, format!("ip neigh in {at}: {ip} dev {bridge} lladdr {mac} {}", entry.state.join(" ")))
+            .because(Label::State, format!("bridge -d link show dev {port} in {at}: neigh_suppress on; bridge fdb: {mac} dev {port}"));
+        let culprit = if fixed {
+            let state = if has(&entry, "PERMANENT") { "permanent" } else { "noarp" };
+            culprit.fix(&format!("ip neigh replace {ip} lladdr {right} dev {bridge} nud {state}"))
+        } else {
+            culprit.fix(&format!("ip neigh del {ip} dev {bridge}"))
+        };
+        self.fault(
+            culprit
+                .fix_at(&me, &format!("ip neigh flush to {ip} dev {dev}"))
+                .advise("where a routing daemon (EVPN) writes these entries, it will write the same again until it learns of the change"),
+        );
+        true
     }
 
     /// The address that an ARP question comes from.
