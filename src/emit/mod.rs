@@ -168,6 +168,9 @@ impl Check {
                 };
                 Some(Self { text, command })
             }
+            Noted::Refined { text, .. } => {
+                Some(Self { text: text.clone(), command: Err("no plain command measures it".into()) })
+            }
             Noted::Checked { sentence, .. } => {
                 Some(Self { text: sentence.clone(), command: Err("it is a closure of the script".into()) })
             }

@@ -26,6 +26,7 @@ const KNOWN: &[&str] = &[
     "process",
     "listener",
     "expectation",
+    "answer",
     "finding",
     "reachability",
     "capture",
@@ -39,7 +40,7 @@ const KNOWN: &[&str] = &[
 ];
 /// Types that netwright brings.
 const OURS: &[&str] =
-    &["namespace", "link", "cidr", "process", "listener", "expectation", "finding", "reachability", "capture"];
+    &["namespace", "link", "cidr", "process", "listener", "expectation", "answer", "finding", "reachability", "capture"];
 /// Calls that Rhai's parser or engine answers itself.
 const SPECIAL: &[&str] = &[
     "print",
@@ -666,6 +667,7 @@ impl<'a> Walker<'a> {
             let result = match argument {
                 Expr::StringConstant(text, _) => literals::text(name, this, position, given.len(), text),
                 Expr::IntegerConstant(number, _) => literals::number(name, this, position, *number),
+                Expr::Array(items, _) => items.iter().try_for_each(|item| literals::item(name, this, literal(item))),
                 _ => Ok(()),
             };
             if let Err(error) = result {
