@@ -561,9 +561,18 @@ mod tests {
         for meant in ["web", "ns_1", "tcp/web:80", "tcp/web", "tcp/web:http", "beef"] {
             assert!(Named::is_meant(meant), "{meant}");
         }
-        for other in
-            ["10.0.0.300", "beef::1", "tcp/beef::1", "tcp/[::1]:80", "web.example", "sctp/web:80", "tcp/80", "7", "", "tcp:web"]
-        {
+        for other in [
+            "10.0.0.300",
+            "beef::1",
+            "tcp/beef::1",
+            "tcp/[::1]:80",
+            "web.example",
+            "sctp/web:80",
+            "tcp/80",
+            "7",
+            "",
+            "tcp:web",
+        ] {
             assert!(!Named::is_meant(other), "{other}");
         }
         for (text, expected) in [

@@ -20,8 +20,15 @@ pub(crate) const MTUS: std::ops::RangeInclusive<i64> = 68..=65_535;
 pub enum Fits {
     /// It was answered.
     Yes,
-    /// It was not, and this is what was found of it; smaller ones are.
-    No(Finding, Manner),
+    /// It was not.
+    No {
+        /// What was found of it.
+        found: Finding,
+        /// How it was sent.
+        manner: Manner,
+        /// Whether a small one was tried, and answered. Where somebody says that the packet is too big, none is.
+        small: bool,
+    },
     /// No ping of any size is answered, so size cannot be told.
     Unknown(Finding),
 }
@@ -63,14 +70,15 @@ impl Session {
         let sized = |size| Manner { size: Some(size), port: None, udp: false, sport: None, ..manner.clone() };
         let reach = |manner: &Manner| self.reach(from, &Aim::Target(target.clone()), manner, timeout);
         let large = sized(size);
-        let finding = reach(&large)?;
-        if finding.outcome == Outcome::Reached {
+        let found = reach(&large)?;
+        if found.outcome == Outcome::Reached {
             return Ok(Fits::Yes);
         }
-        if finding.word == "too-big" || reach(&sized(SMALL))?.outcome == Outcome::Reached {
-            return Ok(Fits::No(finding, large));
+        let small = found.word != "too-big";
+        if small && reach(&sized(SMALL))?.outcome != Outcome::Reached {
+            return Ok(Fits::Unknown(found));
         }
-        Ok(Fits::Unknown(finding))
+        Ok(Fits::No { found, manner: large, small })
     }
 }
 

@@ -512,7 +512,8 @@ impl Session {
             (Aim::Target(target), _) => Ok(target),
             (Aim::Netns(netns), service) => {
                 let addr = self.first_shared_addr(from, &netns)?;
-                Ok(service.map_or_else(|| Target::icmp(addr), |(proto, port)| Target { proto, port, ..Target::icmp(addr) }))
+                Ok(service
+                    .map_or_else(|| Target::icmp(addr), |(proto, port)| Target { proto, port, ..Target::icmp(addr) }))
             }
         }
     }

@@ -17,10 +17,14 @@ use crate::session::mutant::Look;
 /// As many namespaces are looked into by one thread: to close a packet socket, the kernel waits for all of its CPUs.
 const EACH: usize = 8;
 /// How often a packet is sent that nobody answers.
-const TRIES: usize = 3;
+const TRIES: u32 = 3;
 
 /// The ends of a packet on the wire.
 type Ends = (SocketAddr, SocketAddr);
+/// Packet sockets, each with its namespace.
+type Eyes = Vec<(Where, Passing)>;
+/// Namespaces, and why they could not be looked into.
+type Blind = Vec<(Where, String)>;
 
 /// The way that a packet took.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +47,7 @@ pub struct Seen {
     /// The way; `None` when the packet was not even seen to leave.
     pub way: Option<Way>,
     /// Namespaces that could not be looked into, and why.
-    pub blind: Vec<(Where, String)>,
+    pub blind: Blind,
 }
 
 impl Session {
@@ -57,12 +61,12 @@ impl Session {
         self.settle_all()?;
         self.wait_for_dad(from, target.addr)?;
         let (eyes, blind) = self.eyes(from)?;
-        let mut sent = self.send_one(from, target, manner, timeout / TRIES as u32)?;
+        let mut sent = self.send_one(from, target, manner, timeout / TRIES)?;
         for _ in 1..TRIES {
             if sent.0.is_reached() {
                 break;
             }
-            sent = self.send_one(from, target, manner, timeout / TRIES as u32)?;
+            sent = self.send_one(from, target, manner, timeout / TRIES)?;
         }
         let (verdict, sign) = sent;
         let seen: Vec<(Where, Vec<Sighting>)> =
@@ -73,7 +77,7 @@ impl Session {
     }
 
     /// Packet sockets of all namespaces, opened side by side.
-    fn eyes(&self, from: &Where) -> Result<(Vec<(Where, Passing)>, Vec<(Where, String)>)> {
+    fn eyes(&self, from: &Where) -> Result<(Eyes, Blind)> {
         let (mut files, mut blind) = (Vec::new(), Vec::new());
         for netns in self.everywhere() {
             match self.exec().netns(&netns) {
@@ -86,7 +90,9 @@ impl Session {
         }
         let opened = std::thread::scope(|scope| {
             let open = |part: &[(Where, crate::exec::netns::NetnsFile)]| -> Vec<_> {
-                part.iter().map(|(netns, file)| (netns.clone(), file.within(Passing::open).and_then(|eye| eye))).collect()
+                part.iter()
+                    .map(|(netns, file)| (netns.clone(), file.within(Passing::open).and_then(|eye| eye)))
+                    .collect()
             };
             let threads: Vec<_> = files.chunks(EACH).map(|part| scope.spawn(move || open(part))).collect();
             threads.into_iter().flat_map(|thread| thread.join().unwrap_or_default()).collect::<Vec<_>>()
@@ -121,8 +127,7 @@ impl Session {
 }
 
 /// Closes packet sockets side by side.
-fn close(eyes: Vec<(Where, Passing)>) {
-    let mut left = eyes;
+fn close(mut left: Eyes) {
     std::thread::scope(|scope| {
         while !left.is_empty() {
             let part = left.split_off(left.len().saturating_sub(EACH));
@@ -190,7 +195,8 @@ fn follow(from: &Where, seen: &[(Where, Vec<Sighting>)]) -> Option<Way> {
             lower.into_iter().filter(|(source, to)| !past.contains(&(*to, *source))).collect()
         };
         // Where a link of one namespace stands on one of another, both see it come; only one of them sends it on.
-        let next = came.iter().map(|(netns, ends)| (*netns, *ends, onward(netns))).find(|(.., onward)| !onward.is_empty());
+        let next =
+            came.iter().map(|(netns, ends)| (*netns, *ends, onward(netns))).find(|(.., onward)| !onward.is_empty());
         let Some((netns, before, onward)) = next else {
             let stays = came.iter().find(|(netns, _)| *netns != from).or(came.first());
             if let Some((netns, ends)) = stays {

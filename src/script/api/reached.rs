@@ -47,7 +47,7 @@ struct Short {
 enum Looked {
     /// It is so.
     Holds,
-    Short(Short),
+    Short(Box<Short>),
     /// Nobody can say: what is not known, and what was found.
     Unknown(String, String),
 }
@@ -136,13 +136,18 @@ pub(crate) fn no_list(given: &str, example: &str) -> Error {
         .hint(format!(".via([{example}]) expects these routers in this order, .via([]) none"))
 }
 
+/// The error of an item that is no name.
+pub(crate) fn no_name(given: &str) -> Error {
+    invalid(format!("a hop of `via` is a namespace or its name, not {given}"))
+        .hint(".via([\"r1\", \"r2\"]) expects these routers in this order")
+}
+
 /// A router that is expected, by the name of its namespace.
 pub(crate) fn hop_name(name: &str) -> Result<()> {
-    if name == "host" {
-        return Ok(());
+    if name.parse::<IpAddr>().is_ok() {
+        return Err(no_name(&format!("the address {name}")));
     }
-    let error = names::netns_name(name).err();
-    error.map_or(Ok(()), |error| Err(error.hint("`via` takes names of namespaces, not addresses")))
+    if name == "host" { Ok(()) } else { names::netns_name(name) }
 }
 
 /// The routers that are expected.
@@ -155,7 +160,7 @@ fn hops(value: &Dynamic) -> Result<Vec<Where>> {
         if let Some(netns) = one.read_lock::<Netns>() {
             return Ok(netns.at.clone());
         }
-        let Ok(name) = one.as_immutable_string_ref() else { return Err(no_list(&format!("{} in it", type_of(one)), "\"r1\"")) };
+        let name = one.as_immutable_string_ref().map_err(|_| no_name(&type_of(one)))?;
         hop_name(&name)?;
         Ok(if name.as_str() == "host" { Where::Host } else { Where::Named(name.to_string()) })
     };
@@ -198,14 +203,14 @@ fn look_within(it: &Reached, session: &Session, finding: &Finding, limit: Durati
         }
     };
     let hint = "what waits on the way: `tc -s qdisc show` in each namespace; `ns.link(…).shape(#{})` lifts a shape";
-    Ok(Looked::Short(Short {
+    Ok(Looked::Short(Box::new(Short {
         what: format!("but not within {shown}"),
         label: "too late",
         expected: format!("an answer within {shown}"),
         found,
         hints: vec![hint.to_owned()],
         missed: None,
-    }))
+    })))
 }
 
 fn look_mtu(it: &Reached, session: &Session, finding: &Finding, mtu: u32) -> Result<Looked> {
@@ -215,14 +220,19 @@ fn look_mtu(it: &Reached, session: &Session, finding: &Finding, mtu: u32) -> Res
             format!("whether packets of {mtu} bytes pass: no ping of any size is answered"),
             found.detail,
         ),
-        Fits::No(found, manner) => Looked::Short(Short {
+        Fits::No { found, manner, small } => Looked::Short(Box::new(Short {
             what: format!("but not with packets of {mtu} bytes"),
             label: found.word,
             expected: format!("an answer to a ping of {mtu} bytes that may not be fragmented"),
-            found: format!("{} (after {} ms); a small one is answered", found.detail, found.after.as_millis()),
+            found: format!(
+                "{} (after {} ms){}",
+                found.detail,
+                found.after.as_millis(),
+                if small { ", while a small one is answered" } else { "" }
+            ),
             hints: Vec::new(),
             missed: Some(Missed::new(&it.from, found, manner)),
-        }),
+        })),
     })
 }
 
@@ -244,14 +254,14 @@ fn look_via(it: &Reached, session: &Session, finding: &Finding, wanted: &[Where]
     let end = way.end.as_ref().map_or_else(|| ", then out of sight".to_owned(), |end| format!(" to `{end}`"));
     let last = way.hops.iter().zip(wanted).take_while(|(found, wanted)| found == wanted).last();
     let turn = last.map_or(&it.from, |(hop, _)| hop);
-    Ok(Looked::Short(Short {
-        what: format!("but not {}", by(wanted)),
+    Ok(Looked::Short(Box::new(Short {
+        what: if wanted.is_empty() { "but not directly".to_owned() } else { format!("but not {}", by(wanted)) },
         label: "another way",
         expected: by(wanted),
         found: format!("{}{end}", by(&way.hops)),
         hints: vec![format!("where `{turn}` sends it: `ip route get {}` there", finding.target.addr)],
         missed: None,
-    }))
+    })))
 }
 
 fn look_nat(it: &Reached, session: &Session, finding: &Finding, wanted: IpAddr) -> Result<Looked> {
@@ -269,7 +279,7 @@ fn look_nat(it: &Reached, session: &Session, finding: &Finding, wanted: IpAddr) 
         None => format!("it comes from {}; no router gave it another address", way.source),
     };
     let last = way.hops.last().unwrap_or(&it.from);
-    Ok(Looked::Short(Short {
+    Ok(Looked::Short(Box::new(Short {
         what: format!("but not from {wanted}"),
         label: "another source",
         expected: format!("it arrives from {wanted}"),
@@ -278,7 +288,7 @@ fn look_nat(it: &Reached, session: &Session, finding: &Finding, wanted: IpAddr) 
             "what translates: ns.iptables(\"-t nat -A POSTROUTING -j SNAT --to-source {wanted}\") in `{last}`, or ns.masquerade(link)"
         )],
         missed: None,
-    }))
+    })))
 }
 
 /// An address of a family that was reached: one of another would be found by nobody, and never missed.
@@ -287,8 +297,11 @@ fn of_family(it: &Reached, address: IpAddr) -> Result<IpAddr> {
         return Ok(address);
     }
     let reached: Vec<String> = it.findings.iter().map(|finding| finding.target.addr.to_string()).collect();
-    Err(invalid(format!("{} is reached from no address like {address}: they are of different families", reached.join(", ")))
-        .hint("give the address that the sender has there in the family of what is reached"))
+    Err(invalid(format!(
+        "{} is reached from no address like {address}: they are of different families",
+        reached.join(", ")
+    ))
+    .hint("give the address that the sender has there in the family of what is reached"))
 }
 
 /// A packet whose way was not seen.
@@ -381,9 +394,8 @@ pub mod api {
     #[rhai_fn(name = "through_nat", return_raw, pure)]
     pub fn through_nat(context: NativeCallContext, answer: &mut Reached, address: &str) -> Out<Reached> {
         let address = reject(&context, addr::ip(address).and_then(|address| of_family(answer, address)))?;
-        answer.each(&context, &format!("from {address}"), |session, finding| {
-            look_nat(answer, session, finding, address)
-        })
+        answer
+            .each(&context, &format!("from {address}"), |session, finding| look_nat(answer, session, finding, address))
     }
 
     /// The answer as text: who answered, and how soon.

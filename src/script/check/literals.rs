@@ -23,7 +23,9 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (None, "veth", 1 | 3) | (Some("namespace"), "plug", 1) | (Some("link"), "rename", 1) => names::link_name(text),
         (Some("namespace"), kind, 1) if link_kinds::kind(kind).is_ok() => names::link_name(text),
         (Some("namespace"), "route", 1) => addr::destination(text).map(drop),
-        (Some("namespace"), "route", 2) | (Some("namespace"), "route_get" | "neigh", 1) => addr::ip(text).map(drop),
+        (Some("namespace"), "route", 2)
+        | (Some("namespace"), "route_get" | "neigh", 1)
+        | (Some("answer"), "through_nat", 1) => addr::ip(text).map(drop),
         (Some("namespace"), "neigh", 2) | (Some("link"), "mac", 1) => addr::mac(text).map(drop),
         (Some("namespace"), "sysctl", 1) => setting(text),
         (Some("namespace"), "nft_table", 1) => text.parse::<nft_words::Table>().map(drop),
@@ -41,15 +43,13 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (Some("process"), "signal", 1) => signal_named(text).map(drop),
         (Some("namespace"), "http", 1) => text.parse::<Url>().map(drop),
         (Some("namespace"), "capture", 1) => names::link_name(text),
-        (None, "why", 1) => text.parse::<Said>().map(drop),
         (Some("namespace"), "masquerade", 2) if count > 2 => source(text),
         (Some("namespace"), "port_forward", 1) => text.parse::<Endpoint>().and_then(|endpoint| has_ports(&endpoint)),
         (Some("namespace"), "port_forward", 2) => socket(text),
         (Some("link"), "addr", 1) => addr::interface_addr(text).map(drop),
-        (Some("expectation"), "reaches" | "cannot_reach", 1) => text.parse::<Said>().map(drop),
+        (None, "why", 1) | (Some("expectation"), "reaches" | "cannot_reach", 1) => text.parse::<Said>().map(drop),
         (Some("answer"), "within", 1) => reached::limit(&text.into()).map(drop),
         (Some("answer"), "via", 1) => Err(reached::no_list("a string", &format!("\"{text}\""))),
-        (Some("answer"), "through_nat", 1) => addr::ip(text).map(drop),
         _ => Ok(()),
     }
 }
@@ -80,9 +80,7 @@ pub(super) fn item(name: &str, this: Option<&str>, value: Value<'_>) -> Result<(
     match (this, name, value) {
         (Some("answer"), "via", Value::Text(text)) => reached::hop_name(text),
         (Some("answer"), "via", Value::Unknown) => Ok(()),
-        (Some("answer"), "via", other) => {
-            Err(reached::no_list(&format!("{} in it", with_article(other.ty())), "\"r1\""))
-        }
+        (Some("answer"), "via", other) => Err(reached::no_name(&with_article(other.ty()))),
         _ => Ok(()),
     }
 }
@@ -233,7 +231,6 @@ fn target(text: &str, ping: bool) -> Result<()> {
         _ => Ok(()),
     }
 }
-
 
 fn has_ports(endpoint: &Endpoint) -> Result<()> {
     if endpoint.proto == Proto::Icmp {
