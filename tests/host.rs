@@ -561,6 +561,24 @@ fn a_log_has_a_line_for_each_change_and_says_how_the_run_ended() {
     assert!(ran.stderr.contains("journald does not listen at `/run/systemd/journal/socket`"), "{ran:#?}");
 }
 
+/// The second shape takes the first away, which the run itself had made: nobody is owed it.
+#[test]
+fn a_link_that_was_shaped_twice_has_its_own_discipline_again() {
+    let script = r#"
+        ip link add name v0 type veth peer name v1; ip link set v0 up; ip link set v1 up
+        tc qdisc show dev v0 >/run/before
+        [ "$1" = theirs ] && tc qdisc replace dev v0 root handle 7: tbf rate 3mbit burst 10kb latency 50ms && tc qdisc show dev v0 >/run/before
+        "$NETWRIGHT" run --host /run/a.rhai 2>&1 || exit 1
+        tc qdisc show dev v0 | grep -q 'rate 20Mbit' || { echo not shaped; exit 1; }
+        "$NETWRIGHT" down "$(ls /run/netwright/runs | tail -1)" 2>&1
+        diff /run/before <(tc qdisc show dev v0) && echo as before"#;
+    let given = "cat >/run/a.rhai <<'E'\nlet v0 = host().link(\"v0\");\nv0.shape(#{ rate: \"10mbit\", direction: \"egress\" });\nv0.shape(#{ rate: \"20mbit\", direction: \"egress\" });\nE\n";
+    for before in ["kernel", "theirs"] {
+        let ran = on_a_machine(&format!("{given}{script}"), &[before]);
+        assert!(ran.stdout.contains("as before"), "{before}: {ran:?}");
+    }
+}
+
 #[test]
 fn an_inverse_that_has_done_its_work_already_is_done() {
     let script = ScriptFile::new(

@@ -85,7 +85,7 @@ mod raw;
 pub(crate) mod reading;
 mod route;
 pub(crate) mod scan;
-mod shape;
+pub(crate) mod shape;
 mod shared;
 mod sysctl;
 mod taken;

@@ -713,7 +713,9 @@ pub mod api {
 
     /// Shapes what passes the link with tbf or netem: `rate`, `delay`, `jitter`, `loss`, `duplicate`, `corrupt`, `reorder`, and `direction` (`"both"`,
     /// `"egress"`, `"ingress"`; said twice, each has its own).
-    /// Ingress is shaped at the other end of the veth. An empty map lifts the shape. `preset` is an access line, from the side that uses it (down/up,
+    /// Ingress is shaped at the other end of the veth. An empty map lifts the shape. `loss` is a percentage, with a correlation if one follows, or a
+    /// model in tc's words: `"gemodel 1% 10% 70% 0.1%"` (Gilbert-Elliott: p, r, 1-h, 1-k) or `"state 1% 99%"` (p13, p31, p32, p23, p14). `police`
+    /// (`"10mbit"`, `"10mbit burst 100kb"`) drops what comes faster, where `rate` lets it wait; what comes in is policed at this end. `preset` is an access line, from the side that uses it (down/up,
     /// delay each way): `"2g"` 280/256 kbit/s 400 ms, `"3g-slow"` 400/400 kbit/s 200 ms, `"3g"` 1600/768 kbit/s 150 ms, `"3g-fast"` 1600/768 kbit/s
     /// 75 ms, `"4g"` 9/9 Mbit/s 85 ms, `"lte"` 12/12 Mbit/s 35 ms, `"dsl"` 1500/384 kbit/s 25 ms, `"cable"` 5/1 Mbit/s 14 ms, `"fios"` 20/5 Mbit/s
     /// 2 ms (the profiles of `WebPageTest`), `"satellite"` 25/3 Mbit/s 300 ms. What is said beside it goes before it.
@@ -722,6 +724,19 @@ pub mod api {
     /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
     /// ends[0].shape(#{ rate: "10mbit" });
     /// ends[0].shape(#{});
+    /// ```
+    ///
+    /// ```rhai
+    /// needs("netem");
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].shape(#{ delay: "20ms", loss: "gemodel 1% 10% 70% 0.1%", direction: "egress" });
+    /// assert_eq(netns("ns-blue").tc("qdisc show dev eth0")[0].kind, "netem");
+    /// ```
+    ///
+    /// ```rhai
+    /// needs("police");
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].shape(#{ police: "10mbit", direction: "ingress" });
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn shape(context: NativeCallContext, link: &mut Link, options: Map) -> Out<Link> {
@@ -902,6 +917,7 @@ fn shape_of(options: &Options) -> Result<crate::session::Shape> {
         duplicate: options.text("duplicate")?,
         corrupt: options.text("corrupt")?,
         reorder: options.text("reorder")?,
+        police: options.text("police")?,
         direction: options.text("direction")?,
         preset: options.text("preset")?,
     })

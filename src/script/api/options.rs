@@ -170,6 +170,7 @@ const CALLS: &[(&str, Known)] = &[
             ("duplicate", Form::Word),
             ("corrupt", Form::Word),
             ("reorder", Form::Word),
+            ("police", Form::Word),
             ("direction", Form::OneOf(&["both", "egress", "ingress"])),
             ("preset", Form::OneOf(crate::session::PRESETS)),
         ],

@@ -11,7 +11,7 @@ use crate::model::iptables_args::Invocation;
 use crate::model::{Cidr, addr, bridge, link_kinds, names, nft_words, shell, sysctl};
 use crate::probe::http::Url;
 use crate::probe::{Endpoint, Proto};
-use crate::session::file;
+use crate::session::{file, shape};
 use crate::verify::Said;
 
 /// Checks a literal string at a position of a call. `this` is the type of the receiver, whose position is 0.
@@ -131,9 +131,18 @@ pub(super) fn options(name: &str, this: Option<&str>, map: &[(&str, Value<'_>)])
     let Some(known) = options::of(name) else { return Vec::new() };
     let check = |(key, value): &(&str, Value<'_>)| match known.iter().find(|(known, _)| known == key) {
         None => options::unknown(name, key),
-        Some((_, form)) => option(name, key, *form, value).err(),
+        Some((_, form)) => option(name, key, *form, value).and_then(|()| option_text(name, key, value)).err(),
     };
     map.iter().enumerate().filter_map(|(index, entry)| Some((Some(index), check(entry)?))).collect()
+}
+
+/// Checks what the text or number of an option says, where its call reads that itself.
+fn option_text(call: &str, key: &str, value: &Value<'_>) -> Result<()> {
+    match (call, value) {
+        ("shape", Value::Text(text)) => shape::check_option(key, text),
+        ("shape", Value::Number(number)) => shape::check_option(key, &number.to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// Checks the literal value of an option.
