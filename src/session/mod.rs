@@ -76,6 +76,7 @@ pub(crate) mod mutant;
 mod netns;
 mod nft;
 pub(crate) mod noted;
+mod offload;
 mod peer;
 mod port;
 pub(crate) mod program;

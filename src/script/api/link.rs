@@ -4,9 +4,10 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, Map};
 
 use super::record::{Record, row};
-use super::value::{Options, interface_addr, pairs, to_map};
+use super::value::{Options, interface_addr, pairs, to_map, type_of};
 use super::{Link, Netns, Out, act, reject};
 use crate::error::Result;
+use crate::model::ethtool::listed_name;
 use crate::model::link;
 use crate::op;
 use crate::session::{PlugOptions, Session};
@@ -758,6 +759,33 @@ pub mod api {
         verb(&context, link, |session| session.shape(link.at(), &shape))
     }
 
+    /// Turns on or off what the link leaves to its device, in the words of `ethtool -K`: `rx`, `tx`, `sg`, `tso`, `ufo`, `gso`, `gro`, `lro`, `rxvlan`,
+    /// `txvlan`, `ntuple`, `rxhash`, or a name that `ethtool -k` lists. What others need goes on before them.
+    ///
+    /// ```rhai
+    /// needs("ethtool");
+    /// let eth0 = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0")[0];
+    /// eth0.offload(#{ tso: false, tx: false, "rx-gro-list": true });
+    /// assert_eq(eth0.offloads["tcp-segmentation-offload"], false);
+    /// ```
+    #[rhai_fn(name = "offload", return_raw, pure)]
+    pub fn offload(context: NativeCallContext, link: &mut Link, options: Map) -> Out<Link> {
+        let wanted = reject(&context, super::offload_of(&options))?;
+        verb(&context, link, |session| session.offload(link.at(), &wanted))
+    }
+
+    /// What the link leaves to its device: a map of the names that `ethtool -k` lists to whether they are on.
+    ///
+    /// ```rhai
+    /// needs("ethtool");
+    /// assert_eq(netns("ns-blue").link("lo").offloads["rx-checksumming"], true);
+    /// ```
+    #[rhai_fn(get = "offloads", return_raw, pure)]
+    pub fn offloads(context: NativeCallContext, link: &mut Link) -> Out<Map> {
+        let all = act(&context, &link.netns.run, |session| session.offloads(link.at()))?;
+        Ok(all.into_iter().map(|one| (one.name.into(), one.on.into())).collect())
+    }
+
     /// The name.
     ///
     /// ```rhai
@@ -904,6 +932,19 @@ pub mod api {
     pub fn link_differs(a: Link, b: Link) -> bool {
         a.at() != b.at()
     }
+}
+
+/// The features that a script turns on or off.
+fn offload_of(options: &Map) -> Result<Vec<(String, bool)>> {
+    let one = |(word, value): (&rhai::Identifier, &Dynamic)| {
+        listed_name(word)?;
+        let on = value.as_bool().map_err(|_| {
+            let message = format!("`{word}` of `offload` is true or false, you gave {}", type_of(value));
+            crate::Error::new(crate::Kind::InvalidArgument, message)
+        })?;
+        Ok((word.to_string(), on))
+    };
+    options.iter().filter(|(_, value)| !value.is_unit()).map(one).collect()
 }
 
 /// The shape that a script asks for.

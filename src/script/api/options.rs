@@ -175,6 +175,24 @@ const CALLS: &[(&str, Known)] = &[
             ("preset", Form::OneOf(crate::session::PRESETS)),
         ],
     ),
+    // And the names that `ethtool -k` lists.
+    (
+        "offload",
+        &[
+            ("rx", Form::Flag),
+            ("tx", Form::Flag),
+            ("sg", Form::Flag),
+            ("tso", Form::Flag),
+            ("ufo", Form::Flag),
+            ("gso", Form::Flag),
+            ("gro", Form::Flag),
+            ("lro", Form::Flag),
+            ("rxvlan", Form::Flag),
+            ("txvlan", Form::Flag),
+            ("ntuple", Form::Flag),
+            ("rxhash", Form::Flag),
+        ],
+    ),
     (
         "route",
         &[

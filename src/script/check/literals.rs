@@ -7,6 +7,7 @@ use super::super::api::reached;
 use super::super::signature::with_article;
 use crate::error::{Error, Kind, Result};
 use crate::exec::background::signal_named;
+use crate::model::ethtool::listed_name;
 use crate::model::iptables_args::Invocation;
 use crate::model::{Cidr, addr, bridge, link_kinds, names, nft_words, shell, sysctl};
 use crate::probe::http::Url;
@@ -130,6 +131,9 @@ pub(super) fn options(name: &str, this: Option<&str>, map: &[(&str, Value<'_>)])
     }
     let Some(known) = options::of(name) else { return Vec::new() };
     let check = |(key, value): &(&str, Value<'_>)| match known.iter().find(|(known, _)| known == key) {
+        None if name == "offload" => {
+            listed_name(key).map(drop).and_then(|()| option(name, key, Form::Flag, value)).err()
+        }
         None => options::unknown(name, key),
         Some((_, form)) => option(name, key, *form, value).and_then(|()| option_text(name, key, value)).err(),
     };
