@@ -285,7 +285,8 @@ fn look_nat(it: &Reached, session: &Session, finding: &Finding, wanted: IpAddr) 
         expected: format!("it arrives from {wanted}"),
         found,
         hints: vec![format!(
-            "what translates: ns.iptables(\"-t nat -A POSTROUTING -j SNAT --to-source {wanted}\") in `{last}`, or ns.masquerade(link)"
+            "what translates: ns.{}(\"-t nat -A POSTROUTING -j SNAT --to-source {wanted}\") in `{last}`, or ns.masquerade(link)",
+            if wanted.is_ipv4() { "iptables" } else { "ip6tables" }
         )],
         missed: None,
     })))
