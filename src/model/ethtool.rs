@@ -29,12 +29,21 @@ pub struct Feature {
     pub name: String,
     /// Whether it is on.
     pub on: bool,
-    /// Whether nobody can change it.
-    pub fixed: bool,
-    /// Whether it was asked for the other way, and something that it needs is missing.
-    pub requested: bool,
+    /// What becomes of it when it is asked for the other way.
+    pub change: Change,
     /// Whether it is one of those that the feature above it stands for.
     pub member: bool,
+}
+
+/// What becomes of a feature when it is asked for the other way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// It changes.
+    Free,
+    /// Nobody can change it.
+    Fixed,
+    /// It was asked for already, and something that it needs is missing.
+    Waits,
 }
 
 /// The name by which a word is listed. A feature of the kernel's own has a dash in its name.
@@ -79,8 +88,12 @@ pub fn features(text: &str) -> Result<Vec<Feature>> {
             _ => return None,
         };
         let more = words.next().unwrap_or_default();
-        let (fixed, requested) = (more.contains("[fixed]"), more.contains("[requested"));
-        Some(Feature { name: name.trim().to_owned(), on, fixed, requested, member: name.starts_with(['\t', ' ']) })
+        let change = match more {
+            _ if more.contains("[fixed]") => Change::Fixed,
+            _ if more.contains("[requested") => Change::Waits,
+            _ => Change::Free,
+        };
+        Some(Feature { name: name.trim().to_owned(), on, change, member: name.starts_with(['\t', ' ']) })
     };
     let all: Vec<Feature> = text.lines().filter_map(read).collect();
     if all.is_empty() {
@@ -96,14 +109,14 @@ pub fn find<'a>(all: &'a [Feature], word: &str) -> Option<(&'a Feature, Vec<&'a 
     let at = all.iter().position(|one| one.name == name)?;
     let one = all.get(at)?;
     let members = all.iter().skip(at + 1).take_while(|next| next.member && !one.member);
-    Some((one, members.filter(|member| !member.fixed).collect()))
+    Some((one, members.filter(|member| member.change != Change::Fixed).collect()))
 }
 
 /// Whether a feature is so. One of several that was asked for and is missing something is not on.
 #[must_use]
 pub fn is(all: &[Feature], word: &str, on: bool) -> bool {
     find(all, word).is_some_and(|(one, members)| {
-        one.on == on && !(on && members.iter().chain([&one]).any(|member| !member.on && member.requested))
+        one.on == on && !(on && members.iter().chain([&one]).any(|member| !member.on && member.change == Change::Waits))
     })
 }
 
@@ -112,7 +125,7 @@ pub fn is(all: &[Feature], word: &str, on: bool) -> bool {
 pub fn as_it_is(all: &[Feature], word: &str) -> Vec<(String, bool)> {
     let Some((one, members)) = find(all, word) else { return Vec::new() };
     // What was asked for and waits for something else is asked for again.
-    let wanted = |member: &Feature| member.on != member.requested;
+    let wanted = |member: &Feature| member.on != (member.change == Change::Waits);
     if members.iter().all(|member| wanted(member) == one.on) {
         return vec![(word.to_owned(), one.on)];
     }
@@ -130,11 +143,11 @@ mod tests {
     fn features_are_read_with_what_they_stand_for() {
         let all = features(LISTED).unwrap();
         let (tx, members) = find(&all, "tx").unwrap();
-        assert!(!tx.on && !tx.fixed);
+        assert!(!tx.on && tx.change == Change::Free);
         assert_eq!(members.len(), 2, "not the one that is fixed: {members:?}");
         assert!(is(&all, "tx", false) && is(&all, "rx", true) && is(&all, "rx-gro-list", false));
         assert!(!is(&all, "tso", true), "it waits for `tx`");
-        assert!(find(&all, "lro").unwrap().0.fixed);
+        assert_eq!(find(&all, "lro").unwrap().0.change, Change::Fixed);
         assert!(find(&all, "ufo").is_none() && !is(&all, "ufo", false), "it is not there");
         assert!(features("Cannot get device feature names: No such device\n").is_err());
     }

@@ -3,7 +3,7 @@
 use super::link::At;
 use super::{Did, Session};
 use crate::error::{Error, Kind, Result};
-use crate::model::ethtool::{self as model, Feature};
+use crate::model::ethtool::{self as model, Change, Feature};
 use crate::model::suggest;
 use crate::op::{self, Answer, Ask};
 
@@ -50,7 +50,7 @@ impl Session {
                 self.need(&op)?;
                 continue;
             }
-            if feature.fixed {
+            if feature.change == Change::Fixed {
                 let is = if feature.on { "on" } else { "off" };
                 return Err(Error::new(Kind::Unsupported, format!("`{word}` of `{name}` in `{netns}` is fixed {is}"))
                     .hint("its driver lets nobody change it: leave it out")

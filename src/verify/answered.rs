@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Aim, Finding, Manner, Outcome, Session};
 use crate::error::{Error, Kind, Result};
 use crate::op::Where;
+use crate::patience::scaled;
 use crate::probe::{Proto, Target};
 
 /// As many packets are timed at most. What is slow at first, while neighbours are asked for, is not what the way takes.
@@ -44,7 +45,7 @@ impl Session {
         // Who has just left a port may not use it again at once.
         let sport = manner.sport.filter(|_| of.target.proto != Proto::Tcp);
         let manner = Manner { sport, port: None, ..manner.clone() };
-        let patience = limit.max(super::REACH_TIMEOUT);
+        let patience = limit.max(scaled(super::REACH_TIMEOUT));
         while times.len() < TIMED && !times.iter().any(|time| *time <= limit) {
             let finding = self.reach(from, &Aim::Target(of.target.clone()), &manner, patience)?;
             match finding.rtt {
