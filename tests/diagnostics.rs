@@ -78,10 +78,12 @@ fn steady(text: &str) -> String {
     let took = regex::Regex::new(r"(exit \d+|killed), [\d.]+ m?s\)").unwrap();
     let after = regex::Regex::new(r"\(after \d+ ms\)").unwrap();
     let looked = regex::Regex::new(r"looked: (\d+ times|once)").unwrap();
+    let fastest = regex::Regex::new(r"found: [\d.]+ ms, the fastest of .*").unwrap();
     let changed = regex::Regex::new(r"(found|changed): \d.*").unwrap();
     let text = took.replace_all(text, "$1)");
     let text = after.replace_all(&text, "(after … ms)");
     let text = looked.replace_all(&text, "looked: … times");
+    let text = fastest.replace_all(&text, "found: … ms, the fastest of …");
     // How far a counter gets before its deadline is the machine's business.
     let text = if text.contains("let n = 0;") || text.contains("n += 1") {
         changed.replace_all(&text, "$1: …")

@@ -685,6 +685,93 @@ fn a_log_has_a_line_for_each_change_and_says_how_the_run_ended() {
     assert!(ran.stderr.contains("journald does not listen at `/run/systemd/journal/socket`"), "{ran:#?}");
 }
 
+/// The second shape takes the first away, which the run itself had made: nobody is owed it.
+#[test]
+fn a_link_that_was_shaped_twice_has_its_own_discipline_again() {
+    let script = r#"
+        ip link add name v0 type veth peer name v1; ip link set v0 up; ip link set v1 up
+        tc qdisc show dev v0 >/run/before
+        [ "$1" = theirs ] && tc qdisc replace dev v0 root handle 7: tbf rate 3mbit burst 10kb latency 50ms && tc qdisc show dev v0 >/run/before
+        "$NETWRIGHT" run --host /run/a.rhai 2>&1 || exit 1
+        tc qdisc show dev v0 | grep -q 'rate 20Mbit' || { echo not shaped; exit 1; }
+        "$NETWRIGHT" down "$(ls /run/netwright/runs | tail -1)" 2>&1
+        diff /run/before <(tc qdisc show dev v0) && echo as before"#;
+    let given = "cat >/run/a.rhai <<'E'\nlet v0 = host().link(\"v0\");\nv0.shape(#{ rate: \"10mbit\", direction: \"egress\" });\nv0.shape(#{ rate: \"20mbit\", direction: \"egress\" });\nE\n";
+    for before in ["kernel", "theirs"] {
+        let ran = on_a_machine(&format!("{given}{script}"), &[before]);
+        assert!(ran.stdout.contains("as before"), "{before}: {ran:?}");
+    }
+}
+
+/// Stands in for `ethtool`: what a link leaves to its device is a file of words; `lro` is fixed, and with a file `lies` it says yes and does nothing.
+const ETHTOOL: &str = r#"
+mkdir -p /run/features; cat >/run/ethtool <<'END'
+#!/bin/sh
+f=/run/features/$2; [ -e "$f" ] || printf 'rx on\ntx on\ntso on\ngro off\n' >"$f"
+if [ "$1" = -k ]; then
+    echo "Features for $2:"
+    while read -r name is; do
+        case $name in rx) name=rx-checksumming ;; tx) name=tx-checksumming ;; tso) name=tcp-segmentation-offload ;; gro) name=generic-receive-offload ;; esac
+        echo "$name: $is"
+    done <"$f"
+    echo 'large-receive-offload: off [fixed]'
+    exit 0
+fi
+echo "$*" >>/run/asked
+[ -e /run/lies ] && exit 0
+link=$2; shift 2
+while [ $# -gt 1 ]; do sed -i "s/^$1 .*/$1 $2/" "/run/features/$link"; shift 2; done
+END
+chmod +x /run/ethtool
+run() { "$NETWRIGHT" run --host --tool ethtool=/run/ethtool "$@" 2>&1; }
+ip link add name v0 type veth peer name v1; ip link set v0 up; ip link set lo up
+"#;
+
+#[test]
+fn what_a_link_leaves_to_its_device_is_set_once_read_back_and_undone() {
+    let script = r#"
+        printf 'host().link("v0").offload(#{ tx: false, gro: true, tso: false });' >/run/a.rhai
+        run /run/a.rhai; echo "first $?"; cat /run/features/v0; cat /run/asked
+        run /run/a.rhai; echo "again $?"; wc -l </run/asked
+        printf 'host().link("v0").offload(#{ tx: true, tso: true }); throw "no";' >/run/b.rhai
+        run /run/b.rhai; echo "failed $?"; cat /run/features/v0"#;
+    let ran = on_a_machine(&format!("{ETHTOOL}{script}"), &[]);
+    let (first, rest) = ran.stdout.split_once("first 0\n").expect(&ran.stdout);
+    assert!(first.contains("ethtool -K v0 tso off"), "{first}");
+    // What others need goes off last.
+    let (state, rest) = rest.split_once("-K v0 tso off\n-K v0 tx off\n-K v0 gro on\n").expect(rest);
+    assert_eq!(state, "rx on\ntx off\ntso off\ngro on\n");
+    let (again, rest) = rest.split_once("again 0\n").expect(rest);
+    assert!(again.contains("0 changed") && rest.starts_with("3\n"), "{again}{rest}");
+    let (failed, state) = rest.split_once("failed 3\n").expect(rest);
+    assert!(failed.contains("undone: 2 of 2 steps, nothing left behind"), "{failed}");
+    assert_eq!(state, "rx on\ntx off\ntso off\ngro on\n");
+}
+
+#[test]
+fn what_ethtool_cannot_or_does_not_do_is_said() {
+    let script = r#"
+        printf 'host().link("v0").offload(#{ lro: true });' >/run/a.rhai; run /run/a.rhai; echo "fixed $?"
+        printf 'host().link("v0").offload(#{ ntuple: true });' >/run/a.rhai; run /run/a.rhai; echo "none $?"
+        printf 'host().link("v0").offload(#{ lro: false, gro: false });' >/run/a.rhai; run /run/a.rhai; echo "already $?"
+        touch /run/lies
+        printf 'host().link("v0").offload(#{ tso: false });' >/run/a.rhai; run /run/a.rhai; echo "lies $?"
+        "$NETWRIGHT" run --host --tool ethtool=/nowhere /run/a.rhai 2>&1; echo "missing $?""#;
+    let ran = on_a_machine(&format!("{ETHTOOL}{script}"), &[]);
+    let mut rest = ran.stdout.as_str();
+    for (end, words) in [
+        ("fixed 4", "`lro` of `v0` in `host` is fixed off"),
+        ("none 3", "`v0` in `host` has no feature `ntuple`"),
+        ("already 0", "0 changed"),
+        ("lies 3", "`tso` of `v0` is still on"),
+        ("missing 4", "`ethtool` is not at `/nowhere`"),
+    ] {
+        let (said, more) = rest.split_once(&format!("{end}\n")).unwrap_or_else(|| panic!("{end}: {}", ran.stdout));
+        assert!(said.contains(words), "{words}: {said}");
+        rest = more;
+    }
+}
+
 #[test]
 fn an_inverse_that_has_done_its_work_already_is_done() {
     let script = ScriptFile::new(

@@ -126,6 +126,37 @@ fn an_inconclusive_check_fails_with_that_word() {
 }
 
 #[test]
+fn what_more_is_expected_of_an_answer_is_a_line_of_every_report() {
+    let lab = Lab::new(&[(
+        "a_test.rhai",
+        r#"let a = netns("a"); let b = netns("b");
+        veth(a, "eth0", b, "eth0")[0].addr("10.0.0.1/24").up().peer.addr("10.0.0.2/24").up();
+        test("all of it", || expect(a).reaches("b").within("5s").with_mtu(1500).via([]).through_nat("10.0.0.1"));
+        test("too late", || expect(a).reaches(b).within("1us"));
+        test("too large", || { expect(a).reaches(b).with_mtu(1501); });
+        test("another way", || { expect(a).reaches(b).via(["a"]); });
+        test("another source", || { expect(a).reaches(b).through_nat("10.0.0.7"); });"#,
+    )]);
+    let (code, _, found) = lab.test(&["--report", "junit=j.xml", "--report", "tap=t.tap", "--report", "md=m.md"]);
+    let expected = [
+        ("all of it", "passed", "`a` reaches"),
+        ("too late", "failed", "but not within 1us"),
+        ("too large", "failed", "but not with packets of 1501 bytes"),
+        ("another way", "failed", "but not by `a`"),
+        ("another source", "failed", "but not from 10.0.0.7"),
+    ];
+    let names = expected.map(|(name, outcome, _)| (format!("a_test.rhai: {name}"), outcome.to_owned()));
+    assert_eq!((code, found), (1, BTreeMap::from(names)));
+    for report in ["j.xml", "t.tap", "m.md"] {
+        let text = std::fs::read_to_string(lab.path(report)).unwrap();
+        for (name, outcome, words) in expected {
+            assert!(text.contains(name), "{name} in {text}");
+            assert!(outcome == "passed" || text.contains(words), "{words} in {text}");
+        }
+    }
+}
+
+#[test]
 fn junit_is_valid_xml_whatever_a_test_prints() {
     let lab = bad_lab();
     let ran = lab.run(&["test", "--timeout", "1s", "--report", "junit=j.xml", "--filter", "é|same|skipped|last"]);

@@ -13,10 +13,10 @@ use crate::exec::Exec;
 use crate::exec::interrupt::Interrupt;
 use crate::model::suggest;
 use crate::op::Where;
-use crate::probe::{Proto, Target};
+use crate::probe::{Named, Proto, Target};
 use crate::report::{finding as picture, human, json};
 use crate::session::Session;
-use crate::verify::Aim;
+use crate::verify::{Aim, Said};
 use crate::why::codes::Code;
 use crate::why::finding::{Finding, Verdict};
 use crate::why::outlook::{Prospect, outlook};
@@ -298,7 +298,7 @@ fn by_port(arguments: &WhyArgs, session: &Session, question: &Question) -> Resul
 /// `InvalidArgument` when a word means nothing, `NotFound` with the names that there are.
 pub(super) fn question(session: &Session, from: &str, to: &str) -> Result<Question> {
     let from = place(session, from)?;
-    let aim = aim(session, to)?;
+    let aim = aim(session, &from, to)?;
     for netns in [Some(&from), if let Aim::Netns(netns) = &aim { Some(netns) } else { None }].into_iter().flatten() {
         if let Err(error) = session.exec().netns(netns) {
             return Err(missing(error, netns));
@@ -357,9 +357,16 @@ pub(super) fn place(session: &Session, text: &str) -> Result<Where> {
     Ok(Where::Named(text.to_owned()))
 }
 
-fn aim(session: &Session, text: &str) -> Result<Aim> {
+/// `from` is who asks: a port of a namespace is one of the address that it can name.
+fn aim(session: &Session, from: &Where, text: &str) -> Result<Aim> {
     match text.parse() {
         Ok(target) => Ok(Aim::Target(target)),
+        Err(_) if let Ok(Said::Named(Named { name, service: Some((proto, port)) })) = text.parse() => {
+            let netns = place(session, &name)?;
+            session.exec().netns(&netns).map_err(|error| missing(error, &netns))?;
+            let addr = session.first_shared_addr(from, &netns)?;
+            Ok(Aim::Target(Target { proto, port, ..Target::icmp(addr) }))
+        }
         Err(error) => {
             let netns = place(session, text)?;
             let looks_like_target = text.starts_with("tcp/") || text.starts_with("udp/") || text.starts_with("icmp/");

@@ -88,6 +88,7 @@ fn one(exec: &Exec, tool: Tool) -> Found {
     let purpose = match tool {
         Tool::Nft => "nft's own tables; sees rules that iptables does not show",
         Tool::Wg => "keys and peers of WireGuard",
+        Tool::Ethtool => "offloads of links",
         Tool::Bridge => "looks at bridges",
         Tool::Tc => "shapes links",
         _ => "",

@@ -177,6 +177,9 @@ impl Check {
                 };
                 Some(Self { text, command })
             }
+            Noted::Refined { text, .. } => {
+                Some(Self { text: text.clone(), command: Err("no plain command measures it".into()) })
+            }
             Noted::Checked { sentence, .. } => {
                 Some(Self { text: sentence.clone(), command: Err("it is a closure of the script".into()) })
             }
@@ -349,5 +352,8 @@ mod tests {
         let command = |told| Check::of(&noted(told), false, true, &|_, _| None).map(|check| check.command);
         assert_eq!(command(false), Some(Ok("tries nc -z -w 1 127.0.0.1 80".to_owned())));
         assert!(command(true).is_some_and(|command| command.is_err_and(|why| why.contains("how it is sent"))));
+        let refined = Noted::Refined { text: "a reaches b within 20ms".into(), place: None };
+        let check = Check::of(&refined, false, true, &|_, _| None).unwrap();
+        assert!(check.text.contains("within 20ms") && check.command.is_err(), "nothing that held is left out");
     }
 }

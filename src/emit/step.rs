@@ -1,6 +1,7 @@
 //! What an op is in plain shell: the question whether it is so already, the command, and what takes it back.
 
 use crate::model::bridge::{FdbEntry, MdbEntry, Tags};
+use crate::model::ethtool::listed_name;
 use crate::op::bridge::{Fdb, Mdb, Vlan};
 use crate::op::file::File;
 use crate::op::firewall::{self, Chain, ChainAct, Policy, Rule, RuleAct};
@@ -108,6 +109,16 @@ impl Step {
             Some(Fact::NfPolicy(policy)) => step.policy(op, policy),
             Some(Fact::Qdisc(one)) => step.qdisc(command, one),
             Some(Fact::Wireguard(set)) => step.wireguard(command, set),
+            Some(Fact::Offload(one)) => {
+                let shown = typed(&["ethtool", "-k", &one.link]);
+                let asks = |(name, on): &(String, bool)| {
+                    let name = listed_name(name).unwrap_or(name);
+                    let line = format!("^[[:space:]]*{name}: {}", if *on { "on" } else { "off" });
+                    format!("{shown} | grep -q -- {}", word(&line))
+                };
+                step.ask = Some(one.set.iter().map(asks).collect::<Vec<_>>().join(" && "));
+                step.tools.push("grep");
+            }
             Some(Fact::Nexthop(Nexthop { id, is: Some(words) })) => {
                 let shown = typed(&["ip", "-o", "nexthop", "show", "id", &id.to_string()]);
                 let all = words.join(" ");

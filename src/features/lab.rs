@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::Result;
 use crate::exec::scratch::Scratch;
 use crate::exec::{Exec, Output, tools};
-use crate::op::Command;
+use crate::op::{Command, Tool};
 
 /// A place apart from every other network. A fake one answers in tests.
 pub(crate) trait Lab {
@@ -60,6 +60,10 @@ impl Lab for ApartLab<'_> {
     }
 
     fn has_program(&self, name: &str) -> bool {
+        // One that netwright starts itself is looked for as it would be then.
+        if let Some(tool) = Tool::ALL.into_iter().find(|tool| tool.program() == name) {
+            return self.exec.tools().path(tool).is_ok();
+        }
         tools::find(name).is_some() && !(name == "tcpdump" && tools::groups_are_fixed())
     }
 }

@@ -164,6 +164,16 @@ pub(crate) const TABLE: &[Known] = &[
     qdisc!("ingress", "ingress"),
     qdisc!("fq_codel", "root fq_codel"),
     on(
+        Group::Qdisc,
+        "police",
+        "this kernel has no policer",
+        Proof::Steps(&[
+            "tc qdisc add dev lo clsact",
+            "tc filter add dev lo egress protocol all pref 1 matchall action police rate 1mbit burst 64kb conform-exceed drop",
+        ]),
+        &["sch_ingress", "cls_matchall", "act_police"],
+    ),
+    on(
         Group::Firewall,
         "iptables",
         "iptables does not work with this kernel",

@@ -22,6 +22,7 @@
 
 pub mod addr;
 pub mod bridge;
+pub mod ethtool;
 pub(crate) mod ip_words;
 pub mod iptables;
 pub mod iptables_args;

@@ -533,6 +533,9 @@ pub struct Qdisc {
     pub words: Vec<String>,
 }
 
+/// The names of the numbers of netem's models of loss, which `tc` prints and does not read.
+const LOSS_NUMBERS: [&str; 9] = ["p", "r", "1-h", "1-k", "p13", "p31", "p32", "p23", "p14"];
+
 impl Qdisc {
     /// Reads a line.
     #[must_use]
@@ -545,9 +548,12 @@ impl Qdisc {
             "parent" => Some(words.next()?),
             _ => None,
         };
+        let netem = kind == "netem";
         let mut options = vec![kind];
         while let Some(word) = words.next() {
             match word.as_str() {
+                // `loss gemodel p 1% r 10% …` is read without the names.
+                name if netem && LOSS_NUMBERS.contains(&name) => {}
                 "refcnt" | "direct_packets_stat" => drop(words.next()),
                 "offloaded" => {}
                 // Packets, which `tc` prints with a letter and reads without.
@@ -615,6 +621,15 @@ mod tests {
         assert_eq!((all.dev.as_str(), one.dev.as_str()), ("eth0", ""));
         assert_eq!(all.spec().join(" "), "handle 8160: tbf rate 1Mbit burst 10Kb lat 50ms");
         assert_eq!((all.spec(), one.is_root(), one.is_of_kernel()), (one.spec(), true, false));
+        // As iproute2 6.1 prints them.
+        for (line, words) in [
+            ("loss gemodel p 1% r 10% 1-h 70% 1-k 0.1% ecn", "loss gemodel 1% 10% 70% 0.1% ecn"),
+            ("loss state p13 1% p31 99% p32 0% p23 100% p14 0%", "loss state 1% 99% 0% 100% 0%"),
+            ("loss 1% 25%", "loss 1% 25%"),
+        ] {
+            let one = Qdisc::parse(&format!("qdisc netem 8001: root refcnt 2 limit 1000 {line}")).unwrap();
+            assert_eq!(one.spec().join(" "), format!("handle 8001: netem limit 1000 {words}"));
+        }
         let below = Qdisc::parse("qdisc fq_codel 0: parent :1 limit 10240p").unwrap();
         assert!(!below.is_root() && below.words.join(" ") == "fq_codel limit 10240");
     }

@@ -1,7 +1,7 @@
 //! What could break of what an op made: for each op the ways to take back one thing of it, and what a test would have to ask to notice.
 
 use super::link::{Link, Setting, Settings};
-use super::{Command, Fact, Op, Tool, Undo, Where, bridge, firewall, program, qdisc};
+use super::{Command, Fact, Op, Tool, Undo, Where, bridge, ethtool, firewall, program, qdisc};
 
 /// One way to break what one op made.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -164,6 +164,10 @@ fn told(op: &Op, commands: &[Command]) -> (String, String) {
                 format!("the delay, loss or rate of `{link}` must be measured: ns.ping(…).rtt_ms, throughput(a, b)"),
             )
         }
+        Some(Fact::Offload(one)) => (
+            format!("what `{}` in `{netns}` leaves to its device is as it was before: `{}`", one.link, line(commands)),
+            format!("what `{}` leaves to its device must be asked for: ns.link(…).offloads", one.link),
+        ),
         Some(Fact::Settings(Settings { link, to })) => set_told(netns, link, to.first(), commands),
         Some(Fact::Vlan(vlan)) => {
             let (dev, vid) = (&vlan.dev, vlan.vid);
@@ -313,6 +317,7 @@ pub(crate) fn shown(op: &Op) -> Vec<Command> {
         }
         Some(Fact::Nft(_)) => vec![Command::new(Tool::Nft, netns, ["-s", "list", "ruleset"])],
         Some(Fact::Qdisc(qdisc)) => vec![qdisc::show_words(netns, &qdisc.link)],
+        Some(Fact::Offload(one)) => vec![ethtool::show(netns, &one.link)],
         Some(Fact::Vlan(_)) => vec![bridge::show_all_vlans(netns)],
         Some(Fact::Fdb(_)) => vec![bridge::show_fdb(netns)],
         Some(Fact::Mdb(_)) => vec![bridge::show_mdb(netns)],

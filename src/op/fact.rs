@@ -7,7 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use super::link::{Link, Moved, Settings};
 use super::route::{Family, Neigh, Nexthop, PolicyRule, Route};
-use super::{Command, Object, Tool, Where, addr, bridge, file, firewall, link, netns, nft, qdisc, route, sysctl, wg};
+use super::{
+    Command, Object, Tool, Where, addr, bridge, ethtool, file, firewall, link, netns, nft, qdisc, route, sysctl, wg,
+};
 use crate::error::{Error, Kind, Result};
 use crate::model;
 use crate::model::state::Qdisc as Discipline;
@@ -49,6 +51,8 @@ pub enum Fact {
     Nft(nft::Nft),
     /// Something of a `WireGuard` link.
     Wireguard(wg::Wireguard),
+    /// What a link leaves to its device.
+    Offload(ethtool::Offload),
     /// A port is in a VLAN, or not.
     Vlan(bridge::Vlan),
     /// An entry of a forwarding table is there, or not.
@@ -82,6 +86,7 @@ impl Fact {
             | Self::NfPolicy(_)
             | Self::Nft(_)
             | Self::Wireguard(_)
+            | Self::Offload(_)
             | Self::Vlan(_)
             | Self::Fdb(_)
             | Self::Mdb(_)
@@ -110,6 +115,7 @@ impl Fact {
             Self::NfTable(one) => Object::NfTable { table: one.table.clone() },
             Self::Nft(one) => Object::Nft { what: one.what.clone() },
             Self::Wireguard(one) => Object::LinkSetting { name: one.link.clone(), setting: one.option() },
+            Self::Offload(one) => Object::LinkSetting { name: one.link.clone(), setting: one.said() },
             Self::Vlan(one) => Object::Vlan { link: one.dev.clone(), vid: one.vid },
             Self::Fdb(bridge::Fdb { entry, .. }) => {
                 Object::Fdb { link: entry.dev.clone(), mac: entry.mac.clone(), vlan: entry.vlan }
@@ -139,6 +145,7 @@ impl Fact {
             Self::NfChain(one) => Some(one.at.ask()),
             Self::NfPolicy(one) => Some(one.at.ask()),
             Self::Wireguard(one) => one.is_shown().then(|| Ask::Wireguard(one.link.clone())),
+            Self::Offload(one) => Some(Ask::Offloads(one.link.clone())),
             Self::Vlan(one) => Some(Ask::Vlans(one.dev.clone())),
             Self::Fdb(_) => Some(Ask::Fdb),
             Self::Mdb(_) => Some(Ask::Mdb),
@@ -179,6 +186,7 @@ impl Fact {
                 Some(chain.as_ref().and_then(|chain| chain.policy.as_ref()) == Some(&one.target))
             }
             (Self::Wireguard(one), Answer::Wireguard(state)) => one.holds(state),
+            (Self::Offload(one), Answer::Offloads(all)) => Some(one.holds(all)),
             (Self::Vlan(one), Answer::Vlans(all)) => Some(one.holds(all)),
             (Self::Fdb(one), Answer::Fdb(all)) => Some(one.holds(all)),
             (Self::Mdb(one), Answer::Mdb(all)) => Some(one.holds(all)),
@@ -223,6 +231,10 @@ impl Fact {
             Self::NfTable(_) => "the rules are still there".to_owned(),
             Self::Nft(one) => format!("nft does not list {}", one.what),
             Self::Wireguard(_) => "`wg show` says otherwise".to_owned(),
+            Self::Offload(one) => match answer {
+                Some(Answer::Offloads(all)) => one.otherwise(Some(all)),
+                _ => one.otherwise(None),
+            },
             Self::Vlan(one) => one.otherwise(),
             Self::Fdb(one) => one.otherwise(),
             Self::Mdb(one) => one.otherwise(),
@@ -251,6 +263,7 @@ impl Fact {
             Self::NfTable(one) => (firewall::tool(one.family), one.words()),
             Self::Nft(one) => (Tool::Nft, one.words.clone()),
             Self::Wireguard(one) => (Tool::Wg, one.words()),
+            Self::Offload(one) => (Tool::Ethtool, one.words()),
             Self::Vlan(one) => (Tool::Bridge, one.words()),
             Self::Fdb(one) => (Tool::Bridge, one.words()),
             Self::Mdb(one) => (Tool::Bridge, one.words()),
@@ -300,6 +313,8 @@ pub enum Ask {
     Chain(firewall::ChainAt),
     /// A `WireGuard` link. What it prints is secret.
     Wireguard(String),
+    /// What a link leaves to its device.
+    Offloads(String),
     /// The VLANs of a port, or of the bridge itself.
     Vlans(String),
     /// The forwarding tables.
@@ -337,6 +352,8 @@ pub enum Answer {
     Chain(Option<Box<iptables::Chain>>),
     /// A `WireGuard` link.
     Wireguard(Box<model::wireguard::State>),
+    /// What a link leaves to its device.
+    Offloads(Vec<model::ethtool::Feature>),
     /// VLANs.
     Vlans(Vec<(u16, model::bridge::Tags)>),
     /// Entries of forwarding tables.
@@ -366,6 +383,7 @@ impl Ask {
             Self::Disciplines(name) => qdisc::show_words(netns, name),
             Self::Chain(at) => firewall::list(netns, at.family, &at.table, Some(&at.chain)),
             Self::Wireguard(link) => wg::dump(netns, link),
+            Self::Offloads(link) => ethtool::show(netns, link),
             Self::Vlans(dev) => bridge::show_vlans(netns, dev),
             Self::Fdb => bridge::show_fdb(netns),
             Self::Mdb => bridge::show_mdb(netns),
@@ -379,7 +397,9 @@ impl Ask {
         match self {
             Self::Link(_) => (messages::recognise(stderr)?.kind == Kind::NotFound).then_some(Answer::Link(None)),
             Self::Routes { .. } => messages::has_no_table(stderr).then(|| Answer::Routes(Vec::new())),
-            Self::Vlans(_) => (messages::recognise(stderr)?.kind == Kind::NotFound).then_some(Answer::Gone),
+            Self::Vlans(_) | Self::Offloads(_) => {
+                (messages::recognise(stderr)?.kind == Kind::NotFound).then_some(Answer::Gone)
+            }
             _ => None,
         }
     }
@@ -413,6 +433,7 @@ impl Ask {
                 None => return Err(Error::new(Kind::ToolOutput, format!("no chain `{}` was printed", at.chain))),
             },
             Self::Wireguard(_) => Answer::Wireguard(Box::new(model::wireguard::parse_dump(text)?)),
+            Self::Offloads(_) => Answer::Offloads(model::ethtool::features(text)?),
             Self::Vlans(dev) => Answer::Vlans(model::bridge::vlans(text, dev)?),
             Self::Fdb => Answer::Fdb(model::bridge::fdb(text)?),
             Self::Mdb => Answer::Mdb(model::bridge::mdb(text)?),
@@ -575,6 +596,10 @@ mod tests {
         let listed = "-P INPUT DROP\n-A INPUT -s 10.0.0.1/32 -m comment --comment netwright -j ACCEPT\n";
         let ours = "-s 10.0.0.1 -m comment --comment netwright -j ACCEPT";
         let tbf = "qdisc tbf 8001: root refcnt 2 rate 1Mbit burst 10Kb lat 50ms";
+        let features = "Features for x:\ntcp-segmentation-offload: on\n\ttx-tcp-segmentation: on\nrx-gro-list: off\n";
+        let waits = "Features for x:\ntcp-segmentation-offload: on\n\ttx-tcp-segmentation: off [requested on]\n";
+        let offload =
+            |word: &str, on| Fact::Offload(ethtool::Offload { link: "x".into(), set: vec![(word.to_owned(), on)] });
         let dump = "priv\tpub\t51820\toff\nPEER=\t(none)\t(none)\t10.0.0.0/24\t0\t0\t0\toff\n";
         check(&[
             (sysctl("0 1"), "0\t1\n", Some(true)),
@@ -598,6 +623,11 @@ mod tests {
             (file(Some("a\n")), "a\n", Some(true)),
             (file(Some("a\n")), "a", Some(false)),
             (file(None), "a", Some(false)),
+            (offload("tso", true), features, Some(true)),
+            (offload("tso", false), features, Some(false)),
+            (offload("tso", true), waits, Some(false)),
+            (offload("rx-gro-list", false), features, Some(true)),
+            (offload("gro", false), features, Some(false)),
             (wireguard(wg::Set::NoPeer("PEER=".into())), dump, Some(false)),
             (wireguard(wg::Set::NoPeer("OTHER=".into())), dump, Some(true)),
             (wireguard(wg::Set::Option("listen-port".into(), "51820".into())), dump, Some(true)),

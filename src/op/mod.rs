@@ -6,6 +6,7 @@
 pub(crate) mod addr;
 pub(crate) mod breakage;
 pub(crate) mod bridge;
+pub(crate) mod ethtool;
 pub(crate) mod fact;
 pub(crate) mod file;
 pub(crate) mod firewall;
@@ -56,13 +57,15 @@ pub enum Tool {
     Nft,
     /// `wg` of wireguard-tools; optional.
     Wg,
+    /// `ethtool`; optional.
+    Ethtool,
     /// A program of the script's own: the first of its words. It is started as the script's programs are.
     Own,
 }
 
 impl Tool {
     /// Every tool that is found or chosen by its name, in the order that `doctor` lists them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Ip,
         Self::Bridge,
         Self::Tc,
@@ -73,6 +76,7 @@ impl Tool {
         Self::Ip6tablesSave,
         Self::Nft,
         Self::Wg,
+        Self::Ethtool,
     ];
 
     /// What takes many rules at once for this one.
@@ -101,6 +105,7 @@ impl Tool {
             Self::Sysctl => "sysctl",
             Self::Nft => "nft",
             Self::Wg => "wg",
+            Self::Ethtool => "ethtool",
             Self::Own => "a program of the script's own",
         }
     }
@@ -113,6 +118,7 @@ impl Tool {
             Self::Sysctl => "procps",
             Self::Nft => "nftables",
             Self::Wg => "wireguard-tools",
+            Self::Ethtool => "ethtool",
             Self::Own => "",
             _ => "iptables",
         }
@@ -485,6 +491,7 @@ impl Op {
             Fact::Settings(settings) => Some(&settings.link),
             Fact::Moved(one) => Some(&one.link),
             Fact::Wireguard(one) => Some(&one.link),
+            Fact::Offload(one) => Some(&one.link),
             Fact::Addr(addr) => Some(&addr.link),
             Fact::Qdisc(qdisc) => Some(&qdisc.link),
             Fact::Vlan(vlan) => Some(&vlan.dev),

@@ -109,6 +109,42 @@ pub(crate) fn below(netns: &Where, link: &str, words: &[String], undo: Undo) -> 
     Op::new(command(netns, link, Is::Below(words.to_vec())), undo)
 }
 
+/// The place of a filter: a link, `egress` or `ingress`, and its number among the others.
+pub(crate) type Place<'a> = (&'a Where, &'a str, &'a str, &'a str);
+
+/// The filters of a place: `tc filter show dev NAME egress pref N`.
+#[must_use]
+pub(crate) fn show_filter(netns: &Where, link: &str, side: &str, pref: &str) -> Command {
+    Command::new(Tool::Tc, netns, ["filter", "show", "dev", link, side, "pref", pref])
+}
+
+/// A discipline that only holds filters, of what leaves and of what comes in: `tc qdisc add dev NAME clsact`.
+#[must_use]
+pub(crate) fn clsact(netns: &Where, link: &str) -> Op {
+    let words = |verb: &str| ["qdisc", verb, "dev", link, "clsact"].map(String::from);
+    let undo = Undo::by(command(netns, link, Is::Below(words("delete").into())));
+    below(netns, link, &words("add"), undo)
+}
+
+fn filter_words((_, link, side, pref): Place<'_>, verb: &str) -> Vec<String> {
+    ["filter", verb, "dev", link, side, "protocol", "all", "pref", pref].map(String::from).into()
+}
+
+/// Adds the filter of a place; undone by deleting it.
+#[must_use]
+pub(crate) fn filter(at: Place<'_>, spec: &[String]) -> Op {
+    let words = [filter_words(at, "add"), spec.to_vec()].concat();
+    let undo = Undo::by(command(at.0, at.1, Is::Below(filter_words(at, "delete"))));
+    below(at.0, at.1, &words, undo)
+}
+
+/// Deletes the filter of a place; undone by adding what it was.
+#[must_use]
+pub(crate) fn filter_delete(at: Place<'_>, former: &[String]) -> Op {
+    let again = [filter_words(at, "add"), former.to_vec()].concat();
+    below(at.0, at.1, &filter_words(at, "delete"), Undo::by(command(at.0, at.1, Is::Below(again))))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +162,14 @@ mod tests {
         check(&delete(&red, "x", &former), gone, again);
         let class = below(&red, "x", &words("class add dev x parent 1: classid 1:10"), Undo::None("x".into()));
         assert_eq!(class.command.line(), "tc -n red class add dev x parent 1: classid 1:10");
+        check(&clsact(&red, "x"), "tc -n red qdisc add dev x clsact", "tc -n red qdisc delete dev x clsact");
+        let (at, spec) = ((&red, "x", "egress", "7"), words("matchall action drop"));
+        let (added, gone) = (
+            "tc -n red filter add dev x egress protocol all pref 7 matchall action drop",
+            "tc -n red filter delete dev x egress protocol all pref 7",
+        );
+        check(&filter(at, &spec), added, gone);
+        check(&filter_delete(at, &spec), gone, added);
         let Some(Fact::Qdisc(kind)) = replace(&red, "x", &former, None).command.fact().cloned() else { panic!() };
         assert_eq!(kind.kind(), Some("tbf"), "not its handle");
     }

@@ -15,6 +15,7 @@
 //! | `ping` | one address, or hundreds at once |
 //! | `connect` | TCP and UDP |
 //! | `witness` | who received it: the other end's view |
+//! | `passing`, `sighting` | who passes a namespace; a probe among it |
 //! | `listener`, `site` | a TCP and UDP echo service, and pages over HTTP |
 //! | [`http`] | a GET, so that nothing like `curl` is needed |
 //! | [`throughput`] | bits per second over TCP |
@@ -37,6 +38,7 @@ mod nsid;
 mod packet;
 pub(crate) mod passing;
 mod ping;
+pub(crate) mod sighting;
 mod site;
 mod sys;
 mod target;
@@ -54,6 +56,6 @@ pub use packet::Connection;
 pub(crate) use ping::ASKED;
 pub use ping::{PingOptions, PingReport, ping, ping_many};
 pub use site::{Page, Site};
-pub use target::{Endpoint, Proto, Target};
+pub use target::{Endpoint, Named, Proto, Target};
 pub use verdict::{NotReached, Reached, Reason, Silence, Verdict};
 pub use witness::{Token, Witness, connections, has_connection, listens};

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::sighting::{self, Sighting};
 use super::sys;
 use super::target::Proto;
 use crate::Result;
@@ -29,8 +30,8 @@ pub(crate) struct Passed {
 #[derive(Debug)]
 pub(crate) struct Passing(Socket);
 
-/// Bytes of a packet that are read: the longest IP header and the ports behind it.
-const HEAD: usize = 96;
+/// Bytes of a packet that are read: the longest IP header, the one behind it, and the token of a probe.
+const HEAD: usize = 128;
 /// At most so many packets are taken in at a time.
 const AT_ONCE: usize = 200_000;
 
@@ -51,6 +52,22 @@ impl Passing {
     #[must_use]
     pub(crate) fn drain(&self) -> HashSet<Passed> {
         let mut all = HashSet::new();
+        self.each(|out, link, bytes| {
+            all.extend(read(bytes).map(|(from, to, port)| Passed { out, link, from, to, port }));
+        });
+        all
+    }
+
+    /// The probes among the packets since the last look.
+    #[must_use]
+    pub(crate) fn sightings(&self) -> Vec<Sighting> {
+        let mut all = Vec::new();
+        self.each(|out, _, bytes| all.extend(sighting::read(out, bytes)));
+        all
+    }
+
+    /// Hands over what was sent out or came in for this namespace: whether it was sent, by which link, and its head.
+    fn each(&self, mut take: impl FnMut(bool, u32, &[u8])) {
         let mut buffer = [MaybeUninit::uninit(); HEAD];
         for _ in 0..AT_ONCE {
             let Ok((count, from)) = self.0.recv_from(&mut buffer) else { break };
@@ -64,10 +81,9 @@ impl Passing {
             let out = at.sll_pkttype == libc::PACKET_OUTGOING;
             let link = u32::try_from(at.sll_ifindex).unwrap_or(0);
             if out || at.sll_pkttype == libc::PACKET_HOST {
-                all.extend(read(&bytes).map(|(from, to, port)| Passed { out, link, from, to, port }));
+                take(out, link, &bytes);
             }
         }
-        all
     }
 }
 

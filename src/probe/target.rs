@@ -113,6 +113,47 @@ impl FromStr for Target {
     }
 }
 
+/// A target by the name of a namespace: `web`, `tcp/web:80`. Whose name it is, and which address it has, the session knows.
+///
+/// ```
+/// # use netwright::probe::{Named, Proto};
+/// let web: Named = "tcp/web:80".parse().unwrap();
+/// assert_eq!((web.name.as_str(), web.service), ("web", Some((Proto::Tcp, 80))));
+/// assert!(!Named::is_meant("10.0.0.2") && !Named::is_meant("web.example"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Named {
+    /// The name.
+    pub name: String,
+    /// The port that is probed; none: it is pinged.
+    pub service: Option<(Proto, u16)>,
+}
+
+impl Named {
+    /// Whether a text speaks of a namespace and not of an address: a name begins with a letter, and has no dot here, for then it would be taken for one
+    /// that a name server knows.
+    #[must_use]
+    pub fn is_meant(text: &str) -> bool {
+        let bare = ["tcp/", "udp/"].iter().find_map(|proto| text.strip_prefix(proto));
+        let name = match bare {
+            Some(rest) => rest.split_once(':').map_or(rest, |(name, _)| name),
+            None => text,
+        };
+        let more_colons = bare.is_some_and(|rest| rest.matches(':').count() > 1);
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && !more_colons
+            && !name.contains(|c: char| matches!(c, '.' | ':' | '/' | '%' | '[') || c.is_whitespace() || c.is_control())
+    }
+}
+
+impl FromStr for Named {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        named(text).map_err(|(why, hint)| bad(text, "probe target", &why, hint))
+    }
+}
+
 /// What a listener listens on.
 ///
 /// ```
@@ -215,6 +256,18 @@ fn target(text: &str) -> Result<Target, Wrong> {
         );
     }
     Ok(Target { proto, addr, port, zone })
+}
+
+fn named(text: &str) -> Result<Named, Wrong> {
+    plain(text, SHAPES)?;
+    let Some((proto, rest)) = text.split_once('/') else {
+        return Ok(Named { name: text.to_owned(), service: None });
+    };
+    let proto = protocol(proto, rest, SHAPES)?;
+    let Some((name, number)) = rest.split_once(':') else {
+        return wrong("it has no port", format!("write `{proto}/{rest}:80`"));
+    };
+    Ok(Named { name: name.to_owned(), service: Some((proto, port(number)?)) })
 }
 
 fn endpoint(text: &str) -> Result<Endpoint, Wrong> {
@@ -497,6 +550,39 @@ mod tests {
             let got = why(text);
             assert!(got.contains(expected), "{text:?}: {got}");
             assert!(got.starts_with(&format!("`{}` is no probe target: ", text.escape_debug())), "{got}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_told_from_an_address_that_is_wrong() {
+        let name = |text: &str| text.parse::<Named>().map(|named| (named.name, named.service));
+        assert_eq!(name("web").unwrap(), ("web".to_owned(), None));
+        assert_eq!(name("udp/ns-blue:53").unwrap(), ("ns-blue".to_owned(), Some((Proto::Udp, 53))));
+        for meant in ["web", "ns_1", "tcp/web:80", "tcp/web", "tcp/web:http", "beef"] {
+            assert!(Named::is_meant(meant), "{meant}");
+        }
+        for other in [
+            "10.0.0.300",
+            "beef::1",
+            "tcp/beef::1",
+            "tcp/[::1]:80",
+            "web.example",
+            "sctp/web:80",
+            "tcp/80",
+            "7",
+            "",
+            "tcp:web",
+        ] {
+            assert!(!Named::is_meant(other), "{other}");
+        }
+        for (text, expected) in [
+            ("tcp/web", "it has no port | write `tcp/web:80`"),
+            ("tcp/web:http", "`http` is not a port number"),
+            ("tcp/web:0", "port 0"),
+        ] {
+            let error = text.parse::<Named>().unwrap_err();
+            let got = format!("{error} | {}", error.parts().hints.join(" | "));
+            assert!(got.contains(expected), "{text}: {got}");
         }
     }
 

@@ -53,7 +53,7 @@ impl Token {
     }
 
     /// The token at the start of a payload.
-    fn leading(payload: &[u8]) -> Option<Self> {
+    pub(super) fn leading(payload: &[u8]) -> Option<Self> {
         Some(Self(payload.get(..Self::SIZE)?.try_into().ok()?))
     }
 

@@ -44,6 +44,7 @@ pub(crate) fn netwright_words(rust: &str) -> Option<String> {
         "Process" => "process",
         "Listener" => "listener",
         "Expectation" | "Expect" => "expectation",
+        "Reached" => "answer",
         "Finding" => "finding",
         "Reachability" => "reachability",
         "Capture" => "capture",

@@ -44,6 +44,13 @@ pub enum Noted {
         /// Where in the script.
         place: Option<Place>,
     },
+    /// What more held of the answer of such an expectation.
+    Refined {
+        /// What was expected: `a reaches 10.0.0.2 within 20ms`.
+        text: String,
+        /// Where in the script.
+        place: Option<Place>,
+    },
     /// A check with a sentence.
     Checked {
         /// The sentence.
@@ -61,6 +68,7 @@ impl Noted {
             Self::Program { place, .. }
             | Self::Listener { place, .. }
             | Self::Reaches { place, .. }
+            | Self::Refined { place, .. }
             | Self::Checked { place, .. } => place.as_ref(),
         }
     }
@@ -91,7 +99,8 @@ impl Noted {
                 Self::Reaches { from, target, told, .. },
                 Self::Reaches { from: other_from, target: other, told: other_told, .. },
             ) => (from, target, told) == (other_from, other, other_told),
-            (Self::Checked { sentence, .. }, Self::Checked { sentence: other, .. }) => sentence == other,
+            (Self::Checked { sentence, .. }, Self::Checked { sentence: other, .. })
+            | (Self::Refined { text: sentence, .. }, Self::Refined { text: other, .. }) => sentence == other,
             _ => false,
         }
     }
@@ -101,7 +110,7 @@ impl Noted {
     pub fn why_not_plain(&self) -> Option<String> {
         match self {
             Self::Listener { what, .. } => Some(format!("netwright itself listens on {what}")),
-            Self::Program { .. } | Self::Reaches { .. } | Self::Checked { .. } => None,
+            Self::Program { .. } | Self::Reaches { .. } | Self::Refined { .. } | Self::Checked { .. } => None,
         }
     }
 }

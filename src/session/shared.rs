@@ -203,6 +203,10 @@ pub(super) fn key_of(op: &Op, id: &str) -> Option<String> {
         }
         Fact::Settings(set) => format!("link {} {}", set.link, set.option()?),
         Fact::Wireguard(set) => format!("link {} {}", set.link, set.option()),
+        Fact::Offload(set) => {
+            let words: Vec<&str> = set.set.iter().map(|(word, _)| word.as_str()).collect();
+            format!("link {} offload {}", set.link, words.join(" "))
+        }
         Fact::NfPolicy(policy) => format!("policy {} {}", op.command.tool.program(), policy.at),
         Fact::Neigh(neigh) => format!("neigh {} {}", neigh.addr, neigh.dev),
         Fact::Nexthop(one) => format!("nexthop {}", one.id),

@@ -272,6 +272,7 @@ impl<'a> Undoing<'a> {
                     | Fact::NfPolicy(_)
                     | Fact::Settings(_)
                     | Fact::Wireguard(_)
+                    | Fact::Offload(_)
                     | Fact::Vlan(_)
                     | Fact::Fdb(_)
                     | Fact::Nexthop(_)
@@ -421,6 +422,7 @@ impl<'a> Undoing<'a> {
             Some(Fact::Settings(set)) => set.option().is_some(),
             Some(
                 Fact::Wireguard(_)
+                | Fact::Offload(_)
                 | Fact::Sysctl(_)
                 | Fact::NfPolicy(_)
                 | Fact::Neigh(_)

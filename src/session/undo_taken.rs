@@ -14,6 +14,7 @@ use super::taken::{self, Reach};
 use super::undo::{Ours, Undoing};
 use crate::model::state::{Lost, Part, State, Thing};
 use crate::op::addr::Addr;
+use crate::op::qdisc::Is;
 use crate::op::{Command, Fact, Object, Op, Undo, Where};
 use crate::patience::scaled;
 
@@ -47,6 +48,8 @@ struct Own {
     /// VLANs and entries of tables, by their links.
     ports: HashSet<String>,
     nexthops: HashSet<String>,
+    /// Links whose root discipline it set.
+    roots: HashSet<String>,
 }
 
 impl Own {
@@ -60,6 +63,10 @@ impl Own {
     /// Learns from an op; what its inverse takes away is its own, too.
     fn learn_op(&mut self, op: &Op) {
         self.learn(&op.changes());
+        match op.fact() {
+            Some(Fact::Qdisc(one)) if !matches!(one.is, Is::Below(_)) => drop(self.roots.insert(one.link.clone())),
+            _ => {}
+        }
         let Undo::Commands(commands) = &op.undo else { return };
         for fact in commands.iter().filter_map(Command::fact) {
             if let Fact::Addr(Addr { link, addr, there: false, .. }) = fact {
@@ -120,6 +127,8 @@ impl Own {
             Part::Sysctl => self.settings.contains(&thing.key),
             Part::Link => self.links.contains(&thing.key),
             Part::Nexthop => self.nexthops.contains(&thing.key),
+            // What hangs below a root has more of a key, and is nobody's but its own.
+            Part::Qdisc => self.roots.contains(&thing.key),
             Part::Vlan | Part::Fdb => self.ports.contains(&thing.key),
             Part::Route4 | Part::Route6 => thing.key.split(' ').next().is_some_and(|dst| self.routes.contains(dst)),
             _ => false,

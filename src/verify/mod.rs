@@ -3,20 +3,23 @@
 //! The packets are [`crate::probe`]'s; here is what they mean. An answer counts only from the one who was asked for; silence counts as
 //! "cannot reach" only when somebody else gets an answer from the same place.
 
+pub(crate) mod answered;
 pub(crate) mod matrix;
+pub(crate) mod way;
 
 use std::net::IpAddr;
+use std::str::FromStr;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use ipnet::IpNet;
 
 use crate::error::{Error, Kind, Result};
-use crate::model::net_addr;
+use crate::model::{names, net_addr, suggest};
 use crate::op::Where;
 use crate::patience::scaled;
 use crate::probe::{
-    ConnectOptions, Established, PingOptions, Proto, Target, Verdict, Witness, connect, ping, wait_dad,
+    ConnectOptions, Established, Named, PingOptions, Proto, Target, Verdict, Witness, connect, ping, wait_dad,
 };
 use crate::session::Session;
 use crate::session::mutant::Look;
@@ -47,6 +50,30 @@ impl std::fmt::Display for Aim {
             Self::Target(target) => target.fmt(f),
             Self::Netns(netns) => netns.fmt(f),
         }
+    }
+}
+
+/// A target as a script writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// An address, perhaps with a port.
+    Target(Target),
+    /// The name of a namespace, perhaps with a port.
+    Named(Named),
+}
+
+impl FromStr for Said {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        if !Named::is_meant(text) {
+            return text.parse().map(Self::Target);
+        }
+        let named: Named = text.parse()?;
+        if named.name != "host" {
+            names::netns_name(&named.name)?;
+        }
+        Ok(Self::Named(named))
     }
 }
 
@@ -144,6 +171,8 @@ pub struct Finding {
     pub target: Target,
     /// From the first packet to the verdict.
     pub after: Duration,
+    /// The round trip of the packet that was answered.
+    pub rtt: Option<Duration>,
 }
 
 impl Finding {
@@ -172,12 +201,23 @@ impl Session {
         Ok(established)
     }
 
-    /// Whether `from` reaches the aim: tries until an answer, a reason, or the end of `timeout`.
+    /// Whether `from` reaches the aim: tries until an answer, a reason, or the end of `timeout`. Of several targets it is the first that is not
+    /// reached, or the last.
     ///
     /// # Errors
     ///
     /// When the probe cannot be made, or a namespace has no address to reach.
     pub fn reach(&self, from: &Where, aim: &Aim, manner: &Manner, timeout: Duration) -> Result<Finding> {
+        let mut each = self.reach_each(from, aim, manner, timeout)?;
+        each.pop().ok_or_else(|| no_address(aim))
+    }
+
+    /// The same with a finding for each target up to the first that is not reached: at least one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::reach`].
+    pub fn reach_each(&self, from: &Where, aim: &Aim, manner: &Manner, timeout: Duration) -> Result<Vec<Finding>> {
         self.about_to_look(Look::Expectation)?;
         self.each_target(from, aim, manner, |it| {
             let target = it.target;
@@ -223,7 +263,7 @@ impl Session {
     /// As [`Session::reach`].
     pub fn cannot_reach(&self, from: &Where, aim: &Aim, manner: &Manner, silence: Duration) -> Result<Finding> {
         self.about_to_look(Look::Expectation)?;
-        self.each_target(from, aim, manner, |it| {
+        let mut each = self.each_target(from, aim, manner, |it| {
             let target = it.target;
             if let Some(finding) = self.untold(target, Outcome::NotReached)? {
                 return Ok(finding);
@@ -243,43 +283,42 @@ impl Session {
                 ),
             };
             Ok(Finding { outcome, detail, after: begun.elapsed(), ..finding })
-        })
+        })?;
+        each.pop().ok_or_else(|| no_address(aim))
     }
 
     /// The finding about what a copy of a machine cannot tell: nobody knows, and where such probes are passed over, what was `expected`.
     fn untold(&self, target: &Target, expected: Outcome) -> Result<Option<Finding>> {
         let Some(detail) = self.not_known(target.addr)? else { return Ok(None) };
         let outcome = if self.passes_over(&detail) { expected } else { Outcome::Inconclusive };
-        Ok(Some(Finding { outcome, word: NOT_KNOWN, detail, target: target.clone(), after: Duration::ZERO }))
+        Ok(Some(Finding { outcome, word: NOT_KNOWN, detail, target: target.clone(), after: Duration::ZERO, rtt: None }))
     }
 
-    /// Goes through the targets of an aim until one is not reached, or the last.
+    /// Goes through the targets of an aim until one is not reached, or the last: what was found of each.
     fn each_target(
         &self,
         from: &Where,
         aim: &Aim,
         manner: &Manner,
         mut each: impl FnMut(&Attempt<'_>) -> Result<Finding>,
-    ) -> Result<Finding> {
-        match aim {
-            Aim::Target(target) => each(&Attempt { from, target: &manner.aimed(target), owner: None, manner }),
-            Aim::Netns(netns) => {
-                let mut last = None;
-                for addr in self.shared_addrs(from, netns)? {
-                    let target = &manner.aimed(&Target::icmp(addr));
-                    let finding = each(&Attempt { from, target, owner: Some(netns), manner })?;
-                    if finding.outcome != Outcome::Reached {
-                        return Ok(finding);
-                    }
-                    last = Some(finding);
-                }
-                last.ok_or_else(|| {
-                    Error::new(Kind::NotFound, format!("`{netns}` has no address that could be reached"))
-                        .hint("give one of its links an address: ns.link(\"eth0\").addr(\"10.0.0.1/24\")")
-                        .netns(netns.name())
-                })
+    ) -> Result<Vec<Finding>> {
+        let netns = match aim {
+            Aim::Target(target) => {
+                return Ok(vec![each(&Attempt { from, target: &manner.aimed(target), owner: None, manner })?]);
+            }
+            Aim::Netns(netns) => netns,
+        };
+        let mut found = Vec::new();
+        for addr in self.shared_addrs(from, netns)? {
+            let target = &manner.aimed(&Target::icmp(addr));
+            let finding = each(&Attempt { from, target, owner: Some(netns), manner })?;
+            let goes_on = finding.outcome == Outcome::Reached;
+            found.push(finding);
+            if !goes_on {
+                break;
             }
         }
+        if found.is_empty() { Err(no_address(aim)) } else { Ok(found) }
     }
 
     /// The attempt that begins an expectation: what is told of an earlier search for a neighbour says nothing of now ([`Verdict::is_older`]), so it is
@@ -309,7 +348,8 @@ impl Session {
             (None, Verdict::NotReached(_)) => (Outcome::NotReached, verdict.word(), verdict.detail()),
             (None, Verdict::Inconclusive(_)) => (Outcome::Inconclusive, verdict.word(), verdict.detail()),
         };
-        let finding = Finding { outcome, word, detail, target: target.clone(), after: begun.elapsed() };
+        let (target, rtt) = (target.clone(), verdict.rtt());
+        let finding = Finding { outcome, word, detail, target, after: begun.elapsed(), rtt };
         Ok((finding, verdict.is_older()))
     }
 
@@ -427,6 +467,63 @@ impl Session {
         }
         self.exec().interrupt().check()
     }
+}
+
+impl Session {
+    /// The namespace of a name in a target. It must be there.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, with the nearest that is there.
+    pub fn named(&self, name: &str) -> Result<Where> {
+        if name == "host" {
+            return Ok(Where::Host);
+        }
+        self.settle_all()?;
+        let netns = Where::Named(name.to_owned());
+        let Err(error) = self.exec().netns(&netns) else { return Ok(netns) };
+        if error.kind() != Kind::NotFound {
+            return Err(error);
+        }
+        let there: Vec<String> = self.everywhere().iter().map(Where::name).collect();
+        Err(suggest::with_nearest(error, name, there.iter().map(String::as_str))
+            .hint("a target is an address, or the name of a namespace: \"10.0.0.2\", \"tcp/web:80\""))
+    }
+
+    /// What is aimed at, and at which service of a namespace.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::named`].
+    pub fn aim_at(&self, said: &Said) -> Result<(Aim, Option<(Proto, u16)>)> {
+        match said {
+            Said::Target(target) => Ok((Aim::Target(target.clone()), None)),
+            Said::Named(named) => Ok((Aim::Netns(self.named(&named.name)?), named.service)),
+        }
+    }
+
+    /// The one target that is meant: of a namespace its first address that `from` may be expected to reach.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::named`]; `NotFound` when it has no address.
+    pub fn one_target(&self, from: &Where, said: &Said) -> Result<Target> {
+        match self.aim_at(said)? {
+            (Aim::Target(target), _) => Ok(target),
+            (Aim::Netns(netns), service) => {
+                let addr = self.first_shared_addr(from, &netns)?;
+                Ok(service
+                    .map_or_else(|| Target::icmp(addr), |(proto, port)| Target { proto, port, ..Target::icmp(addr) }))
+            }
+        }
+    }
+}
+
+/// The error of an aim that has nothing to be reached at.
+fn no_address(aim: &Aim) -> Error {
+    let error = Error::new(Kind::NotFound, format!("`{aim}` has no address that could be reached"))
+        .hint("give one of its links an address: ns.link(\"eth0\").addr(\"10.0.0.1/24\")");
+    if let Aim::Netns(netns) = aim { error.netns(netns.name()) } else { error }
 }
 
 /// The addresses among `theirs` that `mine` may be expected to reach: one per family that both have, the one in a network of ours first.

@@ -4,9 +4,10 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{Array, Map};
 
 use super::record::{Record, row};
-use super::value::{Options, interface_addr, pairs, to_map};
+use super::value::{Options, interface_addr, pairs, to_map, type_of};
 use super::{Link, Netns, Out, act, reject};
 use crate::error::Result;
+use crate::model::ethtool::listed_name;
 use crate::model::link;
 use crate::op;
 use crate::session::{PlugOptions, Session};
@@ -745,7 +746,9 @@ pub mod api {
 
     /// Shapes what passes the link with tbf or netem: `rate`, `delay`, `jitter`, `loss`, `duplicate`, `corrupt`, `reorder`, and `direction` (`"both"`,
     /// `"egress"`, `"ingress"`; said twice, each has its own).
-    /// Ingress is shaped at the other end of the veth. An empty map lifts the shape. `preset` is an access line, from the side that uses it (down/up,
+    /// Ingress is shaped at the other end of the veth. An empty map lifts the shape. `loss` is a percentage, with a correlation if one follows, or a
+    /// model in tc's words: `"gemodel 1% 10% 70% 0.1%"` (Gilbert-Elliott: p, r, 1-h, 1-k) or `"state 1% 99%"` (p13, p31, p32, p23, p14). `police`
+    /// (`"10mbit"`, `"10mbit burst 100kb"`) drops what comes faster, where `rate` lets it wait; what comes in is policed at this end. `preset` is an access line, from the side that uses it (down/up,
     /// delay each way): `"2g"` 280/256 kbit/s 400 ms, `"3g-slow"` 400/400 kbit/s 200 ms, `"3g"` 1600/768 kbit/s 150 ms, `"3g-fast"` 1600/768 kbit/s
     /// 75 ms, `"4g"` 9/9 Mbit/s 85 ms, `"lte"` 12/12 Mbit/s 35 ms, `"dsl"` 1500/384 kbit/s 25 ms, `"cable"` 5/1 Mbit/s 14 ms, `"fios"` 20/5 Mbit/s
     /// 2 ms (the profiles of `WebPageTest`), `"satellite"` 25/3 Mbit/s 300 ms. What is said beside it goes before it.
@@ -754,6 +757,19 @@ pub mod api {
     /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
     /// ends[0].shape(#{ rate: "10mbit" });
     /// ends[0].shape(#{});
+    /// ```
+    ///
+    /// ```rhai
+    /// needs("netem");
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].shape(#{ delay: "20ms", loss: "gemodel 1% 10% 70% 0.1%", direction: "egress" });
+    /// assert_eq(netns("ns-blue").tc("qdisc show dev eth0")[0].kind, "netem");
+    /// ```
+    ///
+    /// ```rhai
+    /// needs("police");
+    /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
+    /// ends[0].shape(#{ police: "10mbit", direction: "ingress" });
     /// ```
     #[rhai_fn(return_raw, pure)]
     pub fn shape(context: NativeCallContext, link: &mut Link, options: Map) -> Out<Link> {
@@ -773,6 +789,33 @@ pub mod api {
     pub fn shape_preset(context: NativeCallContext, link: &mut Link, preset: &str) -> Out<Link> {
         let shape = crate::session::Shape { preset: Some(preset.to_owned()), ..Default::default() };
         verb(&context, link, |session| session.shape(link.at(), &shape))
+    }
+
+    /// Turns on or off what the link leaves to its device, in the words of `ethtool -K`: `rx`, `tx`, `sg`, `tso`, `ufo`, `gso`, `gro`, `lro`, `rxvlan`,
+    /// `txvlan`, `ntuple`, `rxhash`, or a name that `ethtool -k` lists. What others need goes on before them.
+    ///
+    /// ```rhai
+    /// needs("ethtool");
+    /// let eth0 = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0")[0];
+    /// eth0.offload(#{ tso: false, tx: false, "rx-gro-list": true });
+    /// assert_eq(eth0.offloads["tcp-segmentation-offload"], false);
+    /// ```
+    #[rhai_fn(name = "offload", return_raw, pure)]
+    pub fn offload(context: NativeCallContext, link: &mut Link, options: Map) -> Out<Link> {
+        let wanted = reject(&context, super::offload_of(&options))?;
+        verb(&context, link, |session| session.offload(link.at(), &wanted))
+    }
+
+    /// What the link leaves to its device: a map of the names that `ethtool -k` lists to whether they are on.
+    ///
+    /// ```rhai
+    /// needs("ethtool");
+    /// assert_eq(netns("ns-blue").link("lo").offloads["rx-checksumming"], true);
+    /// ```
+    #[rhai_fn(get = "offloads", return_raw, pure)]
+    pub fn offloads(context: NativeCallContext, link: &mut Link) -> Out<Map> {
+        let all = act(&context, &link.netns.run, |session| session.offloads(link.at()))?;
+        Ok(all.into_iter().map(|one| (one.name.into(), one.on.into())).collect())
     }
 
     /// The name.
@@ -923,6 +966,19 @@ pub mod api {
     }
 }
 
+/// The features that a script turns on or off.
+fn offload_of(options: &Map) -> Result<Vec<(String, bool)>> {
+    let one = |(word, value): (&rhai::Identifier, &Dynamic)| {
+        listed_name(word)?;
+        let on = value.as_bool().map_err(|_| {
+            let message = format!("`{word}` of `offload` is true or false, you gave {}", type_of(value));
+            crate::Error::new(crate::Kind::InvalidArgument, message)
+        })?;
+        Ok((word.to_string(), on))
+    };
+    options.iter().filter(|(_, value)| !value.is_unit()).map(one).collect()
+}
+
 /// The shape that a script asks for.
 fn shape_of(options: &Options) -> Result<crate::session::Shape> {
     Ok(crate::session::Shape {
@@ -934,6 +990,7 @@ fn shape_of(options: &Options) -> Result<crate::session::Shape> {
         duplicate: options.text("duplicate")?,
         corrupt: options.text("corrupt")?,
         reorder: options.text("reorder")?,
+        police: options.text("police")?,
         direction: options.text("direction")?,
         preset: options.text("preset")?,
     })

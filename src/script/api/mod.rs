@@ -14,6 +14,7 @@ pub mod nft;
 pub(crate) mod options;
 pub mod process;
 pub(crate) mod programs;
+pub(crate) mod reached;
 pub(crate) mod record;
 pub mod route;
 pub mod run;
@@ -204,6 +205,7 @@ pub(crate) fn register(engine: &mut Engine) {
         .register_type_with_name::<process::Process>("Process")
         .register_type_with_name::<process::Listener>("Listener")
         .register_type_with_name::<verify::Expectation>("Expectation")
+        .register_type_with_name::<reached::Reached>("Reached")
         .register_type_with_name::<measure::Reachability>("Reachability")
         .register_type_with_name::<measure::Capture>("Capture")
         .register_type_with_name::<why::Finding>("Finding")
@@ -222,6 +224,7 @@ pub(crate) fn register(engine: &mut Engine) {
         exported_module!(process::api),
         exported_module!(files::api),
         exported_module!(verify::api),
+        exported_module!(reached::api),
         exported_module!(tests::api),
         exported_module!(measure::api),
         exported_module!(needs::api),

@@ -13,7 +13,7 @@ use crate::script::error::{Skip, place_of};
 pub mod api {
     /// Says that the script needs a feature of the kernel, or a program; where it is missing, the run ends as skipped, with exit code 0.
     ///
-    /// Kinds of links (`"vxlan"`), queueing disciplines (`"netem"`), `"ipv6"`, `"nat"`, `"conntrack"`, `"iptables"`, `"ip6tables"`, `"nft"`,
+    /// Kinds of links (`"vxlan"`), queueing disciplines (`"netem"`), `"police"`, `"ipv6"`, `"nat"`, `"conntrack"`, `"iptables"`, `"ip6tables"`, `"nft"`,
     /// `"br_netfilter"`, `"vlan_filtering"`, and programs (`"tcpdump"`, `"tool:dig"`). It is tried out in a throw-away namespace.
     ///
     /// ```rhai

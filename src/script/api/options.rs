@@ -170,8 +170,27 @@ const CALLS: &[(&str, Known)] = &[
             ("duplicate", Form::Word),
             ("corrupt", Form::Word),
             ("reorder", Form::Word),
+            ("police", Form::Word),
             ("direction", Form::OneOf(&["both", "egress", "ingress"])),
             ("preset", Form::OneOf(crate::session::PRESETS)),
+        ],
+    ),
+    // And the names that `ethtool -k` lists.
+    (
+        "offload",
+        &[
+            ("rx", Form::Flag),
+            ("tx", Form::Flag),
+            ("sg", Form::Flag),
+            ("tso", Form::Flag),
+            ("ufo", Form::Flag),
+            ("gso", Form::Flag),
+            ("gro", Form::Flag),
+            ("lro", Form::Flag),
+            ("rxvlan", Form::Flag),
+            ("txvlan", Form::Flag),
+            ("ntuple", Form::Flag),
+            ("rxhash", Form::Flag),
         ],
     ),
     (

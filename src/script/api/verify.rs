@@ -7,6 +7,7 @@ use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 use rhai::{EvalAltResult, FnPtr, ImmutableString, Map};
 
 use super::measure::Reachability;
+use super::reached::Reached;
 use super::record::{Record, plain};
 use super::value::{Options, duration, type_of};
 use super::{Netns, Out, Run, act, act_global, reject, run_of, settle};
@@ -18,10 +19,11 @@ use crate::probe::{Endpoint, PingOptions, Proto, Target, Verdict, ping};
 use crate::script::error::{known_error, place_of, throw};
 use crate::script::sides::{self, Sides};
 use crate::script::value_text::{show, shown};
+use crate::session::Session;
 use crate::session::mutant::Look;
 use crate::session::noted::Noted;
 use crate::verify::matrix::Matrix;
-use crate::verify::{Aim, Finding, Manner, Outcome, REACH_TIMEOUT, SILENCE};
+use crate::verify::{Aim, Finding, Manner, Outcome, REACH_TIMEOUT, SILENCE, Said};
 use crate::why;
 use crate::why::codes::Code;
 
@@ -47,12 +49,17 @@ impl Missed {
     fn of(from: &Where, target: &Target, verdict: &Verdict, manner: Manner, after: Duration) -> Self {
         let outcome = if verdict.is_not_reached() { Outcome::NotReached } else { Outcome::Inconclusive };
         let (word, detail) = (verdict.word(), verdict.detail());
-        let finding = Finding { outcome, word, detail, target: target.clone(), after };
-        Self { from: from.clone(), aim: Aim::Target(target.clone()), finding, manner }
+        let finding = Finding { outcome, word, detail, target: target.clone(), after, rtt: None };
+        Self::new(from, finding, manner)
+    }
+
+    /// A packet to an address that failed.
+    pub(super) fn new(from: &Where, finding: Finding, manner: Manner) -> Self {
+        Self { from: from.clone(), aim: Aim::Target(finding.target.clone()), finding, manner }
     }
 }
 
-fn failed(message: impl Into<String>) -> Error {
+pub(super) fn failed(message: impl Into<String>) -> Error {
     Error::new(Kind::CheckFailed, message)
 }
 
@@ -67,19 +74,32 @@ fn prober(expectation: &Expectation, verb: &str) -> Result<Netns> {
     })
 }
 
-pub(super) fn aim(value: &Dynamic) -> Result<Aim> {
+/// What is aimed at, and at which service where the text says one of a namespace: `"tcp/web:80"`.
+pub(super) fn aim(session: &Session, value: &Dynamic) -> Result<(Aim, Option<(Proto, u16)>)> {
     if let Some(netns) = value.read_lock::<Netns>() {
-        return Ok(Aim::Netns(netns.at.clone()));
+        return Ok((Aim::Netns(netns.at.clone()), None));
     }
     if let Some(cidr) = value.read_lock::<Cidr>() {
-        return Ok(Aim::Target(Target::icmp(cidr.ip())));
+        return Ok((Aim::Target(Target::icmp(cidr.ip())), None));
     }
     match value.as_immutable_string_ref() {
-        Ok(text) => Ok(Aim::Target(text.parse()?)),
+        Ok(text) => session.aim_at(&text.parse::<Said>()?),
         Err(_) => Err(Error::new(
             Kind::InvalidArgument,
             format!("a target is a string such as \"tcp/10.0.0.2:80\" or a namespace, not {}", type_of(value)),
         )),
+    }
+}
+
+/// The way of sending, to the service that the target names.
+pub(super) fn to_service(manner: Manner, service: Option<(Proto, u16)>) -> Result<Manner> {
+    match (service, manner.port) {
+        (None, _) => Ok(manner),
+        (Some((proto, port)), None) => Ok(Manner { port: Some(port), udp: proto == Proto::Udp, ..manner }),
+        (Some((proto, port)), Some(other)) => {
+            let message = format!("the target says port {port}, and so does `port`: {other}");
+            Err(Error::new(Kind::InvalidArgument, message).hint(format!("\"{proto}/web:{port}\" is enough")))
+        }
     }
 }
 
@@ -120,7 +140,7 @@ fn service(text: &str) -> Result<Manner> {
     Ok(Manner { port: Some(endpoint.port), udp: endpoint.proto == Proto::Udp, ..Manner::default() })
 }
 
-fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<()> {
+fn expect_reach(context: &NativeCallContext, it: &Expectation, target: &Dynamic, options: Map) -> Out<Reached> {
     let options = reject(context, Options::new(options, "reaches"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(REACH_TIMEOUT));
     let manner = reject(context, manner(&options, "reaches"))?;
@@ -133,21 +153,28 @@ fn expect_reach_by(
     target: &Dynamic,
     manner: Manner,
     timeout: Duration,
-) -> Out<()> {
+) -> Out<Reached> {
     let from = reject(context, prober(it, "reaches"))?;
-    let target = reject(context, aim(target))?;
-    let reach = || act(context, &it.run, |session| session.reach(&from.at, &target, &manner, timeout));
+    let (target, service) = act(context, &it.run, |session| aim(session, target))?;
+    let manner = reject(context, to_service(manner, service))?;
+    let reach = || act(context, &it.run, |session| session.reach_each(&from.at, &target, &manner, timeout));
     let begun = Instant::now();
-    let mut finding = reach()?;
+    let mut findings = reach()?;
     // A program that has just been started does not listen yet.
-    while finding.word == "refused" && it.run.0.programs.any_young() {
+    while findings.last().is_some_and(|finding| finding.word == "refused") && it.run.0.programs.any_young() {
         act(context, &it.run, |session| session.exec().interrupt().sleep(PAUSE.0 * 2))?;
-        finding = Finding { after: begun.elapsed(), ..reach()? };
+        findings = reach()?;
+        if let Some(finding) = findings.last_mut() {
+            finding.after = begun.elapsed();
+        }
     }
+    let Some(finding) = findings.last().cloned() else {
+        return Err(throw(failed("nothing was probed").at(place_of(context))));
+    };
     if finding.outcome == Outcome::Reached {
         it.run.0.hold();
         note(context, it, &from.at, &finding, &manner, true);
-        return Ok(());
+        return Ok(Reached { run: it.run.clone(), from: from.at, aim: target, findings, manner, timeout });
     }
     if finding.is_not_known() && finding.outcome == Outcome::Inconclusive {
         return Err(throw(unknown(&from.at, &aim_text(&target, &finding), &finding).at(place_of(context))));
@@ -177,7 +204,7 @@ fn unknown(from: &Where, text: &str, finding: &Finding) -> Error {
 }
 
 /// The error with why the probe failed. Whoever wants to know is not told less because that fails.
-fn explained(context: &NativeCallContext, run: &Run, missed: &Missed, mut error: Error) -> Error {
+pub(super) fn explained(context: &NativeCallContext, run: &Run, missed: &Missed, mut error: Error) -> Error {
     for story in run.0.programs.ended() {
         error = error.note("ended", story);
     }
@@ -227,7 +254,8 @@ fn expect_no_reach_by(
     silence: Duration,
 ) -> Out<()> {
     let from = reject(context, prober(it, "cannot_reach"))?;
-    let target = reject(context, aim(target))?;
+    let (target, service) = act(context, &it.run, |session| aim(session, target))?;
+    let manner = &reject(context, to_service(manner.clone(), service))?;
     let finding = act(context, &it.run, |session| session.cannot_reach(&from.at, &target, manner, silence))?;
     let text = aim_text(&target, &finding);
     if finding.is_not_known() && finding.outcome == Outcome::Inconclusive {
@@ -262,7 +290,7 @@ fn expect_no_reach_by(
 }
 
 /// The target as the script wrote it; a namespace with the address that was probed.
-fn aim_text(aim: &Aim, finding: &Finding) -> String {
+pub(super) fn aim_text(aim: &Aim, finding: &Finding) -> String {
     match aim {
         Aim::Target(target) => target.to_string(),
         Aim::Netns(netns) => format!("`{netns}` at {}", finding.target),
@@ -458,12 +486,12 @@ fn check_equal(context: &NativeCallContext, found: &Dynamic, expected: &Dynamic)
     Err(throw(error.at(place_of(context))))
 }
 
-/// The answer of a closure that is asked whether something is so. Nothing is an answer when an expectation `held` on the way to it.
+/// The answer of a closure that is asked whether something is so. Nothing, or the answer of a probe, is one when an expectation `held` on the way to it.
 fn truth(value: &Dynamic, of: &str, held: bool) -> Result<bool> {
     if let Some(table) = value.read_lock::<Reachability>() {
         return Ok(table.0.all_ok());
     }
-    if value.is_unit() && held {
+    if (value.is_unit() || value.is::<Reached>()) && held {
         return Ok(true);
     }
     value.as_bool().map_err(|_| {
@@ -579,10 +607,16 @@ fn innermost(error: &EvalAltResult) -> &EvalAltResult {
     }
 }
 
+/// The address of a target: of a namespace by its name, the first that the prober may be expected to reach.
+fn one_target(context: &NativeCallContext, netns: &Netns, text: &str) -> Out<Target> {
+    let said = reject(context, text.parse::<Said>())?;
+    act(context, &netns.run, |session| session.one_target(&netns.at, &said))
+}
+
 fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Record> {
     let options = reject(context, Options::new(options, "ping"))?;
+    let target = one_target(context, netns, target)?;
     let parse = || -> Result<(Target, PingOptions)> {
-        let target: Target = target.parse()?;
         if target.proto != Proto::Icmp {
             return Err(Error::new(Kind::InvalidArgument, format!("`ping` takes an address, not `{target}`"))
                 .hint(format!("ns.connect(\"{target}\") tries a port")));
@@ -602,7 +636,7 @@ fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: M
         }
         let manner = manner(&options, "ping")?;
         (ping.source, ping.mark, ping.device) = (manner.source, manner.mark, manner.dev);
-        Ok((target, ping))
+        Ok((target.clone(), ping))
     };
     let (target, ping_options) = reject(context, parse())?;
     let report = act(context, &netns.run, |session| -> Result<_> {
@@ -649,13 +683,13 @@ fn ping_map(context: &NativeCallContext, netns: &Netns, target: &str, options: M
 fn connect_map(context: &NativeCallContext, netns: &Netns, target: &str, options: Map) -> Out<Record> {
     let options = reject(context, Options::new(options, "connect"))?;
     let timeout = reject(context, options.time("timeout"))?.unwrap_or_else(|| scaled(Duration::from_secs(2)));
+    let target = one_target(context, netns, target)?;
     let parse = || -> Result<Target> {
-        let target: Target = target.parse()?;
         if target.proto == Proto::Icmp {
             return Err(Error::new(Kind::InvalidArgument, format!("`connect` takes a port: tcp/{target}:80"))
                 .hint(format!("ns.ping(\"{target}\") tries an address")));
         }
-        Ok(target)
+        Ok(target.clone())
     };
     let target = reject(context, parse())?;
     let manner = reject(context, manner(&options, "connect"))?;
@@ -738,8 +772,9 @@ pub mod api {
         Ok(Expectation { run: run_of(&context)?, value })
     }
 
-    /// Fails unless the namespace reaches the target: an address, `"tcp/10.0.0.2:80"`, `"udp/[2001:db8::2]:53"`, or another namespace, which
-    /// must be the one that answers.
+    /// Fails unless the namespace reaches the target: an address, `"tcp/10.0.0.2:80"`, `"udp/[2001:db8::2]:53"`, or another namespace, itself or
+    /// by its name (`"web"`, `"tcp/web:80"`), which must be the one that answers, at each of its addresses. More can be expected of the answer:
+    /// `.within("20ms")`, `.with_mtu(1400)`, `.via(["r1"])`, `.through_nat("198.51.100.2")`.
     ///
     /// ```rhai
     /// let ends = veth(netns("ns-blue"), "eth0", netns("ns-green"), "eth0");
@@ -747,9 +782,11 @@ pub mod api {
     /// ends[1].addr("10.0.0.2/24").up();
     /// expect(netns("ns-blue")).reaches("10.0.0.2");
     /// expect(netns("ns-blue")).reaches(netns("ns-green"));
+    /// netns("ns-green").listen("tcp/80");
+    /// expect(netns("ns-blue")).reaches("tcp/ns-green:80").within("500ms");
     /// ```
     #[rhai_fn(name = "reaches", return_raw, pure)]
-    pub fn reaches(context: NativeCallContext, expectation: &mut Expectation, target: Dynamic) -> Out<()> {
+    pub fn reaches(context: NativeCallContext, expectation: &mut Expectation, target: Dynamic) -> Out<Reached> {
         expect_reach(&context, expectation, &target, Map::new())
     }
 
@@ -766,7 +803,7 @@ pub mod api {
         expectation: &mut Expectation,
         target: Dynamic,
         options: Map,
-    ) -> Out<()> {
+    ) -> Out<Reached> {
         expect_reach(&context, expectation, &target, options)
     }
 
@@ -785,7 +822,7 @@ pub mod api {
         expectation: &mut Expectation,
         target: Netns,
         service: &str,
-    ) -> Out<()> {
+    ) -> Out<Reached> {
         let manner = reject(&context, self::service(service))?;
         expect_reach_by(&context, expectation, &Dynamic::from(target), manner, scaled(REACH_TIMEOUT))
     }

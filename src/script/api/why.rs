@@ -4,7 +4,7 @@ use rhai::Map;
 use rhai::plugin::{Dynamic, NativeCallContext, export_module};
 
 use super::value::{Options, to_dynamic};
-use super::verify::{aim, manner};
+use super::verify::{aim, manner, to_service};
 use super::{Netns, Out, act, reject};
 use crate::probe::Target;
 use crate::report::finding::{Style, render};
@@ -30,16 +30,18 @@ impl Finding {
 }
 
 fn find(context: &NativeCallContext, netns: &Netns, target: &Dynamic, options: Map) -> Out<Finding> {
-    let target = reject(context, aim(target))?;
     let options = reject(context, Options::new(options, "why"))?;
+    let (target, service) = act(context, &netns.run, |session| aim(session, target))?;
     let mut question = Question::new(netns.at.clone(), target);
-    let manner = reject(context, manner(&options, "why"))?;
+    let manner = reject(context, manner(&options, "why").and_then(|manner| to_service(manner, service)))?;
     question.sent_as(&manner);
     question.probe = reject(context, options.flag("probe"))?.unwrap_or(true);
     let answer = act(context, &netns.run, |session| {
         // A port is one of an address.
         let (Some(port), Aim::Netns(to)) = (manner.port, question.aim.clone()) else { return ask(session, &question) };
-        let aim = Aim::Target(Target::tcp(session.first_shared_addr(&question.from, &to)?, port));
+        let addr = session.first_shared_addr(&question.from, &to)?;
+        let target = if manner.udp { Target::udp(addr, port) } else { Target::tcp(addr, port) };
+        let aim = Aim::Target(target);
         ask(session, &Question { aim, ..question.clone() })
     })?;
     netns.run.0.blame(&answer);
@@ -48,7 +50,7 @@ fn find(context: &NativeCallContext, netns: &Netns, target: &Dynamic, options: M
 
 #[export_module]
 pub mod api {
-    /// Why a namespace cannot reach a target: an address, `"tcp/10.0.0.2:80"`, or another namespace. Prints as a picture of the path;
+    /// Why a namespace cannot reach a target: an address, `"tcp/10.0.0.2:80"`, or another namespace, itself or by its name. Prints as a picture of the path;
     /// `.verdict` is `reachable`, `blocked`, `pending` or `inconclusive`, `.culprit` is `#{ code, netns, object, message, evidence, fix, … }`
     /// or `()`.
     ///

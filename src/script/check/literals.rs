@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use super::super::api::options::{self, Form};
+use super::super::api::reached;
 use super::super::signature::with_article;
 use crate::error::{Error, Kind, Result};
 use crate::exec::background::signal_named;
+use crate::model::ethtool::listed_name;
 use crate::model::iptables_args::Invocation;
 use crate::model::{Cidr, addr, bridge, link_kinds, names, nft_words, shell, sysctl};
 use crate::probe::http::Url;
-use crate::probe::{Endpoint, Proto, Target};
-use crate::session::file;
+use crate::probe::{Endpoint, Proto};
+use crate::session::{file, shape};
+use crate::verify::Said;
 
 /// Checks a literal string at a position of a call. `this` is the type of the receiver, whose position is 0.
 pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text: &str) -> Result<()> {
@@ -21,7 +24,9 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (None, "veth", 1 | 3) | (Some("namespace"), "plug", 1) | (Some("link"), "rename", 1) => names::link_name(text),
         (Some("namespace"), kind, 1) if link_kinds::kind(kind).is_ok() => names::link_name(text),
         (Some("namespace"), "route", 1) => addr::destination(text).map(drop),
-        (Some("namespace"), "route", 2) | (Some("namespace"), "route_get" | "neigh", 1) => addr::ip(text).map(drop),
+        (Some("namespace"), "route", 2)
+        | (Some("namespace"), "route_get" | "neigh", 1)
+        | (Some("answer"), "through_nat", 1) => addr::ip(text).map(drop),
         (Some("namespace"), "neigh", 2) | (Some("link"), "mac", 1) => addr::mac(text).map(drop),
         (Some("namespace"), "sysctl", 1) => setting(text),
         (Some("namespace"), "nft_table", 1) => text.parse::<nft_words::Table>().map(drop),
@@ -39,12 +44,13 @@ pub(super) fn text(name: &str, this: Option<&str>, at: usize, count: usize, text
         (Some("process"), "signal", 1) => signal_named(text).map(drop),
         (Some("namespace"), "http", 1) => text.parse::<Url>().map(drop),
         (Some("namespace"), "capture", 1) => names::link_name(text),
-        (None, "why", 1) => aim(text),
         (Some("namespace"), "masquerade", 2) if count > 2 => source(text),
         (Some("namespace"), "port_forward", 1) => text.parse::<Endpoint>().and_then(|endpoint| has_ports(&endpoint)),
         (Some("namespace"), "port_forward", 2) => socket(text),
         (Some("link"), "addr", 1) => addr::interface_addr(text).map(drop),
-        (Some("expectation"), "reaches" | "cannot_reach", 1) => text.parse::<Target>().map(drop),
+        (None, "why", 1) | (Some("expectation"), "reaches" | "cannot_reach", 1) => text.parse::<Said>().map(drop),
+        (Some("answer"), "within", 1) => reached::limit(&text.into()).map(drop),
+        (Some("answer"), "via", 1) => Err(reached::no_list("a string", &format!("\"{text}\""))),
         _ => Ok(()),
     }
 }
@@ -60,6 +66,9 @@ pub(super) fn number(name: &str, this: Option<&str>, at: usize, number: i64) -> 
             invalid(format!("no link has an MTU of {number}"))
         }
         (Some("link"), "bridge_vlan" | "bridge_vlan_delete", 1) => bridge::vlan_ids(&number.to_string()).map(drop),
+        (Some("answer"), "within", 1) if number <= 0 => Err(reached::no_time()),
+        (Some("answer"), "with_mtu", 1) => reached::mtu(number).map(drop),
+        (Some("answer"), "via", 1) => Err(reached::no_list("an integer", "\"r1\"")),
         (Some("cidr"), "subnets", 1) if !(0..=128).contains(&number) => {
             invalid(format!("no network has a prefix of {number} bits"))
         }
@@ -67,7 +76,17 @@ pub(super) fn number(name: &str, this: Option<&str>, at: usize, number: i64) -> 
     }
 }
 
-/// A value in a literal map.
+/// Checks an item of a literal array.
+pub(super) fn item(name: &str, this: Option<&str>, value: Value<'_>) -> Result<()> {
+    match (this, name, value) {
+        (Some("answer"), "via", Value::Text(text)) => reached::hop_name(text),
+        (Some("answer"), "via", Value::Unknown) => Ok(()),
+        (Some("answer"), "via", other) => Err(reached::no_name(&with_article(other.ty()))),
+        _ => Ok(()),
+    }
+}
+
+/// A value in a literal map, or in an array.
 pub(super) enum Value<'a> {
     /// A literal string.
     Text(&'a str),
@@ -112,10 +131,22 @@ pub(super) fn options(name: &str, this: Option<&str>, map: &[(&str, Value<'_>)])
     }
     let Some(known) = options::of(name) else { return Vec::new() };
     let check = |(key, value): &(&str, Value<'_>)| match known.iter().find(|(known, _)| known == key) {
+        None if name == "offload" => {
+            listed_name(key).map(drop).and_then(|()| option(name, key, Form::Flag, value)).err()
+        }
         None => options::unknown(name, key),
-        Some((_, form)) => option(name, key, *form, value).err(),
+        Some((_, form)) => option(name, key, *form, value).and_then(|()| option_text(name, key, value)).err(),
     };
     map.iter().enumerate().filter_map(|(index, entry)| Some((Some(index), check(entry)?))).collect()
+}
+
+/// Checks what the text or number of an option says, where its call reads that itself.
+fn option_text(call: &str, key: &str, value: &Value<'_>) -> Result<()> {
+    match (call, value) {
+        ("shape", Value::Text(text)) => shape::check_option(key, text),
+        ("shape", Value::Number(number)) => shape::check_option(key, &number.to_string()),
+        _ => Ok(()),
+    }
 }
 
 /// Checks the literal value of an option.
@@ -201,19 +232,17 @@ fn setting(text: &str) -> Result<()> {
 }
 
 fn target(text: &str, ping: bool) -> Result<()> {
-    let target: Target = text.parse()?;
-    match (ping, target.proto == Proto::Icmp) {
-        (true, false) => Err(Error::new(Kind::InvalidArgument, format!("`ping` takes an address, not `{target}`"))
-            .hint(format!("ns.connect(\"{target}\") tries a port"))),
-        (false, true) => Err(Error::new(Kind::InvalidArgument, format!("`connect` takes a port: tcp/{target}:80"))
-            .hint(format!("ns.ping(\"{target}\") tries an address"))),
+    let (shown, is_bare) = match text.parse()? {
+        Said::Target(target) => (target.to_string(), target.proto == Proto::Icmp),
+        Said::Named(named) => (text.to_owned(), named.service.is_none()),
+    };
+    match (ping, is_bare) {
+        (true, false) => Err(Error::new(Kind::InvalidArgument, format!("`ping` takes an address, not `{shown}`"))
+            .hint(format!("ns.connect(\"{shown}\") tries a port"))),
+        (false, true) => Err(Error::new(Kind::InvalidArgument, format!("`connect` takes a port: tcp/{shown}:80"))
+            .hint(format!("ns.ping(\"{shown}\") tries an address"))),
         _ => Ok(()),
     }
-}
-
-/// A target of `why`; what is none may be the name of a namespace.
-fn aim(text: &str) -> Result<()> {
-    if text.contains(['/', ':', '.']) { text.parse::<Target>().map(drop) } else { Ok(()) }
 }
 
 fn has_ports(endpoint: &Endpoint) -> Result<()> {

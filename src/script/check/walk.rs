@@ -26,6 +26,7 @@ const KNOWN: &[&str] = &[
     "process",
     "listener",
     "expectation",
+    "answer",
     "finding",
     "reachability",
     "capture",
@@ -38,8 +39,18 @@ const KNOWN: &[&str] = &[
     "function",
 ];
 /// Types that netwright brings.
-const OURS: &[&str] =
-    &["namespace", "link", "cidr", "process", "listener", "expectation", "finding", "reachability", "capture"];
+const OURS: &[&str] = &[
+    "namespace",
+    "link",
+    "cidr",
+    "process",
+    "listener",
+    "expectation",
+    "answer",
+    "finding",
+    "reachability",
+    "capture",
+];
 /// Calls that Rhai's parser or engine answers itself.
 const SPECIAL: &[&str] = &[
     "print",
@@ -284,11 +295,11 @@ impl<'a> Walker<'a> {
         let Some(ty) = ty else { return };
         let message = format!("{what} is true or false, this is {}", with_article(ty));
         let error = Error::new(Kind::InvalidArgument, message);
-        let error = if ty == "map" {
-            error.hint("`.ok` tells whether it worked")
-        } else {
-            error.hint("compare it: `x == …`")
-        };
+        let error = error.hint(match ty {
+            "map" => "`.ok` tells whether it worked",
+            "answer" => "`expect` fails by itself; `ns.ping(…).ok` tells without failing",
+            _ => "compare it: `x == …`",
+        });
         self.report("call", error, at);
     }
 
@@ -666,6 +677,7 @@ impl<'a> Walker<'a> {
             let result = match argument {
                 Expr::StringConstant(text, _) => literals::text(name, this, position, given.len(), text),
                 Expr::IntegerConstant(number, _) => literals::number(name, this, position, *number),
+                Expr::Array(items, _) => items.iter().try_for_each(|item| literals::item(name, this, literal(item))),
                 _ => Ok(()),
             };
             if let Err(error) = result {
