@@ -11,12 +11,31 @@ use crate::{Error, Kind};
 const ALTERNATIVES: usize = 4;
 /// As many names are listed where a list helps.
 const NAMES: usize = 12;
-/// Names that other languages use.
+/// Names that other languages and other tools use.
 const FOREIGN: &[(&str, &[&str])] = &[
+    ("netns", &["namespace", "ns", "node", "container", "network_namespace"]),
+    ("veth", &["veth_pair", "vethpair", "cable", "pair"]),
+    ("addr", &["address", "ip", "ip_address", "ipaddr", "ip_addr", "inet", "assign"]),
+    ("mac", &["hwaddr", "hw_addr", "mac_address", "mac_addr", "lladdr", "ether"]),
+    ("move", &["netns", "move_to", "set_netns", "to_netns"]),
+    ("master", &["enslave", "bridge", "add_to_bridge"]),
+    ("plug", &["attach", "connect_to", "join", "plug_in"]),
+    ("delete", &["remove", "del", "destroy", "rm", "drop"]),
+    ("up", &["enable", "bring_up", "ifup"]),
+    ("down", &["disable", "bring_down", "ifdown"]),
+    ("masquerade", &["nat", "snat", "source_nat"]),
+    ("port_forward", &["dnat", "publish", "expose", "forward_port", "map_port", "destination_nat"]),
+    ("iptables", &["firewall", "add_rule", "filter"]),
+    ("shape", &["delay", "latency", "loss", "netem", "limit", "bandwidth", "rate", "impair"]),
+    ("serve", &["server", "http_server", "httpd"]),
+    ("reaches", &["can_reach", "pings", "can_ping", "reachable", "can_connect", "connects"]),
+    ("cannot_reach", &["not_reaches", "unreachable", "cannot", "blocked", "does_not_reach", "not_reach"]),
+    ("expect", &["assert_reachable", "assert_reaches", "assert_ping", "should"]),
+    ("sleep", &["wait", "pause"]),
     ("print", &["println", "printf", "echo", "puts", "log"]),
     ("len", &["length", "size", "count"]),
     ("push", &["append", "add"]),
-    ("exec", &["system", "sh", "shell"]),
+    ("exec", &["system", "sh", "shell", "bash", "cmd", "command", "popen"]),
     ("contains", &["includes", "has", "contains_key"]),
     ("index_of", &["indexOf", "find_index"]),
     ("to_upper", &["upper", "toUpperCase", "to_uppercase"]),
@@ -129,16 +148,19 @@ impl<'a> Explainer<'a> {
                 .label("has no parentheses")
                 .hint(format!("write `{written}.{name}`"));
         }
-        if let Some(other) = named.iter().find(|signature| signature.this_type.is_some()) {
+        let own = self.methods_of(receiver);
+        let other = named.iter().find(|signature| signature.this_type.is_some());
+        let is_ours = meant(name, &own).is_some();
+        if let Some(other) = other.filter(|_| !is_ours) {
             return self.of_another(name, receiver, written, other);
         }
-        if let Some(free) = named.first() {
+        if let Some(free) = named.first().filter(|_| !is_ours) {
             return Error::new(Kind::InvalidArgument, format!("`{name}` is not called on {on}"))
                 .hint(format!("write `{name}({})`", names_of(&free.params)));
         }
         let error = Error::new(Kind::NotFound, format!("no function `{name}` on {on}"));
-        let own = self.methods_of(receiver);
         let error = match suggest(name, &own) {
+            _ if idiom(name).is_some() => error.hint(idiom(name).unwrap_or_default()),
             Some(near) => error.hint(format!("did you mean `{near}`?")),
             None => match self.of_what_it_gives(name, receiver) {
                 Some((near, owner, way)) => error.hint(format!(
@@ -214,6 +236,12 @@ impl<'a> Explainer<'a> {
             .collect();
         if let Some(near) = suggest(name, &known) {
             return error.hint(format!("did you mean `{near}`?"));
+        }
+        let of_ours =
+            |ours| self.named(ours).into_iter().find(|signature| signature.this_type.as_deref() == Some("namespace"));
+        if let Some(method) = foreign(name).find_map(of_ours) {
+            let params = names_of(method.params.get(1..).unwrap_or_default());
+            return error.hint(format!("write `ns.{}({params})`", method.name));
         }
         match self.all.iter().find(|signature| signature.name == name && signature.module.is_some()) {
             Some(Signature { module: Some(module), .. }) => {
@@ -369,9 +397,36 @@ fn is_word(name: &str) -> bool {
 }
 
 fn suggest<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
-    let known = FOREIGN.iter().find(|(_, foreign)| foreign.contains(&name)).map(|(ours, _)| *ours);
-    let known = known.and_then(|ours| names.iter().copied().find(|name| *name == ours));
-    known.or_else(|| nearest(name, names.iter().copied()))
+    meant(name, names).or_else(|| nearest(name, names.iter().copied()))
+}
+
+/// What is called otherwise elsewhere, and what is written with a verb: `set_mtu`, `add_addr`, `remove_addr`.
+fn meant<'n>(name: &str, names: &[&'n str]) -> Option<&'n str> {
+    let here = |ours: &str| names.iter().copied().find(|name| *name == ours);
+    let sets = || ["set_", "add_", "get_", "make_", "create_", "new_"].iter().find_map(|verb| name.strip_prefix(verb));
+    let deletes = || ["del_", "delete_", "remove_", "rm_"].iter().find_map(|verb| name.strip_prefix(verb));
+    foreign(name)
+        .find_map(here)
+        .or_else(|| sets().and_then(|rest| here(rest).or_else(|| foreign(rest).find_map(here))))
+        .or_else(|| deletes().and_then(|rest| here(&format!("{rest}_delete"))))
+}
+
+/// What a name of others may be here.
+fn foreign(name: &str) -> impl Iterator<Item = &'static str> {
+    FOREIGN.iter().filter(move |(_, foreign)| foreign.contains(&name)).map(|(ours, _)| *ours)
+}
+
+/// What is no function of its own here.
+fn idiom(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "forward" | "forwarding" | "ip_forward" | "enable_forwarding" | "enable_ip_forward" | "router" => {
+            "write `ns.sysctl(\"net.ipv4.ip_forward\", 1)`"
+        }
+        "gateway" | "gw" | "default_route" | "default_gateway" | "default_gw" => {
+            "write `ns.route(\"default\", \"10.0.0.1\")`"
+        }
+        _ => return None,
+    })
 }
 
 fn listed(error: Error, what: &str, ty: &str, names: &[&str]) -> Error {
