@@ -160,9 +160,13 @@ fn said(route: &route::Route) -> Option<String> {
     }
     let dst = route.dst.as_deref()?;
     let dst = if route.kind() == "unicast" { dst.to_owned() } else { format!("{} {dst}", route.kind()) };
-    let hops =
-        route.nexthops.iter().filter_map(|hop| hop.gateway.clone().or(hop.via.as_ref().map(|via| via.host.clone())));
-    let hops: Vec<String> = hops.collect();
+    let wrapped = |encap: &Option<String>| encap.as_ref().map(|encap| format!(" encap {encap}")).unwrap_or_default();
+    let hop = |hop: &route::NextHop| {
+        let via = hop.gateway.clone().or(hop.via.as_ref().map(|via| via.host.clone()))?;
+        Some(format!("{via}{}", wrapped(&hop.encap)))
+    };
+    let hops: Vec<String> = route.nexthops.iter().filter_map(hop).collect();
+    let dst = format!("{dst}{}", wrapped(&route.encap));
     Some(match (route.next_hop(), &route.dev) {
         _ if !hops.is_empty() => format!("{dst} via {}", hops.join(" or ")),
         (Some(hop), _) => format!("{dst} via {hop}"),

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::{Error, Kind, Result};
@@ -16,6 +16,8 @@ use crate::{Error, Kind, Result};
 /// - `[{}]` for what a filter left out (`ip -j link show type vxlan dev br0`): dropped;
 /// - one object where a list is usual: one record;
 /// - several documents one after the other (a batch of several commands): the records of all of them;
+/// - a key twice in one object (the route and the encapsulation of `encap ip` and `encap mpls` both have a `dst`): the first is the record's own, a
+///   later one is called `encap_dst`;
 /// - control characters in names and aliases as they are (its `jsonw_puts` escapes tab, line feed, carriage return, form feed and
 ///   backspace only), which JSON forbids: read as what they are.
 ///
@@ -28,8 +30,8 @@ pub fn records(stdout: &str, what: &str) -> Result<Vec<Value>> {
         return Ok(Vec::new());
     }
     let mut records = Vec::new();
-    for document in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
-        let document = document.map_err(|error| {
+    for document in serde_json::Deserializer::from_str(text).into_iter::<Once>() {
+        let document = document.map(|Once(value)| value).map_err(|error| {
             let place = if error.line() == 0 {
                 String::new()
             } else {
@@ -58,6 +60,69 @@ pub fn records(stdout: &str, what: &str) -> Result<Vec<Value>> {
         }
     }
     Ok(records)
+}
+
+/// A value in whose objects no key is lost.
+struct Once(Value);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader).map(Self)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E>(self, value: &str) -> std::result::Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> std::result::Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> std::result::Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Once(value)) = all.next_element()? {
+            values.push(value);
+        }
+        Ok(values.into())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut all: A) -> std::result::Result<Value, A::Error> {
+        let mut map = Map::new();
+        while let Some((key, Once(value))) = all.next_entry::<String, _>()? {
+            if map.contains_key(&key) {
+                map.entry(format!("encap_{key}")).or_insert(value);
+            } else {
+                map.insert(key, value);
+            }
+        }
+        Ok(map.into())
+    }
 }
 
 /// The text with its raw control characters spelled as JSON wants them. Between two tokens there are none but blanks and line ends.
@@ -206,6 +271,18 @@ pub(crate) use keeps_raw;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// iproute2 6.1.0 of `ip route add 10.9.0.0/16 encap ip id 5 dst 10.0.0.9 via 10.0.0.2`: the route was taken for one to 10.0.0.9.
+    #[test]
+    fn of_a_key_that_comes_twice_the_first_is_the_records_own() {
+        let text = r#"[{"dst":"10.9.0.0/16","encap":"ip","id":5,"dst":"10.0.0.9","gateway":"10.0.0.2","dev":"v0","flags":[]}]"#;
+        let read = records(text, "routes").unwrap();
+        assert_eq!((read[0]["dst"].as_str(), read[0]["encap_dst"].as_str()), (Some("10.9.0.0/16"), Some("10.0.0.9")));
+        let route = &crate::model::route::parse(text, "routes").unwrap()[0];
+        assert_eq!((route.dst.as_deref(), route.encap.as_deref()), (Some("10.9.0.0/16"), Some("ip")));
+        let mut all = records("[{\"a\":[1,-2,0.5,null,true,\"x\"]}]", "values").unwrap();
+        assert_eq!(all.pop(), Some(serde_json::json!({ "a": [1, -2, 0.5, null, true, "x"] })));
+    }
 
     #[test]
     fn control_characters_in_a_name_are_read_as_they_are() {

@@ -50,6 +50,8 @@ pub struct Route {
     pub nexthops: Vec<NextHop>,
     /// The next hop object, by id.
     pub nhid: Option<u32>,
+    /// How what goes by it is wrapped: `seg6`, `mpls`, `ip`, … (`ip-route(8)`, ENCAP).
+    pub encap: Option<String>,
     #[serde(skip)]
     raw: Map<String, Value>,
 }
@@ -77,6 +79,8 @@ pub struct NextHop {
     pub dev: Option<String>,
     /// Its share.
     pub weight: Option<u32>,
+    /// How what goes that way is wrapped.
+    pub encap: Option<String>,
     /// `onlink`, `linkdown`, `dead`, …
     pub flags: Vec<String>,
 }

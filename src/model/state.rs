@@ -6,6 +6,7 @@
 //! Routes and queueing disciplines are read from the text of `ip` and `tc`, not from their JSON: the text is what they read back, and the JSON
 //! leaves out what matters (`mtu lock`, units; iproute2 6.1.0).
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
@@ -454,8 +455,28 @@ fn without_ways<'a>(words: &[&'a str]) -> Vec<&'a str> {
     kept
 }
 
+/// A route's segments as `ip` takes them: it prints `segs 2 [ fd00::7 fd00::8 ]` (iproute2 6.1.0, `print_srh`) and reads `segs fd00::7,fd00::8`. Of
+/// the mode `inline` it prints the destination's own place at the end, as `::`.
+fn as_taken(line: &str) -> Cow<'_, str> {
+    let mut out = String::new();
+    let mut rest = line;
+    while let Some((before, after)) = rest.split_once(" segs ") {
+        let Some((segments, behind)) = after.split_once(" [ ").and_then(|(_, list)| list.split_once(" ]")) else {
+            break;
+        };
+        let inline = before.ends_with(" mode inline");
+        let segments: Vec<&str> = segments.split_whitespace().filter(|one| !(inline && *one == "::")).collect();
+        out.push_str(before);
+        out.push_str(" segs ");
+        out.push_str(&segments.join(","));
+        rest = behind;
+    }
+    if out.is_empty() { line.into() } else { (out + rest).into() }
+}
+
 /// A route as `ip -o -d route show` prints it; none that the kernel keeps for itself.
 fn route(part: Part, line: &str) -> Option<Thing> {
+    let line = &*as_taken(line);
     let mut kept = Vec::new();
     let mut more = String::new();
     let mut words = joined(line).peekable();
@@ -591,6 +612,21 @@ mod tests {
 
     fn values(state: &State, part: Part) -> Vec<String> {
         state.0.iter().filter(|one| one.part == part).map(|one| format!("{}: {}", one.key, one.value)).collect()
+    }
+
+    /// iproute2 6.1.0 does not read what it prints of segments.
+    #[test]
+    fn segments_are_written_as_they_are_taken() {
+        let value = |line: &str| route(Part::Route6, line).map(|route| route.value).unwrap_or_default();
+        let line = "unicast fd09::/64  encap seg6 mode encap segs 2 [ fd00::7 fd00::8 ] dev v0 metric 1024 pref medium";
+        assert_eq!(
+            value(line),
+            "unicast fd09::/64 encap seg6 mode encap segs fd00::7,fd00::8 dev v0 metric 1024 pref medium"
+        );
+        let line = "unicast fd0a::/64  encap seg6 mode inline segs 3 [ fd00::7 fd00::8 :: ] dev v0 metric 1024";
+        assert_eq!(value(line), "unicast fd0a::/64 encap seg6 mode inline segs fd00::7,fd00::8 dev v0 metric 1024");
+        let plain = "unicast 10.9.0.0/16 encap mpls  100/200 via 10.0.0.2 dev v0";
+        assert_eq!(as_taken(plain), plain);
     }
 
     #[test]

@@ -193,6 +193,7 @@ impl Hop {
         (self.via.is_none() || address(self.via.as_deref()) == address(gateway))
             && (self.dev.is_none() || self.dev == hop.dev)
             && self.weight == hop.weight.unwrap_or(1)
+            && hop.encap.is_none()
     }
 }
 
@@ -315,6 +316,7 @@ impl RouteSpec {
             && self.kind.as_deref().unwrap_or("unicast") == route.kind()
             && same(&self.dev, route.dev.as_deref())
             && same(&self.scope, Some(route.scope.as_deref().unwrap_or("global")))
+            && route.encap.is_none()
             && (!self.onlink || route.flags.iter().any(|flag| flag == "onlink"))
     }
 }
@@ -542,6 +544,16 @@ pub(crate) fn neigh_replace(netns: &Where, addr: &str, mac: &str, dev: &str, for
 mod tests {
     use super::*;
     use crate::op::told::check;
+
+    #[test]
+    fn a_route_that_wraps_is_another_one() {
+        let spec = RouteSpec { via: Some("10.0.0.2".into()), ..RouteSpec::default() };
+        let route = |more: &str| {
+            let text = format!("[{{\"dst\":\"10.9.0.0/16\",\"gateway\":\"10.0.0.2\"{more}}}]");
+            model::route::parse(&text, "routes").unwrap().remove(0)
+        };
+        assert!(spec.satisfied_by(&route("")) && !spec.satisfied_by(&route(",\"encap\":\"mpls\"")));
+    }
 
     #[test]
     fn argv() {

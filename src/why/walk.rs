@@ -82,6 +82,8 @@ pub(super) struct Got {
     pub(super) mtu: Option<u32>,
     /// The time to live that the route gives what is sent by it.
     pub(super) hoplimit: Option<u32>,
+    /// How the route wraps what goes by it: `seg6`, `mpls`.
+    pub(super) encap: Option<String>,
     /// The next hop is one that a router told of, not the one of the tables.
     pub(super) redirected: bool,
     pub(super) line: String,
@@ -401,6 +403,8 @@ impl<'a> Walk<'a> {
             prefsrc: ip("prefsrc").or_else(|| if iif.is_none() { ip("src") } else { None }),
             mtu: metric("mtu").and_then(|mtu| u32::try_from(mtu).ok()),
             hoplimit: metric("hoplimit").and_then(|limit| u32::try_from(limit).ok()).filter(|limit| *limit > 0),
+            // What `ip` and `ip6` say is for a tunnel that asks for it, and for no other link.
+            encap: Some(text(record, "encap")).filter(|encap| !matches!(*encap, "" | "ip" | "ip6")).map(str::to_owned),
             redirected: record
                 .get("cache")
                 .and_then(Value::as_array)
@@ -570,6 +574,10 @@ impl<'a> Walk<'a> {
         }
         self.size(ns, link, got, &packet, from.is_some());
         self.qdisc(ns, &dev, &packet, false);
+        if let Some(encap) = &got.encap {
+            self.left = Some(format!("{}/{dev} (encap {encap})", network.at));
+            return None;
+        }
         let nexthop = got.gateway.unwrap_or(packet.dst);
         if packet.dst.is_multicast() && self.depth == 0 {
             self.deliver_to_group(ns, got, &packet);
