@@ -241,7 +241,8 @@ impl State {
                 // Those of multicast and of noarp links are the kernel's.
                 Some(mac) => {
                     let router = if neigh.get("router").is_some() { " router" } else { "" };
-                    self.0.push(Thing::new(Part::Neigh, key, format!("lladdr {mac}{router}")));
+                    let learned = if neigh.get("extern_learn").is_some() { " extern_learn" } else { "" };
+                    self.0.push(Thing::new(Part::Neigh, key, format!("lladdr {mac}{router}{learned}")));
                 }
                 None => {}
             }
@@ -301,8 +302,8 @@ impl State {
             if let (Some("id"), Some(id)) = (words.next(), words.next()) {
                 let mut kept = Vec::new();
                 while let Some(word) = words.next() {
-                    // It follows from the gateway; `ip nexthop` has no word for it.
-                    if word == "scope" {
+                    // The one follows from the gateway, the other is how long a group has been out of balance: `ip nexthop` takes neither.
+                    if matches!(word, "scope" | "unbalanced_time") {
                         words.next();
                     } else {
                         kept.push(word);
@@ -486,13 +487,16 @@ fn route(part: Part, line: &str) -> Option<Thing> {
             "expires" => more = format!("expires {}", words.next()?.trim_end_matches("sec")),
             // What the kernel answers, which follows from the type.
             "error" => drop(words.next()),
+            // It is always locked, and `ip` does not take the word.
+            "lock" if kept.last() == Some(&"rto_min") => {}
             // Said only where all tables are listed.
             "table" if words.peek() == Some(&"main") => drop(words.next()),
             _ => kept.push(word),
         }
     }
     let (kind, dst) = (*kept.first()?, *kept.get(1)?);
-    if matches!(kind, "local" | "broadcast" | "anycast" | "multicast") {
+    // What a next hop object is, on a line of its own, is no route.
+    if matches!(kind, "local" | "broadcast" | "anycast" | "multicast" | "nh_info") {
         return None;
     }
     let after = |name: &str| kept.iter().skip_while(|word| **word != name).nth(1).copied();
@@ -627,6 +631,30 @@ mod tests {
         assert_eq!(value(line), "unicast fd0a::/64 encap seg6 mode inline segs fd00::7,fd00::8 dev v0 metric 1024");
         let plain = "unicast 10.9.0.0/16 encap mpls  100/200 via 10.0.0.2 dev v0";
         assert_eq!(as_taken(plain), plain);
+    }
+
+    /// As iproute2 6.1.0 prints them; the undo could not put them back.
+    #[test]
+    fn what_ip_prints_and_does_not_take_is_left_out() {
+        let route =
+            route(Part::Route4, "unicast 10.52.0.0/16 via 10.1.0.9 dev eth1 mtu lock 1300 rto_min lock 5ms quickack 1");
+        assert_eq!(
+            route.unwrap().value,
+            "unicast 10.52.0.0/16 via 10.1.0.9 dev eth1 mtu lock 1300 rto_min 5ms quickack 1"
+        );
+        let mut state = State::default();
+        state.take_routes(
+            Part::Route4,
+            "nh_info id 4 group 1/2 type resilient buckets 32 nexthop via 10.1.0.7 dev eth1 weight 1",
+        );
+        assert!(state.0.is_empty());
+        state.take_nexthops(
+            "id 4 group 1/2 type resilient buckets 32 idle_timer 60 unbalanced_timer 0 unbalanced_time 3 scope link",
+        );
+        assert_eq!(
+            values(&state, Part::Nexthop),
+            ["4: group 1/2 type resilient buckets 32 idle_timer 60 unbalanced_timer 0"]
+        );
     }
 
     #[test]

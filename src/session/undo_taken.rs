@@ -243,6 +243,13 @@ fn misplaced(state: &State, order: &Thing) -> Vec<Thing> {
     wanted.iter().skip(first).map(|(_, thing)| (*thing).clone()).collect()
 }
 
+/// Whether a queueing discipline is of a kind that holds what somebody puts into it (tc(8), CLASSFUL QDISCS), which nobody has looked at.
+fn has_classes(thing: &Thing) -> bool {
+    let kind = thing.value.split(' ').next().unwrap_or_default();
+    thing.part == Part::Qdisc
+        && matches!(kind, "htb" | "hfsc" | "drr" | "qfq" | "cbq" | "ets" | "prio" | "dsmark" | "clsact" | "ingress")
+}
+
 /// In which of three steps a thing goes back: what the others stand on first.
 fn step(thing: &Thing) -> usize {
     match thing.part {
@@ -452,6 +459,11 @@ impl Undoing<'_> {
             return Ok(Vec::new());
         }
         self.exec().retire_warm();
+        let bare: Vec<String> = targets
+            .iter()
+            .filter(|thing| has_classes(thing) && !has(&place.last, thing))
+            .map(Thing::to_string)
+            .collect();
         let mut why: HashMap<String, String> = HashMap::new();
         self.put(place, &targets, 0, &mut why)?;
         self.put(place, &targets, 1, &mut why)?;
@@ -478,14 +490,18 @@ impl Undoing<'_> {
         // The kernel takes its time with links of namespaces that are deleted: what stood on one may be gone with it by now.
         let ground = Ground::of(&now);
         let missing = targets.iter().filter(|thing| !has(&now, thing) && ground.bears(thing));
-        Ok(missing
+        let missing: Vec<(String, String)> = missing
             .map(|thing| {
                 let line = thing.to_string();
                 let why =
                     why.get(&line).cloned().unwrap_or_else(|| "the kernel took it, and it is not as it was".into());
                 (line, why)
             })
-            .collect())
+            .collect();
+        let bare = bare.into_iter().filter(|line| missing.iter().all(|(other, _)| other != line));
+        let bare: Vec<_> =
+            bare.map(|line| (line, "it is back without the classes and filters that it may have had".into())).collect();
+        Ok(missing.into_iter().chain(bare).collect())
     }
 
     /// Puts back the things of a step that are not there, round by round: one may need another.
