@@ -211,7 +211,7 @@ print(sys.argv[1], c.get("code", d["verdict"]), c.get("netns", "-"), c.get("mess
             [ $id = 162 ] && ask pc-gw tcp/10.241.32.10:6443; [ $id = 163 ] && { ./$f fix; id=mended ask $(./$f flow); }; ./$f clean; done"#;
     let _lab = LAB.lock().unwrap_or_else(PoisonError::into_inner);
     let output = Command::new("unshare")
-        .args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT])
+        .args(["-nmpf", "--mount-proc", "--kill-child", "bash", "-c", script, "sh", NETWRIGHT])
         .arg(corpus("public"))
         .output()
         .unwrap();
@@ -505,7 +505,10 @@ fn nobody_is_missing_in_a_group_whose_segment_leaves_the_machine() {
         ip route add 224.0.0.0/4 dev br0; echo "inside: $(code "$1")"
         ip link set tap0 master br0 up; echo "bridge: $(code "$1")"
         ip link set tap0 nomaster; ip addr add 10.78.0.1/24 dev tap0; ip route replace 224.0.0.0/4 dev tap0; echo "out: $(code "$1")""#;
-    let output = Command::new("unshare").args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT]).output().unwrap();
+    let output = Command::new("unshare")
+        .args(["-nmpf", "--mount-proc", "--kill-child", "bash", "-c", script, "sh", NETWRIGHT])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if said.contains("no tap") {
         println!("skipped: no tap on this kernel");
@@ -537,7 +540,10 @@ f=open("/dev/net/tun","r+b",buffering=0); fcntl.ioctl(f,0x400454ca,struct.pack("
         ip netns add x; ip link add vx up type veth peer name eth0 netns x; ip addr add 10.78.0.1/24 dev vx; exec 9</run/netns/x; ip netns del x; echo "unseen: $(code host 10.78.0.2)"
         for n in 1 2; do ip link add x$n up type vxlan id $n dstport 479$n local 10.77.0.1 remote 10.77.0.$((n * 3)); ip link add b$n up type bridge; ip link set x$n master b$n; ip addr add 10.8$n.0.1/24 dev b$n
             echo "tunnel: $(code host 10.8$n.0.9)"; done"#;
-    let output = Command::new("unshare").args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT]).output().unwrap();
+    let output = Command::new("unshare")
+        .args(["-nmpf", "--mount-proc", "--kill-child", "bash", "-c", script, "sh", NETWRIGHT])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     if said.contains("no tap") {
         println!("skipped: no tap on this kernel");
@@ -581,7 +587,10 @@ fn the_route_that_a_group_needs_is_by_a_link() {
         ip netns exec c python3 -c 'import socket,struct,time
 s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.setsockopt(0,35,struct.pack("4s4s",socket.inet_aton("239.1.2.3"),socket.inet_aton("10.78.0.2"))); print("joined",flush=True); time.sleep(60)' > /run/joined &
         until grep -q joined /run/joined; do sleep 0.1; done; echo "joined: $(says "$1")"; kill %1"#;
-    let output = Command::new("unshare").args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT]).output().unwrap();
+    let output = Command::new("unshare")
+        .args(["-nmpf", "--mount-proc", "--kill-child", "bash", "-c", script, "sh", NETWRIGHT])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let wanted =
         "only: route add 239.1.2.3 dev eth0\ntwo: route add 239.1.2.3 dev LINK\njoined: route add 239.1.2.3 dev eth1\n";
@@ -602,7 +611,10 @@ fn the_odd_ones_of_a_large_segment_are_told_once() {
         "$1" doctor --network --json | python3 -c '
 import json, sys
 for one in sorted(json.load(sys.stdin)["findings"], key=lambda one: one["code"]): print(one["code"], one["message"])'"#;
-    let output = Command::new("unshare").args(["-n", "-m", "bash", "-c", script, "sh", NETWRIGHT]).output().unwrap();
+    let output = Command::new("unshare")
+        .args(["-nmpf", "--mount-proc", "--kill-child", "bash", "-c", script, "sh", NETWRIGHT])
+        .output()
+        .unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let lines: Vec<&str> = said.lines().collect();
     let [duplicate, mtu] = lines[..] else { panic!("{said}{}", String::from_utf8_lossy(&output.stderr)) };
