@@ -296,11 +296,11 @@ X
         # Somebody else takes the namespace away, and the link with it.
         "$NETWRIGHT" run --host /run/twice.rhai >&2; ip netns delete box; "$NETWRIGHT" down /run/twice.rhai >&2; echo "gone $?"
         # What a script deleted of somebody's is not said to be undone, wherever it had gone.
-        ip link add eth1 type veth peer name far; echo 'host().move("eth1", netns("box")).delete();' >/run/act.rhai
-        "$NETWRIGHT" run --host /run/act.rhai >&2; "$NETWRIGHT" down /run/act.rhai >&2; echo "deleted $?"
+        ip link add eth1 type veth peer name far; echo 'let box = netns("box"); host().move("eth1", box).delete(); box.delete();' >/run/act.rhai
+        "$NETWRIGHT" run --host /run/act.rhai >&2; echo "run $?"; "$NETWRIGHT" down /run/act.rhai >&2; echo "deleted $?"
         "#
     ));
-    let expected = "run 0\ndown 0\ndown: as it was\nfail 3\nfail: as it was\ntwice 0\ntwice 0\ndown 0\ntwice: as it was\n1\nrefused: as it was\ngone 0\ndeleted 5\n";
+    let expected = "run 0\ndown 0\ndown: as it was\nfail 3\nfail: as it was\ntwice 0\ntwice 0\ndown 0\ntwice: as it was\n1\nrefused: as it was\ngone 0\nrun 0\ndeleted 5\n";
     assert_eq!(ran.stdout, expected, "{ran:#?}");
 }
 
@@ -331,16 +331,18 @@ fn what_is_written_below_run_is_there_afterwards() {
     let ran = on_a_machine(
         r#"
         echo 'netns("x").link("lo").up();' >/run/x.rhai; mkdir /run/there
-        for folder in /run/out/new /run/there; do
+        away=$(mktemp -d); ln -s /run "$away/link"
+        for folder in /run/out/new /run/there "$away/link/by-a-link"; do
             "$NETWRIGHT" emit -o $folder /run/x.rhai; echo "emit $?"; ls $folder
         done
         printf 'netns("x");\n:save /run/saved.rhai\n' | "$NETWRIGHT" repl; ls /run/saved.rhai 2>/dev/null
         echo 'test("x", || { host().capture("lo", "icmp"); assert(false); });' >/run/c_test.rhai
+        rm -r "$away"
         command -v tcpdump >/dev/null && [ "$(id -u)" = 0 ] && { "$NETWRIGHT" test --artefacts /run/art /run/c_test.rhai >/dev/null 2>&1; ls /run/art | grep -c pcap; }
         "#,
         &[],
     );
-    let written = ran.stdout.strip_prefix(&"emit 0\ndown.sh\nup.sh\nverify.sh\n".repeat(2)).expect(&ran.stdout);
+    let written = ran.stdout.strip_prefix(&"emit 0\ndown.sh\nup.sh\nverify.sh\n".repeat(3)).expect(&ran.stdout);
     assert!(matches!(written, "" | "1\n") && ran.stderr.contains("would be gone with the sandbox"), "{ran:#?}");
 }
 

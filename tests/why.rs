@@ -246,10 +246,7 @@ table inet guard { chain fw { type filter hook forward priority 0; policy drop; 
 EOF
         says() { "$nw" why a tcp/10.1.0.1:$1 --no-probe --json | grep -o 'would let it pass if it came in by [a-z0-9]*, but that is [a-z]* here'; echo "$1: $?"; }
         nw=$1; says 80; says 22; says 81"#;
-    let output = machine(script).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let wanted = "would let it pass if it came in by lan0, but that is va here\n80: 0\n22: 1\n81: 1\n";
-    assert_eq!(said, wanted, "{}", String::from_utf8_lossy(&output.stderr));
+    prints(script, "would let it pass if it came in by lan0, but that is va here\n80: 0\n22: 1\n81: 1\n");
 }
 
 /// What is sent to a group need not be answered: where somebody has joined and listens, silence is no fault; where a rule drops it, it is.
@@ -265,10 +262,7 @@ s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(("",5000)); s.setsocko
         code() { "$nw" why r udp/239.1.2.3:$1 --json | python3 -c 'import json,sys; d=json.load(sys.stdin); print((d["culprit"] or {}).get("code", d["verdict"]))'; }
         nw=$1; echo "open: $(code 5000)"; echo "port: $(code 5001)"; ip netns exec a nft add table ip t; ip netns exec a nft add chain ip t in '{ type filter hook input priority 0; }'
         ip netns exec a nft add rule ip t in ip daddr 239.1.2.3 drop; echo "closed: $(code 5000)"; kill %1"#;
-    let output = machine(script).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    let wanted = "open: reachable\nport: SERVICE_NOT_LISTENING\nclosed: NF_DROP\n";
-    assert_eq!(said, wanted, "{}", String::from_utf8_lossy(&output.stderr));
+    prints(script, "open: reachable\nport: SERVICE_NOT_LISTENING\nclosed: NF_DROP\n");
 }
 
 #[test]
@@ -322,6 +316,13 @@ table inet guard {
 }
 EOF
 ";
+
+#[track_caller]
+fn prints(script: &str, wanted: &str) {
+    let output = machine(script).output().unwrap();
+    let (said, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(said, wanted, "{errors}");
+}
 
 fn machine(script: &str) -> Command {
     let mut command = Command::new("unshare");

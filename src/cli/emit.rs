@@ -63,11 +63,10 @@ pub(super) fn emit(arguments: &EmitArgs) -> u8 {
         let error = Error::new(Kind::AlreadyExists, format!("`{}` is there already", there.display()));
         return fail(&error.hint("take another folder, or `--force`"));
     }
-    // The sandbox has a `/run` of its own: what is written there is kept out of it, if it is there before.
-    let out = folder.starts_with("/run").then(|| folder.clone());
-    if let Some(Err(error)) = out.as_deref().map(|folder| Folder::make(folder, EXECUTABLE)) {
-        return fail(&cannot(&folder, &error));
-    }
+    let out = match super::written_below_run(&folder, EXECUTABLE) {
+        Ok(out) => out,
+        Err(error) => return fail(&cannot(&folder, &error)),
+    };
     let strict = arguments.strict;
     let script = arguments.common.split().0.first().cloned().unwrap_or_default();
     let origin = origin(&script);

@@ -28,7 +28,7 @@ mod who;
 mod why;
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -410,6 +410,15 @@ impl UserFiles {
             }),
         })
     }
+}
+
+/// A folder that netwright writes to while it is in the sandbox, which has a `/run` of its own: one that lies there is made before, and kept out of it.
+fn written_below_run(folder: &Path, mode: u32) -> std::io::Result<Option<PathBuf>> {
+    if sandbox::below_run(folder).is_none() {
+        return Ok(None);
+    }
+    crate::files::Folder::make(folder, mode)?;
+    Ok(Some(folder.to_path_buf()))
 }
 
 /// An error when something that is to be kept is not there: told before anything is done.

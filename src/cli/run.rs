@@ -418,10 +418,12 @@ fn tell_changes(session: &Session) {
         Some(crate::op::Fact::Settings(set)) => set.to.first().is_some_and(is_alias),
         _ => false,
     };
-    let changes: Vec<_> =
-        log.iter().filter(|record| record.succeeded() && !record.is_undone() && !is_mark(&record.op)).collect();
-    let back = log.iter().filter(|record| record.succeeded() && record.is_undone() && !is_mark(&record.op)).count();
-    let back = if back == 0 { String::new() } else { format!(", {} taken back", crate::text::plural(back, "command")) };
+    let acted = log.iter().filter(|record| record.succeeded() && !is_mark(&record.op));
+    let (back, changes): (Vec<_>, Vec<_>) = acted.partition(|record| record.is_undone());
+    let back = match back.len() {
+        0 => String::new(),
+        some => format!(", {} taken back", crate::text::plural(some, "command")),
+    };
     human::line(&format!("{} changed, {} already so{back}", session.changed(), session.unchanged()));
     for record in changes.iter().take(CHANGES_MAX) {
         let place = record.op.place.as_ref().map(|place| format!("line {}: ", place.line)).unwrap_or_default();

@@ -185,12 +185,11 @@ fn prepare(arguments: &TestArgs) -> Result<Prepared> {
         arguments.jobs.map_or(cores, usize::from)
     };
     let mut args: Vec<OsString> = Vec::new();
-    // As `emit` does: the sandbox has a `/run` of its own.
-    if let Some(folder) = artefacts.as_ref().filter(|folder| folder.starts_with("/run") && !arguments.list) {
-        crate::files::Folder::make(folder, 0o700).map_err(|error| {
+    if let Some(folder) = artefacts.as_ref().filter(|_| !arguments.list) {
+        let written = super::written_below_run(folder, 0o700).map_err(|error| {
             Error::new(Kind::PermissionDenied, format!("cannot write to the folder `{}`: {error}", folder.display()))
         })?;
-        args.extend(["--writes".into(), folder.into()]);
+        args.extend(written.into_iter().flat_map(|folder| ["--writes".into(), folder.into()]));
     }
     args.extend(super::tool_words(&arguments.tools));
     for path in &arguments.keep {

@@ -35,7 +35,7 @@ mod uplink;
 pub use enter::{Ended, Entered, Mode, Pack, Sandbox, Stay, enter_or_supervise, enter_with};
 pub use explain::{Facts, Failure, Step, explain};
 pub use layer::{files, keepable};
-pub use mounts::goes_with_sandbox;
+pub use mounts::{below_run, goes_with_sandbox};
 pub use probe::{probe, run_probe_child};
 pub use settings::{Setting, put_as_booted, unlike_booted};
 pub use uplink::{INTERNET, Side, Uplink, build_uplink, make_namespace, set, uplink};

@@ -114,10 +114,16 @@ fn run(keep: &[PathBuf]) -> Result<(), Errno> {
 /// Whether what is written to a path in a sandbox is gone with it: it lies on the sandbox's own `/run`, not in what was brought back.
 #[must_use]
 pub fn goes_with_sandbox(path: &Path) -> bool {
-    let Ok(path) = std::path::absolute(path) else { return false };
-    let Some(there) = path.ancestors().skip(1).find_map(|above| above.canonicalize().ok()) else { return false };
     let dev = |path: &Path| std::fs::metadata(path).ok().map(|meta| std::os::unix::fs::MetadataExt::dev(&meta));
-    (there.starts_with("/run") || there.starts_with("/var/run")) && dev(&there) == dev(Path::new("/run"))
+    below_run(path).is_some_and(|there| dev(&there) == dev(Path::new("/run")))
+}
+
+/// The real folder of what is above a path and there, if that lies in `/run`, whichever way the path leads to it.
+#[must_use]
+pub fn below_run(path: &Path) -> Option<PathBuf> {
+    let path = std::path::absolute(path).ok()?;
+    let there = path.ancestors().find_map(|above| above.canonicalize().ok().filter(|real| real.is_dir()))?;
+    (there.starts_with("/run") || there.starts_with("/var/run")).then_some(there)
 }
 
 /// Links in `/run` to places outside it, for example `shm` (Debian) and `current-system` (`NixOS`).

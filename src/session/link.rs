@@ -353,11 +353,7 @@ impl Session {
         match (self.link_find(at)?, self.link_find((netns, new))?) {
             (None, Some(_)) => Ok(self.count(Did::Nothing)),
             (None, None) => Err(self.no_link(at)),
-            (Some(_), Some(other)) => Err(Error::new(
-                Kind::AlreadyExists,
-                format!("`{new}` in `{netns}` is there already: {}", describe(&other)),
-            )
-            .netns(netns.name())),
+            (Some(_), Some(other)) => Err(there_already((netns, new), &other)),
             (Some(_), None) => {
                 self.act_and_look(op::link::rename(netns, name, new))?;
                 Ok(self.count(Did::Something))
@@ -392,12 +388,10 @@ impl Session {
         match (self.link_find(at)?, self.link_find((to, name))?) {
             (None, Some(_)) => Ok(self.count(Did::Nothing)),
             (None, None) => Err(self.no_link(at)),
-            (Some(_), Some(other)) => Err(Error::new(
-                Kind::AlreadyExists,
-                format!("`{name}` in `{to}` is there already: {}", describe(&other)),
-            )
-            .hint(format!("rename one of them first: `link.rename(\"{name}1\")`"))
-            .netns(to.name())),
+            (Some(_), Some(other)) => {
+                Err(there_already((to, name), &other)
+                    .hint(format!("rename one of them first: `link.rename(\"{name}1\")`")))
+            }
             (Some(_), None) => {
                 if *to == Where::Host || *from == Where::Host {
                     self.need_word_for_machine(name)?;
@@ -585,6 +579,12 @@ fn kind_error(mut error: Error, kind: &str, options: &[(&str, &str)]) -> Error {
         _ => format!("this kernel lacks one of these for links of kind {kind}: `{}`", own.join("`, `")),
     };
     error.hint("a kernel that was built with it is needed; `netwright doctor` lists what this one has")
+}
+
+/// The error of a name that another link has.
+fn there_already((netns, name): At<'_>, other: &Link) -> Error {
+    Error::new(Kind::AlreadyExists, format!("`{name}` in `{netns}` is there already: {}", describe(other)))
+        .netns(netns.name())
 }
 
 /// The error of a link that has another value of an option that cannot be changed.

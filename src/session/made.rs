@@ -58,7 +58,9 @@ impl Links {
 
     /// A link was deleted, and its other end with it.
     pub(super) fn remove(&mut self, netns: &Where, name: &str) {
-        if let Some(End { record, .. }) = self.made.remove(&(netns.clone(), name.to_owned())) {
+        let at = (netns.clone(), name.to_owned());
+        self.guests.remove(&at);
+        if let Some(End { record, .. }) = self.made.remove(&at) {
             self.made.retain(|_, end| end.record != record);
         }
     }
@@ -67,6 +69,7 @@ impl Links {
     fn remove_netns(&mut self, netns: &Where) {
         let gone: Vec<usize> = self.made.iter().filter(|((at, _), _)| at == netns).map(|(_, end)| end.record).collect();
         self.made.retain(|_, end| !gone.contains(&end.record));
+        self.guests.retain(|(at, _), _| at != netns);
     }
 
     /// What an op did is undone; the later ones are already.
@@ -232,6 +235,15 @@ mod tests {
         assert!(links.has_guest(&blue, "theirs") && !links.has_guest(&blue, "eth0"));
         links.undone(&op::link::moved(&Where::Host, "theirs", &blue));
         assert!(links.guests.is_empty(), "at home it is no guest");
+        for goes in [
+            |links: &mut Links, at: &Where| links.remove(at, "theirs"),
+            |links: &mut Links, at: &Where| links.remove_netns(at),
+        ] {
+            links.moved(&Moved { link: "theirs".into(), from: Where::Host, to: blue.clone() }, None);
+            assert!(links.guest_of(&blue).is_some());
+            goes(&mut links, &blue);
+            assert!(links.guest_of(&blue).is_none(), "what is gone holds no namespace");
+        }
         links.remove_netns(&red);
         assert!(!links.has(&Where::Host, "d") && links.has(&Where::Host, "br0"));
     }

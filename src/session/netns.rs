@@ -160,8 +160,12 @@ impl Session {
         if !self.netns_exists(netns) {
             return Ok(self.count(Did::Nothing));
         }
-        if let Some((link, home)) = self.made_links.borrow().guest_of(netns) {
-            let home = if *home == Where::Host { "host()".to_owned() } else { format!("netns(\"{home}\")") };
+        let guest = self.made_links.borrow().guest_of(netns).map(|(link, home)| (link.to_owned(), home.clone()));
+        // The script's own words may have taken it away.
+        if let Some((link, home)) = guest
+            && self.link_find((netns, &link))?.is_some()
+        {
+            let home = if home == Where::Host { "host()".to_owned() } else { format!("netns(\"{home}\")") };
             return Err(Error::new(
                 Kind::Busy,
                 format!("`{name}` holds `{link}`, which this run moved there: it would go with it"),

@@ -246,8 +246,7 @@ fn misplaced(state: &State, order: &Thing) -> Vec<Thing> {
 /// Whether a queueing discipline is of a kind that holds what somebody puts into it (tc(8), CLASSFUL QDISCS), which nobody has looked at.
 fn has_classes(thing: &Thing) -> bool {
     let kind = thing.value.split(' ').next().unwrap_or_default();
-    thing.part == Part::Qdisc
-        && matches!(kind, "htb" | "hfsc" | "drr" | "qfq" | "cbq" | "ets" | "prio" | "dsmark" | "clsact" | "ingress")
+    thing.part == Part::Qdisc && matches!(kind, "htb" | "hfsc" | "drr" | "qfq" | "cbq" | "ets" | "prio" | "dsmark")
 }
 
 /// In which of three steps a thing goes back: what the others stand on first.
@@ -374,6 +373,9 @@ impl Undoing<'_> {
                     before.flat_map(|(_, state)| state.lost(now)).map(|lost| Lost { by_user, ..lost }).collect()
                 }
             };
+            if took.is_empty() {
+                continue;
+            }
             let own =
                 Own::of(made.iter().copied().filter(|one| one.undone.get().is_none_or(|records| records > number)));
             for lost in took.into_iter().filter(|lost| !own.made(&lost.was)) {

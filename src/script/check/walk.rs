@@ -18,26 +18,6 @@ type Ty = Option<String>;
 /// The same, borrowed.
 type Known<'t> = Option<&'t str>;
 
-/// Types whose functions are all known, so that what fits none of them is a mistake.
-const KNOWN: &[&str] = &[
-    "namespace",
-    "link",
-    "cidr",
-    "process",
-    "listener",
-    "expectation",
-    "answer",
-    "finding",
-    "reachability",
-    "capture",
-    "string",
-    "integer",
-    "float",
-    "bool",
-    "array",
-    "map",
-    "function",
-];
 /// Types that netwright brings.
 const OURS: &[&str] = &[
     "namespace",
@@ -51,6 +31,14 @@ const OURS: &[&str] = &[
     "reachability",
     "capture",
 ];
+/// Rhai's own types whose functions are all known, too, so that what fits none of them is a mistake.
+const PLAIN: &[&str] = &["string", "integer", "float", "bool", "array", "map", "function"];
+
+/// Whether all functions of a type are known.
+fn is_known(ty: &str) -> bool {
+    OURS.contains(&ty) || PLAIN.contains(&ty)
+}
+
 /// Calls that Rhai's parser or engine answers itself.
 const SPECIAL: &[&str] = &[
     "print",
@@ -291,7 +279,7 @@ impl<'a> Walker<'a> {
 
     /// What is neither true nor false where one of them is needed.
     fn must_be_truth(&mut self, what: &str, ty: Option<&str>, at: Position) {
-        let ty = ty.map(base).filter(|ty| !matches!(*ty, "bool" | "nothing") && KNOWN.contains(ty));
+        let ty = ty.map(base).filter(|ty| !matches!(*ty, "bool" | "nothing") && is_known(ty));
         let Some(ty) = ty else { return };
         let message = format!("{what} is true or false, this is {}", with_article(ty));
         let error = Error::new(Kind::InvalidArgument, message);
@@ -406,7 +394,7 @@ impl<'a> Walker<'a> {
         let found = self.explainer.all.iter().find(|one| one.name == getter && one.this_type.as_ref() == Some(&ty));
         match found {
             Some(getter) => (getter.returns != "any value").then(|| getter.returns.clone()),
-            None if ty != "map" && KNOWN.contains(&ty.as_str()) => {
+            None if ty != "map" && is_known(&ty) => {
                 let site = Site { method: true, receiver, module: None };
                 let error = self.explainer.property(name, &ty, None, &site);
                 self.report("call", error, at);
@@ -805,8 +793,8 @@ fn fits(signature: &Signature, given: &[Ty], method: bool) -> bool {
             Some(given) => {
                 param.ty == "any value"
                     || param.ty == given
-                    || !KNOWN.contains(&param.ty.as_str())
-                    || !KNOWN.contains(&given) && given != "nothing"
+                    || !is_known(&param.ty)
+                    || !is_known(given) && given != "nothing"
             }
         })
 }
